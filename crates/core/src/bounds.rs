@@ -1,0 +1,32 @@
+//! Every bound of the domain, with its reason.
+
+/// A name's length in characters: fits a column of a terminal.
+pub const NAME_CHARS: usize = 32;
+/// A password's least length in characters: NIST SP 800-63B section 3.1.1.
+pub const PASSWORD_MIN_CHARS: usize = 8;
+/// A password's greatest length in bytes: hashing must not become a lever.
+pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// A message's text in bytes.
+pub const BODY_BYTES: usize = 16 * 1024;
+/// A device's name in bytes.
+pub const DEVICE_BYTES: usize = 64;
+/// Messages deleted by one command: bounds the work of one apply.
+pub const DELETE_IDS: usize = 100;
+/// Entries of one page of anything.
+pub const PAGE: usize = 200;
+/// A search pattern in bytes.
+pub const PATTERN_BYTES: usize = 64;
+/// Sessions of one account; the oldest is ended by a further log-in.
+pub const SESSIONS_PER_ACCOUNT: usize = 32;
+/// Live instances of one session; the least recently used is evicted by a further one.
+pub const INSTANCES_PER_SESSION: usize = 16;
+/// Replies kept for one instance, and so the most writes a client may have in flight.
+pub const REPLIES_PER_INSTANCE: u64 = 64;
+/// A session's life from its log-in or last renewal: 90 days.
+pub const SESSION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
+/// Commands of one log entry. With at most four places a command, an entry's 4,096 places suffice.
+pub const COMMANDS_PER_ENTRY: usize = 1000;
+/// Bytes of the commands of one log entry, unless it is a single one.
+pub const ENTRY_BYTES: usize = 1024 * 1024;
+/// Places of an entry that one command may use.
+pub const PLACES_PER_COMMAND: u64 = 4;

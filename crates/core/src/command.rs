@@ -1,0 +1,176 @@
+//! Commands: every change of the replicated state. A command carries everything that is not
+//! deterministic (token hashes, password hashes, random nonces), so that `apply` needs no clock and no
+//! randomness. The numbers on variants and fields are stored in logs and are never reused.
+
+use minicbor::{Decode, Encode};
+
+use crate::ids::{AccountId, ConversationId, EventId, RequestId, SessionId, TokenHash};
+
+/// One change asked for by somebody. Encoded with CBOR; a new field must be optional.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Command {
+    /// Create an account and its first session. A retry with the same token hash gets the same reply.
+    #[n(0)]
+    Register {
+        /// As the user wrote it; unique ignoring case.
+        #[n(0)]
+        name: String,
+        /// Argon2id in PHC string form.
+        #[n(1)]
+        password_hash: String,
+        /// Of the token the new session will use.
+        #[n(2)]
+        token_hash: TokenHash,
+        /// The device's name.
+        #[n(3)]
+        device: String,
+    },
+    /// Open a session; the gateway has verified the password. A retry with the same token hash gets
+    /// the same reply.
+    #[n(1)]
+    LogIn {
+        /// Who.
+        #[n(0)]
+        account: AccountId,
+        /// The credential the gateway verified against; the log-in is refused if it changed since.
+        #[n(1)]
+        credential_version: u64,
+        /// Of the token the new session will use.
+        #[n(2)]
+        token_hash: TokenHash,
+        /// The device's name.
+        #[n(3)]
+        device: String,
+    },
+    /// End a session of the account that `session` belongs to (itself, or another device).
+    #[n(2)]
+    EndSession {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// Which one; none means the session itself (log out).
+        #[n(1)]
+        target: Option<SessionId>,
+    },
+    /// Delete the account of a session; the gateway has verified the password.
+    #[n(3)]
+    DeleteAccount {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// The credential the gateway verified against.
+        #[n(1)]
+        credential_version: u64,
+    },
+    /// Hand out a new instance of a session to a client process. A retry with the same nonce gets the
+    /// same instance while that is still live.
+    #[n(4)]
+    OpenInstance {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// Random.
+        #[n(1)]
+        nonce: u64,
+    },
+    /// A numbered write of a session: run once, in order, however often it arrives.
+    #[n(5)]
+    Write {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// The write's name.
+        #[n(1)]
+        request: RequestId,
+        /// What to do.
+        #[n(2)]
+        operation: Operation,
+    },
+    /// Extend a session's life to the full term from now; asked by a gateway when half of it has gone.
+    #[n(6)]
+    RenewSession {
+        /// Which.
+        #[n(0)]
+        session: TokenHash,
+    },
+    /// Replace the account's password; the gateway has verified the old one. Ends all other sessions.
+    #[n(7)]
+    ChangePassword {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// The credential the gateway verified against.
+        #[n(1)]
+        credential_version: u64,
+        /// Argon2id in PHC string form.
+        #[n(2)]
+        password_hash: String,
+    },
+}
+
+/// Whom a message goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Recipient {
+    /// A person, by name (any case): opens the direct conversation if there is none.
+    #[n(0)]
+    User(#[n(0)] String),
+    /// A conversation the author is in.
+    #[n(1)]
+    Conversation(#[n(0)] ConversationId),
+}
+
+/// For whom messages are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum DeleteScope {
+    /// Only for the one who asks.
+    #[n(0)]
+    Me,
+    /// For everyone: only the author may; a tombstone stays.
+    #[n(1)]
+    Everyone,
+}
+
+/// A numbered write.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Operation {
+    /// Send a message.
+    #[n(0)]
+    SendMessage {
+        /// To whom.
+        #[n(0)]
+        to: Recipient,
+        /// The text, at most [`crate::bounds::BODY_BYTES`].
+        #[n(1)]
+        body: String,
+    },
+    /// Move the reader's marker forward in a conversation (never back).
+    #[n(1)]
+    MarkRead {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// The last message read.
+        #[n(1)]
+        up_to: EventId,
+    },
+    /// Delete messages of one conversation: all of them or, if one may not be, none.
+    #[n(2)]
+    DeleteMessages {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Which, at most [`crate::bounds::DELETE_IDS`].
+        #[n(1)]
+        messages: Vec<EventId>,
+        /// For whom.
+        #[n(2)]
+        scope: DeleteScope,
+    },
+    /// Move the account's delivered-up-to mark forward: where a client without a cursor starts.
+    #[n(3)]
+    MarkDelivered {
+        /// The last event delivered.
+        #[n(0)]
+        up_to: EventId,
+    },
+}

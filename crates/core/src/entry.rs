@@ -1,0 +1,103 @@
+//! A log entry: many commands under one time. Commands are encoded once, at the server that took
+//! them, and pass through forwarding, log and replication as the same bytes.
+//!
+//! Layout, version 1: `version u8 | time_ms u64 BE | count u32 BE | (length u32 BE, command)*`.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::command::Command;
+
+/// The layout's version: the first byte of every entry.
+pub const ENTRY_VERSION: u8 = 1;
+
+const HEADER_BYTES: usize = 13;
+
+/// An entry or command that cannot be understood.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Written by a newer program.
+    #[error("entry version {0} is newer than this program knows ({ENTRY_VERSION})")]
+    Version(u8),
+    /// Not what its layout says.
+    #[error("malformed entry: {0}")]
+    Malformed(String),
+}
+
+/// Encodes a command.
+#[must_use]
+pub fn encode_command(command: &Command) -> Bytes {
+    encode(command)
+}
+
+/// Decodes a command.
+///
+/// # Errors
+/// When the bytes are not a command this program knows.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
+    minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
+pub(crate) fn encode<T: minicbor::Encode<()>>(value: &T) -> Bytes {
+    // Writing CBOR to memory has no way to fail.
+    let mut buffer = Vec::new();
+    let written: Result<(), minicbor::encode::Error<core::convert::Infallible>> = minicbor::encode(value, &mut buffer);
+    match written {
+        Ok(()) => Bytes::from(buffer),
+        Err(error) => unreachable!("encoding to memory: {error}"),
+    }
+}
+
+/// Packs encoded commands into one entry.
+#[must_use]
+pub fn pack<'a>(time_ms: u64, commands: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Bytes {
+    let bytes = commands.clone().map(|command| 4 + command.len()).sum::<usize>();
+    let mut buffer = BytesMut::with_capacity(HEADER_BYTES + bytes);
+    buffer.put_u8(ENTRY_VERSION);
+    buffer.put_u64(time_ms);
+    buffer.put_u32(commands.len() as u32);
+    for command in commands {
+        buffer.put_u32(command.len() as u32);
+        buffer.put_slice(command);
+    }
+    buffer.freeze()
+}
+
+/// An entry taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// The leader's clock when it was proposed.
+    pub time_ms: u64,
+    /// In order.
+    pub commands: Vec<Command>,
+}
+
+/// Takes an entry apart.
+///
+/// # Errors
+/// When the bytes are not an entry this program knows, whole and exactly.
+pub fn unpack(entry: &[u8]) -> Result<Unpacked, DecodeError> {
+    let malformed = |what: &str| DecodeError::Malformed(what.to_owned());
+    let (&version, rest) = entry.split_first().ok_or_else(|| malformed("empty"))?;
+    if version != ENTRY_VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let (time_ms, rest) = rest.split_first_chunk::<8>().ok_or_else(|| malformed("no time"))?;
+    let (count, mut rest) = rest.split_first_chunk::<4>().ok_or_else(|| malformed("no count"))?;
+    let count = u32::from_be_bytes(*count) as usize;
+    if count > rest.len() / 4 {
+        return Err(malformed("fewer commands than counted"));
+    }
+    let mut commands = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(|| malformed("no length"))?;
+        let (command, tail) = tail
+            .split_at_checked(u32::from_be_bytes(*length) as usize)
+            .ok_or_else(|| malformed("truncated command"))?;
+        commands.push(decode_command(command)?);
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        return Err(malformed("bytes after the last command"));
+    }
+    Ok(Unpacked { time_ms: u64::from_be_bytes(*time_ms), commands })
+}

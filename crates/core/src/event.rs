@@ -1,0 +1,108 @@
+//! Events: what happened, as every device hears of it. Stored once, in the conversation (or in the
+//! mailbox of one account) it belongs to.
+
+use minicbor::{Decode, Encode};
+
+use crate::ids::{AccountId, ConversationId, EventId, SessionId};
+
+/// Where an event is stored, and so who may see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Scope {
+    /// Everybody who was in the conversation at the time.
+    #[n(0)]
+    Conversation(#[n(0)] ConversationId),
+    /// The devices of one account.
+    #[n(1)]
+    Mailbox(#[n(0)] AccountId),
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Event {
+    /// Its name and place in the order of everything.
+    #[n(0)]
+    pub id: EventId,
+    /// The leader's clock, milliseconds since 1970, never going backwards.
+    #[n(1)]
+    pub time_ms: u64,
+    /// Where it belongs.
+    #[n(2)]
+    pub scope: Scope,
+    /// What.
+    #[n(3)]
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum EventBody {
+    /// A message. In a conversation.
+    #[n(0)]
+    MessageSent {
+        /// By whom.
+        #[n(0)]
+        author: AccountId,
+        /// The text; empty once deleted for everyone.
+        #[n(1)]
+        body: String,
+        /// The how-manieth message of the conversation, from 1.
+        #[n(2)]
+        number: u64,
+        /// The how-manieth of its author there, from 1.
+        #[n(3)]
+        author_number: u64,
+        /// Deleted for everyone: only this tombstone is left.
+        #[n(4)]
+        deleted: bool,
+    },
+    /// Messages were deleted for everyone. In a conversation.
+    #[n(1)]
+    MessagesDeleted {
+        /// By whom.
+        #[n(0)]
+        by: AccountId,
+        /// Which.
+        #[n(1)]
+        messages: Vec<EventId>,
+    },
+    /// The reader's own marker moved. In the mailbox.
+    #[n(2)]
+    ReadMarkerMoved {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// To which message.
+        #[n(1)]
+        up_to: EventId,
+        /// Unread messages left there.
+        #[n(2)]
+        unread: u64,
+    },
+    /// Messages were deleted for this account only. In the mailbox.
+    #[n(3)]
+    MessagesHidden {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Which.
+        #[n(1)]
+        messages: Vec<EventId>,
+    },
+    /// A device logged in. In the mailbox.
+    #[n(4)]
+    SessionOpened {
+        /// Which.
+        #[n(0)]
+        session: SessionId,
+        /// Its name.
+        #[n(1)]
+        device: String,
+    },
+    /// A session ended. In the mailbox.
+    #[n(5)]
+    SessionEnded {
+        /// Which.
+        #[n(0)]
+        session: SessionId,
+    },
+}

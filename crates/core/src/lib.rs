@@ -1,0 +1,21 @@
+//! The chat's domain: commands in, replies and events out, by a deterministic [`apply`].
+//!
+//! No input or output, no clock, no randomness, no async: the same log gives the same state on every
+//! server. What is missing here on purpose: passwords are verified, tokens made and time read by the
+//! server, before a command is proposed.
+
+pub mod apply;
+pub mod bounds;
+pub mod command;
+pub mod entry;
+pub mod event;
+pub mod ids;
+pub mod query;
+pub mod reply;
+pub mod store;
+
+pub use apply::apply;
+pub use command::{Command, DeleteScope, Operation, Recipient};
+pub use event::{Event, EventBody, Scope};
+pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, SessionId, TokenHash};
+pub use reply::{Rejection, Reply};

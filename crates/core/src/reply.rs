@@ -1,0 +1,120 @@
+//! Replies. A rejection is a reply like any other: the same on every replica, and remembered for a
+//! retry. That the cluster is unavailable is not a reply: nothing was decided.
+
+use minicbor::{Decode, Encode};
+
+use crate::ids::{AccountId, ConversationId, EventId, SessionId};
+
+/// The answer to one command.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Reply {
+    /// To `Register` and `LogIn`.
+    #[n(0)]
+    SessionOpened {
+        /// Whose.
+        #[n(0)]
+        account: AccountId,
+        /// Which.
+        #[n(1)]
+        session: SessionId,
+        /// A first instance, for the process that logged in.
+        #[n(2)]
+        instance: u64,
+        /// The account's name as registered.
+        #[n(3)]
+        name: String,
+        /// When the session ends unless it is renewed.
+        #[n(4)]
+        expires_at_ms: u64,
+        /// Everything up to here was delivered to some device of the account.
+        #[n(5)]
+        delivered_up_to: u64,
+    },
+    /// To `OpenInstance`.
+    #[n(1)]
+    InstanceOpened {
+        /// The new instance.
+        #[n(0)]
+        instance: u64,
+    },
+    /// To `SendMessage`.
+    #[n(2)]
+    MessageSent {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// The message's name.
+        #[n(1)]
+        event: EventId,
+        /// The time it bears.
+        #[n(2)]
+        time_ms: u64,
+    },
+    /// To everything whose success says it all.
+    #[n(3)]
+    Done,
+    /// The command was refused and changed nothing.
+    #[n(4)]
+    Rejected(#[n(0)] Rejection),
+}
+
+/// Why a command was refused. Each says what was wrong; the text for people is its `Display`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
+pub enum Rejection {
+    /// No such session, or it was ended, or its account is gone.
+    #[n(0)]
+    #[error("not logged in: the session is unknown, ended or expired")]
+    SessionInvalid,
+    /// `Register`: somebody has the name.
+    #[n(1)]
+    #[error("the name is taken")]
+    NameTaken,
+    /// A text or number beyond its bounds; the words say which.
+    #[n(2)]
+    #[error("{0}")]
+    Invalid(#[n(0)] String),
+    /// Nobody has that name.
+    #[n(3)]
+    #[error("no such user: {0}")]
+    UnknownUser(#[n(0)] String),
+    /// The conversation does not exist, or the one who asks is not in it.
+    #[n(4)]
+    #[error("no such conversation")]
+    UnknownConversation,
+    /// The message does not exist, or the one who asks may not see it.
+    #[n(5)]
+    #[error("no such message: {0}")]
+    UnknownMessage(#[n(0)] EventId),
+    /// The one who asks may not do that; the words say what.
+    #[n(6)]
+    #[error("{0}")]
+    Forbidden(#[n(0)] String),
+    /// The password (or the account's state) changed between the check and the command, or was wrong.
+    #[n(7)]
+    #[error("wrong name or password")]
+    WrongCredential,
+    /// The request's number is ahead of its instance: numbers before it are missing.
+    #[n(8)]
+    #[error("out of order: the next request number of this instance is {expected}")]
+    OutOfOrder {
+        /// The number that is due.
+        #[n(0)]
+        expected: u64,
+    },
+    /// The same request id came with other content.
+    #[n(9)]
+    #[error("request id used before with other content")]
+    RequestMismatch,
+    /// The request was answered so long ago that the reply is forgotten.
+    #[n(10)]
+    #[error("request answered too long ago: its reply is no longer kept")]
+    ReplyForgotten,
+    /// The instance was evicted by newer ones of the same session, or never existed.
+    #[n(11)]
+    #[error("unknown instance: too many newer ones of this session, or never opened")]
+    UnknownInstance,
+    /// No such session of this account.
+    #[n(12)]
+    #[error("no such session: {0}")]
+    UnknownSession(#[n(0)] SessionId),
+}

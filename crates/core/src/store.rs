@@ -1,0 +1,195 @@
+//! What `apply` and the queries need of a store: ordered bytes to bytes. The server puts a database
+//! behind it; tests and simulations use [`MemoryStore`].
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+/// The order of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Smallest key first.
+    Ascending,
+    /// Largest key first.
+    Descending,
+}
+
+/// The store cannot be read, or holds what cannot be understood. For `apply` both are a broken
+/// invariant: the server must stop, for a replica that guesses would diverge.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk said no.
+    #[error("cannot read the store: {0}")]
+    Io(#[from] std::io::Error),
+    /// A record does not decode, or two records contradict each other; the words say which.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+}
+
+/// Called with each key and value of a scan; breaks to stop it.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Reading.
+pub trait Read {
+    /// The value of `key`, if there is one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Visits every key in `start..end` (end excluded) in the given order until `visit` breaks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+}
+
+/// Writing. What was written is seen by later reads through the same value.
+pub trait Write: Read {
+    /// Sets `key` to `value`.
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
+    /// Removes `key`.
+    fn delete(&mut self, key: Vec<u8>);
+}
+
+/// Changes of keys: a value, or none where the key is removed.
+pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A store in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStore {
+    /// Everything, in key order.
+    pub entries: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Read for MemoryStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.entries.get(key).cloned())
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        if start >= end {
+            return Ok(());
+        }
+        let mut range = self.entries.range(start.to_vec()..end.to_vec());
+        while let Some((key, value)) = match direction {
+            Direction::Ascending => range.next(),
+            Direction::Descending => range.next_back(),
+        } {
+            if visit(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for MemoryStore {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.entries.insert(key, value);
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.entries.remove(&key);
+    }
+}
+
+/// Pending changes on top of a store that itself stays as it is: `apply` writes here and sees its own
+/// writes; the server then commits [`Overlay::into_changes`] at once.
+pub struct Overlay<'a, R: Read> {
+    base: &'a R,
+    changes: Changes,
+}
+
+impl<'a, R: Read> Overlay<'a, R> {
+    /// No changes yet.
+    pub fn new(base: &'a R) -> Self {
+        Self { base, changes: Changes::new() }
+    }
+
+    /// The changes, to be committed atomically.
+    #[must_use]
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+}
+
+impl<R: Read> Read for Overlay<'_, R> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.changes.get(key) {
+            Some(change) => Ok(change.clone()),
+            None => self.base.get(key),
+        }
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        scan_merged(&self.changes, self.base, start, end, direction, visit)
+    }
+}
+
+impl<R: Read> Write for Overlay<'_, R> {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.insert(key, Some(value));
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.changes.insert(key, None);
+    }
+}
+
+/// Scans `base` as if `changes` had been made to it.
+///
+/// # Errors
+/// When `base` cannot be read.
+pub fn scan_merged(
+    changes: &Changes,
+    base: &(impl Read + ?Sized),
+    start: &[u8],
+    end: &[u8],
+    direction: Direction,
+    visit: &mut Visit<'_>,
+) -> Result<(), StoreError> {
+    if start >= end {
+        return Ok(());
+    }
+    let mut range = changes.range(start.to_vec()..end.to_vec());
+    let mut advance = move || match direction {
+        Direction::Ascending => range.next(),
+        Direction::Descending => range.next_back(),
+    };
+    let mut pending = advance();
+    let mut stopped = false;
+    base.scan(start, end, direction, &mut |key, value| {
+        // Everything pending that comes before this key of the base goes first.
+        while let Some((changed, change)) = pending {
+            let before = match direction {
+                Direction::Ascending => changed.as_slice() < key,
+                Direction::Descending => changed.as_slice() > key,
+            };
+            if !before {
+                break;
+            }
+            pending = advance();
+            if let Some(value) = change
+                && visit(changed, value).is_break()
+            {
+                stopped = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let flow = match pending {
+            Some((changed, change)) if changed.as_slice() == key => {
+                pending = advance();
+                change.as_ref().map_or(ControlFlow::Continue(()), |value| visit(key, value))
+            }
+            _ => visit(key, value),
+        };
+        stopped = flow.is_break();
+        flow
+    })?;
+    while !stopped && let Some((changed, change)) = pending {
+        pending = advance();
+        if let Some(value) = change {
+            stopped = visit(changed, value).is_break();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What one server needs to know to run.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// One server's configuration, complete and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server's name, unique in its cluster; also the name in its certificate. A server that comes with a new
+    /// directory under the name of an old one takes that one's place.
+    pub name: String,
+    /// Holds the log, the state and the server's identity.
+    pub data_dir: PathBuf,
+    /// Where clients connect.
+    pub client_listen: SocketAddr,
+    /// Where the other servers connect.
+    pub peer_listen: SocketAddr,
+    /// The address clients are told (host:port).
+    pub client_address: String,
+    /// The address the other servers are told (host:port).
+    pub peer_address: String,
+    /// The other servers expected in the cluster (this one may be among them; it is then skipped).
+    pub peers: Vec<PeerConfig>,
+    /// Form a new cluster of this one server, if its directory is empty. The listed peers are then admitted
+    /// as they ask. An empty server without this waits to be admitted.
+    pub bootstrap: bool,
+    /// Mutual TLS between servers.
+    pub peer_tls: PeerTls,
+    /// Fine tuning; the default is for production.
+    pub tuning: Tuning,
+}
+
+/// Another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Its name.
+    pub name: String,
+    /// Where it listens for servers (host:port).
+    pub peer_address: String,
+}
+
+/// PEM files for the links between servers.
+#[derive(Clone, Debug)]
+pub struct PeerTls {
+    /// The authority that signs every server's certificate.
+    pub ca: PathBuf,
+    /// This server's certificate: its name is the DNS name in it.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Times and sizes that tests and simulations change.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Between two heartbeats of the leader, milliseconds.
+    pub heartbeat_ms: u64,
+    /// The least time without a leader before an election, milliseconds.
+    pub election_min_ms: u64,
+    /// The greatest.
+    pub election_max_ms: u64,
+    /// The log is purged behind a persisted state every so many entries.
+    pub snapshot_entries: u64,
+    /// So many entries stay in the log behind the persisted state, for servers a little behind.
+    pub keep_entries: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 100,
+            election_min_ms: 600,
+            election_max_ms: 1200,
+            snapshot_entries: 20_000,
+            keep_entries: 10_000,
+        }
+    }
+}

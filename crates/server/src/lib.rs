@@ -1,0 +1,5 @@
+//! One server of a Threefold cluster.
+
+pub mod config;
+pub mod node;
+pub mod storage;
