@@ -37,6 +37,20 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
     minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
+/// Encodes a reply, for its way back from the leader.
+#[must_use]
+pub fn encode_reply(reply: &crate::reply::Reply) -> Bytes {
+    encode(reply)
+}
+
+/// Decodes a reply.
+///
+/// # Errors
+/// When the bytes are not a reply this program knows.
+pub fn decode_reply(bytes: &[u8]) -> Result<crate::reply::Reply, DecodeError> {
+    minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
 pub(crate) fn encode<T: minicbor::Encode<()>>(value: &T) -> Bytes {
     // Writing CBOR to memory has no way to fail.
     let mut buffer = Vec::new();

@@ -1,5 +1,14 @@
 //! One server of a Threefold cluster.
+//!
+//! `node` is the only door: gateways submit, read and follow there. `raft` alone knows openraft, `storage` alone
+//! knows the database, `peer` is what servers say to each other.
 
 pub mod config;
+pub mod gateway;
 pub mod node;
+pub mod peer;
+pub mod raft;
+mod server;
 pub mod storage;
+
+pub use server::{StartError, run};

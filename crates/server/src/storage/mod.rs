@@ -4,6 +4,10 @@
 //! [`StateStore`], so that a simulation can put other disks in their place. Nothing here knows Raft: votes
 //! and entries are opaque bytes.
 
+pub mod directory;
+pub mod fjall_log;
+pub mod fjall_state;
+
 use std::{io, ops::Range, path::PathBuf};
 
 use bytes::Bytes;

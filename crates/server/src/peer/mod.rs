@@ -1,0 +1,8 @@
+//! The servers among themselves: mutual TLS, replication, forwarding, presence.
+
+pub mod channels;
+pub mod forward;
+pub mod join;
+pub mod link;
+pub mod service;
+pub mod tls;

@@ -1,0 +1,16 @@
+//! Consensus: the only importer of openraft.
+//!
+//! The rest of the server proposes entries, asks who leads, and reads what was applied; it never meets
+//! openraft's types. What is deliberately absent: lease reads (unsafe with the fast failover), a saved committed log
+//! id, and any way to become leader without votes.
+
+mod engine;
+pub mod executor;
+pub mod log;
+pub mod machine;
+pub mod network;
+pub mod proposer;
+pub mod types;
+pub mod visibility;
+
+pub use engine::{Admission, Engine, EngineError, Overview, Parts, Peer, Role, position_of};
