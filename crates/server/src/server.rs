@@ -68,7 +68,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
         Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
     let state: Arc<dyn StateStore> =
         Arc::new(FjallState::open(&directory.state_path()).map_err(|error| failed("cannot open the state")(&error))?);
-    let server = Server::start(config, directory.node_id(), identity.clone(), log, state).await?;
+    let server =
+        Server::start(config, (directory.node_id(), directory.incarnation()), identity.clone(), log, state).await?;
     let result = server.serve(client_listener, peer_listener, identity, shutdown).await;
     drop(directory);
     result
@@ -83,12 +84,13 @@ struct Server {
     channels: Arc<Channels>,
     state: Arc<dyn StateStore>,
     config: Config,
+    incarnation: u64,
 }
 
 impl Server {
     async fn start(
         config: Config,
-        id: u64,
+        (id, incarnation): (u64, u64),
         identity: Identity,
         log: Arc<dyn LogStore>,
         state: Arc<dyn StateStore>,
@@ -121,7 +123,7 @@ impl Server {
             state: state.clone(),
             channels: channels.clone(),
         });
-        Ok(Self { node, engine, proposer, presence, channels, state, config })
+        Ok(Self { node, engine, proposer, presence, channels, state, config, incarnation })
     }
 
     fn member(&self) -> Member {
@@ -141,7 +143,17 @@ impl Server {
         }
         let joining = join::join(self.channels.clone(), self.engine.id(), self.member(), self.config.peers.clone());
         tokio::spawn(joining);
+        tokio::spawn(self.engine.clone().finish_changes());
         Ok(())
+    }
+
+    fn greeting(&self) -> threefold_proto::peer::Hello {
+        threefold_proto::peer::Hello {
+            node_id: self.engine.id(),
+            name: self.config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation: self.incarnation,
+        }
     }
 
     fn peer_service(&self) -> PeerService {
@@ -153,6 +165,7 @@ impl Server {
             state: self.state.clone(),
             node: self.node.clone(),
             expected: self.config.peers.iter().map(|peer| peer.name.clone()).collect::<BTreeSet<_>>(),
+            greeting: self.greeting(),
             installing: Arc::new(Semaphore::new(1)),
         }
     }
@@ -174,7 +187,7 @@ impl Server {
             engine: self.engine.clone(),
             channels: self.channels.clone(),
             presence: self.presence.clone(),
-            name: self.config.name.clone(),
+            greeting: self.greeting(),
         };
         let links = tokio::spawn(links.run());
         let clients = tokio::spawn(crate::gateway::serve(client_listener, self.node.clone(), stopped(stopping)));

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Asks until admitted.
 pub async fn join(channels: Arc<Channels>, id: u64, member: Member, peers: Vec<PeerConfig>) {
     let others = peers.into_iter().filter(|peer| peer.name != member.name).collect::<Vec<_>>();
+    if others.is_empty() {
+        return;
+    }
     let mut said = String::new();
     loop {
         for other in &others {

@@ -1,7 +1,7 @@
 //! The standing link to each other server: tells it who is connected here, and notices its death.
 //!
-//! A dead process's connections close at once. When a link ends *and* a new connection is refused, the server behind it
-//! is dead; if it led, the survivor with the longest log stands for election without waiting for a timeout.
+//! A dead process's connections close at once. When a link ends *and* a new connection is refused, or is answered by a
+//! later incarnation, the process behind it is dead; if it led, the survivor with the longest log stands for election without waiting for a timeout.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -41,8 +41,8 @@ pub struct Links {
     pub channels: Arc<Channels>,
     /// Who is connected.
     pub presence: Arc<Presence>,
-    /// This server's name.
-    pub name: String,
+    /// How this server greets others.
+    pub greeting: peer::Hello,
 }
 
 impl Links {
@@ -72,9 +72,10 @@ impl Links {
     /// Keeps the link to one server while it is a member at this address.
     async fn keep(self: Arc<Self>, peer: Peer) -> (u64, String) {
         while self.still_member(peer.id, &peer.member) {
-            let stood = self.link(&peer).await;
-            if stood && refuses(&peer.member.peer_address).await {
-                tracing::info!(server = %peer.member.name, "the server has died: its link ended and it refuses connections");
+            if let Some(incarnation) = self.link(&peer).await
+                && self.has_died(&peer, incarnation).await
+            {
+                tracing::info!(server = %peer.member.name, "the server's process has died");
                 let links = self.clone();
                 let id = peer.id;
                 tokio::spawn(async move { links.server_died(id).await });
@@ -85,24 +86,32 @@ impl Links {
         (peer.id, peer.member.peer_address)
     }
 
-    /// One link, from its beginning to its end. Says whether it ever stood.
-    async fn link(&self, peer: &Peer) -> bool {
+    /// One link, from its beginning to its end. Gives the incarnation it was with, if it ever stood.
+    async fn link(&self, peer: &Peer) -> Option<u64> {
         let mut client = self.channels.client(&peer.member, Lane::Control);
         let (messages, outgoing) = mpsc::channel(MESSAGES);
-        let hello = peer::Hello {
-            node_id: self.engine.id(),
-            name: self.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+        let _ = messages.try_send(greeting(&self.greeting));
+        let mut incoming = client.link(ReceiverStream::new(outgoing)).await.ok()?.into_inner();
+        let Ok(Some(peer::LinkMessage { message: Some(Message::Hello(hello)) })) = incoming.message().await else {
+            return None;
         };
-        let _ = messages.try_send(peer::LinkMessage { message: Some(Message::Hello(hello)) });
-        let Ok(response) = client.link(ReceiverStream::new(outgoing)).await else { return false };
-        let mut incoming = response.into_inner();
         tracing::debug!(server = %peer.member.name, "linked");
         tokio::select! {
             () = self.tell_presence(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
         }
-        true
+        Some(hello.incarnation)
+    }
+
+    /// Whether the process behind a link that has ended is dead: nobody listens in its place, or a later incarnation
+    /// of the same directory does.
+    async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
+        if refuses(&peer.member.peer_address).await {
+            return true;
+        }
+        let mut client = self.channels.client(&peer.member, Lane::Control);
+        let status = tokio::time::timeout(SURVIVOR_PATIENCE, client.status(peer::PeerStatusRequest {})).await;
+        status.ok().and_then(Result::ok).is_some_and(|status| status.into_inner().incarnation != incarnation)
     }
 
     async fn tell_presence(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
@@ -160,6 +169,11 @@ impl Links {
         let status = call.await.ok()?.ok()?.into_inner();
         Some((last_log_id(status.last_log_id), std::cmp::Reverse(status.node_id)))
     }
+}
+
+/// The first message of a link, in both directions.
+pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
+    peer::LinkMessage { message: Some(Message::Hello(hello.clone())) }
 }
 
 /// Takes what another server tells over its link, until the link ends.

@@ -59,6 +59,8 @@ pub struct PeerService {
     pub node: Node,
     /// Names of servers that are admitted when they ask.
     pub expected: BTreeSet<String>,
+    /// How this server greets others.
+    pub greeting: peer::Hello,
     /// One received state at a time.
     pub installing: Arc<Semaphore>,
 }
@@ -148,8 +150,9 @@ impl PeerProtocol for PeerService {
         let presence = self.presence.clone();
         let messages = request.into_inner();
         tokio::spawn(async move { link::listen(&presence, messages).await });
-        // Nothing is said in this direction; the stream's end says it all.
-        Ok(Response::new(Box::pin(futures::stream::pending())))
+        // After the greeting nothing more is said in this direction; the stream's end says it all.
+        let greeting = futures::stream::once(std::future::ready(Ok(link::greeting(&self.greeting))));
+        Ok(Response::new(Box::pin(greeting.chain(futures::stream::pending()))))
     }
 
     async fn join(&self, request: Request<peer::JoinRequest>) -> Result<Response<peer::JoinReply>, Status> {
@@ -165,7 +168,8 @@ impl PeerProtocol for PeerService {
 
     async fn status(&self, _request: Request<peer::PeerStatusRequest>) -> Result<Response<peer::PeerStatus>, Status> {
         let server_status = self.node.local_status().encode_to_vec().into();
-        Ok(Response::new(peer::PeerStatus { server_status, ..self.engine.vote_status() }))
+        let incarnation = self.greeting.incarnation;
+        Ok(Response::new(peer::PeerStatus { server_status, incarnation, ..self.engine.vote_status() }))
     }
 }
 
@@ -184,7 +188,7 @@ impl PeerService {
         match self.engine.admit(request.node_id, member_from_wire(node)).await {
             Admission::Admitted => reply(State::Admitted, String::new()),
             Admission::Pending => reply(State::Pending, "being admitted".to_owned()),
-            Admission::Failed(detail) => reply(State::Pending, detail),
+
             Admission::NotLeader(Some(leader)) if request.hops < JOIN_HOPS => {
                 let onward = peer::JoinRequest { hops: request.hops + 1, ..request };
                 match self.channels.client(&leader, Lane::Control).join(onward).await {

@@ -26,8 +26,6 @@ use crate::{
     storage::{LogStore, ReceivedState, StateStore},
 };
 
-/// A learner that is fewer entries behind than this may become a voter.
-const LAG_ENTRIES: u64 = 100;
 /// A whole state may take this long to cross.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Entries in one append; their bytes are bounded by the log.
@@ -97,28 +95,17 @@ pub struct Overview {
 /// Why Raft could not start or go on.
 #[derive(Debug, thiserror::Error)]
 #[error("consensus: {0}")]
-pub struct EngineError(String);
-
-/// What becomes of a server that asks to be admitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is a voter.
-    Admitted,
-    /// It is being admitted; ask again.
-    Pending,
-    /// This server does not lead; the one given does, as far as it knows.
-    NotLeader(Option<Member>),
-    /// The configuration could not be changed now.
-    Failed(String),
-}
+pub struct EngineError(pub(super) String);
 
 /// One Raft instance.
 pub struct Engine {
-    id: u64,
-    raft: Raft<TypeConfig, Machine>,
+    pub(super) id: u64,
+    pub(super) raft: Raft<TypeConfig, Machine>,
+    pub(super) channels: Arc<Channels>,
+    /// Held by whoever changes the configuration: one change at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
     visibility: Arc<Visibility>,
     leader: watch::Receiver<Option<u64>>,
-    admitting: tokio::sync::Mutex<()>,
 }
 
 /// What an engine is made of.
@@ -147,12 +134,25 @@ impl Engine {
         let machine = Machine::new(parts.state, parts.executor, visibility.clone(), parts.observer)
             .map_err(|error| EngineError(error.to_string()))?;
         let config = raft_config(tuning).validate().map_err(|error| EngineError(error.to_string()))?;
-        let raft =
-            Raft::new(parts.id, Arc::new(config), NetworkFactory::new(parts.channels), Log::new(parts.log), machine)
-                .await
-                .map_err(|error| EngineError(error.to_string()))?;
+        let raft = Raft::new(
+            parts.id,
+            Arc::new(config),
+            NetworkFactory::new(parts.channels.clone()),
+            Log::new(parts.log),
+            machine,
+        )
+        .await
+        .map_err(|error| EngineError(error.to_string()))?;
         let leader = watch_leader(&raft);
-        Ok(Arc::new(Self { id: parts.id, raft, visibility, leader, admitting: tokio::sync::Mutex::new(()) }))
+        let engine = Self {
+            id: parts.id,
+            raft,
+            channels: parts.channels,
+            changing: tokio::sync::Mutex::new(()),
+            visibility,
+            leader,
+        };
+        Ok(Arc::new(engine))
     }
 
     /// This server's node id.
@@ -254,56 +254,6 @@ impl Engine {
         self.raft.is_initialized().await.unwrap_or(false)
     }
 
-    /// Admits a server (if this one leads): as a learner until it has caught up, then as a voter, in the place of
-    /// any other server of the same name. Also takes note of a member's new addresses.
-    pub async fn admit(self: &Arc<Self>, id: u64, member: Member) -> Admission {
-        let overview = self.overview();
-        if overview.role != Role::Leader {
-            let leader = overview.peers.into_iter().find(|peer| Some(peer.id) == overview.leader);
-            return Admission::NotLeader(leader.map(|peer| peer.member));
-        }
-        let namesakes = overview.peers.iter().filter(|peer| peer.id != id && peer.member.name == member.name).count();
-        match overview.peers.iter().find(|peer| peer.id == id) {
-            Some(known) if known.voter && known.member == member && namesakes == 0 => return Admission::Admitted,
-            _ => {}
-        }
-        let engine = self.clone();
-        tokio::spawn(async move {
-            // One change at a time; a newcomer that asks again meanwhile is told to wait.
-            let Ok(_admitting) = engine.admitting.try_lock() else { return };
-            if let Err(error) = engine.change_for(id, member.clone()).await {
-                tracing::warn!(server = %member.name, %error, "cannot admit the server yet");
-            }
-        });
-        Admission::Pending
-    }
-
-    async fn change_for(&self, id: u64, member: Member) -> Result<(), EngineError> {
-        use openraft::ChangeMembers;
-        let failed = |error: &dyn std::fmt::Display| EngineError(error.to_string());
-        let peers = self.overview().peers;
-        let known = peers.iter().find(|peer| peer.id == id);
-        if let Some(known) = known
-            && known.member != member
-        {
-            let change = ChangeMembers::SetNodes([(id, member.clone())].into());
-            self.raft.change_membership(change, true).await.map_err(|error| failed(&error))?;
-        }
-        if !known.is_some_and(|known| known.voter) {
-            tracing::info!(server = %member.name, id, "admitting a server");
-            self.raft.add_learner(id, member.clone(), true).await.map_err(|error| failed(&error))?;
-        }
-        let namesakes = peers.iter().filter(|peer| peer.id != id && peer.member.name == member.name);
-        let removed = namesakes.map(|peer| peer.id).collect::<BTreeSet<_>>();
-        let voters = peers.iter().filter(|peer| peer.voter).map(|peer| peer.id).chain([id]);
-        let voters = voters.filter(|voter| !removed.contains(voter)).collect::<BTreeSet<_>>();
-        let change =
-            ChangeMembers::Batch(vec![ChangeMembers::ReplaceAllVoters(voters), ChangeMembers::RemoveNodes(removed)]);
-        self.raft.change_membership(change, true).await.map_err(|error| failed(&error))?;
-        tracing::info!(server = %member.name, id, "admitted as a voter");
-        Ok(())
-    }
-
     /// Stands for election at once, by the path of a leadership transfer: the lease of the leader, known to be dead,
     /// does not stand in the way. The votes decide as always.
     pub async fn take_over_from(&self, dead: u64) {
@@ -348,6 +298,7 @@ impl Engine {
             last_log_id: last_log_id.as_ref().map(log_id_to_wire),
             leader: self.leader.borrow().unwrap_or(0),
             server_status: bytes::Bytes::new(),
+            incarnation: 0,
         }
     }
 
@@ -427,7 +378,6 @@ fn raft_config(tuning: &Tuning) -> openraft::Config {
         election_timeout_max: tuning.election_max_ms,
         install_snapshot_timeout: SNAPSHOT_TIMEOUT.as_millis() as u64,
         max_payload_entries: APPEND_ENTRIES,
-        replication_lag_threshold: LAG_ENTRIES,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_entries),
         max_in_snapshot_log_to_keep: tuning.keep_entries,
         enable_pre_vote: Some(true),

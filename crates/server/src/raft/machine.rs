@@ -35,6 +35,9 @@ use crate::storage::{ReceivedState, StateSnapshot, StateStore};
 /// Entries applied in one atomic step, at most: bounds the time until the first of them is answered.
 const APPLY_ENTRIES: usize = 64;
 
+/// Bytes copied at once from one state to another.
+const COPY_BYTES: usize = 1024 * 1024;
+
 /// The mark: the last applied log id and the last configuration, as one record. (Prefix 0x00 is the server's.)
 const KEY_APPLIED: &[u8] = &[0x00, 1];
 /// The cluster's recovery id, 16 bytes.
@@ -190,6 +193,18 @@ fn apply_payload(
     Ok(Replies(applied.replies))
 }
 
+/// Copies a live view into a new place beside the present state.
+fn copy(view: &dyn StateSnapshot, store: &dyn StateStore) -> io::Result<ReceivedState> {
+    let mut install = store.begin_install()?;
+    let mut after: Option<Bytes> = None;
+    loop {
+        let records = view.chunk(after.as_deref(), COPY_BYTES).map_err(io::Error::other)?;
+        let Some((last, _)) = records.last() else { return install.finish() };
+        after = Some(last.clone());
+        install.write(&records)?;
+    }
+}
+
 /// Builds snapshots, beside `apply`.
 pub struct SnapshotBuilder {
     store: Arc<dyn StateStore>,
@@ -254,11 +269,12 @@ impl RaftStateMachine<TypeConfig> for Machine {
         meta: &SnapshotMeta<CommittedLeader, u64, super::types::Member>,
         snapshot: SnapshotData,
     ) -> io::Result<()> {
-        let SnapshotData::Received(received) = snapshot else {
-            return Err(io::Error::other("a live view of this very state cannot be installed"));
-        };
         let store = self.store.clone();
-        self.run(move || store.finish_install(received)).await?;
+        let install = move || match snapshot {
+            SnapshotData::Received(received) => store.finish_install(received),
+            SnapshotData::Live(view) => copy(&*view, &*store).and_then(|received| store.finish_install(received)),
+        };
+        self.run(install).await?;
         let (applied, membership) = applied_mark(&*self.store).map_err(io::Error::other)?;
         if applied != meta.last_log_id {
             return Err(io::Error::other("the received state is not the one that was announced"));

@@ -8,9 +8,13 @@ mod engine;
 pub mod executor;
 pub mod log;
 pub mod machine;
+mod membership;
 pub mod network;
 pub mod proposer;
+#[cfg(test)]
+mod suite;
 pub mod types;
 pub mod visibility;
 
-pub use engine::{Admission, Engine, EngineError, Overview, Parts, Peer, Role, position_of};
+pub use engine::{Engine, EngineError, Overview, Parts, Peer, Role, position_of};
+pub use membership::Admission;
