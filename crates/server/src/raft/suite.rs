@@ -51,8 +51,7 @@ impl StoreBuilder<TypeConfig, Log, Machine, ()> for InMemory {
     async fn build(&self) -> Result<((), Log, Machine), StorageError<TypeConfig>> {
         let error = |error: &dyn std::fmt::Display| StorageError::read(TypeConfig::err_from_string(error));
         let state = Arc::new(MemoryState::default());
-        let machine =
-            Machine::new(state, Arc::new(InlineExecutor), Arc::new(Visibility::plain()), Arc::new(Nobody));
+        let machine = Machine::new(state, Arc::new(InlineExecutor), Arc::new(Visibility::plain()), Arc::new(Nobody));
         Ok(((), Log::new(Arc::new(MemoryLog::default())), machine.map_err(|e| error(&e))?))
     }
 }

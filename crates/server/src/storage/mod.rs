@@ -4,9 +4,12 @@
 //! [`StateStore`], so that a simulation can put other disks in their place. Nothing here knows Raft: votes
 //! and entries are opaque bytes.
 
+mod database;
 pub mod directory;
+mod files;
 pub mod fjall_log;
 pub mod fjall_state;
+pub mod memory;
 
 use std::{io, ops::Range, path::PathBuf};
 

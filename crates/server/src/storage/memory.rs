@@ -1,0 +1,347 @@
+//! A log and a state in memory, for tests and simulation: disks that can lose power.
+//!
+//! Both keep what is durable apart from what is not, and [`MemoryLog::crash`] and [`MemoryState::crash`] give what a
+//! restart would find. Handles are cheap to clone and share one store, so a test keeps one while the server has another.
+//! Leaves out: slowness and torn writes; a group here is durable as a whole or not at all.
+
+use std::{
+    collections::VecDeque,
+    io,
+    ops::Range,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use threefold_core::store::{Changes, Direction, MemoryStore, Read, StoreError, Visit};
+
+use super::{
+    Done, LogExtent, LogStore, ReceivedState, StateInstall, StateSnapshot, StateStore,
+    files::{Failure, lock},
+};
+
+/// A log in memory.
+#[derive(Clone, Default)]
+pub struct MemoryLog {
+    inner: Arc<Mutex<LogInner>>,
+}
+
+#[derive(Default)]
+struct LogInner {
+    visible: LogContent,
+    durable: LogContent,
+    waiting: VecDeque<(LogWrite, Done)>,
+    is_manual: bool,
+    failure: Option<Failure>,
+}
+
+#[derive(Clone, Default)]
+struct LogContent {
+    vote: Option<Bytes>,
+    purged: Option<(u64, Bytes)>,
+    first_index: u64,
+    entries: VecDeque<Bytes>,
+}
+
+#[derive(Clone)]
+enum LogWrite {
+    Append { first_index: u64, entries: Vec<Bytes> },
+    Vote(Bytes),
+    Truncate(u64),
+    Purge(u64, Bytes),
+}
+
+impl MemoryLog {
+    /// A log in which every write is durable, and done, before the call returns.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A log in which writes become durable, and done, when the test calls [`MemoryLog::sync`].
+    #[must_use]
+    pub fn manual() -> Self {
+        let log = Self::default();
+        lock(&log.inner).is_manual = true;
+        log
+    }
+
+    /// Makes the oldest `writes` that wait durable, and tells their callers. Says how many there were.
+    pub fn sync(&self, writes: usize) -> usize {
+        let mut dones = Vec::new();
+        {
+            let mut inner = lock(&self.inner);
+            while dones.len() < writes
+                && let Some((write, done)) = inner.waiting.pop_front()
+            {
+                inner.durable.make(write);
+                dones.push(done);
+            }
+        }
+        let count = dones.len();
+        dones.into_iter().for_each(|done| done(Ok(())));
+        count
+    }
+
+    /// The log that a restart finds after power was lost now. The callers of writes that waited never hear of them.
+    #[must_use]
+    pub fn crash(&self) -> Self {
+        let inner = lock(&self.inner);
+        let (visible, durable) = (inner.durable.clone(), inner.durable.clone());
+        let recovered = LogInner { visible, durable, is_manual: inner.is_manual, ..LogInner::default() };
+        Self { inner: Arc::new(Mutex::new(recovered)) }
+    }
+
+    /// The disk breaks: this is what everybody hears from now on, those that wait first.
+    pub fn fail(&self, error: &io::Error) {
+        let failure = Failure::new("the log cannot be written", error);
+        let waiting = {
+            let mut inner = lock(&self.inner);
+            inner.failure = Some(failure.clone());
+            std::mem::take(&mut inner.waiting)
+        };
+        waiting.into_iter().for_each(|(_, done)| done(Err(failure.error())));
+    }
+
+    fn submit(&self, write: LogWrite, done: Done) {
+        let mut inner = lock(&self.inner);
+        if let Err(error) = inner.check(&write) {
+            drop(inner);
+            return done(Err(error));
+        }
+        inner.visible.make(write.clone());
+        if inner.is_manual {
+            inner.waiting.push_back((write, done));
+        } else {
+            inner.durable.make(write);
+            drop(inner);
+            done(Ok(()));
+        }
+    }
+}
+
+impl LogInner {
+    fn check(&self, write: &LogWrite) -> io::Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.error());
+        }
+        match write {
+            LogWrite::Append { first_index, entries }
+                if !entries.is_empty() && !self.visible.is_unused() && *first_index != self.visible.end() =>
+            {
+                let message =
+                    format!("entry {first_index} cannot be appended: the log goes on at {}", self.visible.end());
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LogContent {
+    fn end(&self) -> u64 {
+        self.first_index + self.entries.len() as u64
+    }
+
+    fn is_unused(&self) -> bool {
+        self.entries.is_empty() && self.purged.is_none()
+    }
+
+    fn position(&self, index: u64) -> usize {
+        let position = usize::try_from(index.saturating_sub(self.first_index)).unwrap_or(usize::MAX);
+        position.min(self.entries.len())
+    }
+
+    fn make(&mut self, write: LogWrite) {
+        match write {
+            LogWrite::Append { first_index, entries } => {
+                if self.is_unused() && !entries.is_empty() {
+                    self.first_index = first_index;
+                }
+                self.entries.extend(entries);
+            }
+            LogWrite::Vote(vote) => self.vote = Some(vote),
+            LogWrite::Truncate(from_index) => self.entries.truncate(self.position(from_index)),
+            LogWrite::Purge(to_index, purged) => {
+                if self.purged.as_ref().is_some_and(|(mark, _)| *mark > to_index) {
+                    return;
+                }
+                self.entries.drain(..self.position(to_index + 1));
+                self.first_index = self.first_index.max(to_index + 1);
+                self.purged = Some((to_index, purged));
+            }
+        }
+    }
+}
+
+impl LogStore for MemoryLog {
+    fn extent(&self) -> LogExtent {
+        let inner = lock(&self.inner);
+        let content = &inner.visible;
+        LogExtent {
+            vote: content.vote.clone(),
+            purged: content.purged.as_ref().map(|(_, purged)| purged.clone()),
+            indices: content.first_index..content.end(),
+        }
+    }
+
+    fn append(&self, first_index: u64, entries: Vec<Bytes>, done: Done) {
+        self.submit(LogWrite::Append { first_index, entries }, done);
+    }
+
+    fn save_vote(&self, vote: Bytes, done: Done) {
+        self.submit(LogWrite::Vote(vote), done);
+    }
+
+    fn truncate(&self, from_index: u64, done: Done) {
+        self.submit(LogWrite::Truncate(from_index), done);
+    }
+
+    fn purge(&self, to_index: u64, purged: Bytes, done: Done) {
+        self.submit(LogWrite::Purge(to_index, purged), done);
+    }
+
+    fn read(&self, indices: Range<u64>, max_bytes: usize) -> io::Result<Vec<Bytes>> {
+        let inner = lock(&self.inner);
+        let content = &inner.visible;
+        let (start, end) = (content.position(indices.start), content.position(indices.end));
+        let mut read = Vec::new();
+        let mut left = max_bytes;
+        for entry in content.entries.range(start..end.max(start)) {
+            if entry.len() > left && !read.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(entry.len());
+            read.push(entry.clone());
+        }
+        Ok(read)
+    }
+}
+
+/// A state in memory.
+#[derive(Clone, Default)]
+pub struct MemoryState {
+    inner: Arc<Mutex<StateInner>>,
+}
+
+#[derive(Default)]
+struct StateInner {
+    /// Shared with readers, who are called back in the middle of a scan and so must not hold the lock.
+    visible: Arc<MemoryStore>,
+    durable: Arc<MemoryStore>,
+}
+
+impl MemoryState {
+    /// An empty state.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The state that a restart finds after power was lost now: that of the last `persist`.
+    #[must_use]
+    pub fn crash(&self) -> Self {
+        let durable = Arc::clone(&lock(&self.inner).durable);
+        Self { inner: Arc::new(Mutex::new(StateInner { visible: Arc::clone(&durable), durable })) }
+    }
+
+    fn visible(&self) -> Arc<MemoryStore> {
+        Arc::clone(&lock(&self.inner).visible)
+    }
+}
+
+impl Read for MemoryState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.visible().get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.visible().scan(start, end, direction, visit)
+    }
+}
+
+impl StateStore for MemoryState {
+    fn commit(&self, changes: Changes) -> io::Result<()> {
+        let mut inner = lock(&self.inner);
+        let entries = &mut Arc::make_mut(&mut inner.visible).entries;
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(entries.insert(key, value)),
+                None => drop(entries.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn persist(&self) -> io::Result<()> {
+        let mut inner = lock(&self.inner);
+        inner.durable = Arc::clone(&inner.visible);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> io::Result<Box<dyn StateSnapshot>> {
+        Ok(Box::new(MemorySnapshot(self.visible())))
+    }
+
+    fn begin_install(&self) -> io::Result<Box<dyn StateInstall>> {
+        Ok(Box::new(MemoryInstall(MemoryStore::default())))
+    }
+
+    fn finish_install(&self, received: ReceivedState) -> io::Result<()> {
+        let ReceivedState::Memory(store) = received else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a state on disk cannot be installed in memory"));
+        };
+        let mut inner = lock(&self.inner);
+        inner.visible = Arc::new(store);
+        inner.durable = Arc::clone(&inner.visible);
+        Ok(())
+    }
+}
+
+struct MemorySnapshot(Arc<MemoryStore>);
+
+impl Read for MemorySnapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.0.scan(start, end, direction, visit)
+    }
+}
+
+impl StateSnapshot for MemorySnapshot {
+    fn chunk(&self, after: Option<&[u8]>, max_bytes: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        use std::ops::Bound;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut records = Vec::new();
+        let mut left = max_bytes;
+        for (key, value) in self.0.entries.range::<[u8], _>((start, Bound::Unbounded)) {
+            let bytes = key.len() + value.len();
+            if bytes > left && !records.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(bytes);
+            records.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        }
+        Ok(records)
+    }
+}
+
+struct MemoryInstall(MemoryStore);
+
+impl StateInstall for MemoryInstall {
+    fn write(&mut self, records: &[(Bytes, Bytes)]) -> io::Result<()> {
+        for (key, value) in records {
+            if self.0.entries.last_key_value().is_some_and(|(last, _)| key[..] <= last[..]) {
+                let message = "the records of a received state must ascend by key";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+            self.0.entries.insert(key.to_vec(), value.to_vec());
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<ReceivedState> {
+        Ok(ReceivedState::Memory(self.0))
+    }
+}
