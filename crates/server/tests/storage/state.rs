@@ -1,6 +1,10 @@
 //! The state's contract: one suite for both states, and what readers see while checkpoints and installs go on.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use threefold_core::store::{Changes, Direction, Read};
 use threefold_server::storage::{StateStore, fjall_state::FjallState, memory::MemoryState};
@@ -101,4 +105,195 @@ fn the_state_on_disk_keeps_its_contract() {
         drop(state);
         FjallState::open(&path).unwrap()
     });
+}
+
+/// Commits in which all of these keys hold the same number.
+const KEYS: u32 = 50;
+
+fn generation_of(state: &dyn Read, direction: Direction) -> Option<u64> {
+    let mut numbers = Vec::new();
+    let mut visit = |_: &[u8], value: &[u8]| {
+        numbers.push(u64::from_be_bytes(value.try_into().unwrap()));
+        ControlFlow::Continue(())
+    };
+    state.scan(b"number/", b"number0", direction, &mut visit).unwrap();
+    let first = numbers.first().copied();
+    assert!(numbers.iter().all(|number| Some(*number) == first), "a torn commit: {numbers:?}");
+    assert!(numbers.is_empty() || numbers.len() == KEYS as usize, "a missing key: {}", numbers.len());
+    first
+}
+
+fn numbers(number: u64) -> Changes {
+    (0..KEYS).map(|key| (format!("number/{key:04}").into(), Some(number.to_be_bytes().to_vec()))).collect()
+}
+
+#[test]
+fn readers_see_whole_commits_while_layers_move() {
+    const COMMITS: u64 = 3000;
+    let directory = tempfile::tempdir().unwrap();
+    let state = FjallState::open(directory.path()).unwrap();
+    let committed = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let state = &state;
+            scope.spawn(move || {
+                let mut last = None;
+                while last < Some(COMMITS) {
+                    let seen = generation_of(state, direction);
+                    assert!(seen >= last, "time went back from {last:?} to {seen:?}");
+                    let one = state.get(b"number/0007").unwrap();
+                    let one = one.map(|value| u64::from_be_bytes(value.try_into().unwrap()));
+                    assert!(one >= seen, "a key went back from {seen:?} to {one:?}");
+                    last = seen;
+                }
+            });
+        }
+        scope.spawn(|| {
+            while committed.load(Ordering::Relaxed) < COMMITS {
+                state.persist().unwrap();
+            }
+        });
+        for number in 1..=COMMITS {
+            state.commit(numbers(number)).unwrap();
+            committed.store(number, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(generation_of(&state, Direction::Ascending), Some(COMMITS));
+}
+
+#[test]
+fn an_install_replaces_everything_at_once_under_readers() {
+    const INSTALLS: u64 = 5;
+    let directory = tempfile::tempdir().unwrap();
+    let state = FjallState::open(directory.path()).unwrap();
+    state.commit(numbers(0)).unwrap();
+    std::thread::scope(|scope| {
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let state = &state;
+            scope.spawn(move || while generation_of(state, direction) < Some(INSTALLS) {});
+        }
+        for number in 1..=INSTALLS {
+            let mut install = state.begin_install().unwrap();
+            for (key, value) in numbers(number) {
+                install.write(&[(key.into(), value.unwrap().into())]).unwrap();
+            }
+            let received = install.finish().unwrap();
+            state.finish_install(received).unwrap();
+        }
+    });
+    drop(state);
+    let state = FjallState::open(directory.path()).unwrap();
+    assert_eq!(generation_of(&state, Direction::Descending), Some(INSTALLS));
+    let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "CURRENT and one generation: {names:?}");
+}
+
+#[test]
+fn a_state_is_copied_chunk_by_chunk_while_it_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = FjallState::open(&directory.path().join("source")).unwrap();
+    let target = FjallState::open(&directory.path().join("target")).unwrap();
+    source.commit(numbers(1)).unwrap();
+    source.persist().unwrap();
+    source.commit(changes([("number/0000", None), ("other", Some("x"))])).unwrap();
+    let snapshot = source.snapshot().unwrap();
+    let mut install = target.begin_install().unwrap();
+    let mut after = None;
+    loop {
+        source.commit(numbers(2)).unwrap();
+        source.persist().unwrap();
+        let chunk = snapshot.chunk(after.as_deref(), 200).unwrap();
+        let Some((last, _)) = chunk.last() else { break };
+        after = Some(last.clone());
+        install.write(&chunk).unwrap();
+    }
+    target.finish_install(install.finish().unwrap()).unwrap();
+    assert_eq!(all(&target), all(&*snapshot));
+    assert_eq!(all(&target).len(), KEYS as usize);
+}
+
+mod random {
+    use proptest::prelude::*;
+    use threefold_core::store::MemoryStore;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Commit(Vec<(u8, Option<u8>)>),
+        Persist,
+        Snapshot,
+        Reopen,
+        Scan { start: u8, end: u8, is_ascending: bool, limit: usize },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => proptest::collection::vec((0..40u8, any::<Option<u8>>()), 0..12).prop_map(Step::Commit),
+            3 => Just(Step::Persist),
+            1 => Just(Step::Snapshot),
+            1 => Just(Step::Reopen),
+            6 => (0..41u8, 0..41u8, any::<bool>(), 1..20usize)
+                .prop_map(|(start, end, is_ascending, limit)| Step::Scan { start, end, is_ascending, limit }),
+        ]
+    }
+
+    fn scan(state: &dyn Read, start: u8, end: u8, direction: Direction, limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            found.push((key.to_vec(), value.to_vec()));
+            if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        state.scan(&[start], &[end], direction, &mut visit).unwrap();
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_state_agrees_with_a_map_whatever_happens(steps in proptest::collection::vec(step(), 1..60)) {
+            let directory = crate::quick_directory();
+            let mut model = MemoryStore::default();
+            let mut state = FjallState::open(directory.path()).unwrap();
+            let mut snapshots = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Commit(pairs) => {
+                        let changes: Changes =
+                            pairs.into_iter().map(|(key, value)| (vec![key], value.map(|value| vec![value]))).collect();
+                        for (key, value) in changes.clone() {
+                            match value {
+                                Some(value) => drop(model.entries.insert(key, value)),
+                                None => drop(model.entries.remove(&key)),
+                            }
+                        }
+                        state.commit(changes).unwrap();
+                    }
+                    Step::Persist => state.persist().unwrap(),
+                    Step::Snapshot => snapshots.push((state.snapshot().unwrap(), model.clone())),
+                    Step::Reopen => {
+                        // A database cannot be opened while a view of it is alive.
+                        snapshots.clear();
+                        drop(state);
+                        state = FjallState::open(directory.path()).unwrap();
+                    }
+                    Step::Scan { start, end, is_ascending, limit } => {
+                        let direction = if is_ascending { Direction::Ascending } else { Direction::Descending };
+                        prop_assert_eq!(
+                            scan(&state, start, end, direction, limit),
+                            scan(&model, start, end, direction, limit)
+                        );
+                        for (snapshot, model) in &snapshots {
+                            prop_assert_eq!(
+                                scan(&**snapshot, start, end, direction, limit),
+                                scan(model, start, end, direction, limit)
+                            );
+                        }
+                        prop_assert_eq!(state.get(&[start]).unwrap(), model.get(&[start]).unwrap());
+                    }
+                }
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// by a hiccup, and apply, are served from here.
 const TAIL_BYTES: usize = 64 << 20;
 /// The same bound for small entries, whose bookkeeping weighs more than they do.
-const TAIL_ENTRIES: usize = 1 << 17;
+const TAIL_ENTRIES: usize = 1 << 15;
 
 pub(super) struct Tail {
     first_index: u64,
