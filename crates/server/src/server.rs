@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    gateway::{Cost, Gateway, Passwords, http},
     node::{Hub, Inner, Node, presence::Presence, router::Router},
     peer::{
         channels::Channels,
@@ -78,6 +79,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
 /// The parts of a running server.
 struct Server {
     node: Node,
+    gateway: Gateway,
     engine: Arc<Engine>,
     proposer: Proposer,
     presence: Arc<Presence>,
@@ -123,7 +125,9 @@ impl Server {
             state: state.clone(),
             channels: channels.clone(),
         });
-        Ok(Self { node, engine, proposer, presence, channels, state, config, incarnation })
+        let passwords = Passwords::new(Cost::default()).map_err(|error| StartError(error.to_string()))?;
+        let gateway = Gateway::new(node.clone(), passwords);
+        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, incarnation })
     }
 
     fn member(&self) -> Member {
@@ -190,7 +194,7 @@ impl Server {
             greeting: self.greeting(),
         };
         let links = tokio::spawn(links.run());
-        let clients = tokio::spawn(crate::gateway::serve(client_listener, self.node.clone(), stopped(stopping)));
+        let clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
         let run = async {
             self.come_in().await?;
             tracing::info!(name = %self.config.name, id = self.engine.id(), client = %self.config.client_address, "running");
