@@ -1,0 +1,101 @@
+//! Questions: people, conversations, history, the cluster itself.
+
+use threefold_proto::chat::{
+    Account, ClusterStatus, HistoryReply, HistoryRequest, ListConversationsReply, ListConversationsRequest,
+    ListOnlineRequest, SearchAccountsReply, SearchAccountsRequest, StatusRequest, cluster_client::ClusterClient,
+    history_request::From,
+};
+
+use super::Client;
+use crate::{Error, To, addresses::normalise};
+
+/// Which messages of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The newest before this message (zero: the newest of all).
+    Before(u64),
+    /// The oldest after this message (zero: from the beginning).
+    After(u64),
+}
+
+impl Client {
+    /// Accounts whose name matches `pattern` (part of a name, or with `*`; empty: everybody), after the name `after`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn search_accounts(&self, pattern: &str, limit: u32, after: &str) -> Result<SearchAccountsReply, Error> {
+        self.require_identity()?;
+        let request = SearchAccountsRequest { pattern: pattern.to_owned(), limit, after: after.to_owned() };
+        Ok(self.call(request, |mut chat, request| async move { chat.search_accounts(request).await }).await?)
+    }
+
+    /// Accounts connected right now, anywhere in the cluster.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn online(&self) -> Result<Vec<Account>, Error> {
+        self.require_identity()?;
+        let call = self.call(ListOnlineRequest {}, |mut chat, request| async move { chat.list_online(request).await });
+        Ok(call.await?.accounts)
+    }
+
+    /// A page of a conversation, oldest first. Shows everything this client has seen or written.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn history(&self, of: impl Into<To>, page: Page, limit: u32) -> Result<HistoryReply, Error> {
+        self.require_identity()?;
+        let from = match page {
+            Page::Before(id) => From::Before(id),
+            Page::After(id) => From::After(id),
+        };
+        let recipient = of.into().into_recipient()?;
+        let request = HistoryRequest { r#in: Some(recipient), limit, from: Some(from), position: self.position() };
+        let reply = self.call(request, |mut chat, request| async move { chat.history(request).await }).await?;
+        self.saw(reply.messages.last().map_or(0, |message| message.id));
+        Ok(reply)
+    }
+
+    /// This account's conversations with their unread counts, after the conversation `after`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn conversations(
+        &self,
+        unread_only: bool,
+        limit: u32,
+        after: u64,
+    ) -> Result<ListConversationsReply, Error> {
+        self.require_identity()?;
+        let request = ListConversationsRequest { unread_only, limit, after, position: self.position() };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_conversations(request).await }).await?)
+    }
+
+    /// What some server knows of every server of the cluster. Needs no session.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn status(&self) -> Result<ClusterStatus, Error> {
+        let call = self.call_any(StatusRequest { local: false }, |channel, request| async move {
+            ClusterClient::new(channel).status(request).await
+        });
+        let status = call.await?;
+        let addresses: Vec<String> = status.servers.iter().map(|server| server.client_address.clone()).collect();
+        self.pool.servers.learn(&self.scheme(), &addresses);
+        Ok(status)
+    }
+
+    /// What the server at `address` knows; nobody else is asked.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn status_of(&self, address: &str) -> Result<ClusterStatus, Error> {
+        let address = normalise(address)?;
+        let message = StatusRequest { local: false };
+        let budget = self.pool.options.timeout.min(self.pool.options.attempt_timeout);
+        let operation = |channel, request| async move { ClusterClient::new(channel).status(request).await };
+        let mut unsure = false;
+        let result = self.attempt(&address, budget, &message, &operation, &mut unsure).await;
+        result.map_err(|verdict| verdict.into_error(vec![address]))
+    }
+}

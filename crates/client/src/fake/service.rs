@@ -1,0 +1,527 @@
+//! One fake server: the gRPC services over the shared state, with what the server does wrong in between.
+
+use std::{pin::Pin, sync::Arc};
+
+use prost::Message as _;
+use threefold_proto::chat::{
+    self, CaughtUp, ClientFrame, Error, ErrorCode, Event, Pong, ServerFrame, Subscribe, Subscribed, Write, WriteResult,
+    chat_server::Chat, client_frame, cluster_server::Cluster, event::Body, history_request::From, server_frame::Frame,
+    write_result::Result as Answer,
+};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::{
+    Shared,
+    state::{SessionEntry, State, refusal},
+};
+
+#[derive(Clone)]
+pub(super) struct Service {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+type Result<T> = std::result::Result<Response<T>, Status>;
+
+fn status(error: &Error) -> Status {
+    let code = match error.code() {
+        ErrorCode::Unavailable => Code::Unavailable,
+        ErrorCode::SessionInvalid => Code::Unauthenticated,
+        _ => Code::FailedPrecondition,
+    };
+    Status::with_details(code, error.message.clone(), error.encode_to_vec().into())
+}
+
+impl Service {
+    pub(super) fn new(shared: Arc<Shared>, index: usize) -> Self {
+        Self { shared, index }
+    }
+
+    fn behave<T>(&self, look: impl FnOnce(&mut super::Behaviour) -> T) -> T {
+        look(&mut self.shared.nodes()[self.index].behaviour)
+    }
+
+    /// Carries out a call, with what this server does wrong.
+    async fn call<T>(&self, run: impl FnOnce(&mut State) -> std::result::Result<T, Error>) -> Result<T> {
+        if self.behave(|behaviour| behaviour.silent) {
+            std::future::pending::<()>().await;
+        }
+        let unavailable = || status(&refusal(ErrorCode::Unavailable, "no leader"));
+        if self.behave(|behaviour| behaviour.unavailable) {
+            return Err(unavailable());
+        }
+        let result = run(&mut self.shared.state());
+        self.shared.changed.send_modify(|version| *version += 1);
+        if self.behave(|behaviour| take_one(&mut behaviour.lose_answers)) {
+            return Err(unavailable());
+        }
+        result.map(Response::new).map_err(|error| status(&error))
+    }
+
+    /// As `call`, on behalf of a session.
+    async fn authenticated<Q, T>(
+        &self,
+        request: Request<Q>,
+        run: impl FnOnce(&mut State, SessionEntry, Q) -> std::result::Result<T, Error>,
+    ) -> Result<T> {
+        let token = token_of(&request);
+        self.call(|state| {
+            let session = state.sessions.get(&token).cloned();
+            let session = session.ok_or_else(|| refusal(ErrorCode::SessionInvalid, "not logged in"))?;
+            run(state, session, request.into_inner())
+        })
+        .await
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let strip = |address: &str| address.trim_start_matches("http://").to_owned();
+        self.shared.nodes().iter().map(|node| strip(&node.address)).collect()
+    }
+
+    fn session_reply(&self, state: &State, session: &SessionEntry) -> chat::SessionReply {
+        let account = state.accounts.iter().find(|account| account.id == session.account);
+        chat::SessionReply {
+            account: session.account,
+            session: session.id,
+            instance: session.first_instance,
+            name: account.map(|account| account.name.clone()).unwrap_or_default(),
+            expires_at_ms: 1,
+            delivered_up_to: account.map(|account| account.delivered_up_to).unwrap_or_default(),
+            servers: self.servers(),
+            position: state.position(),
+        }
+    }
+}
+
+/// Counts down; false at zero.
+fn take_one(count: &mut u32) -> bool {
+    let some = *count > 0;
+    *count = count.saturating_sub(1);
+    some
+}
+
+fn token_of<T>(request: &Request<T>) -> Vec<u8> {
+    let value = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    crate::token::decode_hex(value.trim_start_matches("Bearer ")).unwrap_or_default()
+}
+
+fn check_password(state: &State, account: u64, password: &str) -> std::result::Result<(), Error> {
+    let right = state.accounts.iter().any(|known| known.id == account && known.password == password);
+    if right { Ok(()) } else { Err(refusal(ErrorCode::WrongCredential, "wrong name or password")) }
+}
+
+fn account_info(state: &State, account: &super::state::Account) -> chat::Account {
+    let online = state.online.get(&account.id).is_some_and(|count| *count > 0);
+    chat::Account {
+        account: account.id,
+        name: account.name.clone(),
+        online,
+        registered_at_ms: account.id,
+        administrator: false,
+    }
+}
+
+#[tonic::async_trait]
+impl Chat for Service {
+    async fn register(&self, request: Request<chat::RegisterRequest>) -> Result<chat::SessionReply> {
+        let request = request.into_inner();
+        self.call(|state| {
+            if let Some(session) = state.sessions.get(request.token.as_ref()).cloned() {
+                return Ok(self.session_reply(state, &session));
+            }
+            if state.account_named(&request.name).is_some() {
+                return Err(refusal(ErrorCode::NameTaken, "the name is taken"));
+            }
+            let id = state.next_id();
+            let (name, password) = (request.name.clone(), request.password.clone());
+            state.accounts.push(super::state::Account { id, name, password, delivered_up_to: id });
+            let session = state.open_session(id, &request.token, &request.device);
+            Ok(self.session_reply(state, &session))
+        })
+        .await
+    }
+
+    async fn login(&self, request: Request<chat::LoginRequest>) -> Result<chat::SessionReply> {
+        let request = request.into_inner();
+        self.call(|state| {
+            if let Some(session) = state.sessions.get(request.token.as_ref()).cloned() {
+                return Ok(self.session_reply(state, &session));
+            }
+            let id = state.account_named(&request.name).map(|account| account.id).unwrap_or_default();
+            check_password(state, id, &request.password)?;
+            let session = state.open_session(id, &request.token, &request.device);
+            Ok(self.session_reply(state, &session))
+        })
+        .await
+    }
+
+    async fn logout(&self, request: Request<chat::LogoutRequest>) -> Result<chat::LogoutReply> {
+        self.authenticated(request, |state, session, _| {
+            state.sessions.retain(|_, known| known.id != session.id);
+            Ok(chat::LogoutReply {})
+        })
+        .await
+    }
+
+    async fn who_am_i(&self, request: Request<chat::WhoAmIRequest>) -> Result<chat::WhoAmIReply> {
+        self.authenticated(request, |state, session, _| {
+            let reply = self.session_reply(state, &session);
+            Ok(chat::WhoAmIReply {
+                account: reply.account,
+                session: reply.session,
+                name: reply.name,
+                device: session.device,
+                administrator: false,
+                expires_at_ms: reply.expires_at_ms,
+                delivered_up_to: reply.delivered_up_to,
+                servers: reply.servers,
+                position: reply.position,
+            })
+        })
+        .await
+    }
+
+    async fn delete_account(&self, request: Request<chat::DeleteAccountRequest>) -> Result<chat::DeleteAccountReply> {
+        self.authenticated(request, |state, session, request| {
+            check_password(state, session.account, &request.password)?;
+            state.sessions.retain(|_, known| known.account != session.account);
+            state.accounts.retain(|known| known.id != session.account);
+            Ok(chat::DeleteAccountReply {})
+        })
+        .await
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<chat::ChangePasswordRequest>,
+    ) -> Result<chat::ChangePasswordReply> {
+        self.authenticated(request, |state, session, request| {
+            check_password(state, session.account, &request.old_password)?;
+            for account in state.accounts.iter_mut().filter(|known| known.id == session.account) {
+                account.password.clone_from(&request.new_password);
+            }
+            state.sessions.retain(|_, known| known.account != session.account || known.id == session.id);
+            Ok(chat::ChangePasswordReply {})
+        })
+        .await
+    }
+
+    async fn list_sessions(&self, request: Request<chat::ListSessionsRequest>) -> Result<chat::ListSessionsReply> {
+        self.authenticated(request, |state, session, _| {
+            let own = state.sessions.values().filter(|known| known.account == session.account);
+            let sessions = own.map(|known| chat::Session {
+                session: known.id,
+                device: known.device.clone(),
+                opened_at_ms: known.id,
+                expires_at_ms: known.id + 1,
+                current: known.id == session.id,
+            });
+            Ok(chat::ListSessionsReply { sessions: sessions.collect() })
+        })
+        .await
+    }
+
+    async fn end_session(&self, request: Request<chat::EndSessionRequest>) -> Result<chat::EndSessionReply> {
+        self.authenticated(request, |state, session, request| {
+            let before = state.sessions.len();
+            state.sessions.retain(|_, known| known.account != session.account || known.id != request.session);
+            if state.sessions.len() == before {
+                return Err(refusal(ErrorCode::UnknownSession, "no such session"));
+            }
+            Ok(chat::EndSessionReply {})
+        })
+        .await
+    }
+
+    async fn open_instance(&self, request: Request<chat::OpenInstanceRequest>) -> Result<chat::OpenInstanceReply> {
+        self.authenticated(request, |state, session, request| {
+            Ok(chat::OpenInstanceReply { instance: state.instance_for(session.id, request.nonce) })
+        })
+        .await
+    }
+
+    async fn search_accounts(
+        &self,
+        request: Request<chat::SearchAccountsRequest>,
+    ) -> Result<chat::SearchAccountsReply> {
+        self.authenticated(request, |state, _, request| {
+            let pattern = request.pattern.replace('*', "");
+            let fits =
+                |account: &&super::state::Account| account.name.contains(&pattern) && account.name > request.after;
+            let mut accounts: Vec<_> =
+                state.accounts.iter().filter(fits).map(|account| account_info(state, account)).collect();
+            accounts.sort_by(|a, b| a.name.cmp(&b.name));
+            let limit = if request.limit == 0 { 50 } else { request.limit as usize };
+            let more = accounts.len() > limit;
+            accounts.truncate(limit);
+            Ok(chat::SearchAccountsReply { accounts, more })
+        })
+        .await
+    }
+
+    async fn list_online(&self, request: Request<chat::ListOnlineRequest>) -> Result<chat::ListOnlineReply> {
+        self.authenticated(request, |state, _, _| {
+            let accounts = state.accounts.iter().map(|account| account_info(state, account));
+            Ok(chat::ListOnlineReply { accounts: accounts.filter(|account| account.online).collect() })
+        })
+        .await
+    }
+
+    async fn send_message(&self, request: Request<chat::SendMessageRequest>) -> Result<chat::SendMessageReply> {
+        self.authenticated(request, |state, session, request| {
+            let operation = request.send.map(chat::write::Operation::Send);
+            match state.write(&session, &Write { request: request.request, operation }) {
+                Answer::Sent(sent) => Ok(chat::SendMessageReply { sent: Some(sent) }),
+                Answer::Error(error) => Err(error),
+                Answer::Done(_) => Err(refusal(ErrorCode::Internal, "another kind")),
+            }
+        })
+        .await
+    }
+
+    async fn history(&self, request: Request<chat::HistoryRequest>) -> Result<chat::HistoryReply> {
+        self.authenticated(request, |state, session, request| {
+            let conversation = match state.find(session.account, request.r#in.as_ref()) {
+                Err(error) if error.code() == ErrorCode::UnknownConversation => 0,
+                other => other?,
+            };
+            let limit = if request.limit == 0 { 50 } else { request.limit as usize };
+            let of = state.messages().filter(|message| message.conversation == conversation);
+            let mut messages: Vec<_> = of.map(|message| state.seen_by(session.account, message)).collect();
+            let more = match request.from.unwrap_or(From::Before(0)) {
+                From::Before(before) => {
+                    messages.retain(|message| before == 0 || message.id < before);
+                    let surplus = messages.len().saturating_sub(limit);
+                    messages.drain(..surplus).next().is_some()
+                }
+                From::After(after) => {
+                    messages.retain(|message| message.id > after);
+                    let more = messages.len() > limit;
+                    messages.truncate(limit);
+                    more
+                }
+            };
+            Ok(chat::HistoryReply { messages, more })
+        })
+        .await
+    }
+
+    async fn list_conversations(
+        &self,
+        request: Request<chat::ListConversationsRequest>,
+    ) -> Result<chat::ListConversationsReply> {
+        self.authenticated(request, |state, session, request| {
+            let account = session.account;
+            let own =
+                state.conversations.iter().filter(|(id, members)| members.contains(&account) && **id > request.after);
+            let conversations = own.map(|(id, _)| {
+                let of = || state.messages().filter(|message| message.conversation == *id);
+                let last = of().last().map(|message| state.seen_by(account, message));
+                chat::Conversation {
+                    conversation: *id,
+                    peer_name: last.as_ref().map(|last| last.peer_name.clone()).unwrap_or_default(),
+                    unread: state.unread(account, *id),
+                    read_up_to: state.read.get(&(account, *id)).copied().unwrap_or_default(),
+                    messages: of().count() as u64,
+                    last,
+                }
+            });
+            let conversations = conversations.filter(|known| !request.unread_only || known.unread > 0).collect();
+            Ok(chat::ListConversationsReply { conversations, more: false })
+        })
+        .await
+    }
+
+    async fn mark_read(&self, _: Request<chat::MarkReadRequest>) -> Result<chat::MarkReadReply> {
+        Err(Status::unimplemented("the fake takes this on streams only"))
+    }
+
+    async fn delete_messages(&self, _: Request<chat::DeleteMessagesRequest>) -> Result<chat::DeleteMessagesReply> {
+        Err(Status::unimplemented("the fake takes this on streams only"))
+    }
+
+    type ConverseStream = Pin<Box<dyn Stream<Item = std::result::Result<ServerFrame, Status>> + Send>>;
+
+    async fn converse(&self, request: Request<Streaming<ClientFrame>>) -> Result<Self::ConverseStream> {
+        let token = token_of(&request);
+        let session = self.shared.state().sessions.get(&token).cloned();
+        let invalid = refusal(ErrorCode::SessionInvalid, "not logged in");
+        let session = session.ok_or_else(|| status(&invalid))?;
+        let (sender, receiver) = mpsc::channel(16);
+        let left = self.behave(|behaviour| behaviour.frames_per_stream);
+        let conversation =
+            Conversation { service: self.clone(), token, session, sender, left, cursor: None, online: false };
+        tokio::spawn(conversation.run(request.into_inner()));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for Service {
+    async fn status(&self, _: Request<chat::StatusRequest>) -> Result<chat::ClusterStatus> {
+        let servers = self.servers();
+        self.call(|state| {
+            let describe = |(index, address): (usize, String)| chat::ServerStatus {
+                id: index as u64 + 1,
+                name: format!("server-{}", index + 1),
+                client_address: address,
+                role: if index == 0 { "leader" } else { "follower" }.to_owned(),
+                term: 1,
+                last_index: state.position() / 4096,
+                applied_index: state.position() / 4096,
+                voter: true,
+                ..chat::ServerStatus::default()
+            };
+            Ok(chat::ClusterStatus {
+                state: "normal".to_owned(),
+                detail: "all servers are there".to_owned(),
+                servers: servers.into_iter().enumerate().map(describe).collect(),
+                recovery_id: state.recovery_id.clone().into(),
+            })
+        })
+        .await
+    }
+}
+
+/// One stream.
+struct Conversation {
+    service: Service,
+    token: Vec<u8>,
+    session: SessionEntry,
+    sender: mpsc::Sender<std::result::Result<ServerFrame, Status>>,
+    /// Frames until it breaks.
+    left: Option<usize>,
+    cursor: Option<u64>,
+    online: bool,
+}
+
+/// The stream is over.
+struct Over;
+
+impl Conversation {
+    async fn run(mut self, mut frames: Streaming<ClientFrame>) {
+        let mut changed = self.service.shared.changed.subscribe();
+        loop {
+            let done = tokio::select! {
+                frame = frames.next() => match frame {
+                    Some(Ok(ClientFrame { frame: Some(frame) })) => self.take(frame).await,
+                    _ => Err(Over),
+                },
+                _ = changed.changed() => self.catch_up().await,
+            };
+            if done.is_err() {
+                break;
+            }
+        }
+        if self.online {
+            *self.service.shared.state().online.entry(self.session.account).or_default() -= 1;
+        }
+    }
+
+    async fn put(&mut self, frame: Frame) -> std::result::Result<(), Over> {
+        if self.service.behave(|behaviour| behaviour.silent) {
+            return Ok(());
+        }
+        if self.left == Some(0) {
+            let _ = self.sender.send(Err(Status::unavailable("the stream breaks"))).await;
+            return Err(Over);
+        }
+        self.left = self.left.map(|left| left - 1);
+        self.sender.send(Ok(ServerFrame { frame: Some(frame) })).await.map_err(|_| Over)
+    }
+
+    async fn fail(&mut self, error: &Error) -> std::result::Result<(), Over> {
+        let _ = self.sender.send(Err(status(error))).await;
+        Err(Over)
+    }
+
+    async fn take(&mut self, frame: client_frame::Frame) -> std::result::Result<(), Over> {
+        match frame {
+            client_frame::Frame::Ping(ping) => self.put(Frame::Pong(Pong { number: ping.number })).await,
+            client_frame::Frame::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            client_frame::Frame::Write(write) => self.write(write).await,
+        }
+    }
+
+    async fn subscribe(&mut self, subscribe: Subscribe) -> std::result::Result<(), Over> {
+        let recovery_id = self.service.shared.state().recovery_id.clone();
+        if !subscribe.recovery_id.is_empty() && subscribe.recovery_id != recovery_id {
+            return self.fail(&refusal(ErrorCode::CursorInvalid, "another history")).await;
+        }
+        if self.service.behave(|behaviour| behaviour.unavailable) {
+            return self.fail(&refusal(ErrorCode::Unavailable, "no leader")).await;
+        }
+        let position = {
+            let mut state = self.service.shared.state();
+            state.subscriptions.push(subscribe.after);
+            if !self.online && !subscribe.invisible {
+                *state.online.entry(self.session.account).or_default() += 1;
+                self.online = true;
+            }
+            state.position()
+        };
+        self.cursor = Some(subscribe.after);
+        let servers = self.service.servers();
+        self.put(Frame::Subscribed(Subscribed { recovery_id: recovery_id.into(), position, servers })).await?;
+        self.catch_up().await
+    }
+
+    async fn write(&mut self, write: Write) -> std::result::Result<(), Over> {
+        let (swallow, refuse, twice) = self.service.behave(|behaviour| {
+            let swallow = take_one(&mut behaviour.swallow_writes);
+            let refuse = behaviour.unavailable || (!swallow && take_one(&mut behaviour.refuse_writes));
+            (swallow, refuse, behaviour.twice)
+        });
+        if swallow {
+            return Ok(());
+        }
+        let answer = if refuse {
+            Answer::Error(refusal(ErrorCode::Unavailable, "no leader"))
+        } else {
+            self.service.shared.state().write(&self.session, &write)
+        };
+        let result = WriteResult { request: write.request, result: Some(answer) };
+        if twice {
+            self.put(Frame::Result(result.clone())).await?;
+        }
+        self.put(Frame::Result(result)).await?;
+        self.service.shared.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Sends what is new, if there is a subscription.
+    async fn catch_up(&mut self) -> std::result::Result<(), Over> {
+        let (logged_in, position, events) = {
+            let state = self.service.shared.state();
+            (state.sessions.contains_key(&self.token), state.position(), self.new_events(&state))
+        };
+        if !logged_in {
+            return self.fail(&refusal(ErrorCode::SessionInvalid, "the session was ended")).await;
+        }
+        let Some(cursor) = self.cursor else { return Ok(()) };
+        let twice = self.service.behave(|behaviour| behaviour.twice);
+        for event in events {
+            if twice {
+                self.put(Frame::Event(event.clone())).await?;
+            }
+            self.put(Frame::Event(event)).await?;
+        }
+        self.cursor = Some(cursor.max(position));
+        self.put(Frame::CaughtUp(CaughtUp { position })).await
+    }
+
+    fn new_events(&self, state: &State) -> Vec<Event> {
+        let Some(cursor) = self.cursor else { return Vec::new() };
+        let account = self.session.account;
+        let mine = state.events.iter().filter(|(members, event)| members.contains(&account) && event.id > cursor);
+        let as_seen = mine.map(|(_, event)| match &event.body {
+            Some(Body::Message(message)) => {
+                Event { body: Some(Body::Message(state.seen_by(account, message))), ..event.clone() }
+            }
+            _ => event.clone(),
+        });
+        as_seen.collect()
+    }
+}

@@ -1,0 +1,263 @@
+//! The outbox: writes go in, each is carried out exactly once and in order, through any failover.
+//!
+//! Promises: writes of one writer take effect in the order they were accepted, each once, however often
+//! connections and servers fail, as long as the process lives. A write that was given up before it was first sent
+//! ([`Error::Unavailable`]) will never take effect. One that was sent but not answered in time
+//! ([`Error::OutcomeUnknown`]) may have taken effect or may still do so: it stays in the outbox and is repeated in
+//! the background, because the writes after it cannot go before it.
+//!
+//! Left out: an outbox that outlives the process.
+
+mod outbox;
+mod task;
+
+use std::{
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use outbox::{Outcome, Reply};
+use threefold_core::bounds;
+use threefold_proto::chat::{
+    DeleteMessages, MarkDelivered, MarkRead, MessageSent, Recipient, SendMessage, recipient, write::Operation,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use crate::{Client, Error};
+
+/// Writes accepted from callers and not yet looked at by the task: one window's worth.
+const QUEUE: usize = 64;
+
+/// Whom a message goes to, or which conversation is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// A person, by name (any case): the direct conversation with them.
+    User(String),
+    /// A conversation, by id.
+    Conversation(u64),
+}
+
+impl From<&str> for To {
+    fn from(name: &str) -> Self {
+        Self::User(name.to_owned())
+    }
+}
+
+impl From<u64> for To {
+    fn from(conversation: u64) -> Self {
+        Self::Conversation(conversation)
+    }
+}
+
+impl To {
+    pub(crate) fn into_recipient(self) -> Result<Recipient, Error> {
+        let to = match self {
+            Self::User(name) if name.is_empty() || name.chars().count() > bounds::NAME_CHARS => {
+                return Err(Error::Usage(format!(
+                    "{name:?} is no name: it has 1 to {} characters",
+                    bounds::NAME_CHARS
+                )));
+            }
+            Self::User(name) => recipient::To::User(name),
+            Self::Conversation(id) => recipient::To::Conversation(id),
+        };
+        Ok(Recipient { to: Some(to) })
+    }
+}
+
+/// What the writer's stream is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// There was nothing to send for a while.
+    Idle,
+    /// Writes are waiting for a server; the words say what went wrong with the last one.
+    Connecting(String),
+    /// Writes go to this server.
+    Connected(String),
+}
+
+/// What a writer has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Writes sent for the first time.
+    pub sent: u64,
+    /// Writes answered with success.
+    pub acknowledged: u64,
+    /// Writes answered with a refusal.
+    pub refused: u64,
+    /// Repetitions of writes.
+    pub retried: u64,
+    /// Streams opened after the first.
+    pub reconnects: u64,
+}
+
+/// The counters behind [`Statistics`].
+#[derive(Debug, Default)]
+struct Counters {
+    sent: AtomicU64,
+    acknowledged: AtomicU64,
+    refused: AtomicU64,
+    retried: AtomicU64,
+    reconnects: AtomicU64,
+}
+
+/// A write on its way from a caller to the task.
+struct Submission {
+    operation: Operation,
+    deadline: Instant,
+    reply: Reply,
+}
+
+/// The outbox of one account in this process. Cheap to clone; clones share one order. When all are dropped, what
+/// was accepted is still carried out, within its deadlines, while the process lives.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    submissions: mpsc::Sender<Submission>,
+    counters: Arc<Counters>,
+    state: watch::Receiver<LinkState>,
+    client: Client,
+}
+
+/// Starts the task behind a writer.
+pub(crate) fn start(client: Client) -> Writer {
+    let (submissions, receiver) = mpsc::channel(QUEUE);
+    let (state_sender, state) = watch::channel(LinkState::Idle);
+    let counters = Arc::new(Counters::default());
+    tokio::spawn(task::Task::new(client.clone(), receiver, state_sender, Arc::clone(&counters)).run());
+    Writer { submissions, counters, state, client }
+}
+
+impl Writer {
+    /// Accepts a message; it now has its place in the order of this writer. The receipt resolves once it is
+    /// acknowledged (durable and visible), refused, or its deadline has passed. Waits while the outbox is full.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a text beyond its bounds, [`Error::Unavailable`] if the outbox stays full.
+    pub async fn send(&self, to: impl Into<To>, body: impl Into<String>) -> Result<Receipt<MessageSent>, Error> {
+        let body = body.into();
+        if body.is_empty() {
+            return Err(Error::Usage("the message is empty".to_owned()));
+        }
+        if body.len() > bounds::BODY_BYTES {
+            let bytes = body.len();
+            return Err(Error::Usage(format!(
+                "the message has {bytes} bytes; at most {} are allowed",
+                bounds::BODY_BYTES
+            )));
+        }
+        let to = Some(to.into().into_recipient()?);
+        self.submit(Operation::Send(SendMessage { to, body }), |outcome| match outcome {
+            Outcome::Sent(sent) => Some(sent),
+            Outcome::Done(_) => None,
+        })
+        .await
+    }
+
+    /// Moves the read marker of a conversation forward (`up_to` zero: to all there is).
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn mark_read(&self, conversation: impl Into<To>, up_to: u64) -> Result<Receipt<u64>, Error> {
+        let place = Some(conversation.into().into_recipient()?);
+        self.submit(Operation::MarkRead(MarkRead { r#in: place, up_to }), position).await
+    }
+
+    /// Deletes messages of one conversation (zero: wherever the first message is): all of them or none.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn delete(
+        &self,
+        conversation: u64,
+        messages: Vec<u64>,
+        for_everyone: bool,
+    ) -> Result<Receipt<u64>, Error> {
+        if messages.is_empty() || messages.len() > bounds::DELETE_IDS {
+            return Err(Error::Usage(format!("delete 1 to {} messages at a time", bounds::DELETE_IDS)));
+        }
+        self.submit(Operation::Delete(DeleteMessages { conversation, messages, for_everyone }), position).await
+    }
+
+    /// Says that everything up to here was delivered: where a device without a cursor will start.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn mark_delivered(&self, up_to: u64) -> Result<Receipt<u64>, Error> {
+        self.submit(Operation::MarkDelivered(MarkDelivered { up_to }), position).await
+    }
+
+    /// What this writer has done so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            sent: self.counters.sent.load(Ordering::Relaxed),
+            acknowledged: self.counters.acknowledged.load(Ordering::Relaxed),
+            refused: self.counters.refused.load(Ordering::Relaxed),
+            retried: self.counters.retried.load(Ordering::Relaxed),
+            reconnects: self.counters.reconnects.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the writer's stream is doing, to watch.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.state.clone()
+    }
+
+    async fn submit<T>(&self, operation: Operation, read: fn(Outcome) -> Option<T>) -> Result<Receipt<T>, Error> {
+        let deadline = Instant::now() + self.client.pool.options.timeout;
+        let (reply, answer) = oneshot::channel();
+        let sending = self.submissions.send(Submission { operation, deadline, reply });
+        match tokio::time::timeout_at(deadline, sending).await {
+            Ok(Ok(())) => Ok(Receipt { answer, read, result: PhantomData }),
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => {
+                Err(Error::Unavailable { cause: "earlier writes are still waiting".to_owned(), tried: Vec::new() })
+            }
+        }
+    }
+}
+
+fn position(outcome: Outcome) -> Option<u64> {
+    match outcome {
+        Outcome::Done(position) => Some(position),
+        Outcome::Sent(_) => None,
+    }
+}
+
+/// The task ends only with its runtime.
+fn stopped() -> Error {
+    Error::OutcomeUnknown("the program is shutting down".to_owned())
+}
+
+/// A promise of the answer to one write. Dropping it does not undo the write.
+#[derive(Debug)]
+pub struct Receipt<T> {
+    answer: oneshot::Receiver<Result<Outcome, Error>>,
+    read: fn(Outcome) -> Option<T>,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T> Future for Receipt<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let read = self.read;
+        Pin::new(&mut self.answer).poll(context).map(|answer| match answer {
+            Ok(Ok(outcome)) => {
+                read(outcome).ok_or_else(|| Error::Protocol("the result of another kind of write".to_owned()))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(stopped()),
+        })
+    }
+}

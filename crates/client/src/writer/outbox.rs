@@ -1,0 +1,277 @@
+//! The state of the outbox: which writes wait, which are under way, which are due again. Pure: no I/O, no clock, no
+//! task; the moves are made by `task.rs`.
+//!
+//! The rules that keep "exactly once, in order":
+//! * A write gets its number when it is first sent, so one given up before leaves no gap.
+//! * A number is never given to another write, and a write keeps its number until it is answered.
+//! * A write gets a new number (under a new instance) only if it is certain that it never ran under the old one.
+//! * After a refusal that says "later" nothing more is sent until all writes under way are answered; then everything
+//!   unanswered goes again from the first. So the order at the server is the order here.
+
+use std::collections::VecDeque;
+
+use threefold_core::bounds::REPLIES_PER_INSTANCE;
+use threefold_proto::chat::{ErrorCode, MessageSent, RequestId, Write, WriteResult, write::Operation, write_result};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{Error, verdict::Verdict};
+
+/// Writes held here: a full window, and as many that wait for it.
+const MOST_ENTRIES: usize = 128;
+
+/// The success of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// Of a message.
+    Sent(MessageSent),
+    /// Of everything else: the position it took effect at.
+    Done(u64),
+}
+
+pub(crate) type Reply = oneshot::Sender<Result<Outcome, Error>>;
+
+/// What a result meant.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// A write succeeded; this is the log position it is visible at.
+    Acknowledged(u64),
+    /// A write was refused, or its outcome will never be known.
+    Refused,
+    /// The server cannot now; repeat after a while, perhaps elsewhere.
+    Later(Verdict),
+    /// Our numbering and the server's differ; repeat at once, with what is due.
+    Again,
+    /// The session is over: nothing can be written any more.
+    SessionOver(Error),
+    /// A repeated answer.
+    Nothing,
+}
+
+/// A write to put on the stream.
+#[derive(Debug)]
+pub(crate) struct Transmission {
+    pub(crate) write: Write,
+    pub(crate) again: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    operation: Operation,
+    deadline: Instant,
+    /// None once given up by its deadline, or taken.
+    reply: Option<Reply>,
+    /// Its name, from the first transmission on.
+    request: Option<RequestId>,
+    /// On the present stream and not answered.
+    in_flight: bool,
+    /// A transmission of it got no answer: it may have run.
+    may_have_run: bool,
+    transmitted: bool,
+}
+
+impl Entry {
+    fn resolve(&mut self, result: Result<Outcome, Error>) {
+        if let Some(reply) = self.reply.take() {
+            // A caller who no longer waits does not want to know.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// The writes of one writer, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    entries: VecDeque<Entry>,
+    /// The instance new numbers belong to.
+    instance: Option<u64>,
+    /// The next number of that instance.
+    next_number: u64,
+    /// A refusal said "later": nothing is sent until all under way are answered.
+    holding: bool,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries.len() < MOST_ENTRIES
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.in_flight).count()
+    }
+
+    pub(crate) fn push(&mut self, operation: Operation, deadline: Instant, reply: Reply) {
+        self.entries.push_back(Entry {
+            operation,
+            deadline,
+            reply: Some(reply),
+            request: None,
+            in_flight: false,
+            may_have_run: false,
+            transmitted: false,
+        });
+    }
+
+    /// Whether writes wait that need a new instance for their numbers.
+    pub(crate) fn wants_instance(&self) -> bool {
+        self.instance.is_none() && self.entries.iter().any(|entry| entry.request.is_none())
+    }
+
+    pub(crate) fn set_instance(&mut self, instance: u64) {
+        self.instance = Some(instance);
+        self.next_number = 1;
+    }
+
+    /// The next write to put on the stream; it then counts as under way.
+    pub(crate) fn transmit(&mut self) -> Option<Transmission> {
+        if self.holding {
+            if self.entries.iter().any(|entry| entry.in_flight) {
+                return None;
+            }
+            self.holding = false;
+        }
+        let index = self.entries.iter().position(|entry| !entry.in_flight)?;
+        if self.entries[index].request.is_none() {
+            let request = self.next_request()?;
+            self.next_number = request.number + 1;
+            self.entries[index].request = Some(request);
+        }
+        let entry = &mut self.entries[index];
+        let again = std::mem::replace(&mut entry.transmitted, true);
+        entry.in_flight = true;
+        Some(Transmission { write: Write { request: entry.request, operation: Some(entry.operation.clone()) }, again })
+    }
+
+    /// The name of a further write, if there may be one now: writes of an earlier instance must all be answered first,
+    /// and the cluster remembers the replies to so many numbers only.
+    fn next_request(&self) -> Option<RequestId> {
+        let instance = self.instance?;
+        let mut named = self.entries.iter().filter_map(|entry| entry.request);
+        let oldest = named.next();
+        let window = oldest.is_none_or(|oldest| {
+            oldest.instance == instance && self.next_number < oldest.number + REPLIES_PER_INSTANCE
+        });
+        let same = named.all(|request| request.instance == instance);
+        (window && same).then_some(RequestId { instance, number: self.next_number })
+    }
+
+    /// Takes in the answer to a write.
+    pub(crate) fn answered(&mut self, result: WriteResult) -> Answered {
+        let Some(request) = result.request else { return Answered::Nothing };
+        let Some(index) = self.entries.iter().position(|entry| entry.in_flight && entry.request == Some(request))
+        else {
+            return Answered::Nothing;
+        };
+        self.entries[index].in_flight = false;
+        let outcome = match result.result {
+            Some(write_result::Result::Sent(sent)) => Outcome::Sent(sent),
+            Some(write_result::Result::Done(done)) => Outcome::Done(done.position),
+            Some(write_result::Result::Error(error)) => return self.failed(index, request, Verdict::of_error(&error)),
+            None => return self.finish(index, Err(Error::Protocol("a result without content".to_owned()))),
+        };
+        self.finish(index, Ok(outcome))
+    }
+
+    fn finish(&mut self, index: usize, result: Result<Outcome, Error>) -> Answered {
+        let answered = match &result {
+            Ok(Outcome::Sent(sent)) => Answered::Acknowledged(sent.id),
+            Ok(Outcome::Done(position)) => Answered::Acknowledged(*position),
+            Err(_) => Answered::Refused,
+        };
+        if let Some(mut entry) = self.entries.remove(index) {
+            entry.resolve(result);
+        }
+        answered
+    }
+
+    fn failed(&mut self, index: usize, request: RequestId, verdict: Verdict) -> Answered {
+        let (code, message, expected) = match verdict {
+            Verdict::Unavailable { .. } => {
+                self.entries[index].may_have_run = true;
+                self.holding = true;
+                return Answered::Later(verdict);
+            }
+            Verdict::Overloaded(_) => {
+                self.holding = true;
+                return Answered::Later(verdict);
+            }
+            Verdict::Refused { code, message, expected } => (code, message, expected),
+        };
+        match code {
+            ErrorCode::OutOfOrder => {
+                self.holding = true;
+                if !self.holds(RequestId { number: expected, ..request }) {
+                    // The number that is due was answered long ago, without being used: a gap that nothing of ours
+                    // can fill, so that nothing behind it ever runs under this instance.
+                    self.entries[index].may_have_run = false;
+                    return self.renumber(index, request.instance);
+                }
+                Answered::Again
+            }
+            ErrorCode::UnknownInstance if !self.entries[index].may_have_run => {
+                self.holding = true;
+                self.renumber(index, request.instance)
+            }
+            ErrorCode::UnknownInstance | ErrorCode::ReplyForgotten => {
+                self.abandon(request.instance);
+                self.finish(index, Err(Error::OutcomeUnknown(format!("the answer was lost ({message})"))))
+            }
+            ErrorCode::SessionInvalid => Answered::SessionOver(Error::Refused { code, message }),
+            code => self.finish(index, Err(Error::Refused { code, message })),
+        }
+    }
+
+    fn holds(&self, request: RequestId) -> bool {
+        self.entries.iter().any(|entry| entry.request == Some(request))
+    }
+
+    fn abandon(&mut self, instance: u64) {
+        if self.instance == Some(instance) {
+            self.instance = None;
+        }
+    }
+
+    fn renumber(&mut self, index: usize, instance: u64) -> Answered {
+        self.abandon(instance);
+        self.entries[index].request = None;
+        Answered::Again
+    }
+
+    /// The stream is gone: what was under way may have run, or not.
+    pub(crate) fn stream_lost(&mut self) {
+        self.holding = false;
+        for entry in &mut self.entries {
+            entry.may_have_run |= std::mem::take(&mut entry.in_flight);
+        }
+    }
+
+    /// When the next deadline of a waiting caller passes.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.entries.iter().filter(|entry| entry.reply.is_some()).map(|entry| entry.deadline).min()
+    }
+
+    /// Tells callers whose deadline has passed. A write that was never sent is dropped; one that was stays.
+    pub(crate) fn expire(&mut self, now: Instant, unavailable: &Error) {
+        self.entries.retain_mut(|entry| {
+            if entry.deadline > now || entry.reply.is_none() {
+                return true;
+            }
+            if entry.request.is_none() && !entry.may_have_run {
+                entry.resolve(Err(unavailable.clone()));
+                return false;
+            }
+            entry.resolve(Err(Error::OutcomeUnknown(format!("sent, but not answered in time ({unavailable})"))));
+            true
+        });
+    }
+
+    /// Nothing will be sent any more.
+    pub(crate) fn fail_all(&mut self, error: &Error) {
+        for mut entry in self.entries.drain(..) {
+            entry.resolve(Err(error.clone()));
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The task behind a writer: keeps a stream to some server while there is something to write, and moves the
+//! outbox's writes and answers over it.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use threefold_proto::chat::{ErrorCode, ServerFrame, client_frame, server_frame::Frame};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+use super::{
+    Counters, LinkState, Submission,
+    outbox::{Answered, Outbox},
+};
+use crate::{
+    Client, Error,
+    addresses::display,
+    backoff::Backoff,
+    route::Route,
+    stream::{self, PING_AFTER, SILENCE, Stream},
+    verdict::Verdict,
+};
+
+/// A stream with nothing to write is closed after this long.
+const IDLE: Duration = Duration::from_secs(30);
+/// A server that shows signs of life but answers no write for this long is left for another.
+const STALL: Duration = Duration::from_secs(5);
+/// So often "later" without any progress, and the server is left for another.
+const LATERS: u32 = 3;
+
+pub(super) struct Task {
+    client: Client,
+    submissions: mpsc::Receiver<Submission>,
+    /// Some writer is left that may submit.
+    open: bool,
+    outbox: Outbox,
+    route: Route,
+    /// Names the question for the next instance, so that repeating it leaves no unused ones.
+    nonce: u64,
+    /// Under way: that question.
+    instance: Option<BoxFuture<'static, Result<u64, Error>>>,
+    /// The session is over; every write is answered with this.
+    over: Option<Error>,
+    state: watch::Sender<LinkState>,
+    counters: Arc<Counters>,
+    /// The last stream failed, so that opening the next one is a reconnect.
+    failed: bool,
+}
+
+/// How things stand on one stream.
+struct Pace {
+    /// When a frame last came, or the first write went out after a time with none under way.
+    heard: Instant,
+    pinged: bool,
+    /// When a write was last answered, or as above.
+    progress: Instant,
+    /// After "later": when to go on.
+    resume: Option<Instant>,
+    backoff: Backoff,
+    laters: u32,
+    /// Since when there has been nothing to write.
+    idle: Instant,
+}
+
+impl Task {
+    pub(super) fn new(
+        client: Client,
+        submissions: mpsc::Receiver<Submission>,
+        state: watch::Sender<LinkState>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            nonce: client.pool.servers.nonce(),
+            client,
+            submissions,
+            open: true,
+            outbox: Outbox::default(),
+            route: Route::default(),
+            instance: None,
+            over: None,
+            state,
+            counters,
+            failed: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        while self.wait_for_work().await {
+            let Err((server, verdict)) = self.connect_and_serve().await else {
+                self.state.send_replace(LinkState::Idle);
+                continue;
+            };
+            self.failed = true;
+            self.outbox.stream_lost();
+            match verdict {
+                Verdict::Refused { code: code @ ErrorCode::SessionInvalid, message, .. } => {
+                    self.end(Error::Refused { code, message });
+                }
+                verdict => {
+                    self.state.send_replace(LinkState::Connecting(verdict.message().to_owned()));
+                    let wait = self.route.failed(&self.client.pool.servers, &server, verdict);
+                    self.meanwhile(tokio::time::sleep(wait)).await;
+                }
+            }
+        }
+    }
+
+    /// Returns true when there is something to write, false when there never will be.
+    async fn wait_for_work(&mut self) -> bool {
+        loop {
+            if !self.open && self.outbox.next_deadline().is_none() {
+                return false;
+            }
+            if !self.outbox.is_empty() {
+                return true;
+            }
+            self.attend().await;
+        }
+    }
+
+    /// Ends well when there has been nothing to write for a while.
+    async fn connect_and_serve(&mut self) -> Result<(), (String, Verdict)> {
+        let client = self.client.clone();
+        let mut route = std::mem::take(&mut self.route);
+        let opened = self.meanwhile(stream::open(&client, &mut route, None)).await;
+        self.route = route;
+        let stream = opened?;
+        let server = stream.server.clone();
+        if self.failed {
+            count(&self.counters.reconnects);
+        }
+        self.state.send_replace(LinkState::Connected(display(&server).to_owned()));
+        self.serve(stream).await.map_err(|verdict| {
+            if matches!(verdict, Verdict::Unavailable { broken: true, .. }) {
+                self.client.pool.forget(&server);
+            }
+            (server, verdict)
+        })
+    }
+
+    /// Waits for `future` and goes on accepting and expiring writes.
+    async fn meanwhile<F: Future>(&mut self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        loop {
+            tokio::select! {
+                output = &mut future => return output,
+                () = self.attend() => {}
+            }
+        }
+    }
+
+    /// Waits for one of the things that happen with or without a stream, and deals with it. May be dropped while
+    /// it waits.
+    async fn attend(&mut self) {
+        if self.instance.is_none() && self.outbox.wants_instance() {
+            let client = self.client.clone();
+            let nonce = self.nonce;
+            self.instance = Some(Box::pin(async move { client.open_instance(nonce).await }));
+        }
+        let deadline = self.outbox.next_deadline();
+        tokio::select! {
+            submission = self.submissions.recv(), if self.open && self.outbox.has_room() => match submission {
+                Some(submission) => self.accept(submission),
+                None => self.open = false,
+            },
+            result = wait_for(&mut self.instance) => {
+                self.instance = None;
+                self.instance_opened(result);
+            }
+            () = sleep_until(deadline) => self.outbox.expire(Instant::now(), &self.route.error()),
+        }
+    }
+
+    fn accept(&mut self, submission: Submission) {
+        match &self.over {
+            None => self.outbox.push(submission.operation, submission.deadline, submission.reply),
+            // A caller who no longer waits does not want to know.
+            Some(error) => drop(submission.reply.send(Err(error.clone()))),
+        }
+    }
+
+    fn instance_opened(&mut self, result: Result<u64, Error>) {
+        match result {
+            Ok(instance) => {
+                self.nonce = self.client.pool.servers.nonce();
+                self.outbox.set_instance(instance);
+            }
+            // Asked for again while there are writes; their deadlines decide.
+            Err(Error::Unavailable { .. } | Error::OutcomeUnknown(_)) => {}
+            Err(error) if error.is_refusal(ErrorCode::SessionInvalid) => self.end(error),
+            Err(error) => self.outbox.fail_all(&error),
+        }
+    }
+
+    fn end(&mut self, error: Error) {
+        self.outbox.fail_all(&error);
+        self.over = Some(error);
+    }
+
+    /// Writes over one stream until it fails, or there has been nothing to write for a while.
+    async fn serve(&mut self, mut stream: Stream) -> Result<(), Verdict> {
+        let mut pace = Pace::new();
+        loop {
+            self.pump(&stream, &mut pace)?;
+            if self.over.is_some() || (!self.open && self.outbox.next_deadline().is_none()) {
+                return Ok(());
+            }
+            let waiting = self.outbox.in_flight() > 0;
+            let idle = self.outbox.is_empty().then_some(pace.idle + IDLE);
+            tokio::select! {
+                frame = stream.inbound.message() => match frame {
+                    Ok(Some(frame)) => self.take(frame, &stream.server, &mut pace)?,
+                    Ok(None) => return Err(unavailable("the server closed the stream", false)),
+                    Err(status) => return Err(Verdict::of(&status)),
+                },
+                () = self.attend() => {}
+                () = sleep_until(pace.next_check()), if waiting => pace.check(&stream)?,
+                () = sleep_until(pace.resume), if pace.resume.is_some() && !waiting => pace.resume = None,
+                () = sleep_until(idle), if idle.is_some() => return Ok(()),
+            }
+        }
+    }
+
+    /// Puts on the stream what may go now.
+    fn pump(&mut self, stream: &Stream, pace: &mut Pace) -> Result<(), Verdict> {
+        let mut none_before = self.outbox.in_flight() == 0;
+        while pace.resume.is_none() {
+            let Some(transmission) = self.outbox.transmit() else { break };
+            count(if transmission.again { &self.counters.retried } else { &self.counters.sent });
+            if std::mem::take(&mut none_before) {
+                pace.begin();
+            }
+            if !stream.put(client_frame::Frame::Write(transmission.write)) {
+                return Err(unavailable("the stream takes no more writes", false));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, frame: ServerFrame, server: &str, pace: &mut Pace) -> Result<(), Verdict> {
+        pace.heard = Instant::now();
+        pace.pinged = false;
+        let Some(Frame::Result(result)) = frame.frame else { return Ok(()) };
+        match self.outbox.answered(result) {
+            Answered::Acknowledged(position) => {
+                count(&self.counters.acknowledged);
+                self.client.saw(position);
+                self.progress(server, pace);
+            }
+            Answered::Refused => {
+                count(&self.counters.refused);
+                self.progress(server, pace);
+            }
+            Answered::Later(verdict) => {
+                if pace.pause(self.client.pool.servers.luck()) > LATERS {
+                    return Err(verdict);
+                }
+            }
+            Answered::Again => {
+                pace.pause(self.client.pool.servers.luck());
+            }
+            Answered::SessionOver(error) => self.end(error),
+            Answered::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, server: &str, pace: &mut Pace) {
+        self.failed = false;
+        self.route.worked(&self.client.pool.servers, server);
+        pace.progress = pace.heard;
+        pace.idle = pace.heard;
+        pace.laters = 0;
+        pace.backoff.reset();
+    }
+}
+
+impl Pace {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            heard: now,
+            pinged: false,
+            progress: now,
+            resume: None,
+            backoff: Backoff::default(),
+            laters: 0,
+            idle: now,
+        }
+    }
+
+    /// A first write is under way.
+    fn begin(&mut self) {
+        let now = Instant::now();
+        self.heard = now;
+        self.pinged = false;
+        self.progress = now;
+    }
+
+    /// The server said "later": waits once for all writes that hear so together. Says how often in a row.
+    fn pause(&mut self, luck: f64) -> u32 {
+        if self.resume.is_none() {
+            self.laters += 1;
+            self.resume = Some(Instant::now() + self.backoff.next(luck));
+        }
+        self.laters
+    }
+
+    /// When to look for signs of life.
+    fn next_check(&self) -> Option<Instant> {
+        let silence = self.heard + if self.pinged { SILENCE } else { PING_AFTER };
+        Some(silence.min(self.progress + STALL))
+    }
+
+    fn check(&mut self, stream: &Stream) -> Result<(), Verdict> {
+        if Instant::now() >= self.progress + STALL {
+            return Err(unavailable("the server answers no writes", false));
+        }
+        if self.pinged || !stream.ping() {
+            return Err(unavailable("the server went silent", true));
+        }
+        self.pinged = true;
+        Ok(())
+    }
+}
+
+fn unavailable(cause: &str, broken: bool) -> Verdict {
+    Verdict::Unavailable { cause: cause.to_owned(), broken }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Sleeps until then; for ever if there is no such time.
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the future that is there; for ever if there is none.
+async fn wait_for<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
