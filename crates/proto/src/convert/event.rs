@@ -46,6 +46,9 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
         EventBody::SessionEnded { session } => {
             chat::event::Body::SessionEnded(chat::SessionEnded { session: session.0 })
         }
+        EventBody::PasswordChanged { by } => {
+            chat::event::Body::PasswordChanged(chat::PasswordChanged { by_session: by.0 })
+        }
     };
     chat::Event { id: id.0, time_ms, body: Some(body) }
 }
@@ -62,7 +65,8 @@ pub fn message(event: Event, names: &mut impl Names) -> Option<chat::Message> {
         | EventBody::ReadMarkerMoved { .. }
         | EventBody::MessagesHidden { .. }
         | EventBody::SessionOpened { .. }
-        | EventBody::SessionEnded { .. } => None,
+        | EventBody::SessionEnded { .. }
+        | EventBody::PasswordChanged { .. } => None,
     }
 }
 
