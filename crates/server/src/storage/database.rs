@@ -119,3 +119,47 @@ fn attach(path: &Path, kind: Kind) -> io::Result<Opened> {
 fn unusable(path: &Path, kind: Kind, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the {} in {} {why}", kind.name, PathBuf::from(path).display()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const KIND: Kind = Kind {
+        name: "log",
+        format: 1,
+        records: "records",
+        options: KeyspaceCreateOptions::default,
+        cache_bytes: 1 << 20,
+    };
+
+    #[test]
+    fn a_database_of_a_newer_program_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("database");
+        drop(open_or_create(&path, Kind { format: 3, ..KIND }).unwrap());
+        let error = open_or_create(&path, KIND).err().unwrap().to_string();
+        assert!(error.contains("was written by a newer Threefold: format 3, this program knows 1"), "{error}");
+        assert!(open_or_create(&path, Kind { format: 4, ..KIND }).is_ok());
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_short_is_started_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("database");
+        // What a kill leaves: a journal, but nothing that says this is a database.
+        std::fs::create_dir_all(directory.path().join("database.new")).unwrap();
+        std::fs::write(directory.path().join("database.new/0.jnl"), "").unwrap();
+        assert!(open_or_create(&path, KIND).is_ok());
+    }
+
+    #[test]
+    fn a_database_in_use_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("database");
+        let _open = open_or_create(&path, KIND).unwrap();
+        let error = open_or_create(&path, KIND).err().unwrap().to_string();
+        assert!(error.contains("the database is in use") && error.contains("database"), "{error}");
+    }
+}

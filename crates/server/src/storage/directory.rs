@@ -185,9 +185,11 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> DirectoryEr
     DirectoryError::Io { action, path: path.to_owned(), source }
 }
 
-/// Creates the directory if it is missing.
+/// Creates the directory, and those above it, if they are missing.
 fn create(path: &Path) -> Result<(), DirectoryError> {
-    if path.is_dir() {
+    let absolute = std::path::absolute(path).map_err(|source| io_error("find", path, source))?;
+    let missing: Vec<_> = absolute.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
+    if missing.is_empty() {
         return Ok(());
     }
     fs::DirBuilder::new()
@@ -195,10 +197,10 @@ fn create(path: &Path) -> Result<(), DirectoryError> {
         .mode(DIRECTORY_MODE)
         .create(path)
         .map_err(|source| io_error("create", path, source))?;
-    match path.canonicalize().ok().as_deref().and_then(Path::parent) {
-        Some(parent) => sync_directory(parent).map_err(|source| io_error("sync", parent, source)),
-        None => Ok(()),
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        sync_directory(parent).map_err(|source| io_error("sync", parent, source))?;
     }
+    Ok(())
 }
 
 /// Whether nothing is there but what a first open that was cut short leaves.

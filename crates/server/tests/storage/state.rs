@@ -249,7 +249,7 @@ mod random {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn the_state_agrees_with_a_map_whatever_happens(steps in proptest::collection::vec(step(), 1..60)) {
@@ -296,4 +296,24 @@ mod random {
             }
         }
     }
+}
+
+#[test]
+fn what_interrupted_installs_leave_is_removed_and_a_missing_state_is_no_empty_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = FjallState::open(directory.path()).unwrap();
+    state.commit(numbers(1)).unwrap();
+    // Received completely, but never put in place.
+    let mut install = state.begin_install().unwrap();
+    install.write(&[("k".into(), "9".into())]).unwrap();
+    drop(install.finish().unwrap());
+    drop(state);
+    std::fs::create_dir(directory.path().join("generation-7")).unwrap();
+    let state = FjallState::open(directory.path()).unwrap();
+    assert_eq!(generation_of(&state, Direction::Ascending), Some(1), "saved by the clean stop");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    drop(state);
+    std::fs::remove_dir_all(directory.path().join("generation-1")).unwrap();
+    let error = FjallState::open(directory.path()).err().unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
 }

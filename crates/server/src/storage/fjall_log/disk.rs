@@ -21,8 +21,12 @@ const LOG: Kind = Kind {
     cache_bytes: 8 << 20,
 };
 
+/// Half of the database's default: the newest entries are in memory once already.
+const MEMTABLE_BYTES: u64 = 32 << 20;
+
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
         // Entries live for minutes and are read by range only: neither compression nor filters would pay.
         .data_block_compression_policy(CompressionPolicy::disabled())
         .filter_policy(FilterPolicy::disabled())
