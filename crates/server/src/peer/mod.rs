@@ -1,5 +1,6 @@
 //! The servers among themselves: mutual TLS, replication, forwarding, presence.
 
+pub mod certs;
 pub mod channels;
 pub mod forward;
 pub mod join;
