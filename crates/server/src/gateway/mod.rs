@@ -16,6 +16,8 @@ pub mod http;
 mod messages;
 mod password;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod writes;
 
 use std::sync::Arc;
