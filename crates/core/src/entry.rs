@@ -5,7 +5,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use crate::command::Command;
+use crate::{bounds::COMMANDS_PER_ENTRY, command::Command};
 
 /// The layout's version: the first byte of every entry.
 pub const ENTRY_VERSION: u8 = 1;
@@ -86,6 +86,9 @@ pub fn unpack(entry: &[u8]) -> Result<Unpacked, DecodeError> {
     let count = u32::from_be_bytes(*count) as usize;
     if count > rest.len() / 4 {
         return Err(malformed("fewer commands than counted"));
+    }
+    if count > COMMANDS_PER_ENTRY {
+        return Err(malformed("more commands than an entry may hold"));
     }
     let mut commands = Vec::with_capacity(count);
     for _ in 0..count {
