@@ -18,6 +18,8 @@ mod password;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod writes;
 
 use std::sync::Arc;

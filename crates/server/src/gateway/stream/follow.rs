@@ -123,6 +123,9 @@ impl<D: Door> Conversation<D> {
 
     fn check_session(&self) -> Result<(), Refusal> {
         let session = self.gateway.session(&self.caller.token);
-        session.map(|_| ()).ok_or(Refusal::Rejected(Rejection::SessionInvalid))
+        let session = session.ok_or(Refusal::Rejected(Rejection::SessionInvalid))?;
+        // A stream may stay open for longer than a session lives.
+        self.gateway.renew(&session, self.caller.token);
+        Ok(())
     }
 }
