@@ -241,6 +241,17 @@ async fn messages_are_sent_read_and_deleted() {
     let page = bob.history("ann", 0, None).await.unwrap();
     assert_eq!(page.messages.iter().map(|message| message.deleted).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(page.messages[0].body, "");
+
+    let messages = vec![page.messages[1].id];
+    let delete = Some(chat::DeleteMessages { conversation: 0, messages, for_everyone: false });
+    let request = ann.next();
+    for _ in 0..2 {
+        // The retry no longer sees the message, and is the same request all the same.
+        let request = ann.with(chat::DeleteMessagesRequest { request, delete: delete.clone() });
+        ann.chat.delete_messages(request).await.unwrap();
+        assert_eq!(ann.history("bob", 0, None).await.unwrap().messages.len(), 2);
+    }
+    assert_eq!(bob.history("ann", 0, None).await.unwrap().messages.len(), 3);
 }
 
 #[tokio::test]
