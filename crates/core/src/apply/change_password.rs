@@ -38,3 +38,41 @@ pub(super) fn change_password(
     context.tell_account(own.account, EventBody::PasswordChanged { by: own.session });
     Ok(Reply::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Command, EventBody, Rejection, Reply, query,
+        world::{World, refused},
+    };
+
+    #[test]
+    fn all_other_sessions_end_and_a_retry_changes_nothing() {
+        let mut world = World::new();
+        let ann = world.register("ann");
+        let phone = world.log_in(ann.account, "phone");
+        let command =
+            Command::ChangePassword { session: ann.token, credential_version: 1, password_hash: "new hash".to_owned() };
+        assert_eq!(world.run(&command), Reply::Done);
+        assert_eq!(world.run(&command), Reply::Done);
+        assert!(world.written().is_empty());
+        let account = query::account(&world.store, ann.account).unwrap().unwrap();
+        assert_eq!((account.password_hash.as_str(), account.credential_version), ("new hash", 2));
+        assert_eq!(query::session(&world.store, &phone.token).unwrap(), None);
+        assert!(query::session(&world.store, &ann.token).unwrap().is_some());
+        let told = world.everything(ann.account);
+        assert_eq!(told.last().unwrap().body, EventBody::PasswordChanged { by: ann.session });
+    }
+
+    #[test]
+    fn a_password_changed_meanwhile_or_a_bad_hash_is_refused() {
+        let mut world = World::new();
+        let ann = world.register("ann");
+        let mut change = |credential_version, password_hash: String| {
+            refused(&world.run(&Command::ChangePassword { session: ann.token, credential_version, password_hash }))
+        };
+        assert_eq!(change(2, "new".to_owned()), Rejection::WrongCredential);
+        assert!(matches!(change(1, String::new()), Rejection::Invalid(_)));
+        assert!(matches!(change(1, "x".repeat(10_000)), Rejection::Invalid(_)));
+    }
+}

@@ -105,3 +105,81 @@ fn author_and_number(record: &EventRecord) -> Result<(AccountId, u64), StoreErro
         _ => Err(StoreError::Corrupt("another event among the messages".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        DeleteScope::{Everyone, Me},
+        EventBody, EventId, Rejection, Reply,
+        query::Page,
+        world::{World, refused},
+    };
+
+    #[test]
+    fn for_everyone_the_text_is_gone_and_a_tombstone_stays() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "regrettable");
+        world.send(&mut ann, "bob", "fine");
+        assert_eq!(world.delete(&mut ann, conversation, &[one, one], Everyone), Reply::Done);
+        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["(deleted)", "fine"]);
+        assert!(!world.store.entries.values().any(|value| String::from_utf8_lossy(value).contains("regrettable")));
+        assert_eq!(world.unread(bob.account, conversation), 2);
+        world.mark_read(&mut bob, conversation, one);
+        assert_eq!(world.unread(bob.account, conversation), 1);
+        let told = EventBody::MessagesDeleted { by: ann.account, messages: vec![one] };
+        assert!(world.everything(bob.account).iter().any(|event| event.body == told));
+        assert_eq!(world.delete(&mut ann, conversation, &[one], Everyone), Reply::Done);
+        assert!(world.applied.happened.is_empty());
+    }
+
+    #[test]
+    fn for_me_only_my_view_changes() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, two) = world.send(&mut ann, "bob", "two");
+        assert_eq!(world.delete(&mut bob, conversation, &[two], Me), Reply::Done);
+        assert_eq!(world.applied.happened[0].audience, [bob.account]);
+        assert_eq!(world.delete(&mut bob, conversation, &[two], Me), Reply::Done);
+        assert!(world.applied.happened.is_empty());
+        assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["one"]);
+        assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 9), ["one", "two"]);
+        assert_eq!(world.unread(bob.account, conversation), 2);
+        assert!(!world.everything(bob.account).iter().any(|event| event.id == two));
+        assert_eq!(world.delete(&mut bob, conversation, &[one, two], Me), Reply::Done);
+        assert!(world.texts(bob.account, conversation, Page::Before(None), 9).is_empty());
+    }
+
+    #[test]
+    fn all_or_none() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, theirs) = world.send(&mut bob, "ann", "theirs");
+        let reply = world.delete(&mut ann, conversation, &[one, theirs], Everyone);
+        assert!(matches!(refused(&reply), Rejection::Forbidden(_)));
+        for scope in [Me, Everyone] {
+            let reply = world.delete(&mut ann, conversation, &[one, EventId(5)], scope);
+            assert_eq!(refused(&reply), Rejection::UnknownMessage(EventId(5)));
+        }
+        assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 9), ["one", "theirs"]);
+    }
+
+    #[test]
+    fn other_conversations_and_numbers_beyond_the_bound_are_refused() {
+        let mut world = World::new();
+        let (mut ann, mut eve) = (world.register("ann"), world.register("eve"));
+        let (conversation, one) = world.send(&mut ann, "ann", "one");
+        let (own, _) = world.send(&mut eve, "eve", "own");
+        let reply = world.delete(&mut eve, conversation, &[one], Me);
+        assert_eq!(refused(&reply), Rejection::UnknownConversation);
+        let reply = world.delete(&mut eve, own, &[one], Me);
+        assert_eq!(refused(&reply), Rejection::UnknownMessage(one));
+        for messages in [vec![], vec![one; 101]] {
+            let reply = world.delete(&mut ann, conversation, &messages, Me);
+            assert!(matches!(refused(&reply), Rejection::Invalid(_)));
+        }
+    }
+}

@@ -68,3 +68,64 @@ fn marker_at(
     let own = if author == reader { author_number } else { number.saturating_sub(author_number) };
     Ok(Some(Marker { message, number, own }))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ConversationId, EventBody, EventId, Rejection, Reply,
+        world::{World, refused},
+    };
+
+    #[test]
+    fn the_marker_counts_down_and_never_goes_back() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, _) = world.send(&mut bob, "ann", "own");
+        let (_, two) = world.send(&mut ann, "bob", "two");
+        assert_eq!(world.unread(bob.account, conversation), 2);
+        for (up_to, unread, told) in [(one, 1, 1), (one, 1, 0), (two, 0, 1), (one, 0, 0)] {
+            assert_eq!(world.mark_read(&mut bob, conversation, up_to), Reply::Done);
+            assert_eq!(world.unread(bob.account, conversation), unread);
+            assert_eq!(world.applied.happened.len(), told);
+        }
+        assert_eq!(world.unread(ann.account, conversation), 1);
+    }
+
+    #[test]
+    fn any_place_means_the_newest_message_at_or_before_it() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        world.mark_read(&mut bob, conversation, EventId(one.0 - 1));
+        assert_eq!(world.unread(bob.account, conversation), 1);
+        world.mark_read(&mut bob, conversation, EventId(u64::MAX));
+        assert_eq!(world.unread(bob.account, conversation), 0);
+        let moved = EventBody::ReadMarkerMoved { conversation, up_to: one, unread: 0 };
+        assert_eq!(world.everything(bob.account).last().unwrap().body, moved);
+    }
+
+    #[test]
+    fn a_mailbox_holds_one_marker_for_each_conversation() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        for number in 0..5 {
+            let (conversation, event) = world.send(&mut ann, "bob", &format!("{number}"));
+            world.mark_read(&mut bob, conversation, event);
+        }
+        let markers = world.everything(bob.account);
+        let markers = markers.iter().filter(|event| matches!(event.body, EventBody::ReadMarkerMoved { .. }));
+        assert_eq!(markers.count(), 1);
+    }
+
+    #[test]
+    fn strangers_are_refused() {
+        let mut world = World::new();
+        let (mut ann, mut eve) = (world.register("ann"), world.register("eve"));
+        let (conversation, event) = world.send(&mut ann, "ann", "mine");
+        let reply = world.mark_read(&mut eve, conversation, event);
+        assert_eq!(refused(&reply), Rejection::UnknownConversation);
+        let reply = world.mark_read(&mut eve, ConversationId(1), event);
+        assert_eq!(refused(&reply), Rejection::UnknownConversation);
+    }
+}

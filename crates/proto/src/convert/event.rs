@@ -46,9 +46,7 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
         EventBody::SessionEnded { session } => {
             chat::event::Body::SessionEnded(chat::SessionEnded { session: session.0 })
         }
-        EventBody::PasswordChanged { by } => {
-            chat::event::Body::PasswordChanged(chat::PasswordChanged { by_session: by.0 })
-        }
+        EventBody::PasswordChanged { by } => chat::event::Body::PasswordChanged(chat::PasswordChanged { by: by.0 }),
     };
     chat::Event { id: id.0, time_ms, body: Some(body) }
 }
@@ -169,6 +167,7 @@ mod tests {
             (mailbox, EventBody::MessagesHidden { conversation: ConversationId(3), messages: vec![EventId(7)] }),
             (mailbox, EventBody::SessionOpened { session: SessionId(5), device: "phone".into() }),
             (mailbox, EventBody::SessionEnded { session: SessionId(5) }),
+            (mailbox, EventBody::PasswordChanged { by: SessionId(5) }),
         ];
         for (scope, body) in bodies {
             let wire = event(Event { id: EventId(4096), time_ms: 1, scope, body }, &mut Known);

@@ -18,18 +18,23 @@ use crate::chat::{self, recipient::To, write::Operation as Wire};
 /// there: four times the largest good one.
 pub const FORWARDED_BYTES: usize = 4 * bounds::BODY_BYTES;
 
-/// An operation as a client may put it. What it leaves open (a person's conversation, the newest
-/// message) is resolved by the server, from the state.
+/// "All there is" as a marker: positions stay below 2^53, and a marker goes to the newest message at or
+/// before the one named. Left to the state machine and not filled in before, so that a retry is the same
+/// request as the first try.
+const EVERYTHING: EventId = EventId((1 << 53) - 1);
+
+/// An operation as a client may put it. What it leaves open (which conversation) is resolved by the server,
+/// from the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Complete.
     Complete(Command),
-    /// Mark messages read.
+    /// Mark messages read in the direct conversation with somebody.
     MarkRead {
-        /// Where.
-        place: Place,
-        /// The last message read; none: all there is.
-        up_to: Option<EventId>,
+        /// With whom.
+        with: String,
+        /// The last message read.
+        up_to: EventId,
     },
     /// Delete messages of the conversation that the first of them is in.
     DeleteMessages {
@@ -95,12 +100,10 @@ impl TryFrom<chat::MarkRead> for Operation {
 
     fn try_from(mark: chat::MarkRead) -> Result<Self, Refusal> {
         forwardable(mark.encoded_len())?;
-        let up_to = (mark.up_to != 0).then_some(EventId(mark.up_to));
-        Ok(match (Place::try_from(mark.r#in)?, up_to) {
-            (Place::Conversation(conversation), Some(up_to)) => {
-                Self::Complete(Command::MarkRead { conversation, up_to })
-            }
-            (place, up_to) => Self::MarkRead { place, up_to },
+        let up_to = if mark.up_to == 0 { EVERYTHING } else { EventId(mark.up_to) };
+        Ok(match Place::try_from(mark.r#in)? {
+            Place::Conversation(conversation) => Self::Complete(Command::MarkRead { conversation, up_to }),
+            Place::With(with) => Self::MarkRead { with, up_to },
         })
     }
 }
@@ -235,13 +238,12 @@ mod tests {
     #[test]
     fn what_is_open_stays_open() {
         let mark = |recipient, up_to| Operation::try_from(chat::MarkRead { r#in: to(recipient), up_to });
-        let complete = Command::MarkRead { conversation: ConversationId(7), up_to: EventId(9) };
-        assert_eq!(mark(To::Conversation(7), 9), Ok(Operation::Complete(complete)));
-        let place = Place::Conversation(ConversationId(7));
-        assert_eq!(mark(To::Conversation(7), 0), Ok(Operation::MarkRead { place, up_to: None }));
-        let place = Place::With("bob".into());
-        let by_name = Operation::MarkRead { place, up_to: Some(EventId(9)) };
-        assert_eq!(mark(To::User("bob".into()), 9), Ok(by_name));
+        let complete = |up_to| Command::MarkRead { conversation: ConversationId(7), up_to };
+        assert_eq!(mark(To::Conversation(7), 9), Ok(Operation::Complete(complete(EventId(9)))));
+        assert_eq!(mark(To::Conversation(7), 0), Ok(Operation::Complete(complete(EVERYTHING))));
+        let by_name = |up_to| Operation::MarkRead { with: "bob".into(), up_to };
+        assert_eq!(mark(To::User("bob".into()), 9), Ok(by_name(EventId(9))));
+        assert_eq!(mark(To::User("bob".into()), 0), Ok(by_name(EVERYTHING)));
 
         let delete = |conversation, messages| {
             Operation::try_from(chat::DeleteMessages { conversation, messages, for_everyone: true })

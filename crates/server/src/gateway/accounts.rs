@@ -5,8 +5,9 @@
 //! first catch up with everything acknowledged anywhere.
 
 use threefold_core::{
-    Command, Rejection, Reply, SessionId, bounds,
+    Command, Rejection, Reply, SessionId,
     query::{self, AccountInfo},
+    text,
 };
 use threefold_proto::{
     chat,
@@ -27,8 +28,9 @@ impl<D: Door> Gateway<D> {
         deadline: Instant,
     ) -> Result<chat::SessionReply, Refusal> {
         let token = Token::from_bytes(&request.token)?;
-        check_name(&request.name)?;
-        check_device(&request.device)?;
+        // The state machine checks again; here it saves a hash.
+        text::check_name(&request.name)?;
+        text::check_device(&request.device)?;
         let password_hash = self.passwords().hash(request.password, deadline).await?;
         let (name, device) = (request.name, request.device);
         let command = Command::Register { name, password_hash, token_hash: token.hash(), device };
@@ -43,7 +45,7 @@ impl<D: Door> Gateway<D> {
         deadline: Instant,
     ) -> Result<chat::SessionReply, Refusal> {
         let token = Token::from_bytes(&request.token)?;
-        check_device(&request.device)?;
+        text::check_device(&request.device)?;
         self.wait_consistent(deadline).await?;
         let account = self.door().read(|store| query::account_by_name(store, &request.name));
         let account = self.verify(account, request.password, deadline).await?;
@@ -215,38 +217,5 @@ fn account(info: AccountInfo, online: bool) -> chat::Account {
         online,
         registered_at_ms: info.registered_at_ms,
         administrator: info.administrator,
-    }
-}
-
-/// Only its length, so that no hash is wasted on it and no log entry; which characters it may have is
-/// for the state machine to say.
-fn check_name(name: &str) -> Result<(), Refusal> {
-    let chars = name.chars().count();
-    if chars == 0 || chars > bounds::NAME_CHARS {
-        return Err(Refusal::invalid(format!("a name has 1 to {} characters, not {chars}", bounds::NAME_CHARS)));
-    }
-    Ok(())
-}
-
-fn check_device(device: &str) -> Result<(), Refusal> {
-    if device.len() > bounds::DEVICE_BYTES {
-        return Err(Refusal::invalid(format!("a device's name has at most {} bytes", bounds::DEVICE_BYTES)));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_devices_have_bounds() {
-        assert!(check_name("a").is_ok());
-        assert!(check_name(&"ü".repeat(32)).is_ok());
-        assert!(check_name("").is_err());
-        assert!(check_name(&"a".repeat(33)).is_err());
-        assert!(check_device("").is_ok());
-        assert!(check_device(&"d".repeat(64)).is_ok());
-        assert!(check_device(&"d".repeat(65)).is_err());
     }
 }

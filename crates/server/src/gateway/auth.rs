@@ -81,7 +81,8 @@ impl<D: Door> Gateway<D> {
         self.session(token).ok_or(Refusal::Rejected(Rejection::SessionInvalid))
     }
 
-    fn renew(&self, session: &SessionInfo, token: TokenHash) {
+    /// Renews a session in use, if it is time.
+    pub(super) fn renew(&self, session: &SessionInfo, token: TokenHash) {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
         if !is_due(session.expires_at_ms, now_ms) || !self.auth().renewals.begin(session.session) {
             return;

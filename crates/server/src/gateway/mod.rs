@@ -16,6 +16,10 @@ pub mod http;
 mod messages;
 mod password;
 mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod writes;
 
 use std::sync::Arc;

@@ -1,19 +1,18 @@
 //! Numbered writes: completing them from the state, and what that means for retries.
 //!
-//! The state machine recognises a retry by its request id and a hash of its content. What a client left
-//! open (a person's conversation, "all there is") is filled in here, and a retry may be filled in
-//! differently: there are newer messages now, or the person's name is gone. Such a write is *open*, and
-//! a "same id, other content" refusal of it means that the first try was answered: markers only move
-//! forward and the client does not care to which message exactly, so it is told "done". Where the
-//! first try was refused the client is told "done" as well, wrongly but harmlessly: it asked to
-//! mark something read in a conversation that it could not name. The conversation of a message id never
-//! changes, so deletions are never open.
+//! The state machine recognises a retry by its request id and a hash of its content, so what is filled in here
+//! must be the same in a retry. The conversation of a message never changes. The conversation with a
+//! person does not either, but where the first try found one, a retry may find that person's name
+//! gone, and the other way round. So a write that names a person is *open*: a "same id, other content"
+//! refusal of it means that the first try was answered, and the client is told "done". Where the first try was
+//! refused that is wrong but harmless: it asked to mark something read in a conversation that did not
+//! exist yet.
 //!
 //! What cannot be completed (no such person) is passed on with conversation zero, which nobody is in:
 //! the state machine refuses it and so uses its number up.
 
 use threefold_core::{Command, ConversationId, EventId, Operation, Position, Rejection, Reply, RequestId, query};
-use threefold_proto::convert::{self, Place, Refusal};
+use threefold_proto::convert::{self, Refusal};
 use tokio::time::Instant;
 
 use super::{Caller, Gateway, door::Door, unavailable};
@@ -41,17 +40,14 @@ impl Kind {
     pub fn settle(self, reply: Reply) -> Reply {
         match (self, reply) {
             (Self::Open, Reply::Rejected(Rejection::RequestMismatch)) => Reply::Done,
-            // Nothing to mark in a conversation whose messages are all gone for this reader.
-            (Self::Open, Reply::Rejected(Rejection::UnknownMessage(EventId(0)))) => Reply::Done,
             (_, reply) => reply,
         }
     }
 }
 
 impl<D: Door> Gateway<D> {
-    /// Completes a write. `before` ends when all earlier writes of the same sender are answered: an
-    /// open one means "everything before me", so it waits for them, and for this server to have caught
-    /// up.
+    /// Completes a write. `before` ends when all earlier writes of the same sender are answered: what
+    /// is not there may be made by one of them, or be at another server already.
     pub(super) async fn complete(
         &self,
         caller: &Caller,
@@ -62,19 +58,14 @@ impl<D: Door> Gateway<D> {
     ) -> Result<Completed, Refusal> {
         let (operation, kind) = match operation {
             convert::Operation::Complete(operation) => (operation, Kind::Plain),
-            convert::Operation::MarkRead { place, up_to } => {
-                before.await;
-                self.wait_consistent(deadline).await?;
-                (self.open_marker(caller, place, up_to), Kind::Open)
+            convert::Operation::MarkRead { with, up_to } => {
+                let find = || self.conversation_with(caller, &with);
+                let conversation = self.find(find, before, deadline).await?;
+                (Operation::MarkRead { conversation, up_to }, Kind::Open)
             }
             convert::Operation::DeleteMessages { messages, scope } => {
-                let mut conversation = self.conversation_of(caller, &messages);
-                if conversation.is_none() {
-                    before.await;
-                    self.wait_consistent(deadline).await?;
-                    conversation = self.conversation_of(caller, &messages);
-                }
-                let conversation = conversation.unwrap_or(NO_CONVERSATION);
+                let find = || self.conversation_of(caller, &messages);
+                let conversation = self.find(find, before, deadline).await?;
                 (Operation::DeleteMessages { conversation, messages, scope }, Kind::Plain)
             }
         };
@@ -82,26 +73,24 @@ impl<D: Door> Gateway<D> {
         Ok(Completed { command, kind })
     }
 
-    /// A marker's conversation and message, as far as there are any.
-    fn open_marker(&self, caller: &Caller, place: Place, up_to: Option<EventId>) -> Operation {
-        let reader = caller.session.account;
-        self.door().read(|store| {
-            let conversation = match place {
-                Place::Conversation(conversation) => conversation,
-                Place::With(name) => {
-                    let direct = query::direct_conversation(store, reader, &name)?;
-                    direct.ok().flatten().unwrap_or(NO_CONVERSATION)
-                }
-            };
-            let up_to = match up_to {
-                Some(up_to) => up_to,
-                None => match query::conversation(store, reader, conversation)? {
-                    Ok(info) => info.last.map_or(EventId(info.read_up_to.0), |last| last.id),
-                    Err(_) => EventId(0),
-                },
-            };
-            Ok(Operation::MarkRead { conversation, up_to })
-        })
+    /// Looks here, and once more when this server has caught up.
+    async fn find(
+        &self,
+        find: impl Fn() -> Option<ConversationId>,
+        before: impl Future<Output = ()>,
+        deadline: Instant,
+    ) -> Result<ConversationId, Refusal> {
+        if let Some(conversation) = find() {
+            return Ok(conversation);
+        }
+        before.await;
+        self.wait_consistent(deadline).await?;
+        Ok(find().unwrap_or(NO_CONVERSATION))
+    }
+
+    fn conversation_with(&self, caller: &Caller, name: &str) -> Option<ConversationId> {
+        let direct = self.door().read(|store| query::direct_conversation(store, caller.session.account, name));
+        direct.ok().flatten()
     }
 
     fn conversation_of(&self, caller: &Caller, messages: &[EventId]) -> Option<ConversationId> {
@@ -132,9 +121,6 @@ mod tests {
         let mismatch = || Reply::Rejected(Rejection::RequestMismatch);
         assert_eq!(Kind::Open.settle(mismatch()), Reply::Done);
         assert_eq!(Kind::Plain.settle(mismatch()), mismatch());
-        let nothing = || Reply::Rejected(Rejection::UnknownMessage(EventId(0)));
-        assert_eq!(Kind::Open.settle(nothing()), Reply::Done);
-        assert_eq!(Kind::Plain.settle(nothing()), nothing());
         let unknown = || Reply::Rejected(Rejection::UnknownMessage(EventId(5)));
         assert_eq!(Kind::Open.settle(unknown()), unknown());
         assert_eq!(

@@ -14,7 +14,6 @@ use threefold_server::{
 };
 use tokio::{
     sync::oneshot,
-    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use tonic::{Code, Request, metadata::MetadataValue, transport::Channel};
@@ -26,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     directory: TempDir,
     configs: Vec<Config>,
-    running: Vec<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    running: Vec<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
 }
 
 impl Cluster {
@@ -51,21 +50,24 @@ impl Cluster {
         cluster
     }
 
-    /// Starts a server that is not running.
+    /// Starts a server that is not running: in a runtime of its own, that ends with it as a process would.
     pub fn resume(&mut self, n: usize) {
         let (stop, stopped) = oneshot::channel::<()>();
         let config = self.configs[n].clone();
-        let task = tokio::spawn(async move {
-            run(config, async { drop(stopped.await) }).await.unwrap();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let result = runtime.block_on(run(config, async { drop(stopped.await) }));
+            runtime.shutdown_timeout(PATIENCE);
+            result.unwrap();
         });
-        self.running[n] = Some((stop, task));
+        self.running[n] = Some((stop, thread));
     }
 
     /// Stops a server.
     pub async fn halt(&mut self, n: usize) {
-        let (stop, task) = self.running[n].take().unwrap();
+        let (stop, thread) = self.running[n].take().unwrap();
         stop.send(()).unwrap();
-        timeout(PATIENCE, task).await.unwrap().unwrap();
+        tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
     }
 
     /// Empties a stopped server's directory.

@@ -94,13 +94,14 @@ impl<D: Door> Conversation<D> {
     async fn pass_on(&self, followed: Followed, progress: &mut Progress) -> Result<(), Ending> {
         let Followed { events, up_to } = followed;
         let any = !events.is_empty();
-        let mut mailbox = false;
-        let mut over = false;
+        // A change of the account itself (its password) is told in its mailbox; its end leaves nothing
+        // behind to be told, so that the follower wakes with nothing.
+        let mut doubtful = !any;
         let mut names = self.gateway.directory().of(self.gateway.door(), self.caller.session.account);
         for event in events {
-            mailbox |= matches!(event.scope, Scope::Mailbox(_));
-            over |=
-                matches!(&event.body, EventBody::SessionEnded { session } if *session == self.caller.session.session);
+            doubtful |= matches!(event.scope, Scope::Mailbox(_));
+            let own = self.caller.session.session;
+            let over = matches!(&event.body, EventBody::SessionEnded { session } if *session == own);
             let event = convert::event(event, &mut names);
             self.outlet.send(server_frame::Frame::Event(event)).await?;
             if over {
@@ -110,8 +111,7 @@ impl<D: Door> Conversation<D> {
         if let Some(position) = progress.reach(up_to, any) {
             self.tell(position).await?;
         }
-        // A change of the account itself (its password, its end) is told in its mailbox.
-        if mailbox {
+        if doubtful {
             self.check_session()?;
         }
         Ok(())
@@ -123,6 +123,9 @@ impl<D: Door> Conversation<D> {
 
     fn check_session(&self) -> Result<(), Refusal> {
         let session = self.gateway.session(&self.caller.token);
-        session.map(|_| ()).ok_or(Refusal::Rejected(Rejection::SessionInvalid))
+        let session = session.ok_or(Refusal::Rejected(Rejection::SessionInvalid))?;
+        // A stream may stay open for longer than a session lives.
+        self.gateway.renew(&session, self.caller.token);
+        Ok(())
     }
 }

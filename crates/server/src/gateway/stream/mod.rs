@@ -15,6 +15,8 @@
 mod follow;
 mod outlet;
 mod progress;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::{pin::pin, sync::Arc};
