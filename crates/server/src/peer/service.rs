@@ -28,6 +28,7 @@ use crate::{
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
+        network::is_for,
         proposer::{Proposal, Proposer},
         types::{member_from_wire, member_to_wire},
     },
@@ -65,6 +66,18 @@ pub struct PeerService {
     pub installing: Arc<Semaphore>,
 }
 
+impl PeerService {
+    /// Refuses what is meant for another server: an address may have passed to a server with another directory, and
+    /// a vote or an acknowledgement in its name would break Raft.
+    fn for_me<T>(&self, request: Request<T>) -> Result<T, Status> {
+        if is_for(&request, self.engine.id()) {
+            Ok(request.into_inner())
+        } else {
+            Err(Status::failed_precondition("meant for another server: this directory has another node id"))
+        }
+    }
+}
+
 fn unavailable(error: EngineError) -> Status {
     Status::unavailable(error.to_string())
 }
@@ -81,33 +94,34 @@ impl PeerProtocol for PeerService {
         &self,
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        let requests = request.into_inner().take_while(|request| std::future::ready(request.is_ok()));
+        let requests = self.for_me(request)?.take_while(|request| std::future::ready(request.is_ok()));
         let requests = requests.filter_map(|request| std::future::ready(request.ok()));
         let replies = self.engine.append(requests).map(|reply| reply.map_err(unavailable));
         Ok(Response::new(Box::pin(replies)))
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
-        self.engine.vote(request.into_inner(), false).await.map(Response::new).map_err(unavailable)
+        self.engine.vote(self.for_me(request)?, false).await.map(Response::new).map_err(unavailable)
     }
 
     async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
-        self.engine.vote(request.into_inner(), true).await.map(Response::new).map_err(unavailable)
+        self.engine.vote(self.for_me(request)?, true).await.map(Response::new).map_err(unavailable)
     }
 
     async fn transfer_leader(
         &self,
         request: Request<peer::TransferLeaderRequest>,
     ) -> Result<Response<peer::TransferLeaderReply>, Status> {
-        self.engine.transfer(request.into_inner()).await.map(Response::new).map_err(unavailable)
+        self.engine.transfer(self.for_me(request)?).await.map(Response::new).map_err(unavailable)
     }
 
     async fn install_snapshot(
         &self,
         request: Request<Streaming<peer::SnapshotChunk>>,
     ) -> Result<Response<peer::SnapshotReply>, Status> {
+        let chunks = self.for_me(request)?;
         let _one = self.installing.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
-        let (header, received) = receive_state(self.state.clone(), request.into_inner()).await?;
+        let (header, received) = receive_state(self.state.clone(), chunks).await?;
         self.engine.install(&header, received).await.map(Response::new).map_err(unavailable)
     }
 

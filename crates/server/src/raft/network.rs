@@ -40,6 +40,9 @@ const CHUNKS_AHEAD: usize = 4;
 /// How long a server that cannot be reached is left alone, at most: it may be back any moment.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// Names the node id that a request of Raft is for.
+const TARGET_HEADER: &str = "threefold-node";
+
 /// Makes the network of each other server.
 pub struct NetworkFactory {
     channels: Arc<Channels>,
@@ -51,30 +54,31 @@ impl NetworkFactory {
         Self { channels }
     }
 
-    fn network(&self, node: &Member, lane: Lane) -> Network {
-        Network { channels: self.channels.clone(), member: node.clone(), lane }
+    fn network(&self, target: u64, node: &Member, lane: Lane) -> Network {
+        Network { channels: self.channels.clone(), target, member: node.clone(), lane }
     }
 }
 
 impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
     type Network = Network;
 
-    async fn new_client(&mut self, _target: u64, node: &Member) -> Network {
-        self.network(node, Lane::Append)
+    async fn new_client(&mut self, target: u64, node: &Member) -> Network {
+        self.network(target, node, Lane::Append)
     }
 
-    async fn new_heartbeat_client(&mut self, _target: u64, node: &Member) -> Network {
-        self.network(node, Lane::Control)
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Member) -> Network {
+        self.network(target, node, Lane::Control)
     }
 
-    async fn new_snapshot_client(&mut self, _target: u64, node: &Member) -> Network {
-        self.network(node, Lane::Bulk)
+    async fn new_snapshot_client(&mut self, target: u64, node: &Member) -> Network {
+        self.network(target, node, Lane::Bulk)
     }
 }
 
 /// One other server.
 pub struct Network {
     channels: Arc<Channels>,
+    target: u64,
     member: Member,
     lane: Lane,
 }
@@ -87,6 +91,20 @@ fn rpc_error(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
     RPCError::Unreachable(unreachable(error))
 }
 
+/// A request for one server and no other: where a server with another directory has come to its address, it must not
+/// answer in its name.
+fn addressed<T>(target: u64, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert(TARGET_HEADER, target.into());
+    request
+}
+
+/// Whether a request is for the server with this id.
+pub fn is_for<T>(request: &tonic::Request<T>, id: u64) -> bool {
+    let target = request.metadata().get(TARGET_HEADER).and_then(|target| target.to_str().ok());
+    target.and_then(|target| target.parse::<u64>().ok()) == Some(id)
+}
+
 impl Network {
     async fn vote_call(
         &self,
@@ -95,7 +113,7 @@ impl Network {
         pre_vote: bool,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.channels.client(&self.member, Lane::Control);
-        let request = vote_request_to_wire(&rpc);
+        let request = addressed(self.target, vote_request_to_wire(&rpc));
         let call = async {
             let reply = if pre_vote { client.pre_vote(request).await } else { client.vote(request).await };
             reply.map_err(rpc_error)
@@ -133,8 +151,9 @@ impl RaftNetworkV2<TypeConfig> for Network {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let mut client = self.channels.client(&self.member, self.lane);
+        let target = self.target;
         Box::pin(async move {
-            let requests = input.map(|request| append_to_wire(&request));
+            let requests = addressed(target, input.map(|request| append_to_wire(&request)));
             let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
             let replies = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
             let results = replies.map(|reply| append_reply_from_wire(reply.map_err(rpc_error)?).map_err(rpc_error));
@@ -180,7 +199,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         let mut client = self.channels.client(&self.member, Lane::Bulk);
         // Dropping the call ends the stream without its last chunk, and so the receiver's install.
         let reply = tokio::select! {
-            reply = client.install_snapshot(ReceiverStream::new(outgoing)) => reply,
+            reply = client.install_snapshot(addressed(self.target, ReceiverStream::new(outgoing))) => reply,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         if let Ok(Err(error)) = reader.await {
@@ -202,7 +221,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
             last_log_id: request.last_log_id().map(log_id_to_wire),
         };
         let mut client = self.channels.client(&self.member, Lane::Control);
-        let call = tokio::time::timeout(option.hard_ttl(), client.transfer_leader(wire));
+        let call = tokio::time::timeout(option.hard_ttl(), client.transfer_leader(addressed(self.target, wire)));
         let reply = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
         if reply.refused.is_empty() { Ok(Ok(())) } else { Err(rpc_error(reply.refused)) }
     }

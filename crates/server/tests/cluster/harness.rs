@@ -119,7 +119,9 @@ impl Cluster {
                 let status = self.cluster_status(n).await;
                 let up = |server: &chat::ServerStatus| server.voter && server.role != "down";
                 whole &= status.as_ref().is_some_and(|status| {
-                    status.state == "normal" && status.servers.len() == self.running.len() && status.servers.iter().all(up)
+                    status.state == "normal"
+                        && status.servers.len() == self.running.len()
+                        && status.servers.iter().all(up)
                 });
                 seen.push(status);
             }
