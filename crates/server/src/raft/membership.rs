@@ -84,15 +84,20 @@ impl Engine {
         let removed = namesakes(&peers, id, &member).map(|peer| peer.id).collect::<BTreeSet<_>>();
         let voters = peers.iter().filter(|peer| peer.voter).map(|peer| peer.id).chain([id]);
         let voters = voters.filter(|voter| !removed.contains(voter)).collect::<BTreeSet<_>>();
-        let replace = vec![ChangeMembers::ReplaceAllVoters(voters), ChangeMembers::RemoveNodes(removed)];
-        self.change(ChangeMembers::Batch(replace)).await?;
+        self.change(ChangeMembers::ReplaceAllVoters(voters)).await?;
+        // Voters leave with their vote; learners that never got one must be told to.
+        let left = self.overview().peers.into_iter().map(|peer| peer.id).filter(|id| removed.contains(id));
+        let left = left.collect::<BTreeSet<_>>();
+        if !left.is_empty() {
+            self.change(ChangeMembers::RemoveNodes(left)).await?;
+        }
         tracing::info!(server = %member.name, id, "admitted as a voter");
         Ok(())
     }
 
     async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<(), EngineError> {
-        // Servers that lose their vote are not kept as learners unless they were named.
-        let changed = self.raft.change_membership(change, true).await;
+        let keep_as_learners = false;
+        let changed = self.raft.change_membership(change, keep_as_learners).await;
         changed.map(drop).map_err(|error| EngineError(error.to_string()))
     }
 

@@ -31,6 +31,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster and waits until every server is a voter.
     pub async fn start(servers: usize) -> Self {
+        logging();
         let directory = tempfile::tempdir().unwrap();
         let certificates = directory.path().join("certs");
         certs::create_authority(&certificates).unwrap();
@@ -255,4 +256,10 @@ impl Person {
         }
         texts
     }
+}
+
+/// Logs of a failing test, with `RUST_LOG`.
+pub fn logging() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
