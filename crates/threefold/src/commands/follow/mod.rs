@@ -5,7 +5,7 @@
 
 mod sink;
 
-use std::{path::PathBuf, pin::pin, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use sink::Sink;
@@ -14,7 +14,7 @@ use threefold_client::{
     chat::{ErrorCode, event::Body},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
 
@@ -31,6 +31,8 @@ const SAVE_EVERY: Duration = Duration::from_millis(200);
 const MARK_EVERY: Duration = Duration::from_secs(1);
 /// At the end, the cluster is told once more, and given so long to take it.
 const LAST_MARK: Duration = Duration::from_secs(1);
+/// At the end, a reader of the output is given so long to take what is being written.
+const LAST_WRITE: Duration = Duration::from_millis(500);
 /// Lines of one write, at most.
 const BATCH: usize = 256;
 
@@ -75,6 +77,7 @@ pub async fn follow(args: FollowArgs, options: ClientOptions) -> Result<(), Fail
         delivered: 0,
         marked: 0,
         unsaved: false,
+        interruption: Interruption::watch()?,
     };
     follower.run().await
 }
@@ -112,6 +115,7 @@ struct Follower {
     marked: u64,
     /// The session file is behind.
     unsaved: bool,
+    interruption: Interruption,
 }
 
 /// What a batch of news amounts to.
@@ -126,20 +130,17 @@ struct Batch {
 
 impl Follower {
     async fn run(mut self) -> Result<(), Failure> {
-        let mut interrupted = pin!(interruption()?);
-        let result = tokio::select! {
-            result = self.print() => result,
-            () = &mut interrupted => Ok(()),
-        };
+        let result = self.print().await;
         self.save()?;
+        let mut interruption = Interruption::watch()?;
         tokio::select! {
             () = self.last_mark() => {}
-            () = &mut interrupted => {}
+            () = interruption.comes() => {}
         }
         result
     }
 
-    /// Prints until there is nothing more to come. May be dropped at any moment.
+    /// Prints until there is nothing more to come, or the user wishes to end.
     async fn print(&mut self) -> Result<(), Failure> {
         let mut save_at: Option<Instant> = None;
         let mut mark_at: Option<Instant> = None;
@@ -158,6 +159,7 @@ impl Follower {
                     continue;
                 }
                 () = until(patience) => return Err(out_of_patience()),
+                () = self.interruption.comes() => return Ok(()),
             };
             let Some(first) = first else { return Ok(()) };
             if self.take(first).await? {
@@ -186,7 +188,14 @@ impl Follower {
             next = if batch.count < BATCH && !batch.done { self.subscription.try_next() } else { None };
         }
         if !batch.lines.is_empty() {
-            self.sink.write(&batch.lines).await?;
+            let too_late = async {
+                self.interruption.comes().await;
+                tokio::time::sleep(LAST_WRITE).await;
+            };
+            tokio::select! {
+                result = self.sink.write(&batch.lines) => result?,
+                () = too_late => return Ok(true),
+            }
         }
         if batch.printed > self.printed {
             self.printed = batch.printed;
@@ -287,19 +296,34 @@ impl Follower {
     }
 }
 
-/// Waits for the wish to end. The handlers are there when this returns.
-fn interruption() -> Result<impl Future<Output = ()>, Failure> {
-    let failed = |error: std::io::Error| Failure::usage(format!("cannot watch for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
-    Ok(async move {
+/// The user's wish to end: Ctrl-C, or a signal from whoever started us.
+struct Interruption {
+    signals: [Signal; 3],
+    came: bool,
+}
+
+impl Interruption {
+    /// From here on, the signals do not end the process by themselves.
+    fn watch() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::usage(format!("cannot watch for signals: {error}"));
+        let watch = |kind| signal(kind).map_err(failed);
+        let signals = [watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?, watch(SignalKind::hangup())?];
+        Ok(Self { signals, came: false })
+    }
+
+    /// Waits for it; at once if it came before.
+    async fn comes(&mut self) {
+        if self.came {
+            return;
+        }
+        let [interrupt, terminate, hang_up] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}
         }
-    })
+        self.came = true;
+    }
 }
 
 fn out_of_patience() -> Failure {
