@@ -226,16 +226,18 @@ fn a_file_followed_to_holds_everything_once_although_follow_is_killed_all_the_ti
     let mut input = sender.stdin.take().unwrap();
     let mut acknowledged = BufReader::new(sender.stdout.take().unwrap()).lines();
     let mut follower = follow();
+    let mut length = 0;
     for number in 0..MESSAGES {
         writeln!(input, "{number}").unwrap();
         acknowledged.next().unwrap().unwrap();
         if number % 40 == 39 {
-            // Killed while it runs, wherever it is: at the latest it has what was there when it began.
-            while file_length(&path) == 0 {
+            // Killed while it runs, wherever it is, but not before it has done something.
+            while file_length(&path) <= length {
                 std::thread::yield_now();
             }
             follower.kill().unwrap();
             follower.wait().unwrap();
+            length = file_length(&path);
             follower = follow();
         }
     }
