@@ -89,9 +89,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let (exit_code, next) = match &error {
             Error::Refused { code, .. } => (REFUSED, after_refusal(*code)),
-            Error::Unavailable { .. } => {
-                (UNAVAILABLE, "; nothing was done: try again, or check `threefold status` and `--servers`")
-            }
+            Error::Unavailable { .. } => (UNAVAILABLE, "; try again, or check `threefold status` and `--servers`"),
             Error::OutcomeUnknown(_) => {
                 (UNAVAILABLE, "; it may still take effect: look with `threefold messages` before trying again")
             }

@@ -3,20 +3,19 @@
 //! Promises: every event after the start once and in order. The place is remembered after the output is flushed: on
 //! standard output a kill may repeat the last lines, with `--output` nothing is repeated, whatever happens.
 
+mod interruption;
 mod sink;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use interruption::Interruption;
 use sink::Sink;
 use threefold_client::{
     Cursor, Incoming, Session, Subscription, Writer,
     chat::{ErrorCode, event::Body},
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{
     ClientOptions, Failure,
@@ -293,36 +292,6 @@ impl Follower {
             // If it is not taken in time, the next login is shown a little again.
             drop(tokio::time::timeout(LAST_MARK, receipt).await);
         }
-    }
-}
-
-/// The user's wish to end: Ctrl-C, or a signal from whoever started us.
-struct Interruption {
-    signals: [Signal; 3],
-    came: bool,
-}
-
-impl Interruption {
-    /// From here on, the signals do not end the process by themselves.
-    fn watch() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::usage(format!("cannot watch for signals: {error}"));
-        let watch = |kind| signal(kind).map_err(failed);
-        let signals = [watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?, watch(SignalKind::hangup())?];
-        Ok(Self { signals, came: false })
-    }
-
-    /// Waits for it; at once if it came before.
-    async fn comes(&mut self) {
-        if self.came {
-            return;
-        }
-        let [interrupt, terminate, hang_up] = &mut self.signals;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
-        }
-        self.came = true;
     }
 }
 
