@@ -9,6 +9,7 @@
 //! Left out: an outbox that outlives the process.
 
 mod outbox;
+mod pace;
 mod task;
 
 use std::{

@@ -133,7 +133,10 @@ impl Outbox {
             }
             self.holding = false;
         }
-        let index = self.entries.iter().position(|entry| !entry.in_flight)?;
+        // Those that have a name go first: what became of them decides whether the others get one.
+        let due = |entry: &Entry| !entry.in_flight && entry.request.is_some();
+        let named = self.entries.iter().position(due);
+        let index = named.or_else(|| self.entries.iter().position(|entry| entry.request.is_none()))?;
         if self.entries[index].request.is_none() {
             let request = self.next_request()?;
             self.next_number = request.number + 1;
@@ -275,3 +278,6 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,20 +20,18 @@ use tokio::{
 use super::{
     Counters, LinkState, Submission,
     outbox::{Answered, Outbox},
+    pace::Pace,
 };
 use crate::{
     Client, Error,
     addresses::display,
-    backoff::Backoff,
     route::Route,
-    stream::{self, PING_AFTER, SILENCE, Stream},
+    stream::{self, Stream},
     verdict::Verdict,
 };
 
 /// A stream with nothing to write is closed after this long.
 const IDLE: Duration = Duration::from_secs(30);
-/// A server that shows signs of life but answers no write for this long is left for another.
-const STALL: Duration = Duration::from_secs(5);
 /// So often "later" without any progress, and the server is left for another.
 const LATERS: u32 = 3;
 
@@ -54,21 +52,6 @@ pub(super) struct Task {
     counters: Arc<Counters>,
     /// The last stream failed, so that opening the next one is a reconnect.
     failed: bool,
-}
-
-/// How things stand on one stream.
-struct Pace {
-    /// When a frame last came, or the first write went out after a time with none under way.
-    heard: Instant,
-    pinged: bool,
-    /// When a write was last answered, or as above.
-    progress: Instant,
-    /// After "later": when to go on.
-    resume: Option<Instant>,
-    backoff: Backoff,
-    laters: u32,
-    /// Since when there has been nothing to write.
-    idle: Instant,
 }
 
 impl Task {
@@ -284,56 +267,7 @@ impl Task {
     }
 }
 
-impl Pace {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            heard: now,
-            pinged: false,
-            progress: now,
-            resume: None,
-            backoff: Backoff::default(),
-            laters: 0,
-            idle: now,
-        }
-    }
-
-    /// A first write is under way.
-    fn begin(&mut self) {
-        let now = Instant::now();
-        self.heard = now;
-        self.pinged = false;
-        self.progress = now;
-    }
-
-    /// The server said "later": waits once for all writes that hear so together. Says how often in a row.
-    fn pause(&mut self, luck: f64) -> u32 {
-        if self.resume.is_none() {
-            self.laters += 1;
-            self.resume = Some(Instant::now() + self.backoff.next(luck));
-        }
-        self.laters
-    }
-
-    /// When to look for signs of life.
-    fn next_check(&self) -> Option<Instant> {
-        let silence = self.heard + if self.pinged { SILENCE } else { PING_AFTER };
-        Some(silence.min(self.progress + STALL))
-    }
-
-    fn check(&mut self, stream: &Stream) -> Result<(), Verdict> {
-        if Instant::now() >= self.progress + STALL {
-            return Err(unavailable("the server answers no writes", false));
-        }
-        if self.pinged || !stream.ping() {
-            return Err(unavailable("the server went silent", true));
-        }
-        self.pinged = true;
-        Ok(())
-    }
-}
-
-fn unavailable(cause: &str, broken: bool) -> Verdict {
+pub(super) fn unavailable(cause: &str, broken: bool) -> Verdict {
     Verdict::Unavailable { cause: cause.to_owned(), broken }
 }
 
