@@ -396,3 +396,6 @@ pub(crate) struct CleanupRecord {}
 impl Record for CleanupRecord {
     const NAME: &'static str = "cleanup";
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,7 @@ proptest! {
         for (command, bytes) in commands.iter().zip(&encoded) {
             prop_assert_eq!(&decode_command(bytes).unwrap(), command);
             prop_assert!(decode_command(&bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert!(decode_command(&[bytes, &[0][..]].concat()).is_err());
         }
         let entry = pack(time_ms, encoded.iter());
         let unpacked = unpack(&entry).unwrap();

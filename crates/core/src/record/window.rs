@@ -90,7 +90,7 @@ impl WindowRecord {
             self.replies.drain(..cut);
         }
         self.replies.extend_from_slice(&entry::encode(&(fingerprint(operation), reply)));
-        self.last_number += 1;
+        self.last_number = self.last_number.saturating_add(1);
         self.last_used = used;
         Ok(())
     }

@@ -60,7 +60,6 @@ impl World {
         let mut overlay = Overlay::new(&self.store);
         self.applied = threefold_core::apply(&mut overlay, self.log_index, &entry).expect("a sound store");
         self.changes = overlay.into_changes();
-        self.changes.retain(|key, value| self.store.entries.get(key) != value.as_ref());
         for (key, value) in self.changes.clone() {
             match value {
                 Some(value) => self.store.entries.insert(key, value),
