@@ -25,11 +25,17 @@ pub(crate) trait Record: Encode<()> + for<'b> Decode<'b, ()> {
     const NAME: &'static str;
     /// What this program writes, and the newest it reads.
     const VERSION: u8 = 1;
+
+    /// About how many bytes it takes: saves the large ones growing a buffer step by step.
+    fn size_hint(&self) -> usize {
+        64
+    }
 }
 
 /// The stored form of a record.
 pub(crate) fn encode<R: Record>(record: &R) -> Vec<u8> {
-    let mut buffer = vec![R::VERSION];
+    let mut buffer = Vec::with_capacity(record.size_hint());
+    buffer.push(R::VERSION);
     let written: Result<(), minicbor::encode::Error<core::convert::Infallible>> = minicbor::encode(record, &mut buffer);
     match written {
         Ok(()) => buffer,
@@ -372,6 +378,13 @@ impl EventRecord {
 
 impl Record for EventRecord {
     const NAME: &'static str = "event";
+
+    fn size_hint(&self) -> usize {
+        match &self.body {
+            EventBody::MessageSent { body, .. } => 48 + body.len(),
+            _ => 48,
+        }
+    }
 }
 
 /// A run of messages, neighbours in their conversation, that an account has hidden; its first one is in the key.

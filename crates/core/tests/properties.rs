@@ -80,6 +80,8 @@ proptest! {
                 let page = world.catch_up(reader, reached, *limit);
                 prop_assert!(page.events.len() <= *limit);
                 prop_assert!(page.events.iter().all(|event| reached < event.id.position() && event.id.position() <= page.reached));
+                let last = page.events.last().map(|event| event.id.position());
+                prop_assert!(page.reached == world.position() || Some(page.reached) == last);
                 prop_assert!(page.reached > reached);
                 reached = page.reached;
                 events.extend(page.events);

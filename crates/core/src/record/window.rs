@@ -36,6 +36,10 @@ pub(crate) struct WindowRecord {
 
 impl Record for WindowRecord {
     const NAME: &'static str = "window";
+
+    fn size_hint(&self) -> usize {
+        48 + self.replies.len()
+    }
 }
 
 /// What a window says to a request.
