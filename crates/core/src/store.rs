@@ -35,7 +35,8 @@ pub trait Read {
     /// When the store cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Visits every key in `start..end` (end excluded) in the given order until `visit` breaks.
+    /// Visits every key in `start..end` (end excluded) in the given order until `visit` breaks. A visitor
+    /// does not read the store: it may be locked meanwhile.
     ///
     /// # Errors
     /// When the store cannot be read.

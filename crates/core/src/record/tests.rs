@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     command::{Command, DeleteScope, Operation, Recipient},
     entry,
-    ids::RequestId,
+    ids::{ConversationId, RequestId},
     reply::{Rejection, Reply},
 };
 
