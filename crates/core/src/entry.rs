@@ -34,7 +34,12 @@ pub fn encode_command(command: &Command) -> Bytes {
 /// # Errors
 /// When the bytes are not a command this program knows.
 pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
-    minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let command = decoder.decode().map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if decoder.position() != bytes.len() {
+        return Err(DecodeError::Malformed("bytes after the command".to_owned()));
+    }
+    Ok(command)
 }
 
 /// Encodes a reply, for its way back from the leader.

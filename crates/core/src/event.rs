@@ -65,7 +65,7 @@ pub enum EventBody {
         #[n(1)]
         messages: Vec<EventId>,
     },
-    /// The reader's own marker moved. In the mailbox.
+    /// The reader's own marker moved. In the mailbox; the next one of that conversation takes its place.
     #[n(2)]
     ReadMarkerMoved {
         /// Where.

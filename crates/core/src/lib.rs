@@ -1,4 +1,4 @@
-//! The chat's domain: commands in, replies and events out, by a deterministic [`apply`].
+//! The chat's domain: commands in, replies and events out, by a deterministic [`apply()`].
 //!
 //! No input or output, no clock, no randomness, no async: the same log gives the same state on every
 //! server. What is missing here on purpose: passwords are verified, tokens made and time read by the

@@ -35,7 +35,8 @@ pub trait Read {
     /// When the store cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Visits every key in `start..end` (end excluded) in the given order until `visit` breaks.
+    /// Visits every key in `start..end` (end excluded) in the given order until `visit` breaks. A visitor
+    /// does not read the store: it may be locked meanwhile.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -192,4 +193,79 @@ pub fn scan_merged(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::btree_map, collection::vec, prelude::*};
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        vec(0u8..3, 0..4)
+    }
+
+    fn visited(
+        store: &dyn Read,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut visited = Vec::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            visited.push((key.to_vec(), value.to_vec()));
+            if visited.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        store.scan(start, end, direction, &mut visit).unwrap();
+        visited
+    }
+
+    proptest! {
+        /// An overlay reads as the store does once the changes are made.
+        #[test]
+        fn an_overlay_reads_like_the_changed_store(
+            entries in btree_map(key(), vec(any::<u8>(), 0..2), 0..12),
+            changes in vec((key(), proptest::option::of(vec(any::<u8>(), 0..2))), 0..12),
+            start in key(),
+            end in key(),
+            limit in 1usize..6,
+        ) {
+            let base = MemoryStore { entries };
+            let mut overlay = Overlay::new(&base);
+            let mut model = base.clone();
+            for (key, change) in changes {
+                match change {
+                    Some(value) => {
+                        overlay.put(key.clone(), value.clone());
+                        model.put(key, value);
+                    }
+                    None => {
+                        overlay.delete(key.clone());
+                        model.delete(key);
+                    }
+                }
+            }
+            for direction in [Direction::Ascending, Direction::Descending] {
+                let found = visited(&overlay, &start, &end, direction, limit);
+                let all = model.entries.iter().filter(|(key, _)| **key >= start && **key < end);
+                let mut all: Vec<_> = all.map(|(key, value)| (key.clone(), value.clone())).collect();
+                if direction == Direction::Descending {
+                    all.reverse();
+                }
+                all.truncate(limit);
+                prop_assert_eq!(&found, &all);
+                prop_assert_eq!(visited(&model, &start, &end, direction, limit), all);
+            }
+            prop_assert_eq!(overlay.get(&start).unwrap(), model.get(&start).unwrap());
+            let mut committed = base.clone();
+            for (key, change) in overlay.into_changes() {
+                match change {
+                    Some(value) => committed.put(key, value),
+                    None => committed.delete(key),
+                }
+            }
+            prop_assert_eq!(committed, model);
+        }
+    }
 }

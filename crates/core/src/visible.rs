@@ -155,3 +155,65 @@ pub(crate) fn scan_events(
     })?;
     Ok(flow)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{
+        Position,
+        record::Span,
+        store::{MemoryStore, Write},
+    };
+
+    const READER: AccountId = AccountId(1);
+    const CONVERSATION: ConversationId = ConversationId(2);
+
+    proptest! {
+        /// Against a list of all messages, filtered: spans, hidden runs, ids and either order.
+        #[test]
+        fn a_view_is_a_filter(
+            messages in 0u64..30,
+            hidden in vec(1u64..30, 0..15),
+            spans in vec(0u64..70, 0..6),
+            first in 0u64..70,
+            last in 0u64..70,
+            limit in 1usize..40,
+        ) {
+            let mut store = MemoryStore::default();
+            // Every second id, so that there is room for ids that are none.
+            let event = |number: u64| EventId(number * 2);
+            for number in 1..=messages {
+                store.put(Key::Message(CONVERSATION, event(number)).bytes(), Vec::new());
+            }
+            let hidden: BTreeSet<u64> = hidden.into_iter().filter(|number| *number <= messages).collect();
+            for number in &hidden {
+                Hidden { account: READER, conversation: CONVERSATION }.hide(&mut store, event(*number), *number).unwrap();
+            }
+            let mut ends: Vec<u64> = spans.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+            let open = if ends.len() % 2 == 1 { ends.pop() } else { None };
+            let closed = ends.chunks_exact(2).map(|ends| Span { from: Position(ends[0]), until: Some(Position(ends[1])) });
+            let spans = closed.chain(open.map(|from| Span { from: Position(from), until: None })).collect();
+            let membership = MembershipRecord { spans, hides: true, ..MembershipRecord::since(Position(0)) };
+            let view = View { store: &store, reader: READER, conversation: CONVERSATION, membership: &membership };
+            for direction in [Direction::Ascending, Direction::Descending] {
+                let mut found = Vec::new();
+                view.messages(Ids { first, last }, direction, &mut |event, _| {
+                    found.push(event);
+                    Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                }).unwrap();
+                let shown = (1..=messages).filter(|number| !hidden.contains(number)).map(event);
+                let mut expected: Vec<_> =
+                    shown.filter(|event| (first..=last).contains(&event.0) && membership.covers(*event)).collect();
+                if direction == Direction::Descending {
+                    expected.reverse();
+                }
+                expected.truncate(limit);
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}

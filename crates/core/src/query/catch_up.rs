@@ -136,3 +136,78 @@ impl Gathering<'_> {
         Ok(CatchUp { events, reached })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::events_after;
+    use crate::{
+        AccountId, Command, Event, Position, Scope,
+        world::{Device, World, send_to},
+    };
+
+    /// A person who wrote to ten others within one entry, and has heard from them in the opposite order.
+    fn busy() -> (World, Device) {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let mut others: Vec<_> = (0..10).map(|number| world.register(&format!("other{number}"))).collect();
+        let opening: Vec<Command> =
+            (0..10).map(|number| ann.next(send_to(&format!("other{number}"), "hello"))).collect();
+        world.apply(&opening);
+        let answers: Vec<Command> = others.iter_mut().rev().map(|other| other.next(send_to("ann", "hi"))).collect();
+        world.apply(&answers);
+        (world, ann)
+    }
+
+    fn in_pages(world: &World, reader: AccountId, limit: usize) -> Vec<Event> {
+        let (mut events, mut reached) = (Vec::new(), Position(0));
+        while reached < world.position() {
+            let page = world.catch_up(reader, reached, limit);
+            assert!(page.events.len() <= limit);
+            events.extend(page.events);
+            reached = page.reached;
+        }
+        events
+    }
+
+    #[test]
+    fn many_conversations_of_one_entry_come_in_order_whatever_the_page() {
+        let (world, ann) = busy();
+        let whole = world.everything(ann.account);
+        assert_eq!(whole.len(), 21);
+        for limit in 1..25 {
+            assert_eq!(in_pages(&world, ann.account, limit), whole, "in pages of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_just_full_reaches_the_end() {
+        let (world, ann) = busy();
+        let page = world.catch_up(ann.account, Position(0), 21);
+        assert_eq!((page.events.len(), page.reached), (21, world.position()));
+        let page = world.catch_up(ann.account, Position(0), 20);
+        assert_eq!(page.reached, page.events[19].id.position());
+        let none = world.catch_up(ann.account, world.position(), 20);
+        assert_eq!((none.events.len(), none.reached), (0, world.position()));
+    }
+
+    #[test]
+    fn a_position_beyond_the_end_is_not_taken_back() {
+        let (world, ann) = busy();
+        let ahead = Position(world.position().0 + 1);
+        let page = events_after(&world.store, ann.account, ahead, world.position(), None, 9).unwrap();
+        assert_eq!((page.events.len(), page.reached), (0, ahead));
+        let page = events_after(&world.store, ann.account, Position(u64::MAX), Position(u64::MAX), None, 9).unwrap();
+        assert!(page.events.is_empty());
+    }
+
+    #[test]
+    fn scopes_of_others_are_passed_over() {
+        let (world, ann) = busy();
+        let eve = AccountId(1);
+        let scopes: BTreeSet<Scope> = world.everything(ann.account).iter().map(|event| event.scope).collect();
+        let page = events_after(&world.store, eve, Position(0), world.position(), Some(&scopes), 9).unwrap();
+        assert_eq!((page.events.len(), page.reached), (0, world.position()));
+    }
+}

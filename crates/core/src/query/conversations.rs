@@ -119,3 +119,67 @@ fn info(
         last: history::newest(&View { store, reader, conversation, membership })?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bounds::MEMBERSHIP_CHUNK,
+        world::{Device, World, send_to},
+    };
+
+    /// A person in more conversations than are read at once.
+    fn sociable() -> (World, Device, Vec<ConversationId>) {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let ids = (0..MEMBERSHIP_CHUNK + 5).map(|number| {
+            world.register(&format!("other{number}"));
+            world.send(&mut ann, &format!("other{number}"), "hello").0
+        });
+        let ids = ids.collect();
+        (world, ann, ids)
+    }
+
+    #[test]
+    fn pages_hold_every_conversation_once() {
+        let (world, ann, ids) = sociable();
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = conversations(&world.store, ann.account, false, after, 60).unwrap();
+            assert!(page.items.len() <= 60);
+            found.extend(page.items.iter().map(|info| info.conversation));
+            after = found.last().copied();
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(found, ids);
+        let exactly = conversations(&world.store, ann.account, false, Some(ids[ids.len() - 4]), 3).unwrap();
+        assert_eq!((exactly.items.len(), exactly.more), (3, false));
+    }
+
+    #[test]
+    fn unread_ones_are_found_behind_many_that_are_not() {
+        let (mut world, ann, ids) = sociable();
+        assert_eq!(conversations(&world.store, ann.account, true, None, 10).unwrap().items, []);
+        let last = account_by_name(&world.store, &format!("other{}", ids.len() - 1)).unwrap().unwrap();
+        let mut last = world.log_in(last.account, "phone");
+        let (conversation, event) = world.send(&mut last, "ann", "anybody there?");
+        let unread = conversations(&world.store, ann.account, true, None, 1).unwrap();
+        assert_eq!((unread.items.len(), unread.more), (1, false));
+        assert_eq!((unread.items[0].conversation, unread.items[0].unread), (conversation, 1));
+        let found = conversation_of_message(&world.store, ann.account, event).unwrap();
+        assert_eq!(found, Some(conversation));
+    }
+
+    #[test]
+    fn direct_conversations_are_found_by_name() {
+        let (mut world, mut ann, ids) = sociable();
+        let direct = |world: &World, name: &str| direct_conversation(&world.store, ann.account, name).unwrap();
+        assert_eq!(direct(&world, "OTHER0"), Ok(Some(ids[0])));
+        assert_eq!(direct(&world, "ann"), Ok(None));
+        assert_eq!(direct(&world, "nobody"), Err(Rejection::UnknownUser("nobody".to_owned())));
+        world.write(&mut ann, send_to("ann", "note"));
+        assert!(direct_conversation(&world.store, ann.account, "ann").unwrap().unwrap().is_some());
+    }
+}

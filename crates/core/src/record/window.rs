@@ -36,6 +36,10 @@ pub(crate) struct WindowRecord {
 
 impl Record for WindowRecord {
     const NAME: &'static str = "window";
+
+    fn size_hint(&self) -> usize {
+        48 + self.replies.len()
+    }
 }
 
 /// What a window says to a request.
@@ -90,7 +94,7 @@ impl WindowRecord {
             self.replies.drain(..cut);
         }
         self.replies.extend_from_slice(&entry::encode(&(fingerprint(operation), reply)));
-        self.last_number += 1;
+        self.last_number = self.last_number.saturating_add(1);
         self.last_used = used;
         Ok(())
     }

@@ -5,11 +5,12 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use bytes::Bytes;
 use threefold_core::{
     AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Recipient, Rejection, Reply,
     RequestId, SessionId, TokenHash,
     apply::Applied,
-    entry::{Unpacked, encode_command, pack, unpack},
+    entry::{encode_command, pack, unpack},
     event::{Event, EventBody},
     query::{self, CatchUp, Page},
     store::{Changes, MemoryStore, Overlay},
@@ -24,6 +25,8 @@ pub struct World {
     /// What the last entry changed.
     pub changes: Changes,
     pub applied: Applied,
+    /// Every entry so far.
+    pub log: Vec<Bytes>,
     tokens: u64,
 }
 
@@ -46,17 +49,17 @@ impl World {
     /// Applies one entry, going through its encoding as a server would.
     pub fn apply(&mut self, commands: &[Command]) -> Vec<Reply> {
         let encoded: Vec<_> = commands.iter().map(encode_command).collect();
-        let entry = unpack(&pack(self.time_ms, encoded.iter())).expect("an entry just packed");
-        self.apply_entry(&entry)
+        self.apply_entry(pack(self.time_ms, encoded.iter()))
     }
 
     /// Applies one entry as the next of the log.
-    pub fn apply_entry(&mut self, entry: &Unpacked) -> Vec<Reply> {
+    pub fn apply_entry(&mut self, packed: Bytes) -> Vec<Reply> {
+        let entry = unpack(&packed).expect("an entry just packed");
+        self.log.push(packed);
         self.log_index += 1;
         let mut overlay = Overlay::new(&self.store);
-        self.applied = threefold_core::apply(&mut overlay, self.log_index, entry).expect("a sound store");
+        self.applied = threefold_core::apply(&mut overlay, self.log_index, &entry).expect("a sound store");
         self.changes = overlay.into_changes();
-        self.changes.retain(|key, value| self.store.entries.get(key) != value.as_ref());
         for (key, value) in self.changes.clone() {
             match value {
                 Some(value) => self.store.entries.insert(key, value),

@@ -1,0 +1,306 @@
+//! The stored formats, byte for byte. A change here is a change of what is on people's disks and in their logs:
+//! it takes a new version of the record, and a way to read the old one.
+//!
+//! `UPDATE=1 cargo test` adds what is new to the file; a line that changes is what this test is there to show.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{
+    command::{Command, DeleteScope, Operation, Recipient},
+    entry,
+    ids::{ConversationId, RequestId},
+    reply::{Rejection, Reply},
+};
+
+const TOKEN: TokenHash = TokenHash([7; 32]);
+
+/// Named bytes, and the same decoded and encoded again.
+struct Sample {
+    name: &'static str,
+    bytes: Vec<u8>,
+    again: Vec<u8>,
+}
+
+fn record<R: Record + PartialEq + std::fmt::Debug>(name: &'static str, record: R) -> Sample {
+    let bytes = encode(&record);
+    let decoded: R = decode(&bytes).unwrap();
+    assert_eq!(decoded, record);
+    assert_sturdy::<R>(&bytes);
+    Sample { name, again: encode(&decoded), bytes }
+}
+
+/// Whatever is not exactly this record is refused, and in words.
+fn assert_sturdy<R: Record>(bytes: &[u8]) {
+    for length in 0..bytes.len() {
+        assert!(decode::<R>(&bytes[..length]).is_err(), "{} cut to {length} bytes", R::NAME);
+    }
+    assert!(decode::<R>(&[bytes, &[0]].concat()).is_err(), "{} with something behind", R::NAME);
+    let mut newer = bytes.to_vec();
+    newer[0] += 1;
+    let words = decode::<R>(&newer).map(drop).unwrap_err().to_string();
+    assert!(words.contains("newer than this program knows"), "{words}");
+    newer[0] = 0;
+    assert!(decode::<R>(&newer).is_err());
+}
+
+fn records() -> Vec<Sample> {
+    let mut window = WindowRecord::new(Some(9), Position(4096));
+    let sent =
+        Reply::MessageSent { conversation: ConversationId(8192), event: EventId(8193), time_ms: 1_700_000_000_000 };
+    window.remember(&Operation::MarkDelivered { up_to: EventId(1) }, &sent, Position(8192)).unwrap();
+    let marker = Marker { message: EventId(8193), number: 3, own: 1 };
+    let closed = Span { from: Position(1), until: Some(Position(2)) };
+    let mut conversation = ConversationRecord::direct(AccountId(8192), AccountId(4096));
+    conversation.count_message(AccountId(4096), EventId(12288));
+    vec![
+        record("meta", MetaRecord { clock_ms: 1_700_000_000_000, cleanups: 2 }),
+        record(
+            "account",
+            AccountRecord {
+                name: "Ann".to_owned(),
+                password_hash: "$argon2id$".to_owned(),
+                credential_version: 2,
+                administrator: true,
+                registered_at_ms: 1_700_000_000_000,
+                delivered_up_to: Position(8193),
+                deleted: false,
+            },
+        ),
+        record("name", NameRecord { account: AccountId(4096), deleted: true }),
+        record(
+            "session",
+            SessionRecord {
+                session: SessionId(4097),
+                account: AccountId(4096),
+                device: "phone".to_owned(),
+                opened_at_ms: 1,
+                expires_at_ms: 3,
+                first_expires_at_ms: 2,
+                first_delivered_up_to: Position(5),
+                instances: 6,
+                ended: true,
+            },
+        ),
+        record("account's session", AccountSessionRecord { token: TOKEN }),
+        record("window", window),
+        record("window that came with a log-in", WindowRecord::new(None, Position(4096))),
+        record("conversation", conversation),
+        record("direct", DirectRecord { conversation: ConversationId(12288) }),
+        record(
+            "membership",
+            MembershipRecord {
+                spans: vec![closed, Span { from: Position(3), until: None }],
+                marker: Some(marker),
+                marker_event: Some(EventId(9000)),
+                hides: true,
+            },
+        ),
+        record("new membership", MembershipRecord::since(Position(12288))),
+        record("hidden", HiddenRecord { last: EventId(9), first_number: 1, last_number: 2 }),
+        record("cleanup", CleanupRecord {}),
+    ]
+}
+
+fn events() -> Vec<Sample> {
+    let conversation = ConversationId(8192);
+    let event = |name, body| record(name, EventRecord { time_ms: 1_700_000_000_000, body });
+    vec![
+        event(
+            "event: message sent",
+            EventBody::MessageSent {
+                author: AccountId(4096),
+                body: "hello".to_owned(),
+                number: 3,
+                author_number: 2,
+                deleted: false,
+            },
+        ),
+        event(
+            "event: messages deleted",
+            EventBody::MessagesDeleted { by: AccountId(4096), messages: vec![EventId(8193)] },
+        ),
+        event("event: read marker moved", EventBody::ReadMarkerMoved { conversation, up_to: EventId(8193), unread: 1 }),
+        event("event: messages hidden", EventBody::MessagesHidden { conversation, messages: vec![EventId(8193)] }),
+        event(
+            "event: session opened",
+            EventBody::SessionOpened { session: SessionId(4097), device: "phone".to_owned() },
+        ),
+        event("event: session ended", EventBody::SessionEnded { session: SessionId(4097) }),
+        event("event: password changed", EventBody::PasswordChanged { by: SessionId(4097) }),
+    ]
+}
+
+fn command(name: &'static str, command: Command) -> Sample {
+    let bytes = entry::encode_command(&command).to_vec();
+    let decoded = entry::decode_command(&bytes).unwrap();
+    assert_eq!(decoded, command);
+    Sample { name, again: entry::encode_command(&decoded).to_vec(), bytes }
+}
+
+fn write(name: &'static str, operation: Operation) -> Sample {
+    command(name, Command::Write { session: TOKEN, request: RequestId { instance: 2, number: 3 }, operation })
+}
+
+fn commands() -> Vec<Sample> {
+    let (name, password_hash, device) = ("Ann".to_owned(), "$argon2id$".to_owned(), "phone".to_owned());
+    let (account, session, credential_version) = (AccountId(4096), TOKEN, 2);
+    let conversation = ConversationId(8192);
+    let body = "hello".to_owned();
+    vec![
+        command(
+            "register",
+            Command::Register { name, password_hash: password_hash.clone(), token_hash: TOKEN, device: device.clone() },
+        ),
+        command("log in", Command::LogIn { account, credential_version, token_hash: TOKEN, device }),
+        command("log out", Command::EndSession { session, target: None }),
+        command("end session", Command::EndSession { session, target: Some(SessionId(4097)) }),
+        command("delete account", Command::DeleteAccount { session, credential_version }),
+        command("open instance", Command::OpenInstance { session, nonce: 9 }),
+        command("renew session", Command::RenewSession { session }),
+        command("change password", Command::ChangePassword { session, credential_version, password_hash }),
+        write("send to a user", Operation::SendMessage { to: Recipient::User("bob".to_owned()), body: body.clone() }),
+        write("send to a conversation", Operation::SendMessage { to: Recipient::Conversation(conversation), body }),
+        write("mark read", Operation::MarkRead { conversation, up_to: EventId(8193) }),
+        write(
+            "delete for me",
+            Operation::DeleteMessages { conversation, messages: vec![EventId(8193)], scope: DeleteScope::Me },
+        ),
+        write(
+            "delete for everyone",
+            Operation::DeleteMessages {
+                conversation,
+                messages: vec![EventId(8193), EventId(8194)],
+                scope: DeleteScope::Everyone,
+            },
+        ),
+        write("mark delivered", Operation::MarkDelivered { up_to: EventId(8193) }),
+    ]
+}
+
+fn reply(name: &'static str, reply: Reply) -> Sample {
+    let bytes = entry::encode(&reply).to_vec();
+    let decoded: Reply = minicbor::decode(&bytes).unwrap();
+    assert_eq!(decoded, reply);
+    Sample { name, again: entry::encode(&decoded).to_vec(), bytes }
+}
+
+/// Replies are stored too: in windows.
+fn replies() -> Vec<Sample> {
+    let refused = |name, rejection| reply(name, Reply::Rejected(rejection));
+    vec![
+        reply(
+            "session opened",
+            Reply::SessionOpened {
+                account: AccountId(4096),
+                session: SessionId(4097),
+                instance: 1,
+                name: "Ann".to_owned(),
+                expires_at_ms: 2,
+                delivered_up_to: 3,
+            },
+        ),
+        reply("instance opened", Reply::InstanceOpened { instance: 2 }),
+        reply("message sent", Reply::MessageSent { conversation: ConversationId(1), event: EventId(2), time_ms: 3 }),
+        reply("done", Reply::Done),
+        refused("session invalid", Rejection::SessionInvalid),
+        refused("name taken", Rejection::NameTaken),
+        refused("invalid", Rejection::Invalid("x".to_owned())),
+        refused("unknown user", Rejection::UnknownUser("x".to_owned())),
+        refused("unknown conversation", Rejection::UnknownConversation),
+        refused("unknown message", Rejection::UnknownMessage(EventId(1))),
+        refused("forbidden", Rejection::Forbidden("x".to_owned())),
+        refused("wrong credential", Rejection::WrongCredential),
+        refused("out of order", Rejection::OutOfOrder { expected: 1 }),
+        refused("request mismatch", Rejection::RequestMismatch),
+        refused("reply forgotten", Rejection::ReplyForgotten),
+        refused("unknown instance", Rejection::UnknownInstance),
+        refused("unknown session", Rejection::UnknownSession(SessionId(1))),
+    ]
+}
+
+fn keys() -> Vec<Sample> {
+    let (account, conversation, event) = (AccountId(1), ConversationId(2), EventId(3));
+    let session = SessionId(4);
+    [
+        ("key: meta", Key::Meta),
+        ("key: account", Key::Account(account)),
+        ("key: name", Key::Name("ann")),
+        ("key: session", Key::Session(TOKEN)),
+        ("key: account's session", Key::AccountSession(account, session)),
+        ("key: window", Key::Window(session, 5)),
+        ("key: conversation", Key::Conversation(conversation)),
+        ("key: direct", Key::Direct(account, AccountId(6))),
+        ("key: membership", Key::Membership(account, conversation)),
+        ("key: message", Key::Message(conversation, event)),
+        ("key: notice", Key::Notice(conversation, event)),
+        ("key: mailbox", Key::Mailbox(account, event)),
+        ("key: hidden", Key::Hidden(account, conversation, event)),
+        ("key: cleanup", Key::Cleanup(account)),
+    ]
+    .map(|(name, key)| Sample { name, bytes: key.bytes(), again: key.bytes() })
+    .into()
+}
+
+#[test]
+fn stored_formats_stay_as_they_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/formats.txt");
+    let mut found = String::new();
+    for sample in keys().into_iter().chain(records()).chain(events()).chain(commands()).chain(replies()) {
+        assert_eq!(sample.bytes, sample.again, "{} does not encode as it was", sample.name);
+        let hex = sample.bytes.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        let _ = writeln!(found, "{}: {hex}", sample.name);
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &found).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap();
+    for (expected, found) in expected.lines().zip(found.lines()) {
+        assert_eq!(expected, found, "a stored format changed: it needs a new version");
+    }
+    assert_eq!(expected.lines().count(), found.lines().count(), "something stored is not in the file (or no longer)");
+}
+
+fn decode_all(bytes: &[u8]) {
+    let _ = decode::<MetaRecord>(bytes);
+    let _ = decode::<AccountRecord>(bytes);
+    let _ = decode::<NameRecord>(bytes);
+    let _ = decode::<SessionRecord>(bytes);
+    let _ = decode::<AccountSessionRecord>(bytes);
+    let _ = decode::<ConversationRecord>(bytes);
+    let _ = decode::<DirectRecord>(bytes);
+    let _ = decode::<MembershipRecord>(bytes);
+    let _ = decode::<EventRecord>(bytes);
+    let _ = decode::<HiddenRecord>(bytes);
+    let _ = decode::<CleanupRecord>(bytes);
+    if let Ok(mut window) = decode::<WindowRecord>(bytes) {
+        let operation = Operation::MarkDelivered { up_to: EventId(1) };
+        for number in [0, 1, window.last_number, window.last_number.saturating_sub(63), u64::MAX] {
+            let _ = window.recall(number, &operation);
+        }
+        let _ = window.remember(&operation, &Reply::Done, Position(1));
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_are_no_panic(mut bytes in vec(any::<u8>(), 1..100)) {
+        decode_all(&bytes);
+        bytes[0] = 1;
+        decode_all(&bytes);
+    }
+
+    #[test]
+    fn damaged_records_are_no_panic(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let samples: Vec<_> = records().into_iter().chain(events()).collect();
+        let mut bytes = samples[which.index(samples.len())].bytes.clone();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        decode_all(&bytes);
+    }
+}

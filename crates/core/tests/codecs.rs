@@ -1,0 +1,123 @@
+//! Commands and entries as bytes: round trips, truncation, damage, and nothing that panics.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod world;
+
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*, sample::select};
+use threefold_core::{
+    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, RequestId, SessionId, TokenHash,
+    entry::{DecodeError, decode_command, encode_command, pack, unpack},
+};
+use world::World;
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let token = any::<[u8; 32]>().prop_map(TokenHash);
+    let text = ".{0,12}";
+    prop_oneof![
+        (text, text, token.clone(), text).prop_map(|(name, password_hash, token_hash, device)| Command::Register {
+            name,
+            password_hash,
+            token_hash,
+            device
+        }),
+        (any::<u64>(), any::<u64>(), token.clone(), text).prop_map(
+            |(account, credential_version, token_hash, device)| {
+                Command::LogIn { account: AccountId(account), credential_version, token_hash, device }
+            }
+        ),
+        (token.clone(), any::<Option<u64>>())
+            .prop_map(|(session, target)| Command::EndSession { session, target: target.map(SessionId) }),
+        (token.clone(), any::<u64>())
+            .prop_map(|(session, credential_version)| Command::DeleteAccount { session, credential_version }),
+        (token.clone(), any::<u64>()).prop_map(|(session, nonce)| Command::OpenInstance { session, nonce }),
+        token.clone().prop_map(|session| Command::RenewSession { session }),
+        (token.clone(), any::<u64>(), text).prop_map(|(session, credential_version, password_hash)| {
+            Command::ChangePassword { session, credential_version, password_hash }
+        }),
+        (token, any::<u64>(), any::<u64>(), any_operation()).prop_map(|(session, instance, number, operation)| {
+            Command::Write { session, request: RequestId { instance, number }, operation }
+        }),
+    ]
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let scope = select(vec![DeleteScope::Me, DeleteScope::Everyone]);
+    let to = prop_oneof![
+        ".{0,40}".prop_map(Recipient::User),
+        any::<u64>().prop_map(|id| Recipient::Conversation(ConversationId(id)))
+    ];
+    prop_oneof![
+        (to, ".{0,40}").prop_map(|(to, body)| Operation::SendMessage { to, body }),
+        (any::<u64>(), any::<u64>()).prop_map(|(conversation, up_to)| Operation::MarkRead {
+            conversation: ConversationId(conversation),
+            up_to: EventId(up_to)
+        }),
+        (any::<u64>(), vec(any::<u64>(), 0..150), scope).prop_map(|(conversation, messages, scope)| {
+            Operation::DeleteMessages {
+                conversation: ConversationId(conversation),
+                messages: messages.into_iter().map(EventId).collect(),
+                scope,
+            }
+        }),
+        any::<u64>().prop_map(|up_to| Operation::MarkDelivered { up_to: EventId(up_to) }),
+    ]
+}
+
+proptest! {
+    /// Commands and entries come back as they went in; cut short or with something behind, they do not come back at all.
+    #[test]
+    fn encodings_round_trip_and_nothing_less(commands in vec(any_command(), 0..5), time_ms in any::<u64>(), cut in any::<prop::sample::Index>()) {
+        let encoded: Vec<Bytes> = commands.iter().map(encode_command).collect();
+        for (command, bytes) in commands.iter().zip(&encoded) {
+            prop_assert_eq!(&decode_command(bytes).unwrap(), command);
+            prop_assert!(decode_command(&bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert!(decode_command(&[bytes, &[0][..]].concat()).is_err());
+        }
+        let entry = pack(time_ms, encoded.iter());
+        let unpacked = unpack(&entry).unwrap();
+        prop_assert_eq!((unpacked.time_ms, &unpacked.commands), (time_ms, &commands));
+        prop_assert!(unpack(&entry[..cut.index(entry.len())]).is_err());
+        let mut longer = entry.to_vec();
+        longer.push(0);
+        prop_assert!(unpack(&longer).is_err());
+        longer[0] = 2;
+        prop_assert_eq!(unpack(&longer), Err(DecodeError::Version(2)));
+    }
+
+    #[test]
+    fn random_bytes_are_an_error_and_not_a_panic(mut bytes in vec(any::<u8>(), 0..200)) {
+        let _ = decode_command(&bytes);
+        let _ = unpack(&bytes);
+        if let Some(first) = bytes.first_mut() {
+            *first = 1;
+        }
+        let _ = unpack(&bytes);
+    }
+
+    /// Damage to sound bytes goes deeper than random ones do.
+    #[test]
+    fn damaged_bytes_are_no_panic(command in any_command(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = pack(1, [encode_command(&command)].iter()).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let _ = unpack(&bytes);
+    }
+
+    /// Whatever decodes can be applied, by anybody, to any state.
+    #[test]
+    fn every_command_can_be_applied(commands in vec(any_command(), 1..20)) {
+        let mut world = World::new();
+        let ann = world.register("ann");
+        let commands: Vec<_> = commands
+            .into_iter()
+            .enumerate()
+            .map(|(index, command)| match command {
+                Command::Write { operation, .. } => ann.request(index as u64 + 1, operation),
+                other => other,
+            })
+            .collect();
+        prop_assert_eq!(world.apply(&commands).len(), commands.len());
+    }
+}

@@ -1,0 +1,214 @@
+//! What must hold for every sequence of commands, tried with random ones (see `steps`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod steps;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{collection::vec, prelude::*};
+use steps::{Cast, play, step};
+use threefold_core::{
+    AccountId, Command, ConversationId, Event, EventBody, EventId, Position, Rejection, Reply, Scope,
+    query::{self, Page},
+};
+use world::World;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A replica that applies the same entries has the same state and gave the same replies.
+    #[test]
+    fn the_log_alone_decides(steps in vec(step(), 1..120)) {
+        let mut replies = Vec::new();
+        let (world, _) = play(&steps, |_, _, reply| {
+            replies.push(reply.clone());
+            Ok(())
+        })?;
+        let mut other = World::new();
+        let unseen = world.log.len() - replies.len();
+        for (index, entry) in world.log.iter().enumerate() {
+            let again = other.apply_entry(entry.clone());
+            if let Some(index) = index.checked_sub(unseen) {
+                prop_assert_eq!(&again[0], &replies[index]);
+            }
+        }
+        prop_assert_eq!(other.store, world.store);
+    }
+
+    /// A command that arrives again at once, as after a failover, gets its first reply and writes nothing. (Ending
+    /// one's own session, or account, leaves nothing to recognise a retry by.)
+    #[test]
+    fn a_retry_writes_nothing(steps in vec(step(), 1..120)) {
+        play(&steps, |world, command, reply| {
+            let ended = matches!(command, Command::EndSession { .. } | Command::DeleteAccount { .. }) && *reply == Reply::Done;
+            let retried = world.clone().run(command);
+            let mut again = world.clone();
+            again.run(command);
+            let cleaned = again.written().iter().all(|key| key[0] >= 0x09);
+            prop_assert!(again.written().is_empty() || (ended && cleaned), "{:?} wrote {:?}", command, again.written());
+            prop_assert!(again.applied.happened.is_empty());
+            prop_assert!(retried == *reply || ended && retried == Reply::Rejected(Rejection::SessionInvalid));
+            Ok(())
+        })?;
+    }
+
+    /// What is refused changes nothing, except that a numbered write is remembered in its window.
+    #[test]
+    fn a_rejection_changes_nothing(steps in vec(step(), 1..120)) {
+        play(&steps, |world, _, reply| {
+            if matches!(reply, Reply::Rejected(_)) {
+                prop_assert!(world.applied.happened.is_empty());
+                let windows = world.written().iter().filter(|key| key[0] == 0x06).count();
+                let cleaned = world.written().iter().filter(|key| key[0] >= 0x09).count();
+                prop_assert!(windows <= 1 && windows + cleaned == world.written().len());
+            }
+            Ok(())
+        })?;
+    }
+
+    /// However the pages are cut, a device hears the same stream: ascending, nothing twice, nothing missing.
+    #[test]
+    fn catching_up_in_pages_is_one_stream(steps in vec(step(), 1..150), limits in vec(1usize..9, 1..6)) {
+        let (world, cast) = play(&steps, |_, _, _| Ok(()))?;
+        for reader in cast.people.iter().copied().collect::<BTreeSet<_>>() {
+            let whole = world.everything(reader);
+            prop_assert!(whole.is_sorted_by(|one, other| one.id < other.id));
+            let (mut events, mut reached) = (Vec::new(), Position(0));
+            for limit in limits.iter().cycle() {
+                let page = world.catch_up(reader, reached, *limit);
+                prop_assert!(page.events.len() <= *limit);
+                prop_assert!(page.events.iter().all(|event| reached < event.id.position() && event.id.position() <= page.reached));
+                let last = page.events.last().map(|event| event.id.position());
+                prop_assert!(page.reached == world.position() || Some(page.reached) == last);
+                prop_assert!(page.reached > reached);
+                reached = page.reached;
+                events.extend(page.events);
+                if reached == world.position() {
+                    break;
+                }
+            }
+            prop_assert_eq!(&events, &whole);
+            // Scope by scope it is the same too, and strangers' scopes add nothing.
+            let scopes: BTreeSet<_> = whole.iter().map(|event| event.scope).chain([Scope::Mailbox(AccountId(1)), Scope::Conversation(ConversationId(1))]).collect();
+            let only = query::events_after(&world.store, reader, Position(0), world.position(), Some(&scopes), 10_000).unwrap();
+            prop_assert_eq!(&only.events, &whole);
+            // What happened up to a moment stays within it.
+            let middle = Position(world.position().0 / 2);
+            let early = query::events_after(&world.store, reader, Position(0), middle, None, 10_000).unwrap();
+            prop_assert_eq!(early.reached, middle);
+            prop_assert!(early.events.iter().eq(whole.iter().filter(|event| event.id.position() <= middle)));
+        }
+    }
+
+    /// Live delivery: followers who read only what they are woken for, entry by entry, hear what a device that comes
+    /// later hears, except what was overwritten or replaced meanwhile.
+    #[test]
+    fn those_who_are_woken_miss_nothing(steps in vec(step(), 1..120)) {
+        let mut heard: BTreeMap<AccountId, Vec<EventId>> = BTreeMap::new();
+        let mut woken = 0;
+        let (world, _) = play(&steps, |world, _, _| {
+            woken += 1;
+            let mut scopes: BTreeMap<AccountId, BTreeSet<Scope>> = BTreeMap::new();
+            for happened in &world.applied.happened {
+                for account in &happened.audience {
+                    scopes.entry(*account).or_default().insert(happened.scope);
+                }
+            }
+            let after = Position::end_of(world.log_index - 1);
+            for (reader, scopes) in scopes {
+                let page = query::events_after(&world.store, reader, after, world.position(), Some(&scopes), 100).unwrap();
+                heard.entry(reader).or_default().extend(page.events.iter().map(|event| event.id));
+            }
+            Ok(())
+        })?;
+        // What the first steps find there already was before anybody listened.
+        let start = Position::end_of(world.log_index - woken);
+        for (reader, heard) in heard {
+            for event in world.catch_up(reader, start, 10_000).events {
+                prop_assert!(heard.contains(&event.id), "{:?} was not heard by {:?}", event, reader);
+            }
+        }
+    }
+
+    /// Pages of history, cut anywhere and read either way, are the messages of the stream; and unread is what a
+    /// count of them would give.
+    #[test]
+    fn history_and_unread_agree_with_the_stream(steps in vec(step(), 1..150), limit in 1usize..5) {
+        let (world, cast) = play(&steps, |_, _, _| Ok(()))?;
+        for reader in cast.people.iter().copied().collect::<BTreeSet<_>>() {
+            let stream = world.everything(reader);
+            for info in query::conversations(&world.store, reader, false, None, 200).unwrap().items {
+                let messages: Vec<_> = stream
+                    .iter()
+                    .filter(|event| event.scope == Scope::Conversation(info.conversation))
+                    .filter(|event| matches!(event.body, EventBody::MessageSent { .. }))
+                    .cloned()
+                    .collect();
+                let read = |page| query::history(&world.store, reader, info.conversation, page, limit).unwrap().unwrap();
+                let mut forward = Vec::new();
+                loop {
+                    let after = forward.last().map_or(Position(0), |event: &Event| event.id.position());
+                    let page = read(Page::After(after));
+                    forward.extend(page.items);
+                    if !page.more {
+                        break;
+                    }
+                }
+                prop_assert_eq!(&forward, &messages);
+                let mut backward: Vec<Event> = Vec::new();
+                loop {
+                    let page = read(Page::Before(backward.first().map(|event| event.id)));
+                    backward.splice(0..0, page.items);
+                    if !page.more {
+                        break;
+                    }
+                }
+                prop_assert_eq!(&backward, &messages);
+                prop_assert_eq!(info.last.as_ref(), messages.last());
+                prop_assert_eq!(info.unread, count_unread(&world, &cast, reader, &info));
+                for message in &messages {
+                    let found = query::conversation_of_message(&world.store, reader, message.id).unwrap();
+                    prop_assert_eq!(found, Some(info.conversation));
+                }
+            }
+        }
+    }
+}
+
+/// Messages of the other after the marker, counted one by one: hidden ones too, so in the peer's view as well.
+fn count_unread(world: &World, cast: &Cast, reader: AccountId, info: &query::ConversationInfo) -> u64 {
+    let mut others = BTreeSet::new();
+    for viewer in [reader, info.peer] {
+        let page = query::history(&world.store, viewer, info.conversation, Page::Before(None), 200).unwrap();
+        for event in page.map(|page| page.items).unwrap_or_default() {
+            if matches!(event.body, EventBody::MessageSent { author, .. } if author != reader)
+                && event.id.position() > info.read_up_to
+            {
+                others.insert(event.id);
+            }
+        }
+    }
+    // Hidden by both, or by one whose peer is gone: the cast knows of every message.
+    for (conversation, event) in &cast.messages {
+        let hidden_from_all = *conversation == info.conversation && event.position() > info.read_up_to;
+        if hidden_from_all && author_of(world, *conversation, *event).is_some_and(|author| author != reader) {
+            others.insert(*event);
+        }
+    }
+    others.len() as u64
+}
+
+/// Straight from the store: the message's table is 0x0a.
+fn author_of(world: &World, conversation: ConversationId, event: EventId) -> Option<AccountId> {
+    let mut key = vec![0x0a];
+    key.extend(conversation.0.to_be_bytes());
+    key.extend(event.0.to_be_bytes());
+    let value = world.store.entries.get(&key)?;
+    let (_, body): (u64, EventBody) = minicbor::decode(&value[1..]).ok()?;
+    match body {
+        EventBody::MessageSent { author, .. } => Some(author),
+        _ => None,
+    }
+}

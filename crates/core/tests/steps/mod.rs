@@ -1,0 +1,228 @@
+//! Random scenarios: steps in small numbers, resolved against what has happened so far.
+//!
+//! Few people, few devices and small numbers, so that commands meet: names taken, retries, gaps, deletions of
+//! what was deleted, people who are gone.
+
+use std::collections::BTreeMap;
+
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    test_runner::{TestCaseError, TestCaseResult},
+};
+use threefold_core::{
+    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, Rejection, Reply, RequestId,
+    SessionId, TokenHash, query,
+};
+
+use crate::world::World;
+
+const NAMES: [&str; 4] = ["ann", "bob", "CY", "dora"];
+
+/// One step, in small numbers that are resolved against what has happened so far.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Register { name: usize },
+    LogIn { person: usize },
+    EndSession { device: usize, target: Option<usize> },
+    DeleteAccount { device: usize },
+    ChangePassword { device: usize },
+    Renew { device: usize },
+    OpenInstance { device: usize, nonce: u64 },
+    Write { device: usize, instance: u64, skew: i64, what: What },
+    Retry { back: usize },
+    Wait { ms: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    Send { name: usize, body: &'static str },
+    Reply { message: usize },
+    Read { message: usize, off: i64 },
+    Delete { messages: Vec<usize>, everyone: bool },
+    Delivered { message: usize },
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let message = 0usize..10;
+    prop_oneof![
+        6 => (0..NAMES.len(), select(vec!["x", "hello", "tea?", "yes", ""])).prop_map(|(name, body)| What::Send { name, body }),
+        4 => message.clone().prop_map(|message| What::Reply { message }),
+        3 => (message.clone(), -1i64..2).prop_map(|(message, off)| What::Read { message, off }),
+        3 => (vec(0usize..8, 1..4), any::<bool>())
+            .prop_map(|(messages, everyone)| What::Delete { messages, everyone }),
+        1 => message.prop_map(|message| What::Delivered { message }),
+    ]
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    let device = 0usize..5;
+    let instance = prop_oneof![9 => Just(1u64), 1 => 2u64..4];
+    let skew = prop_oneof![12 => Just(0i64), 1 => -2i64..3];
+    prop_oneof![
+        2 => (0..NAMES.len()).prop_map(|name| Step::Register { name }),
+        3 => (0usize..4).prop_map(|person| Step::LogIn { person }),
+        2 => (device.clone(), proptest::option::of(device.clone()))
+            .prop_map(|(device, target)| Step::EndSession { device, target }),
+        1 => device.clone().prop_map(|device| Step::DeleteAccount { device }),
+        1 => device.clone().prop_map(|device| Step::ChangePassword { device }),
+        2 => device.clone().prop_map(|device| Step::Renew { device }),
+        2 => (device.clone(), 0u64..3).prop_map(|(device, nonce)| Step::OpenInstance { device, nonce }),
+        100 => (device, instance, skew, what())
+            .prop_map(|(device, instance, skew, what)| Step::Write { device, instance, skew, what }),
+        6 => (0usize..8).prop_map(|back| Step::Retry { back }),
+        2 => (0u64..20 * 24 * 60 * 60 * 1000).prop_map(|ms| Step::Wait { ms }),
+    ]
+}
+
+/// What the steps' small numbers stand for.
+#[derive(Default)]
+pub struct Cast {
+    pub people: Vec<AccountId>,
+    devices: Vec<TokenHash>,
+    sessions: Vec<SessionId>,
+    numbers: BTreeMap<(TokenHash, u64), u64>,
+    pub messages: Vec<(ConversationId, EventId)>,
+    commands: Vec<Command>,
+}
+
+impl Cast {
+    /// Mostly one that is logged in: the others are all refused alike.
+    fn device(&self, world: &World, index: usize) -> TokenHash {
+        let live = self.devices.iter().filter(|token| query::session(&world.store, token).unwrap().is_some());
+        let latest = self.devices.last().copied().unwrap_or(TokenHash::of(b"nobody's"));
+        live.copied().nth(index).unwrap_or(latest)
+    }
+
+    /// Counted from the latest, so that commands meet; of a conversation the device is in, while there are enough.
+    fn message(&self, world: &World, session: TokenHash, index: usize) -> (ConversationId, EventId) {
+        let account = query::session(&world.store, &session).unwrap().map(|session| session.account);
+        let own = |conversation| {
+            account.is_some_and(|account| query::conversation(&world.store, account, conversation).unwrap().is_ok())
+        };
+        let mut known = self.messages.iter().rev().filter(|(conversation, _)| own(*conversation));
+        known.nth(index).or(self.messages.last()).copied().unwrap_or((ConversationId(1), EventId(1)))
+    }
+
+    fn operation(&self, world: &World, session: TokenHash, what: &What) -> Operation {
+        match what {
+            What::Send { name, body } => {
+                Operation::SendMessage { to: Recipient::User(NAMES[*name].to_owned()), body: (*body).to_owned() }
+            }
+            What::Reply { message } => {
+                let to = Recipient::Conversation(self.message(world, session, *message).0);
+                Operation::SendMessage { to, body: "re".to_owned() }
+            }
+            What::Read { message, off } => {
+                let (conversation, event) = self.message(world, session, *message);
+                Operation::MarkRead { conversation, up_to: EventId(event.0.saturating_add_signed(*off)) }
+            }
+            What::Delete { messages, everyone } => Operation::DeleteMessages {
+                conversation: self.message(world, session, messages.first().copied().unwrap_or_default()).0,
+                messages: messages.iter().map(|message| self.message(world, session, *message).1).collect(),
+                scope: if *everyone { DeleteScope::Everyone } else { DeleteScope::Me },
+            },
+            What::Delivered { message } => Operation::MarkDelivered { up_to: self.message(world, session, *message).1 },
+        }
+    }
+
+    fn command(&mut self, world: &mut World, step: &Step) -> Option<Command> {
+        let device = "device".to_owned();
+        let version = |account| query::account(&world.store, account).unwrap().map_or(0, |it| it.credential_version);
+        Some(match step {
+            Step::Register { name } => world.register_command(NAMES[*name]).0,
+            Step::LogIn { person } => {
+                let account = self.people.get(*person).copied().unwrap_or(AccountId(3));
+                let credential_version = version(account);
+                Command::LogIn { account, credential_version, token_hash: world.fresh_token(), device }
+            }
+            Step::EndSession { device, target } => {
+                let target = target.map(|target| self.sessions.get(target).copied().unwrap_or(SessionId(5)));
+                Command::EndSession { session: self.device(world, *device), target }
+            }
+            Step::DeleteAccount { device } => {
+                Command::DeleteAccount { session: self.device(world, *device), credential_version: 1 }
+            }
+            Step::ChangePassword { device } => Command::ChangePassword {
+                session: self.device(world, *device),
+                credential_version: 1,
+                password_hash: format!("hash {}", world.log_index),
+            },
+            Step::Renew { device } => Command::RenewSession { session: self.device(world, *device) },
+            Step::OpenInstance { device, nonce } => {
+                Command::OpenInstance { session: self.device(world, *device), nonce: *nonce }
+            }
+            Step::Write { device, instance, skew, what } => {
+                let session = self.device(world, *device);
+                let last = self.numbers.get(&(session, *instance)).copied().unwrap_or_default();
+                let number = (last + 1).saturating_add_signed(*skew);
+                let request = RequestId { instance: *instance, number };
+                Command::Write { session, request, operation: self.operation(world, session, what) }
+            }
+            Step::Retry { back } => self.commands.iter().rev().nth(*back)?.clone(),
+            Step::Wait { ms } => {
+                world.time_ms += ms;
+                return None;
+            }
+        })
+    }
+
+    fn learn(&mut self, command: &Command, reply: &Reply) {
+        match (command, reply) {
+            (
+                Command::Register { token_hash, .. } | Command::LogIn { token_hash, .. },
+                Reply::SessionOpened { account, session, .. },
+            ) => {
+                self.people.push(*account);
+                self.devices.push(*token_hash);
+                self.sessions.push(*session);
+            }
+            (Command::Write { session, request, .. }, reply) => {
+                let window_refused = matches!(
+                    reply,
+                    Reply::Rejected(
+                        Rejection::SessionInvalid
+                            | Rejection::UnknownInstance
+                            | Rejection::OutOfOrder { .. }
+                            | Rejection::RequestMismatch
+                            | Rejection::ReplyForgotten
+                    )
+                );
+                if !window_refused {
+                    let last = self.numbers.entry((*session, request.instance)).or_default();
+                    *last = request.number.max(*last);
+                }
+                if let Reply::MessageSent { conversation, event, .. } = reply
+                    && !self.messages.contains(&(*conversation, *event))
+                {
+                    self.messages.push((*conversation, *event));
+                }
+            }
+            _ => {}
+        }
+        self.commands.push(command.clone());
+    }
+}
+
+/// Plays the steps; what is checked after each is up to `check`.
+pub fn play(
+    steps: &[Step],
+    mut check: impl FnMut(&mut World, &Command, &Reply) -> TestCaseResult,
+) -> Result<(World, Cast), TestCaseError> {
+    let (mut world, mut cast) = (World::new(), Cast::default());
+    for name in 0..3 {
+        if let Some(command) = cast.command(&mut world, &Step::Register { name }) {
+            let reply = world.run(&command);
+            cast.learn(&command, &reply);
+        }
+    }
+    for step in steps {
+        if let Some(command) = cast.command(&mut world, step) {
+            let reply = world.run(&command);
+            check(&mut world, &command, &reply)?;
+            cast.learn(&command, &reply);
+        }
+    }
+    Ok((world, cast))
+}
