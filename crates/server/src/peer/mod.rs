@@ -1,0 +1,3 @@
+//! The servers among themselves: mutual TLS, replication, forwarding, presence.
+
+pub mod certs;
