@@ -194,8 +194,7 @@ mod tests {
     /// `client` (of one directory) dials `server` (of another), meaning the server called `meant`.
     fn handshake(client: (&Path, &str), server: (&Path, &str), meant: &str) -> Result<(), rustls::Error> {
         let provider = Arc::new(ring::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(roots(server.0), provider.clone()).build().unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots(server.0), provider.clone()).build().unwrap();
         let (chain, key) = identity(server.0, server.1);
         let server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
