@@ -23,30 +23,33 @@ pub struct Session {
     /// The highest log position seen in any reply: reads are never older than this.
     #[serde(default)]
     pub position: u64,
-    /// How far this device has received events; none before its first subscription.
+    /// The last event this device has received; none before its first subscription.
     #[serde(default)]
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<u64>,
+    /// The history that cursor and position belong to, as told by [`crate::Incoming::Connected`]; empty while not
+    /// told.
+    #[serde(default, with = "hex")]
+    pub recovery_id: Vec<u8>,
     /// Client addresses of the cluster's servers, as last known.
     #[serde(default)]
     pub servers: Vec<String>,
 }
 
+impl Session {
+    /// Where this device's next subscription begins.
+    #[must_use]
+    pub fn start(&self) -> Cursor {
+        Cursor { after: self.cursor.unwrap_or(self.delivered_up_to), recovery_id: self.recovery_id.clone() }
+    }
+}
+
 /// A place in the cluster's history: everything up to here has been received.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The last event id received (zero: none).
     pub after: u64,
-    /// The history it belongs to, as told by [`crate::Incoming::Connected`]; empty while not told.
-    #[serde(default, with = "hex")]
+    /// The history it belongs to; empty if not known.
     pub recovery_id: Vec<u8>,
-}
-
-impl Cursor {
-    /// A cursor of a history not yet known.
-    #[must_use]
-    pub fn at(after: u64) -> Self {
-        Self { after, recovery_id: Vec::new() }
-    }
 }
 
 mod hex {

@@ -1,5 +1,7 @@
 //! The outbox: every write once and in order, whatever servers do.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+
 use std::time::Duration;
 
 use threefold_client::{Client, Error, Incoming, LinkState, chat::ErrorCode, fake::FakeCluster};

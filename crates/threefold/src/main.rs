@@ -1,9 +1,15 @@
 //! The `threefold` program: reads the command line and hands over.
 
+mod commands;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use threefold::{certs, exit, serve, up};
+use threefold::{
+    certs,
+    exit::{self, Failure},
+    serve, up,
+};
 
 /// A chat whose servers form a replicated cluster.
 #[derive(Parser)]
@@ -15,20 +21,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a whole cluster on this machine.
+    /// Run a whole cluster on this machine
     Up(up::UpArgs),
-    /// Run one server.
+    /// Run one server
     Serve(Box<serve::ServeArgs>),
-    /// Make the certificates with which the servers of a cluster know each other.
+    /// Make the certificates with which the servers of a cluster know each other
     Certs(certs::CertsArgs),
+    #[command(flatten)]
+    Client(commands::ClientCommand),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Up(args) => up::run(args).await,
-        Command::Serve(args) => serve::run(*args).await,
-        Command::Certs(args) => certs::run(&args),
-    };
-    exit::code(result)
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Up(args) => exit::code(run(up::run(args))),
+        Command::Serve(args) => exit::code(run(serve::run(*args))),
+        Command::Certs(args) => exit::code(certs::run(&args)),
+        Command::Client(command) => commands::run(command),
+    }
+}
+
+fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Refused(format!("cannot start: {error}")))?.block_on(command)
 }

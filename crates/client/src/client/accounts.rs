@@ -54,6 +54,7 @@ impl Client {
             delivered_up_to: reply.delivered_up_to,
             position: reply.position,
             cursor: None,
+            recovery_id: Vec::new(),
             servers: self.servers(),
         }
     }

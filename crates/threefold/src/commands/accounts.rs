@@ -1,0 +1,234 @@
+//! `register login logout whoami delete-account passwd sessions`: the account and its devices.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use threefold_client::Session;
+
+use super::{
+    ClientOptions, Failure,
+    context::Context,
+    output::{escape, table, time},
+    password::Source,
+};
+
+const PASSWORD_VARIABLE: &str = "THREEFOLD_PASSWORD";
+const NEW_PASSWORD_VARIABLE: &str = "THREEFOLD_NEW_PASSWORD";
+
+/// Of `register` and `login`.
+#[derive(Args, Debug)]
+pub struct LoginArgs {
+    /// The account's name: 1 to 32 letters, digits, `_`, `.` or `-`
+    name: String,
+    /// Read the password from the first line of this file (`-`: standard input)
+    ///
+    /// Default: the variable THREEFOLD_PASSWORD, else a prompt.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// What to call this device in the list of sessions
+    #[arg(long, env = "THREEFOLD_DEVICE", default_value = "command line")]
+    device: String,
+}
+
+/// Of `delete-account`.
+#[derive(Args, Debug)]
+pub struct DeleteAccountArgs {
+    /// Read the password from the first line of this file (`-`: standard input)
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+/// Of `passwd`.
+#[derive(Args, Debug)]
+pub struct PasswdArgs {
+    /// Read the old password from this file; default: THREEFOLD_PASSWORD, else a prompt
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Read the new password from this file; default: THREEFOLD_NEW_PASSWORD, else a prompt
+    #[arg(long, value_name = "FILE")]
+    new_password_file: Option<PathBuf>,
+}
+
+/// Of `sessions`.
+#[derive(Args, Debug)]
+pub struct SessionsArgs {
+    /// Log this device out
+    #[arg(long, value_name = "SESSION", conflicts_with = "end_others")]
+    end: Option<u64>,
+    /// Log all devices out but this one
+    #[arg(long)]
+    end_others: bool,
+}
+
+#[derive(Serialize)]
+struct LoggedIn<'a> {
+    name: &'a str,
+    account: u64,
+    session: u64,
+    expires_at_ms: u64,
+    servers: &'a [String],
+}
+
+fn password(file: Option<&PathBuf>, prompt: &str, twice: bool) -> Result<String, Failure> {
+    Source { file, variable: PASSWORD_VARIABLE, prompt, twice }.read()
+}
+
+fn opened(context: &Context, session: &Session, human: &str) -> Result<(), Failure> {
+    context.file.store(session)?;
+    let Session { name, account, session: id, expires_at_ms, servers, .. } = session;
+    let value = LoggedIn { name, account: *account, session: *id, expires_at_ms: *expires_at_ms, servers };
+    Ok(context.output.result(&value, || format!("{human} {name}"))?)
+}
+
+/// Creates an account and logs in.
+pub async fn register(args: LoginArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::anonymous(&options)?;
+    let password = password(args.password_file.as_ref(), "New password: ", true)?;
+    let session = context.client.register(&args.name, &password, &args.device).await?;
+    opened(&context, &session, "registered and logged in as")
+}
+
+/// Logs in.
+pub async fn login(args: LoginArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::anonymous(&options)?;
+    let password = password(args.password_file.as_ref(), "Password: ", false)?;
+    let session = context.client.log_in(&args.name, &password, &args.device).await?;
+    opened(&context, &session, "logged in as")
+}
+
+#[derive(Serialize)]
+struct LoggedOut<'a> {
+    logged_out: &'a str,
+}
+
+/// Logs out.
+pub async fn logout(options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let session = context.session()?;
+    match context.client.log_out().await {
+        // Over already: all the same.
+        Err(error) if error.is_refusal(threefold_client::chat::ErrorCode::SessionInvalid) => {}
+        result => result?,
+    }
+    context.file.remove(session)?;
+    Ok(context.output.result(&LoggedOut { logged_out: &session.name }, || format!("logged out {}", session.name))?)
+}
+
+#[derive(Serialize)]
+struct Who<'a> {
+    name: &'a str,
+    account: u64,
+    session: u64,
+    device: &'a str,
+    administrator: bool,
+    expires_at_ms: u64,
+    delivered_up_to: u64,
+    servers: &'a [String],
+}
+
+/// Says who is logged in here.
+pub async fn whoami(options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let who = context.client.who_am_i().await?;
+    context.remember()?;
+    let value = Who {
+        name: &who.name,
+        account: who.account,
+        session: who.session,
+        device: &who.device,
+        administrator: who.administrator,
+        expires_at_ms: who.expires_at_ms,
+        delivered_up_to: who.delivered_up_to,
+        servers: &who.servers,
+    };
+    Ok(context.output.result(&value, || escape(&who.name))?)
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    deleted: &'a str,
+}
+
+/// Deletes the account.
+pub async fn delete_account(args: DeleteAccountArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let session = context.session()?;
+    let prompt = format!("Password of {} (the account will be deleted for ever): ", session.name);
+    let password = password(args.password_file.as_ref(), &prompt, false)?;
+    context.client.delete_account(&password).await?;
+    context.file.remove(session)?;
+    let human = || format!("deleted the account {}", session.name);
+    Ok(context.output.result(&Deleted { deleted: &session.name }, human)?)
+}
+
+#[derive(Serialize)]
+struct Changed {
+    password_changed: bool,
+}
+
+/// Changes the password.
+pub async fn passwd(args: PasswdArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let old = password(args.password_file.as_ref(), "Old password: ", false)?;
+    let file = args.new_password_file.as_ref();
+    let new = Source { file, variable: NEW_PASSWORD_VARIABLE, prompt: "New password: ", twice: true }.read()?;
+    context.client.change_password(&old, &new).await?;
+    let human = || "password changed; all other devices are logged out".to_owned();
+    Ok(context.output.result(&Changed { password_changed: true }, human)?)
+}
+
+#[derive(Serialize)]
+struct Device<'a> {
+    session: u64,
+    device: &'a str,
+    opened_at_ms: u64,
+    expires_at_ms: u64,
+    current: bool,
+}
+
+#[derive(Serialize)]
+struct Ended {
+    ended: u64,
+}
+
+/// Lists the account's sessions, or ends some.
+pub async fn sessions(args: SessionsArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    if let Some(session) = args.end {
+        return end(&context, session).await;
+    }
+    let sessions = context.client.list_sessions().await?;
+    if args.end_others {
+        for session in sessions.iter().filter(|session| !session.current) {
+            end(&context, session.session).await?;
+        }
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for session in &sessions {
+        let current = if session.current { "this device" } else { "" };
+        rows.push(vec![
+            session.session.to_string(),
+            escape(&session.device),
+            format!("since {}", time(session.opened_at_ms)),
+            current.to_owned(),
+        ]);
+        if context.output.is_json() {
+            let value = Device {
+                session: session.session,
+                device: &session.device,
+                opened_at_ms: session.opened_at_ms,
+                expires_at_ms: session.expires_at_ms,
+                current: session.current,
+            };
+            context.output.result(&value, String::new)?;
+        }
+    }
+    Ok(context.output.remark(&table(&rows))?)
+}
+
+async fn end(context: &Context, session: u64) -> Result<(), Failure> {
+    context.client.end_session(session).await?;
+    Ok(context.output.result(&Ended { ended: session }, || format!("ended session {session}"))?)
+}

@@ -1,0 +1,67 @@
+//! What every command needs: a client, as whoever is logged in, and a place to remember what it learned.
+
+use std::fs;
+
+use threefold_client::{Client, Options, Session, parse_servers};
+
+use super::{ClientOptions, Failure, output::Output, session_file::SessionFile};
+
+/// Where `threefold up` listens unless told otherwise.
+const USUAL_SERVERS: &str = "127.0.0.1:7400,7401,7402";
+
+/// What a command works with.
+pub struct Context {
+    pub client: Client,
+    pub output: Output,
+    pub file: SessionFile,
+    /// As it was in the file.
+    session: Option<Session>,
+}
+
+impl Context {
+    /// For commands that work without a login.
+    pub fn anonymous(options: &ClientOptions) -> Result<Self, Failure> {
+        let file = SessionFile::new(options.session.clone())?;
+        let session = file.load()?;
+        let remembered = session.as_ref().map(|session| session.servers.join(",")).filter(|list| !list.is_empty());
+        let servers = options.servers.clone().or(remembered).unwrap_or_else(|| USUAL_SERVERS.to_owned());
+        let mut library = Options::new(parse_servers(&servers)?);
+        library.timeout = options.timeout;
+        if let Some(path) = &options.ca {
+            library.certificate_authority = Some(fs::read(path).map_err(|error| Failure::file(path, &error))?);
+        }
+        let output = Output::new(options.json);
+        Ok(Self { client: Client::new(library)?, output, file, session })
+    }
+
+    /// For commands on behalf of whoever is logged in here.
+    pub fn logged_in(options: &ClientOptions) -> Result<Self, Failure> {
+        let context = Self::anonymous(options)?;
+        let session = context.session.clone().ok_or_else(Failure::not_logged_in)?;
+        // Servers that were named are asked alone, until they name others: they might be of another cluster.
+        let servers = if options.servers.is_some() { Vec::new() } else { session.servers.clone() };
+        let client = context.client.with_session(Session { servers, ..session })?;
+        Ok(Self { client, ..context })
+    }
+
+    /// The login, as it was when the command began.
+    pub fn session(&self) -> Result<&Session, Failure> {
+        self.session.as_ref().ok_or_else(Failure::not_logged_in)
+    }
+
+    /// Remembers how far this command has seen, so that the next one sees no less, and the servers it learned.
+    pub fn remember(&self) -> Result<(), Failure> {
+        let (Some(before), Some(now)) = (&self.session, self.client.session()) else { return Ok(()) };
+        if now.position <= before.position && now.servers == before.servers {
+            return Ok(());
+        }
+        self.file.update(before, |present| merge(present, &now))?;
+        Ok(())
+    }
+}
+
+/// Takes over what is newer, and nothing else.
+pub fn merge(present: &mut Session, now: &Session) {
+    present.position = present.position.max(now.position);
+    present.servers.clone_from(&now.servers);
+}

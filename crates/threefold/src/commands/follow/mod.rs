@@ -1,0 +1,339 @@
+//! `follow`: prints messages as they arrive, through any failover.
+//!
+//! Promises: every event after the start once and in order. The place is remembered after the output is flushed: on
+//! standard output a kill may repeat the last lines, with `--output` nothing is repeated, whatever happens.
+
+mod sink;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use sink::Sink;
+use threefold_client::{
+    Cursor, Incoming, Session, Subscription, Writer,
+    chat::{ErrorCode, event::Body},
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
+
+use super::{
+    ClientOptions, Failure,
+    context::{Context, merge},
+    output::{escape, json_line},
+    render::Line,
+};
+
+/// The place is written to the session file so often: a file system write, not one for each message.
+const SAVE_EVERY: Duration = Duration::from_millis(200);
+/// The cluster is told what was delivered so often: each time is an entry in its log.
+const MARK_EVERY: Duration = Duration::from_secs(1);
+/// At the end, the cluster is told once more, and given so long to take it.
+const LAST_MARK: Duration = Duration::from_secs(1);
+/// At the end, a reader of the output is given so long to take what is being written.
+const LAST_WRITE: Duration = Duration::from_millis(500);
+/// Lines of one write, at most.
+const BATCH: usize = 256;
+
+/// Of `follow`.
+#[derive(Args, Debug)]
+pub struct FollowArgs {
+    /// Start after this event (0: from the beginning)
+    ///
+    /// Default: where the last `follow` of this login stopped; at first, what was not yet delivered to the account.
+    /// With --output it counts only while FILE is empty.
+    #[arg(long, value_name = "ID")]
+    after: Option<u64>,
+    /// Append to FILE and go on after its last line (with --json)
+    ///
+    /// Each event is in FILE exactly once, in order, even if this process is killed at any moment and started again.
+    #[arg(long, value_name = "FILE", requires = "json")]
+    output: Option<PathBuf>,
+    /// End when everything there is was printed
+    #[arg(long)]
+    once: bool,
+    /// Do not appear as online
+    #[arg(long)]
+    invisible: bool,
+}
+
+/// Follows.
+pub async fn follow(args: FollowArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let session = context.session()?;
+    let (sink, cursor) = start(&args, session).await?;
+    let follower = Follower {
+        subscription: context.client.subscribe(cursor.clone(), args.invisible)?,
+        writer: context.client.writer()?,
+        own_file: args.output.is_some(),
+        patience: args.once.then_some(options.timeout),
+        sink,
+        account: session.account,
+        printed: cursor.after,
+        recovery_id: cursor.recovery_id,
+        context,
+        target: None,
+        delivered: 0,
+        marked: 0,
+        unsaved: false,
+        interruption: Interruption::watch()?,
+    };
+    follower.run().await
+}
+
+/// Where to write, and from where on.
+async fn start(args: &FollowArgs, session: &Session) -> Result<(Sink, Cursor), Failure> {
+    let Some(path) = &args.output else {
+        let start = session.start();
+        let cursor = Cursor { after: args.after.unwrap_or(start.after), ..start };
+        return Ok((Sink::Stdout(tokio::io::stdout()), cursor));
+    };
+    let (sink, last) = Sink::file(path).await?;
+    // Not the place in the session file, which belongs to standard output: started again, this must lead to the same.
+    let after = last.or(args.after).unwrap_or(session.delivered_up_to);
+    Ok((sink, Cursor { after, recovery_id: session.recovery_id.clone() }))
+}
+
+struct Follower {
+    context: Context,
+    subscription: Subscription,
+    writer: Writer,
+    sink: Sink,
+    /// The output is a file of its own, which is its own cursor.
+    own_file: bool,
+    account: u64,
+    /// With `--once`: how long to wait for anything.
+    patience: Option<Duration>,
+    /// With `--once`: everything up to here is to be printed.
+    target: Option<u64>,
+    /// Everything up to here is printed and flushed.
+    printed: u64,
+    recovery_id: Vec<u8>,
+    /// The last message printed, and how far the cluster was told.
+    delivered: u64,
+    marked: u64,
+    /// The session file is behind.
+    unsaved: bool,
+    interruption: Interruption,
+}
+
+/// What a batch of news amounts to.
+#[derive(Default)]
+struct Batch {
+    lines: String,
+    count: usize,
+    printed: u64,
+    delivered: u64,
+    done: bool,
+}
+
+impl Follower {
+    async fn run(mut self) -> Result<(), Failure> {
+        let result = self.print().await;
+        self.save()?;
+        let mut interruption = Interruption::watch()?;
+        tokio::select! {
+            () = self.last_mark() => {}
+            () = interruption.comes() => {}
+        }
+        result
+    }
+
+    /// Prints until there is nothing more to come, or the user wishes to end.
+    async fn print(&mut self) -> Result<(), Failure> {
+        let mut save_at: Option<Instant> = None;
+        let mut mark_at: Option<Instant> = None;
+        loop {
+            let patience = self.patience.map(|patience| Instant::now() + patience);
+            let first = tokio::select! {
+                incoming = self.subscription.next() => incoming,
+                () = until(save_at) => {
+                    self.save()?;
+                    save_at = None;
+                    continue;
+                }
+                () = until(mark_at) => {
+                    self.mark().await;
+                    mark_at = None;
+                    continue;
+                }
+                () = until(patience) => return Err(out_of_patience()),
+                () = self.interruption.comes() => return Ok(()),
+            };
+            let Some(first) = first else { return Ok(()) };
+            if self.take(first).await? {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if self.unsaved {
+                save_at = save_at.or(Some(now + SAVE_EVERY));
+            }
+            if self.delivered > self.marked {
+                mark_at = mark_at.or(Some(now + MARK_EVERY));
+            }
+        }
+    }
+
+    /// Prints `first` and what else is there already. True if that was all there will be.
+    async fn take(&mut self, first: Incoming) -> Result<bool, Failure> {
+        let mut batch = Batch::default();
+        let mut next = Some(first);
+        let mut failure = None;
+        while let Some(incoming) = next {
+            if let Err(error) = self.add(incoming, &mut batch) {
+                failure = Some(error);
+                break;
+            }
+            next = if batch.count < BATCH && !batch.done { self.subscription.try_next() } else { None };
+        }
+        if !batch.lines.is_empty() {
+            let too_late = async {
+                self.interruption.comes().await;
+                tokio::time::sleep(LAST_WRITE).await;
+            };
+            tokio::select! {
+                result = self.sink.write(&batch.lines) => result?,
+                () = too_late => return Ok(true),
+            }
+        }
+        if batch.printed > self.printed {
+            self.printed = batch.printed;
+            self.unsaved = true;
+        }
+        self.delivered = self.delivered.max(batch.delivered);
+        failure.map_or(Ok(batch.done), Err)
+    }
+
+    fn add(&mut self, incoming: Incoming, batch: &mut Batch) -> Result<(), Failure> {
+        match incoming {
+            Incoming::Event(event) => {
+                let line = Line::event(&event, self.account);
+                let text = if self.context.output.is_json() { Some(json_line(&line)?) } else { line.human() };
+                if let Some(text) = text {
+                    batch.lines.push_str(&text);
+                    batch.lines.push('\n');
+                }
+                batch.count += 1;
+                batch.printed = event.id;
+                if let Some(Body::Message(message)) = &event.body {
+                    batch.delivered = message.id;
+                }
+            }
+            Incoming::CaughtUp { position } => {
+                batch.printed = batch.printed.max(position);
+                batch.done = self.patience.is_some() && self.target.is_some_and(|target| position >= target);
+            }
+            Incoming::Connected { server, recovery_id, position } => {
+                self.unsaved |= self.recovery_id != recovery_id;
+                self.recovery_id = recovery_id;
+                self.target = self.target.or(Some(position));
+                self.notice(&format!("following at {server}"));
+            }
+            Incoming::Reconnecting { why } => self.notice(&format!("reconnecting ({why})")),
+            Incoming::Resynchronise => return Err(self.start_over()),
+            Incoming::Ended(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// For people, beside the output.
+    fn notice(&self, text: &str) {
+        if !self.context.output.is_json() {
+            eprintln!("threefold: {}", escape(text));
+        }
+    }
+
+    /// The cluster's history was replaced, so no place in it means anything any more.
+    fn start_over(&mut self) -> Failure {
+        self.unsaved = false;
+        self.delivered = self.marked;
+        let forgotten = self.context.session().and_then(|session| {
+            self.context.file.update(session, |present| {
+                present.recovery_id = Vec::new();
+                present.cursor = None;
+                present.delivered_up_to = 0;
+                present.position = 0;
+            })
+        });
+        let message = "the cluster's history was replaced (restored from a backup): follow again to see it from the \
+                       beginning, with a new file if --output was given";
+        forgotten.err().unwrap_or_else(|| Failure::refused(ErrorCode::CursorInvalid, message))
+    }
+
+    fn save(&mut self) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.unsaved) {
+            return Ok(());
+        }
+        let now = self.context.client.session();
+        self.context.file.update(self.context.session()?, |present| {
+            if let Some(now) = &now {
+                merge(present, now);
+            }
+            present.recovery_id.clone_from(&self.recovery_id);
+            if !self.own_file {
+                present.cursor = present.cursor.max(Some(self.printed));
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Tells the cluster what was delivered. Whether it takes it matters little: the next time tells more.
+    async fn mark(&mut self) {
+        if self.delivered > self.marked {
+            self.marked = self.delivered;
+            drop(self.writer.mark_delivered(self.delivered).await);
+        }
+    }
+
+    async fn last_mark(&mut self) {
+        if self.delivered > self.marked
+            && let Ok(receipt) = self.writer.mark_delivered(self.delivered).await
+        {
+            // If it is not taken in time, the next login is shown a little again.
+            drop(tokio::time::timeout(LAST_MARK, receipt).await);
+        }
+    }
+}
+
+/// The user's wish to end: Ctrl-C, or a signal from whoever started us.
+struct Interruption {
+    signals: [Signal; 3],
+    came: bool,
+}
+
+impl Interruption {
+    /// From here on, the signals do not end the process by themselves.
+    fn watch() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::usage(format!("cannot watch for signals: {error}"));
+        let watch = |kind| signal(kind).map_err(failed);
+        let signals = [watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?, watch(SignalKind::hangup())?];
+        Ok(Self { signals, came: false })
+    }
+
+    /// Waits for it; at once if it came before.
+    async fn comes(&mut self) {
+        if self.came {
+            return;
+        }
+        let [interrupt, terminate, hang_up] = &mut self.signals;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        self.came = true;
+    }
+}
+
+fn out_of_patience() -> Failure {
+    threefold_client::Error::Unavailable { cause: "nothing came in time".to_owned(), tried: Vec::new() }.into()
+}
+
+/// For ever if there is no such time.
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,179 @@
+//! Where `follow` puts its lines: standard output, or a file that holds each event exactly once.
+//!
+//! The file is its own cursor: each line is one event with its id, so after a death at any moment the last complete
+//! line tells where to go on, and a torn line behind it is cut off. (What the operating system has taken survives the
+//! death of the process; after a power failure the file may be shorter, and goes on from there all the same.)
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::{io::AsyncWriteExt as _, time::Instant};
+
+use crate::commands::Failure;
+
+/// How much of the end of a file is looked at first; enough for most lines.
+const FIRST_LOOK: u64 = 64 * 1024;
+/// A process that was just killed may hold its lock for a moment.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// Between two tries to lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes lines.
+pub enum Sink {
+    /// Standard output.
+    Stdout(tokio::io::Stdout),
+    /// A file, only appended to.
+    File(PathBuf, File),
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
+}
+
+impl Sink {
+    /// Opens a file to append to, cuts off a torn last line, and tells the id in the last complete one.
+    pub async fn file(path: &Path) -> Result<(Self, Option<u64>), Failure> {
+        let failed = |error: io::Error| Failure::file(path, &error);
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(Failure::usage(format!("{} is not a regular file", path.display())));
+        }
+        lock(path, &file).await?;
+        let last = cut_torn_line(&mut file).map_err(failed)?;
+        let id = match last {
+            None => None,
+            Some(line) => Some(serde_json::from_slice::<Numbered>(&line).map_err(|_| other_content(path))?.id),
+        };
+        Ok((Self::File(path.to_owned(), file), id))
+    }
+
+    /// Writes complete lines, and returns once they are out of this process's hands.
+    pub async fn write(&mut self, lines: &str) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(stdout) => {
+                stdout.write_all(lines.as_bytes()).await?;
+                Ok(stdout.flush().await?)
+            }
+            Self::File(path, file) => file.write_all(lines.as_bytes()).map_err(|error| Failure::file(path, &error)),
+        }
+    }
+}
+
+async fn lock(path: &Path, file: &File) -> Result<(), Failure> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(Failure::file(path, &error)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                return Err(Failure::usage(format!("another follow writes to {}", path.display())));
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+        }
+    }
+}
+
+fn other_content(path: &Path) -> Failure {
+    Failure::usage(format!("{} ends with something that follow --json did not write: use another file", path.display()))
+}
+
+/// Truncates the file behind its last line feed, and returns the line before that.
+fn cut_torn_line(file: &mut File) -> io::Result<Option<Vec<u8>>> {
+    let length = file.metadata()?.len();
+    let mut look = FIRST_LOOK;
+    loop {
+        let start = length.saturating_sub(look);
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(start))?;
+        file.take(look).read_to_end(&mut tail)?;
+        let end = tail.iter().rposition(|byte| *byte == b'\n');
+        let before = end.and_then(|end| tail[..end].iter().rposition(|byte| *byte == b'\n'));
+        // The last line is complete in what was read if its beginning is: a line feed, or the file's.
+        match (end, before) {
+            (Some(end), Some(before)) => return keep(file, start, &tail[before + 1..=end], before + 1),
+            (Some(end), None) if start == 0 => return keep(file, start, &tail[..=end], 0),
+            (None, _) if start == 0 => {
+                file.set_len(0)?;
+                return Ok(None);
+            }
+            _ => look = look.saturating_mul(4),
+        }
+    }
+}
+
+/// Ends the file after `line` (which includes its line feed), found at `start + offset`.
+fn keep(file: &File, start: u64, line: &[u8], offset: usize) -> io::Result<Option<Vec<u8>>> {
+    // A usize always fits: memory is smaller than 2^64.
+    let end = start + offset as u64 + line.len() as u64;
+    if end != file.metadata()?.len() {
+        file.set_len(end)?;
+    }
+    Ok(Some(line[..line.len() - 1].to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    async fn recover(content: &str) -> (String, Result<Option<u64>, u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events");
+        fs::write(&path, content).unwrap();
+        let id = match Sink::file(&path).await {
+            Ok((mut sink, id)) => {
+                sink.write("").await.unwrap();
+                Ok(id)
+            }
+            Err(failure) => Err(failure.exit_code()),
+        };
+        (fs::read_to_string(&path).unwrap(), id)
+    }
+
+    #[tokio::test]
+    async fn goes_on_after_the_last_complete_line_wherever_the_process_died() {
+        let whole = "{\"id\":1}\n{\"id\":22}\n{\"id\":333,\"body\":\"größe\"}\n";
+        for end in (0..=whole.len()).filter(|end| whole.is_char_boundary(*end)) {
+            let complete = whole[..end].rfind('\n').map_or("", |last| &whole[..=last]);
+            let expected = match complete.lines().count() {
+                0 => None,
+                1 => Some(1),
+                2 => Some(22),
+                _ => Some(333),
+            };
+            assert_eq!(recover(&whole[..end]).await, (complete.to_owned(), Ok(expected)), "{end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_longer_than_the_first_look_are_found() {
+        let long = "x".repeat(usize::try_from(FIRST_LOOK).unwrap() * 3);
+        let whole = format!("{{\"id\":1}}\n{{\"id\":2,\"body\":\"{long}\"}}\n");
+        assert_eq!(recover(&whole).await.1, Ok(Some(2)));
+        let torn = &whole[..whole.len() - 2];
+        assert_eq!(recover(torn).await, ("{\"id\":1}\n".to_owned(), Ok(Some(1))));
+    }
+
+    #[tokio::test]
+    async fn a_file_with_other_content_is_refused_and_left_alone() {
+        assert_eq!(recover("my diary\n").await, ("my diary\n".to_owned(), Err(2)));
+        assert_eq!(recover("{\"a\":1}\n").await, ("{\"a\":1}\n".to_owned(), Err(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_do_not_write_to_one_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events");
+        let (sink, _) = Sink::file(&path).await.unwrap();
+        assert_eq!(Sink::file(&path).await.err().map(|failure| failure.exit_code()), Some(2));
+        drop(sink);
+        assert!(Sink::file(&path).await.is_ok());
+    }
+}

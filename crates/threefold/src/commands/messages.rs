@@ -1,0 +1,205 @@
+//! `messages unread read delete-message`: conversations as they are stored.
+
+use clap::Args;
+use serde::Serialize;
+use threefold_client::{
+    Page,
+    chat::{Conversation, Message},
+};
+
+use super::{
+    ClientOptions, Failure,
+    context::Context,
+    output::{escape, table},
+    render::{Line, name},
+};
+
+/// The most entries of one page.
+const PAGE: u32 = 200;
+
+/// Of `messages`.
+#[derive(Args, Debug)]
+pub struct MessagesArgs {
+    /// With whom
+    name: String,
+    /// How many
+    #[arg(default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// The newest before this message
+    #[arg(long, value_name = "ID", conflicts_with = "after")]
+    before: Option<u64>,
+    /// The oldest after this message (0: from the beginning)
+    #[arg(long, value_name = "ID")]
+    after: Option<u64>,
+}
+
+/// Of `read`.
+#[derive(Args, Debug)]
+pub struct ReadArgs {
+    /// With whom
+    name: String,
+    /// The last message read; all if absent
+    #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
+    up_to: u64,
+}
+
+/// Of `delete-message`.
+#[derive(Args, Debug)]
+pub struct DeleteArgs {
+    /// Which, as `messages` shows them
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<u64>,
+    /// For everyone, not only for you: your own messages only
+    #[arg(long)]
+    everyone: bool,
+}
+
+/// Shows messages, oldest first. Changes nothing.
+pub async fn messages(args: MessagesArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let account = context.session()?.account;
+    let messages = match args.after {
+        Some(after) => forward(&context, &args, after).await?,
+        None => backward(&context, &args).await?,
+    };
+    for message in &messages {
+        let line = Line::message(message, account);
+        let human = || line.human().map(|text| format!("{} {text}", message.id)).unwrap_or_default();
+        context.output.result(&line, human)?;
+    }
+    if messages.is_empty() {
+        context.output.remark(&format!("no messages with {}", escape(&args.name)))?;
+    }
+    context.remember()
+}
+
+/// Page after page towards the end.
+async fn forward(context: &Context, args: &MessagesArgs, mut after: u64) -> Result<Vec<Message>, Failure> {
+    let mut messages: Vec<Message> = Vec::new();
+    while let Some(left) = left(args.count, messages.len()) {
+        let page = context.client.history(args.name.as_str(), Page::After(after), left.min(PAGE)).await?;
+        let Some(last) = page.messages.last() else { break };
+        after = last.id;
+        messages.extend(page.messages);
+        if !page.more {
+            break;
+        }
+    }
+    Ok(messages)
+}
+
+/// Page after page towards the beginning.
+async fn backward(context: &Context, args: &MessagesArgs) -> Result<Vec<Message>, Failure> {
+    let mut before = args.before.unwrap_or(0);
+    let mut pages: Vec<Vec<Message>> = Vec::new();
+    while let Some(left) = left(args.count, pages.iter().map(Vec::len).sum()) {
+        let page = context.client.history(args.name.as_str(), Page::Before(before), left.min(PAGE)).await?;
+        let Some(first) = page.messages.first() else { break };
+        before = first.id;
+        pages.push(page.messages);
+        if !page.more {
+            break;
+        }
+    }
+    Ok(pages.into_iter().rev().flatten().collect())
+}
+
+fn left(wanted: u32, have: usize) -> Option<u32> {
+    wanted.checked_sub(u32::try_from(have).ok()?).filter(|left| *left > 0)
+}
+
+#[derive(Serialize)]
+struct Unread<'a> {
+    conversation: u64,
+    peer: &'a str,
+    unread: u64,
+    read_up_to: u64,
+    messages: u64,
+    last: Option<Line<'a>>,
+}
+
+/// Lists conversations with unread messages.
+pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let account = context.session()?.account;
+    let mut conversations: Vec<Conversation> = Vec::new();
+    loop {
+        let after = conversations.last().map_or(0, |last| last.conversation);
+        let page = context.client.conversations(true, PAGE, after).await?;
+        let end = !page.more || page.conversations.is_empty();
+        conversations.extend(page.conversations);
+        if end {
+            break;
+        }
+    }
+    let mut rows = Vec::new();
+    for known in &conversations {
+        if context.output.is_json() {
+            let value = Unread {
+                conversation: known.conversation,
+                peer: &known.peer_name,
+                unread: known.unread,
+                read_up_to: known.read_up_to,
+                messages: known.messages,
+                last: known.last.as_ref().map(|last| Line::message(last, account)),
+            };
+            context.output.result(&value, String::new)?;
+        }
+        rows.push(vec![known.unread.to_string(), name(&known.peer_name)]);
+    }
+    context.output.remark(if rows.is_empty() { "nothing unread" } else { "" })?;
+    context.output.remark(&table(&rows))?;
+    context.remember()
+}
+
+#[derive(Serialize)]
+struct MarkedRead<'a> {
+    peer: &'a str,
+    up_to: Option<u64>,
+    position: u64,
+}
+
+/// Moves the read marker forward.
+pub async fn read(args: ReadArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let writer = context.client.writer()?;
+    let position = writer.mark_read(args.name.as_str(), args.up_to).await?.await?;
+    let up_to = Some(args.up_to).filter(|up_to| *up_to > 0);
+    let human = || match up_to {
+        Some(up_to) => format!("messages with {} are marked as read up to {up_to}", escape(&args.name)),
+        None => format!("all messages with {} are marked as read", escape(&args.name)),
+    };
+    context.output.result(&MarkedRead { peer: &args.name, up_to, position }, human)?;
+    context.remember()
+}
+
+#[derive(Serialize)]
+struct DeletedMessage {
+    deleted: u64,
+    everyone: bool,
+}
+
+/// Deletes messages, each by itself, because they may be of several conversations.
+pub async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let writer = context.client.writer()?;
+    let mut failure = None;
+    // A window at a time goes out before the first answer is awaited.
+    for ids in args.ids.chunks(64) {
+        let mut receipts = Vec::new();
+        for id in ids {
+            receipts.push((*id, writer.delete(0, vec![*id], args.everyone).await?));
+        }
+        for (id, receipt) in receipts {
+            match receipt.await {
+                Ok(_) => {
+                    let value = DeletedMessage { deleted: id, everyone: args.everyone };
+                    context.output.result(&value, || format!("deleted {id}"))?;
+                }
+                Err(error) => failure = super::send::keep_first(failure, error, context.output),
+            }
+        }
+    }
+    context.remember()?;
+    failure.map_or(Ok(()), Err)
+}

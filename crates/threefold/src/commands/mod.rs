@@ -1,0 +1,169 @@
+//! The client half of the command line: one command, one file (or a few short ones that belong together).
+//!
+//! Promises to scripts: exit code 0 done, 1 refused, 2 usage, 3 unavailable; with `--json` one object a line on
+//! standard output, and errors as an object on standard error; secrets only from a prompt, a file or the environment.
+
+mod accounts;
+mod context;
+mod failure;
+mod follow;
+mod messages;
+mod output;
+mod password;
+mod people;
+mod render;
+mod send;
+mod session_file;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Subcommand};
+pub use failure::Failure;
+
+/// How long to wait, at the end, for output that a reader does not take.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// What every client command takes.
+#[derive(Args, Clone, Debug)]
+pub struct ClientOptions {
+    /// Print JSON, one object a line
+    #[arg(long, help_heading = "Connection and output")]
+    pub json: bool,
+    /// Servers to begin with, such as 127.0.0.1:7400,7401,7402
+    ///
+    /// Default: those remembered in the session file, else 127.0.0.1:7400,7401,7402. Further ones are learned.
+    #[arg(long, env = "THREEFOLD_SERVERS", value_name = "A,B,C", help_heading = "Connection and output")]
+    pub servers: Option<String>,
+    /// Where the login is kept [default: threefold/session.json in the user's configuration directory]
+    #[arg(long, env = "THREEFOLD_SESSION", value_name = "FILE", help_heading = "Connection and output")]
+    pub session: Option<PathBuf>,
+    /// How long to go on trying
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "10",
+        value_parser = parse_seconds,
+        help_heading = "Connection and output"
+    )]
+    pub timeout: Duration,
+    /// The authority that signed the certificates of https servers, a PEM file
+    #[arg(long, env = "THREEFOLD_CA", value_name = "FILE", help_heading = "Connection and output")]
+    pub ca: Option<PathBuf>,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 10 or 0.5".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() && seconds <= 86400.0 => Ok(duration),
+        _ => Err("more than zero and at most a day".to_owned()),
+    }
+}
+
+/// A command's own arguments with those of every client command.
+#[derive(Args, Debug)]
+pub struct With<A: Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    options: ClientOptions,
+}
+
+/// No arguments of its own.
+#[derive(Args, Debug)]
+pub struct Nothing {}
+
+/// Everything a client can ask of a cluster.
+#[derive(Subcommand, Debug)]
+pub enum ClientCommand {
+    /// Create an account and log in
+    Register(With<accounts::LoginArgs>),
+    /// Log in on this device
+    Login(With<accounts::LoginArgs>),
+    /// Log out on this device
+    Logout(With<Nothing>),
+    /// Say who is logged in here
+    Whoami(With<Nothing>),
+    /// Delete the account for ever
+    DeleteAccount(With<accounts::DeleteAccountArgs>),
+    /// Change the password, which logs out all other devices
+    Passwd(With<accounts::PasswdArgs>),
+    /// List the devices logged in, or log some out
+    Sessions(With<accounts::SessionsArgs>),
+    /// Send a message
+    Send(With<send::SendArgs>),
+    /// Show messages exchanged with somebody
+    Messages(With<messages::MessagesArgs>),
+    /// List conversations with unread messages
+    Unread(With<Nothing>),
+    /// Mark messages as read
+    Read(With<messages::ReadArgs>),
+    /// Delete messages
+    DeleteMessage(With<messages::DeleteArgs>),
+    /// List accounts by name
+    Users(With<people::UsersArgs>),
+    /// List who is online
+    Online(With<Nothing>),
+    /// Print messages as they arrive
+    Follow(With<follow::FollowArgs>),
+    /// Show the cluster's servers
+    Status(With<Nothing>),
+}
+
+impl ClientCommand {
+    fn options(&self) -> &ClientOptions {
+        match self {
+            Self::Register(with) | Self::Login(with) => &with.options,
+            Self::Logout(with) | Self::Whoami(with) | Self::Unread(with) | Self::Online(with) | Self::Status(with) => {
+                &with.options
+            }
+            Self::DeleteAccount(with) => &with.options,
+            Self::Passwd(with) => &with.options,
+            Self::Sessions(with) => &with.options,
+            Self::Send(with) => &with.options,
+            Self::Messages(with) => &with.options,
+            Self::Read(with) => &with.options,
+            Self::DeleteMessage(with) => &with.options,
+            Self::Users(with) => &with.options,
+            Self::Follow(with) => &with.options,
+        }
+    }
+}
+
+/// Carries out a command and reports its failure.
+#[must_use]
+pub fn run(command: ClientCommand) -> ExitCode {
+    let json = command.options().json;
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::usage(format!("cannot start: {error}")).report(json),
+    };
+    let result = runtime.block_on(dispatch(command));
+    // A reader that takes no output must not keep the program from ending.
+    runtime.shutdown_timeout(FAREWELL);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(json),
+    }
+}
+
+async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
+    match command {
+        ClientCommand::Register(with) => accounts::register(with.args, with.options).await,
+        ClientCommand::Login(with) => accounts::login(with.args, with.options).await,
+        ClientCommand::Logout(with) => accounts::logout(with.options).await,
+        ClientCommand::Whoami(with) => accounts::whoami(with.options).await,
+        ClientCommand::DeleteAccount(with) => accounts::delete_account(with.args, with.options).await,
+        ClientCommand::Passwd(with) => accounts::passwd(with.args, with.options).await,
+        ClientCommand::Sessions(with) => accounts::sessions(with.args, with.options).await,
+        ClientCommand::Send(with) => send::send(with.args, with.options).await,
+        ClientCommand::Messages(with) => messages::messages(with.args, with.options).await,
+        ClientCommand::Unread(with) => messages::unread(with.options).await,
+        ClientCommand::Read(with) => messages::read(with.args, with.options).await,
+        ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,
+        ClientCommand::Users(with) => people::users(with.args, with.options).await,
+        ClientCommand::Online(with) => people::online(with.options).await,
+        ClientCommand::Follow(with) => follow::follow(with.args, with.options).await,
+        ClientCommand::Status(with) => status::status(with.options).await,
+    }
+}

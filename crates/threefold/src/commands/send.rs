@@ -1,0 +1,135 @@
+//! `send`: one message from the arguments or from a pipe, or one a line.
+
+use std::collections::VecDeque;
+
+use clap::Args;
+use serde::Serialize;
+use threefold_client::{Error, Receipt, Writer, chat::MessageSent};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines, Stdin};
+
+use super::{ClientOptions, Failure, context::Context, output::Output};
+
+/// Messages of `--lines` on their way at a time: what the cluster remembers replies for.
+const IN_FLIGHT: usize = 64;
+/// More than a message may have, so that a text beyond its bounds is told as such and a huge pipe is not read in.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Of `send`.
+#[derive(Args, Debug)]
+pub struct SendArgs {
+    /// To whom
+    name: String,
+    /// The text; standard input if absent or `-`
+    #[arg(allow_negative_numbers = true)]
+    text: Vec<String>,
+    /// Send each line of standard input as a message
+    #[arg(long, conflicts_with = "text")]
+    lines: bool,
+}
+
+#[derive(Serialize)]
+struct Sent<'a> {
+    id: u64,
+    conversation: u64,
+    time_ms: u64,
+    to: &'a str,
+}
+
+/// Sends.
+pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let writer = context.client.writer()?;
+    let to = args.name.as_str();
+    let result = if args.lines {
+        let input = BufReader::new(tokio::io::stdin()).lines();
+        Lined { writer, to, output: context.output, input, waiting: VecDeque::new(), failure: None }.run().await
+    } else {
+        let body = body(args.text).await?;
+        let sent = writer.send(to, body).await?.await?;
+        print(context.output, to, &sent)
+    };
+    context.remember()?;
+    result
+}
+
+fn print(output: Output, to: &str, sent: &MessageSent) -> Result<(), Failure> {
+    let value = Sent { id: sent.id, conversation: sent.conversation, time_ms: sent.time_ms, to };
+    Ok(output.result(&value, || format!("sent {}", sent.id))?)
+}
+
+/// The text of the arguments, or all of standard input without its last line feed.
+async fn body(text: Vec<String>) -> Result<String, Failure> {
+    if !(text.is_empty() || text == ["-"]) {
+        return Ok(text.join(" "));
+    }
+    let mut bytes = Vec::new();
+    let read = tokio::io::stdin().take(MOST_BYTES).read_to_end(&mut bytes).await;
+    read.map_err(|error| Failure::usage(format!("cannot read the message: {error}")))?;
+    let mut text = String::from_utf8(bytes).map_err(|_| Failure::usage("the message is not text in UTF-8"))?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+/// `--lines` under way: reading and acknowledging at the same time, so that it can be used as a conversation.
+struct Lined<'a> {
+    writer: Writer,
+    to: &'a str,
+    output: Output,
+    input: Lines<BufReader<Stdin>>,
+    waiting: VecDeque<Receipt<MessageSent>>,
+    failure: Option<Failure>,
+}
+
+impl Lined<'_> {
+    async fn run(mut self) -> Result<(), Failure> {
+        let mut more = true;
+        while more || !self.waiting.is_empty() {
+            tokio::select! {
+                line = self.input.next_line(), if more && self.waiting.len() < IN_FLIGHT => {
+                    let line = line.map_err(|error| Failure::usage(format!("cannot read the messages: {error}")))?;
+                    more = line.is_some();
+                    if let Some(line) = line.filter(|line| !line.is_empty()) {
+                        self.send(line).await;
+                    }
+                }
+                result = front(&mut self.waiting) => {
+                    self.waiting.pop_front();
+                    match result {
+                        Ok(sent) => print(self.output, self.to, &sent)?,
+                        Err(error) => self.failure = keep_first(self.failure.take(), error, self.output),
+                    }
+                }
+            }
+        }
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    async fn send(&mut self, line: String) {
+        match self.writer.send(self.to, line).await {
+            Ok(receipt) => self.waiting.push_back(receipt),
+            Err(error) => self.failure = keep_first(self.failure.take(), error, self.output),
+        }
+    }
+}
+
+/// The answer to the oldest, without taking it off the queue; for ever if there is none.
+async fn front(waiting: &mut VecDeque<Receipt<MessageSent>>) -> Result<MessageSent, Error> {
+    match waiting.front_mut() {
+        Some(receipt) => receipt.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One of several failed: the first decides how the command ends, the others are reported on the way.
+pub fn keep_first(first: Option<Failure>, error: Error, output: Output) -> Option<Failure> {
+    let failure = Failure::from(error);
+    match first {
+        None => Some(failure),
+        Some(first) => {
+            failure.print(output.is_json());
+            Some(first)
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `status`: the cluster's servers, as one of them sees them.
+
+use serde::Serialize;
+use threefold_client::{
+    Error,
+    chat::{ClusterStatus, ServerStatus},
+};
+
+use super::{
+    ClientOptions, Failure,
+    context::Context,
+    output::{escape, table},
+};
+
+#[derive(Serialize)]
+struct Cluster<'a> {
+    state: &'a str,
+    detail: &'a str,
+    servers: Vec<Server<'a>>,
+}
+
+#[derive(Serialize)]
+struct Server<'a> {
+    id: u64,
+    name: &'a str,
+    client_address: &'a str,
+    peer_address: &'a str,
+    pid: u32,
+    role: &'a str,
+    voter: bool,
+    leader: u64,
+    term: u64,
+    last_index: u64,
+    committed_index: u64,
+    applied_index: u64,
+    visible_index: u64,
+    snapshot_index: u64,
+    purged_index: u64,
+    clients: u32,
+    uptime_ms: u64,
+    version: &'a str,
+}
+
+impl<'a> From<&'a ServerStatus> for Server<'a> {
+    fn from(server: &'a ServerStatus) -> Self {
+        Self {
+            id: server.id,
+            name: &server.name,
+            client_address: &server.client_address,
+            peer_address: &server.peer_address,
+            pid: server.pid,
+            role: &server.role,
+            voter: server.voter,
+            leader: server.leader,
+            term: server.term,
+            last_index: server.last_index,
+            committed_index: server.committed_index,
+            applied_index: server.applied_index,
+            visible_index: server.visible_index,
+            snapshot_index: server.snapshot_index,
+            purged_index: server.purged_index,
+            clients: server.clients,
+            uptime_ms: server.uptime_ms,
+            version: &server.version,
+        }
+    }
+}
+
+/// Asks the servers in turn; the first that answers tells of all. If none does, all are shown as down, and the command
+/// fails as unavailable.
+pub async fn status(options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::anonymous(&options)?;
+    let (status, failure) = match context.client.status().await {
+        Ok(status) => (status, None),
+        Err(error @ Error::Unavailable { .. }) => (all_down(context.client.servers()), Some(Failure::from(error))),
+        Err(error) => return Err(error.into()),
+    };
+    let value = Cluster {
+        state: &status.state,
+        detail: &status.detail,
+        servers: status.servers.iter().map(Server::from).collect(),
+    };
+    context.output.result(&value, || human(&status))?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn all_down(addresses: Vec<String>) -> ClusterStatus {
+    let down = |client_address| ServerStatus { client_address, role: "down".to_owned(), ..ServerStatus::default() };
+    ClusterStatus {
+        state: "unavailable".to_owned(),
+        detail: "no server answers".to_owned(),
+        servers: addresses.into_iter().map(down).collect(),
+        ..ClusterStatus::default()
+    }
+}
+
+fn human(status: &ClusterStatus) -> String {
+    let header = ["ID", "NAME", "ADDRESS", "PID", "ROLE", "TERM", "LAST", "APPLIED", "CLIENTS", "UPTIME"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(status.servers.iter().map(row));
+    let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", escape(&status.detail)) };
+    format!("{}\n\nThe cluster is {}{detail}.", table(&rows), escape(&status.state))
+}
+
+fn row(server: &ServerStatus) -> Vec<String> {
+    let down = server.role == "down";
+    let number = |value: u64| if down && value == 0 { "-".to_owned() } else { value.to_string() };
+    vec![
+        number(server.id),
+        escape(&server.name),
+        escape(&server.client_address),
+        number(server.pid.into()),
+        escape(&server.role),
+        number(server.term),
+        number(server.last_index),
+        number(server.applied_index),
+        number(server.clients.into()),
+        if down { "-".to_owned() } else { uptime(server.uptime_ms) },
+    ]
+}
+
+fn uptime(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_and_a_sentence() {
+        let leader = ServerStatus {
+            id: 1,
+            name: "server-1".to_owned(),
+            client_address: "127.0.0.1:7400".to_owned(),
+            pid: 12,
+            role: "leader".to_owned(),
+            term: 3,
+            last_index: 90,
+            applied_index: 90,
+            clients: 2,
+            uptime_ms: 3_700_000,
+            ..ServerStatus::default()
+        };
+        let down =
+            ServerStatus { id: 2, name: "server-2".to_owned(), role: "down".to_owned(), ..ServerStatus::default() };
+        let status = ClusterStatus {
+            state: "degraded".to_owned(),
+            detail: "1 of 2 servers is down".to_owned(),
+            servers: vec![leader, down],
+            ..ClusterStatus::default()
+        };
+        assert_eq!(
+            human(&status),
+            "ID  NAME      ADDRESS         PID  ROLE    TERM  LAST  APPLIED  CLIENTS  UPTIME\n\
+             1   server-1  127.0.0.1:7400  12   leader  3     90    90       2        1h 1m\n\
+             2   server-2                  -    down    -     -     -        -        -\n\n\
+             The cluster is degraded: 1 of 2 servers is down."
+        );
+    }
+
+    #[test]
+    fn uptimes_in_two_units() {
+        let cases = [(0, "0s"), (61_000, "1m 1s"), (7_260_000, "2h 1m"), (90_000_000, "1d 1h")];
+        for (ms, text) in cases {
+            assert_eq!(uptime(ms), text);
+        }
+    }
+}
