@@ -6,6 +6,8 @@ pub const NAME_CHARS: usize = 32;
 pub const PASSWORD_MIN_CHARS: usize = 8;
 /// A password's greatest length in bytes: hashing must not become a lever.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// A password's hash in bytes: an Argon2id PHC string has about 100.
+pub const PASSWORD_HASH_BYTES: usize = 512;
 /// A message's text in bytes.
 pub const BODY_BYTES: usize = 16 * 1024;
 /// A device's name in bytes.
@@ -30,3 +32,8 @@ pub const COMMANDS_PER_ENTRY: usize = 1000;
 pub const ENTRY_BYTES: usize = 1024 * 1024;
 /// Places of an entry that one command may use.
 pub const PLACES_PER_COMMAND: u64 = 4;
+/// Records of deleted accounts removed with one entry: bounds the work of one apply, and outpaces what can
+/// be deleted.
+pub const CLEANUP_RECORDS: usize = 200;
+/// Conversations looked at between two reads of a reader's list: bounds the memory of a query.
+pub const MEMBERSHIP_CHUNK: usize = 256;

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use crate::command::Command;
+use crate::{bounds::COMMANDS_PER_ENTRY, command::Command};
 
 /// The layout's version: the first byte of every entry.
 pub const ENTRY_VERSION: u8 = 1;
@@ -34,6 +34,20 @@ pub fn encode_command(command: &Command) -> Bytes {
 /// # Errors
 /// When the bytes are not a command this program knows.
 pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
+    minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
+/// Encodes a reply, for its way back from the leader.
+#[must_use]
+pub fn encode_reply(reply: &crate::reply::Reply) -> Bytes {
+    encode(reply)
+}
+
+/// Decodes a reply.
+///
+/// # Errors
+/// When the bytes are not a reply this program knows.
+pub fn decode_reply(bytes: &[u8]) -> Result<crate::reply::Reply, DecodeError> {
     minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
@@ -86,6 +100,9 @@ pub fn unpack(entry: &[u8]) -> Result<Unpacked, DecodeError> {
     let count = u32::from_be_bytes(*count) as usize;
     if count > rest.len() / 4 {
         return Err(malformed("fewer commands than counted"));
+    }
+    if count > COMMANDS_PER_ENTRY {
+        return Err(malformed("more commands than an entry may hold"));
     }
     let mut commands = Vec::with_capacity(count);
     for _ in 0..count {

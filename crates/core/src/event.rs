@@ -105,4 +105,11 @@ pub enum EventBody {
         #[n(0)]
         session: SessionId,
     },
+    /// The password was changed, and with it every other session ended. In the mailbox.
+    #[n(6)]
+    PasswordChanged {
+        /// The session that did it: the only one left.
+        #[n(0)]
+        by: SessionId,
+    },
 }

@@ -9,13 +9,26 @@ pub mod bounds;
 pub mod command;
 pub mod entry;
 pub mod event;
+mod hidden;
 pub mod ids;
+pub mod key;
 pub mod query;
+mod record;
 pub mod reply;
+mod scan;
 pub mod store;
+pub mod text;
+mod visible;
 
 pub use apply::apply;
 pub use command::{Command, DeleteScope, Operation, Recipient};
 pub use event::{Event, EventBody, Scope};
 pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, SessionId, TokenHash};
 pub use reply::{Rejection, Reply};
+
+// The tests' harness is shared with the scripts in `tests/`, which see the crate from outside.
+#[cfg(test)]
+extern crate self as threefold_core;
+#[cfg(test)]
+#[path = "../tests/world/mod.rs"]
+mod world;

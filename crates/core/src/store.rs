@@ -94,12 +94,12 @@ impl Write for MemoryStore {
 
 /// Pending changes on top of a store that itself stays as it is: `apply` writes here and sees its own
 /// writes; the server then commits [`Overlay::into_changes`] at once.
-pub struct Overlay<'a, R: Read> {
+pub struct Overlay<'a, R: Read + ?Sized> {
     base: &'a R,
     changes: Changes,
 }
 
-impl<'a, R: Read> Overlay<'a, R> {
+impl<'a, R: Read + ?Sized> Overlay<'a, R> {
     /// No changes yet.
     pub fn new(base: &'a R) -> Self {
         Self { base, changes: Changes::new() }
@@ -112,7 +112,7 @@ impl<'a, R: Read> Overlay<'a, R> {
     }
 }
 
-impl<R: Read> Read for Overlay<'_, R> {
+impl<R: Read + ?Sized> Read for Overlay<'_, R> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.changes.get(key) {
             Some(change) => Ok(change.clone()),
@@ -125,7 +125,7 @@ impl<R: Read> Read for Overlay<'_, R> {
     }
 }
 
-impl<R: Read> Write for Overlay<'_, R> {
+impl<R: Read + ?Sized> Write for Overlay<'_, R> {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.changes.insert(key, Some(value));
     }

@@ -1,19 +1,19 @@
 //! Wire formats only: the chat protocol clients speak, the peer protocol servers speak, and the
 //! conversions between them and the domain's types. No sockets, no decisions.
 
-#![allow(missing_docs, reason = "generated code is documented in the proto files")]
-
 /// `proto/chat.proto`: what clients speak.
-#[allow(clippy::all, clippy::pedantic)]
+#[allow(clippy::all, clippy::pedantic, missing_docs, reason = "generated; documented in the proto file")]
 pub mod chat {
     tonic::include_proto!("threefold.chat.v1");
 }
 
 /// `proto/peer.proto`: what servers speak with each other.
-#[allow(clippy::all, clippy::pedantic)]
+#[allow(clippy::all, clippy::pedantic, missing_docs, reason = "generated; documented in the proto file")]
 pub mod peer {
     tonic::include_proto!("threefold.peer.v1");
 }
+
+pub mod convert;
 
 /// Both protocols' descriptors, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/threefold.descriptors.bin"));

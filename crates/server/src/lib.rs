@@ -1,22 +1,14 @@
 //! One server of a Threefold cluster.
+//!
+//! `node` is the only door: gateways submit, read and follow there. `raft` alone knows openraft, `storage` alone
+//! knows the database, `peer` is what servers say to each other.
 
 pub mod config;
+pub mod gateway;
 pub mod node;
 pub mod peer;
+pub mod raft;
+mod server;
 pub mod storage;
 
-use std::future::Future;
-
-/// Why a server could not start, or had to stop: one sentence.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(pub String);
-
-/// Runs one server until `shutdown` (a stub).
-///
-/// # Errors
-/// When it cannot start.
-pub async fn run(_config: config::Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
-    shutdown.await;
-    Ok(())
-}
+pub use server::{StartError, run};

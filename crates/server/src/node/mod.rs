@@ -1,124 +1,183 @@
 //! The one door: every gateway submits, reads and follows here, and knows neither who leads nor how
 //! anything is replicated or stored.
 
-use std::{future::Future, time::Duration};
+mod hub;
+pub mod presence;
+pub mod router;
+mod status;
+
+use std::{future::Future, sync::Arc, time::Duration};
 
 use threefold_core::{
-    AccountId, Command, Event, Position, Reply,
+    AccountId, Command, Position, entry,
     store::{Read, StoreError},
 };
-use threefold_proto::chat;
-use tokio::time::Instant;
+use threefold_proto::peer;
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use hub::{Followed, Follower, Hub};
+pub use presence::Present;
+pub use router::Committed;
+
+use crate::{
+    config::Config,
+    peer::channels::{Channels, Lane},
+    raft::{Engine, machine, position_of},
+    storage::StateStore,
+};
+use presence::Presence;
+use router::Router;
+
+/// Between two attempts to learn a consistent position while nobody leads.
+const READ_INDEX_RETRY: Duration = Duration::from_millis(20);
 
 /// Nothing is known of the outcome; safe to retry with the same request id.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("unavailable: {0}")]
 pub struct Unavailable(pub String);
 
-/// A command's answer, once it is committed and visible.
-#[derive(Clone, Debug)]
-pub struct Committed {
-    /// The end of the log entry that holds it: what the client has now seen.
-    pub position: Position,
-    /// The answer.
-    pub reply: Reply,
+/// Stops the server: its store cannot be trusted, and a replica that goes on regardless would spread that.
+pub(crate) fn stop(error: &StoreError) -> ! {
+    tracing::error!(%error, "the server stops: its state cannot be read");
+    std::process::abort()
 }
 
 /// A server's door. Cheap to clone.
 #[derive(Clone)]
-pub struct Node {}
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+/// What a door opens to.
+pub struct Inner {
+    /// The configuration.
+    pub config: Config,
+    /// When the server started.
+    pub started: Instant,
+    /// Raft.
+    pub engine: Arc<Engine>,
+    /// The way of commands.
+    pub router: Router,
+    /// The followers.
+    pub hub: Arc<Hub>,
+    /// Who is connected.
+    pub presence: Arc<Presence>,
+    /// The state.
+    pub state: Arc<dyn StateStore>,
+    /// The connections to other servers.
+    pub channels: Arc<Channels>,
+}
 
 impl Node {
+    /// A door to these.
+    pub fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
     /// Submits a command and waits for its answer, at most until `deadline`.
+    ///
+    /// # Errors
+    /// When the deadline passes first; the command may then have been carried out or not.
     pub async fn submit(&self, command: &Command, deadline: Instant) -> Result<Committed, Unavailable> {
-        self.enqueue(command, deadline).await?.await
+        let outcome = self.enqueue(command, deadline).await?;
+        timeout_at(deadline, outcome)
+            .await
+            .unwrap_or_else(|_| Err(Unavailable("no leader confirmed the command in time".to_owned())))
     }
 
     /// Puts a command in line; the answer comes by the returned future. Commands enqueued one after
     /// another are proposed in that order. Waits while the line is full.
+    ///
+    /// # Errors
+    /// When there is no room before the deadline.
     pub async fn enqueue(
         &self,
-        _command: &Command,
-        _deadline: Instant,
+        command: &Command,
+        deadline: Instant,
     ) -> Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable> {
-        Ok(async { Err(Unavailable(String::new())) })
+        self.inner.router.enqueue(entry::encode_command(command), deadline).await
     }
 
     /// Waits until this server's visible state includes `position`.
-    pub async fn wait_for(&self, _position: Position, _deadline: Instant) -> Result<(), Unavailable> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub async fn wait_for(&self, position: Position, deadline: Instant) -> Result<(), Unavailable> {
+        let mut reached = self.inner.hub.position();
+        let waiting = timeout_at(deadline, reached.wait_for(|reached| *reached >= position)).await;
+        match waiting {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Unavailable("the server is stopping".to_owned())),
+            Err(_) => Err(Unavailable("this server is behind what the client has seen".to_owned())),
+        }
     }
 
     /// Waits until this server's visible state includes everything acknowledged anywhere before this
     /// call (ReadIndex).
-    pub async fn wait_consistent(&self, _deadline: Instant) -> Result<(), Unavailable> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub async fn wait_consistent(&self, deadline: Instant) -> Result<(), Unavailable> {
+        let find = async {
+            loop {
+                if let Some(index) = self.read_index().await {
+                    return index;
+                }
+                sleep(READ_INDEX_RETRY).await;
+            }
+        };
+        let index = timeout_at(deadline, find)
+            .await
+            .map_err(|_| Unavailable("no leader confirmed the read in time".to_owned()))?;
+        self.wait_for(position_of(index), deadline).await
+    }
+
+    async fn read_index(&self) -> Option<u64> {
+        let engine = &self.inner.engine;
+        let leader = (*engine.leader().borrow())?;
+        if leader == engine.id() {
+            return engine.read_index().await;
+        }
+        let member = engine.others().into_iter().find(|peer| peer.id == leader)?.member;
+        let mut client = self.inner.channels.client(&member, Lane::Control);
+        let reply = client.read_index(peer::ReadIndexRequest {}).await.ok()?.into_inner();
+        reply.leader.then_some(reply.index)
     }
 
     /// Reads the visible state. A store that cannot be read stops the server.
-    pub fn read<T>(&self, _query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
-        unimplemented!()
+    pub fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
+        let store: &dyn Read = &*self.inner.state;
+        query(store).unwrap_or_else(|error| stop(&error))
     }
 
     /// How far the visible state is.
     pub fn position(&self) -> Position {
-        unimplemented!()
+        *self.inner.hub.position().borrow()
     }
 
-    /// The cluster's history: a cursor of another history is void. 16 bytes.
+    /// The cluster's history: a cursor of another history is void. 16 bytes; empty before the cluster is founded.
     pub fn recovery_id(&self) -> Vec<u8> {
-        unimplemented!()
+        self.read(machine::recovery_id).unwrap_or_default()
     }
 
     /// Everything `account` may see after `after`, for ever: what is there, then what comes.
-    pub fn follow(&self, _account: AccountId, _after: Position) -> Follower {
-        unimplemented!()
+    pub fn follow(&self, account: AccountId, after: Position) -> Follower {
+        self.inner.hub.follow(account, after)
     }
 
     /// Marks one more connection of the account as present here, until the guard is dropped.
-    pub fn arrive(&self, _account: AccountId) -> Present {
-        unimplemented!()
+    pub fn arrive(&self, account: AccountId) -> Present {
+        self.inner.presence.arrive(account)
     }
 
     /// Who is connected, anywhere in the cluster; sorted.
     pub fn online(&self) -> Vec<AccountId> {
-        unimplemented!()
+        self.inner.presence.everywhere()
     }
 
     /// The client addresses of all servers.
     pub fn client_addresses(&self) -> Vec<String> {
-        unimplemented!()
-    }
-
-    /// The cluster's state; asks the other servers, each for at most `patience`.
-    pub async fn status(&self, _patience: Duration) -> chat::ClusterStatus {
-        unimplemented!()
-    }
-
-    /// This server's own part of the status.
-    pub fn local_status(&self) -> chat::ServerStatus {
-        unimplemented!()
+        let peers = self.inner.engine.overview().peers;
+        peers.into_iter().map(|peer| peer.member.client_address).filter(|address| !address.is_empty()).collect()
     }
 }
-
-/// A reader's place in everything it may see.
-pub struct Follower {}
-
-/// Some events in order, and how far they reach.
-#[derive(Debug, Default)]
-pub struct Followed {
-    /// In the order of their ids; may be empty.
-    pub events: Vec<Event>,
-    /// Everything the reader may see up to here has been given.
-    pub up_to: Position,
-}
-
-impl Follower {
-    /// Waits for the next events. Cancel safe.
-    pub async fn next(&mut self) -> Followed {
-        unimplemented!()
-    }
-}
-
-/// While this lives, its account is shown as online.
-pub struct Present {}

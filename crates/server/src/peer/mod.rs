@@ -1,3 +1,9 @@
 //! The servers among themselves: mutual TLS, replication, forwarding, presence.
 
 pub mod certs;
+pub mod channels;
+pub mod forward;
+pub mod join;
+pub mod link;
+pub mod service;
+pub mod tls;

@@ -4,6 +4,13 @@
 //! [`StateStore`], so that a simulation can put other disks in their place. Nothing here knows Raft: votes
 //! and entries are opaque bytes.
 
+mod database;
+pub mod directory;
+mod files;
+pub mod fjall_log;
+pub mod fjall_state;
+pub mod memory;
+
 use std::{io, ops::Range, path::PathBuf};
 
 use bytes::Bytes;
@@ -34,7 +41,8 @@ pub trait LogStore: Send + Sync + 'static {
     /// What is there.
     fn extent(&self) -> LogExtent;
 
-    /// Appends entries, the first at `first_index`, which must be the next one.
+    /// Appends entries, the first at `first_index`, which must be the next one (any, in a log that is empty and was
+    /// never purged); otherwise `done` is told so at once, and nothing changes. Waits while far too much is queued.
     fn append(&self, first_index: u64, entries: Vec<Bytes>, done: Done);
 
     /// Saves the vote.
@@ -45,11 +53,11 @@ pub trait LogStore: Send + Sync + 'static {
 
     /// Removes every entry up to and including `to_index`, and remembers `purged`. Entries beyond the
     /// end of the log are fine: the log then starts after `to_index`. Done when the mark is durable; the removal
-    /// itself goes on in the background, in slices.
+    /// itself goes on in the background, in slices. A mark never moves back: an earlier `to_index` changes nothing.
     fn purge(&self, to_index: u64, purged: Bytes, done: Done);
 
-    /// Reads entries: as many of `indices` as are there, in order, but no more than `max_bytes` (always
-    /// at least one, if there is one).
+    /// Reads entries: as many of `indices` as are there (so what was purged is skipped), in order, but no more than
+    /// `max_bytes` (always at least one, if there is one).
     ///
     /// # Errors
     /// When the disk cannot be read.

@@ -1,0 +1,112 @@
+//! `DeleteAccount`: the account, its sessions and what only it could see go; what others received stays.
+//!
+//! Its name stays taken. The mailbox, memberships and hidden runs may be many: they are out of reach at once,
+//! and removed a few with each following entry (see `cleanup`).
+
+use super::{Context, Outcome, session};
+use crate::{
+    event::Scope,
+    ids::TokenHash,
+    key::Key,
+    record::{AccountRecord, CleanupRecord, NameRecord},
+    reply::{Rejection, Reply},
+    text,
+};
+
+pub(super) fn delete_account(context: &mut Context<'_>, token: &TokenHash, credential_version: u64) -> Outcome<Reply> {
+    let id = session::require_live(context, token)?.account;
+    let mut account: AccountRecord = context.require(Key::Account(id))?;
+    if account.credential_version != credential_version {
+        return Err(Rejection::WrongCredential.into());
+    }
+    for (token, session) in session::all_of(context, id)? {
+        session::forget(context, token, &session)?;
+    }
+    let folded = text::fold_name(&account.name);
+    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: true });
+    account.name.clear();
+    account.password_hash.clear();
+    account.credential_version += 1;
+    account.administrator = false;
+    account.deleted = true;
+    context.put(Key::Account(id), &account);
+    context.put(Key::Cleanup(id), &CleanupRecord {});
+    context.meta.cleanups += 1;
+    // Nothing is left to read, but whoever follows must find out that its session is gone.
+    context.wake(Scope::Mailbox(id), context.position(), vec![id]);
+    Ok(Reply::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Command, Position, Rejection, Reply, Scope,
+        bounds::CLEANUP_RECORDS,
+        query::{self, Page},
+        world::{World, refused},
+    };
+
+    #[test]
+    fn everything_that_was_only_its_own_goes() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let phone = world.log_in(ann.account, "phone");
+        let (conversation, _) = world.send(&mut ann, "bob", "remember me");
+        world.send(&mut bob, "ann", "never read");
+        let command = Command::DeleteAccount { session: ann.token, credential_version: 1 };
+        assert_eq!(world.run(&command), Reply::Done);
+        assert_eq!(world.applied.happened[0].scope, Scope::Mailbox(ann.account));
+        assert_eq!(refused(&world.run(&command)), Rejection::SessionInvalid);
+        assert_eq!(query::session(&world.store, &phone.token).unwrap(), None);
+        assert!(world.everything(ann.account).is_empty());
+        let account = query::account(&world.store, ann.account).unwrap().unwrap();
+        assert_eq!((account.name, account.password_hash), (None, String::new()));
+        assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["remember me", "never read"]);
+    }
+
+    #[test]
+    fn the_name_stays_taken_but_is_nobody() {
+        let mut world = World::new();
+        let ann = world.register("Ann");
+        world.run(&Command::DeleteAccount { session: ann.token, credential_version: 1 });
+        assert_eq!(query::account_by_name(&world.store, "ann").unwrap(), None);
+        assert!(query::search_accounts(&world.store, "", None, 10).unwrap().items.is_empty());
+        let (again, token_hash) = world.register_command("ann");
+        assert_eq!(refused(&world.run(&again)), Rejection::NameTaken);
+        let log_in =
+            Command::LogIn { account: ann.account, credential_version: 2, token_hash, device: "phone".to_owned() };
+        assert_eq!(refused(&world.run(&log_in)), Rejection::WrongCredential);
+    }
+
+    #[test]
+    fn the_password_must_be_the_one_that_was_checked() {
+        let mut world = World::new();
+        let ann = world.register("ann");
+        let reply = world.run(&Command::DeleteAccount { session: ann.token, credential_version: 0 });
+        assert_eq!(refused(&reply), Rejection::WrongCredential);
+        assert!(query::session(&world.store, &ann.token).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_large_account_goes_bit_by_bit_and_wholly() {
+        let mut world = World::new();
+        let (mut bob, ann) = (world.register("bob"), world.register("ann"));
+        for _ in 0..CLEANUP_RECORDS {
+            let phone = world.log_in(ann.account, "phone");
+            world.run(&Command::EndSession { session: phone.token, target: None });
+        }
+        let of_ann = |world: &World| {
+            let mine =
+                |key: &&Vec<u8>| matches!(key[0], 0x09 | 0x0c..=0x0e) && key[1..9] == ann.account.0.to_be_bytes();
+            world.store.entries.keys().filter(mine).count()
+        };
+        assert_eq!(of_ann(&world), 2 * CLEANUP_RECORDS + 1);
+        world.run(&Command::DeleteAccount { session: ann.token, credential_version: 1 });
+        assert_eq!(of_ann(&world), CLEANUP_RECORDS + 2);
+        for _ in 0..2 {
+            world.send(&mut bob, "bob", "meanwhile");
+        }
+        assert_eq!(of_ann(&world), 0);
+        assert!(world.catch_up(bob.account, Position(0), 100).events.len() > 2);
+    }
+}

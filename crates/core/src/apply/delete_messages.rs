@@ -1,0 +1,185 @@
+//! `DeleteMessages`: for oneself, or, one's own, for everyone. All of them or none.
+//!
+//! Deleted for everyone, a message's text is overwritten; a tombstone keeps its place and numbers, so that
+//! counts (unread ones too) do not change. What is deleted already is fine, and tells nobody again.
+
+use std::collections::BTreeSet;
+
+use super::{Context, Outcome};
+use crate::{
+    bounds::DELETE_IDS,
+    command::DeleteScope,
+    event::EventBody,
+    hidden::Hidden,
+    ids::{AccountId, ConversationId, EventId},
+    key::Key,
+    record::{ConversationRecord, EventRecord, MembershipRecord},
+    reply::{Rejection, Reply},
+    store::StoreError,
+};
+
+pub(super) fn delete_messages(
+    context: &mut Context<'_>,
+    account: AccountId,
+    id: ConversationId,
+    messages: &[EventId],
+    scope: DeleteScope,
+) -> Outcome<Reply> {
+    if messages.is_empty() || messages.len() > DELETE_IDS {
+        let what = format!("1 to {DELETE_IDS} messages can be deleted at once, not {}", messages.len());
+        return Err(Rejection::Invalid(what).into());
+    }
+    let membership = context.get::<MembershipRecord>(Key::Membership(account, id))?;
+    let membership = membership.ok_or(Rejection::UnknownConversation)?;
+    let mut found = Vec::new();
+    for message in messages.iter().copied().collect::<BTreeSet<_>>() {
+        let unknown = || Rejection::UnknownMessage(message);
+        let record = context.get::<EventRecord>(Key::Message(id, message))?.filter(|_| membership.covers(message));
+        found.push((message, record.ok_or_else(unknown)?));
+    }
+    match scope {
+        DeleteScope::Me => Ok(hide(context, account, id, membership, &found)?),
+        DeleteScope::Everyone => erase(context, account, id, found),
+    }
+}
+
+fn hide(
+    context: &mut Context<'_>,
+    account: AccountId,
+    id: ConversationId,
+    membership: MembershipRecord,
+    found: &[(EventId, EventRecord)],
+) -> Result<Reply, StoreError> {
+    let hidden = Hidden { account, conversation: id };
+    let mut fresh = Vec::new();
+    for (message, record) in found {
+        let (_, number) = author_and_number(record)?;
+        if !hidden.holds(context.store, *message)? {
+            hidden.hide(context.store, *message, number)?;
+            fresh.push(*message);
+        }
+    }
+    if fresh.is_empty() {
+        return Ok(Reply::Done);
+    }
+    if !membership.hides {
+        context.put(Key::Membership(account, id), &MembershipRecord { hides: true, ..membership });
+    }
+    context.tell_account(account, EventBody::MessagesHidden { conversation: id, messages: fresh });
+    Ok(Reply::Done)
+}
+
+fn erase(
+    context: &mut Context<'_>,
+    by: AccountId,
+    id: ConversationId,
+    found: Vec<(EventId, EventRecord)>,
+) -> Outcome<Reply> {
+    for (message, record) in &found {
+        if author_and_number(record)?.0 != by {
+            let what = format!("message {message} is somebody else's: only its author can delete it for everyone");
+            return Err(Rejection::Forbidden(what).into());
+        }
+    }
+    let mut fresh = Vec::new();
+    for (message, mut record) in found {
+        if let EventBody::MessageSent { body, deleted, .. } = &mut record.body
+            && !*deleted
+        {
+            body.clear();
+            *deleted = true;
+            context.put(Key::Message(id, message), &record);
+            fresh.push(message);
+        }
+    }
+    if !fresh.is_empty() {
+        let mut conversation: ConversationRecord = context.require(Key::Conversation(id))?;
+        context.tell_conversation(id, &mut conversation, EventBody::MessagesDeleted { by, messages: fresh });
+    }
+    Ok(Reply::Done)
+}
+
+fn author_and_number(record: &EventRecord) -> Result<(AccountId, u64), StoreError> {
+    match record.body {
+        EventBody::MessageSent { author, number, .. } => Ok((author, number)),
+        _ => Err(StoreError::Corrupt("another event among the messages".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        DeleteScope::{Everyone, Me},
+        EventBody, EventId, Rejection, Reply,
+        query::Page,
+        world::{World, refused},
+    };
+
+    #[test]
+    fn for_everyone_the_text_is_gone_and_a_tombstone_stays() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "regrettable");
+        world.send(&mut ann, "bob", "fine");
+        assert_eq!(world.delete(&mut ann, conversation, &[one, one], Everyone), Reply::Done);
+        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["(deleted)", "fine"]);
+        assert!(!world.store.entries.values().any(|value| String::from_utf8_lossy(value).contains("regrettable")));
+        assert_eq!(world.unread(bob.account, conversation), 2);
+        world.mark_read(&mut bob, conversation, one);
+        assert_eq!(world.unread(bob.account, conversation), 1);
+        let told = EventBody::MessagesDeleted { by: ann.account, messages: vec![one] };
+        assert!(world.everything(bob.account).iter().any(|event| event.body == told));
+        assert_eq!(world.delete(&mut ann, conversation, &[one], Everyone), Reply::Done);
+        assert!(world.applied.happened.is_empty());
+    }
+
+    #[test]
+    fn for_me_only_my_view_changes() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, two) = world.send(&mut ann, "bob", "two");
+        assert_eq!(world.delete(&mut bob, conversation, &[two], Me), Reply::Done);
+        assert_eq!(world.applied.happened[0].audience, [bob.account]);
+        assert_eq!(world.delete(&mut bob, conversation, &[two], Me), Reply::Done);
+        assert!(world.applied.happened.is_empty());
+        assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["one"]);
+        assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 9), ["one", "two"]);
+        assert_eq!(world.unread(bob.account, conversation), 2);
+        assert!(!world.everything(bob.account).iter().any(|event| event.id == two));
+        assert_eq!(world.delete(&mut bob, conversation, &[one, two], Me), Reply::Done);
+        assert!(world.texts(bob.account, conversation, Page::Before(None), 9).is_empty());
+    }
+
+    #[test]
+    fn all_or_none() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, theirs) = world.send(&mut bob, "ann", "theirs");
+        let reply = world.delete(&mut ann, conversation, &[one, theirs], Everyone);
+        assert!(matches!(refused(&reply), Rejection::Forbidden(_)));
+        for scope in [Me, Everyone] {
+            let reply = world.delete(&mut ann, conversation, &[one, EventId(5)], scope);
+            assert_eq!(refused(&reply), Rejection::UnknownMessage(EventId(5)));
+        }
+        assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 9), ["one", "theirs"]);
+    }
+
+    #[test]
+    fn other_conversations_and_numbers_beyond_the_bound_are_refused() {
+        let mut world = World::new();
+        let (mut ann, mut eve) = (world.register("ann"), world.register("eve"));
+        let (conversation, one) = world.send(&mut ann, "ann", "one");
+        let (own, _) = world.send(&mut eve, "eve", "own");
+        let reply = world.delete(&mut eve, conversation, &[one], Me);
+        assert_eq!(refused(&reply), Rejection::UnknownConversation);
+        let reply = world.delete(&mut eve, own, &[one], Me);
+        assert_eq!(refused(&reply), Rejection::UnknownMessage(one));
+        for messages in [vec![], vec![one; 101]] {
+            let reply = world.delete(&mut ann, conversation, &messages, Me);
+            assert!(matches!(refused(&reply), Rejection::Invalid(_)));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `MarkRead`: the reader's marker moves forward.
+//!
+//! The event that told of the marker's last place is replaced, so that a mailbox holds one for each
+//! conversation, however often it is read. A device that was away hears only of the newest, which is all it needs.
+
+use std::ops::ControlFlow;
+
+use super::{Context, Outcome};
+use crate::{
+    event::EventBody,
+    ids::{AccountId, ConversationId, EventId},
+    key::Key,
+    record::{self, ConversationRecord, EventRecord, Marker, MembershipRecord},
+    reply::{Rejection, Reply},
+    store::{Direction, StoreError},
+    visible::{Ids, View},
+};
+
+pub(super) fn mark_read(
+    context: &mut Context<'_>,
+    reader: AccountId,
+    id: ConversationId,
+    up_to: EventId,
+) -> Outcome<Reply> {
+    let membership = context.get::<MembershipRecord>(Key::Membership(reader, id))?;
+    let mut membership = membership.ok_or(Rejection::UnknownConversation)?;
+    let Some(marker) = marker_at(context, reader, id, &membership, up_to)? else {
+        return Ok(Reply::Done);
+    };
+    if membership.marker.is_some_and(|old| marker.message <= old.message) {
+        return Ok(Reply::Done);
+    }
+    let conversation: ConversationRecord = context.require(Key::Conversation(id))?;
+    if let Some(old) = membership.marker_event {
+        context.delete(Key::Mailbox(reader, old));
+    }
+    let unread = conversation.unread(reader, Some(&marker));
+    let moved = EventBody::ReadMarkerMoved { conversation: id, up_to: marker.message, unread };
+    membership.marker = Some(marker);
+    membership.marker_event = Some(context.tell_account(reader, moved));
+    context.put(Key::Membership(reader, id), &membership);
+    Ok(Reply::Done)
+}
+
+/// The marker at the newest message at or before `up_to`, hidden ones included; none if there is no message.
+fn marker_at(
+    context: &Context<'_>,
+    reader: AccountId,
+    id: ConversationId,
+    membership: &MembershipRecord,
+    up_to: EventId,
+) -> Result<Option<Marker>, StoreError> {
+    // A hidden message is read like any other.
+    let everything = MembershipRecord { hides: false, ..membership.clone() };
+    let view = View { store: context.store, reader, conversation: id, membership: &everything };
+    let mut newest = None;
+    view.messages(Ids { first: 0, last: up_to.0 }, Direction::Descending, &mut |event, value| {
+        newest = Some((event, record::decode::<EventRecord>(value)?));
+        Ok(ControlFlow::Break(()))
+    })?;
+    let Some((message, EventRecord { body, .. })) = newest else {
+        return Ok(None);
+    };
+    let EventBody::MessageSent { author, number, author_number, .. } = body else {
+        return Err(StoreError::Corrupt(format!("{message} of conversation {id} is no message")));
+    };
+    // In a direct conversation, what is not the author's is the other's.
+    let own = if author == reader { author_number } else { number.saturating_sub(author_number) };
+    Ok(Some(Marker { message, number, own }))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ConversationId, EventBody, EventId, Rejection, Reply,
+        world::{World, refused},
+    };
+
+    #[test]
+    fn the_marker_counts_down_and_never_goes_back() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, _) = world.send(&mut bob, "ann", "own");
+        let (_, two) = world.send(&mut ann, "bob", "two");
+        assert_eq!(world.unread(bob.account, conversation), 2);
+        for (up_to, unread, told) in [(one, 1, 1), (one, 1, 0), (two, 0, 1), (one, 0, 0)] {
+            assert_eq!(world.mark_read(&mut bob, conversation, up_to), Reply::Done);
+            assert_eq!(world.unread(bob.account, conversation), unread);
+            assert_eq!(world.applied.happened.len(), told);
+        }
+        assert_eq!(world.unread(ann.account, conversation), 1);
+    }
+
+    #[test]
+    fn any_place_means_the_newest_message_at_or_before_it() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        world.mark_read(&mut bob, conversation, EventId(one.0 - 1));
+        assert_eq!(world.unread(bob.account, conversation), 1);
+        world.mark_read(&mut bob, conversation, EventId(u64::MAX));
+        assert_eq!(world.unread(bob.account, conversation), 0);
+        let moved = EventBody::ReadMarkerMoved { conversation, up_to: one, unread: 0 };
+        assert_eq!(world.everything(bob.account).last().unwrap().body, moved);
+    }
+
+    #[test]
+    fn a_mailbox_holds_one_marker_for_each_conversation() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        for number in 0..5 {
+            let (conversation, event) = world.send(&mut ann, "bob", &format!("{number}"));
+            world.mark_read(&mut bob, conversation, event);
+        }
+        let markers = world.everything(bob.account);
+        let markers = markers.iter().filter(|event| matches!(event.body, EventBody::ReadMarkerMoved { .. }));
+        assert_eq!(markers.count(), 1);
+    }
+
+    #[test]
+    fn strangers_are_refused() {
+        let mut world = World::new();
+        let (mut ann, mut eve) = (world.register("ann"), world.register("eve"));
+        let (conversation, event) = world.send(&mut ann, "ann", "mine");
+        let reply = world.mark_read(&mut eve, conversation, event);
+        assert_eq!(refused(&reply), Rejection::UnknownConversation);
+        let reply = world.mark_read(&mut eve, ConversationId(1), event);
+        assert_eq!(refused(&reply), Rejection::UnknownConversation);
+    }
+}

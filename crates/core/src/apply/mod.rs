@@ -1,0 +1,151 @@
+//! `apply`: the one function that changes the state.
+//!
+//! It promises to be deterministic, to do a bounded amount of work for each command whatever the state
+//! holds, and not to panic on any command that decodes. A rejection changes nothing (but is remembered, where
+//! the command has a request id). It trusts no size or id inside a command: gateways check as well, but a
+//! replica must not depend on that.
+//!
+//! Left out on purpose: verifying passwords, making tokens, reading clocks. Commands bring the results along.
+
+use crate::{
+    bounds::{COMMANDS_PER_ENTRY, PLACES_PER_COMMAND},
+    command::{Command, Operation},
+    entry::Unpacked,
+    event::Scope,
+    ids::{AccountId, Position},
+    key::Key,
+    record,
+    reply::{Rejection, Reply},
+    store::{StoreError, Write},
+};
+
+mod change_password;
+mod cleanup;
+mod context;
+mod delete_account;
+mod delete_messages;
+mod end_session;
+mod log_in;
+mod mark_delivered;
+mod mark_read;
+mod open_instance;
+mod register;
+mod renew_session;
+mod send_message;
+mod session;
+mod write;
+
+use context::Context;
+
+/// Somebody's view changed: wake those who follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// Where a new event lies.
+    pub scope: Scope,
+    /// Its position.
+    pub position: Position,
+    /// Who may see it. (Rooms will name themselves instead of their members.)
+    pub audience: Vec<AccountId>,
+}
+
+/// What an entry did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// One a command, in order.
+    pub replies: Vec<Reply>,
+    /// New events, in order. The deletion of an account stands here too, as its mailbox, though nothing is left
+    /// there to read: those who follow it must look at their session again.
+    pub happened: Vec<Happened>,
+}
+
+/// Why a command did not go through.
+enum Failure {
+    /// It was refused; nothing was changed.
+    Rejected(Rejection),
+    /// The state cannot be read: the server stops.
+    Store(StoreError),
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What one step of a command gives.
+type Outcome<T> = Result<T, Failure>;
+
+/// A command's reply, a rejection being one.
+fn settle(outcome: Outcome<Reply>) -> Result<Reply, StoreError> {
+    match outcome {
+        Ok(reply) => Ok(reply),
+        Err(Failure::Rejected(rejection)) => Ok(Reply::Rejected(rejection)),
+        Err(Failure::Store(error)) => Err(error),
+    }
+}
+
+/// Applies the entry at `log_index`. Deterministic: the same state and entry give the same changes,
+/// replies and events on every server.
+///
+/// # Errors
+/// Only when the store fails or is corrupt. Nothing may be committed then, and the server must stop.
+pub fn apply(store: &mut impl Write, log_index: u64, entry: &Unpacked) -> Result<Applied, StoreError> {
+    if entry.commands.len() > COMMANDS_PER_ENTRY {
+        let what = format!("entry {log_index} has {} commands, at most {COMMANDS_PER_ENTRY} fit", entry.commands.len());
+        return Err(StoreError::Corrupt(what));
+    }
+    let before = record::meta(store)?;
+    let mut meta = before.clone();
+    // Leaders' clocks may disagree; the state's own never goes back.
+    meta.clock_ms = meta.clock_ms.max(entry.time_ms);
+    let mut applied = Applied::default();
+    for (place, command) in (0..).step_by(PLACES_PER_COMMAND as usize).zip(&entry.commands) {
+        let first = Position::new(log_index, place);
+        let mut context = Context::new(store, first, &mut meta, &mut applied.happened);
+        applied.replies.push(settle(run(&mut context, command))?);
+    }
+    cleanup::step(store, &mut meta)?;
+    if meta != before {
+        store.put(Key::Meta.bytes(), record::encode(&meta));
+    }
+    Ok(applied)
+}
+
+fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
+    match command {
+        Command::Register { name, password_hash, token_hash, device } => {
+            register::register(context, name, password_hash, *token_hash, device)
+        }
+        Command::LogIn { account, credential_version, token_hash, device } => {
+            log_in::log_in(context, *account, *credential_version, *token_hash, device)
+        }
+        Command::EndSession { session, target } => end_session::end_session(context, session, *target),
+        Command::DeleteAccount { session, credential_version } => {
+            delete_account::delete_account(context, session, *credential_version)
+        }
+        Command::OpenInstance { session, nonce } => open_instance::open_instance(context, session, *nonce),
+        Command::Write { session, request, operation } => write::write(context, session, *request, operation),
+        Command::RenewSession { session } => renew_session::renew_session(context, session),
+        Command::ChangePassword { session, credential_version, password_hash } => {
+            change_password::change_password(context, session, *credential_version, password_hash)
+        }
+    }
+}
+
+/// A numbered write, once its number is due.
+fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation) -> Outcome<Reply> {
+    match operation {
+        Operation::SendMessage { to, body } => send_message::send_message(context, account, to, body),
+        Operation::MarkRead { conversation, up_to } => mark_read::mark_read(context, account, *conversation, *up_to),
+        Operation::DeleteMessages { conversation, messages, scope } => {
+            delete_messages::delete_messages(context, account, *conversation, messages, *scope)
+        }
+        Operation::MarkDelivered { up_to } => mark_delivered::mark_delivered(context, account, *up_to),
+    }
+}

@@ -1,0 +1,148 @@
+//! `SendMessage`: one new record, and the conversation's counters.
+
+use super::{Context, Outcome};
+use crate::{
+    command::Recipient,
+    event::{EventBody, Scope},
+    ids::{AccountId, ConversationId, EventId},
+    key::Key,
+    record::{AccountRecord, ConversationRecord, DirectRecord, EventRecord, MembershipRecord, NameRecord},
+    reply::{Rejection, Reply},
+    text,
+};
+
+pub(super) fn send_message(context: &mut Context<'_>, author: AccountId, to: &Recipient, body: &str) -> Outcome<Reply> {
+    text::check_body(body)?;
+    let (id, mut conversation) = match to {
+        Recipient::User(name) => {
+            let peer = named(context, name)?;
+            match context.get::<DirectRecord>(direct_key(author, peer))? {
+                Some(direct) => (direct.conversation, context.require(Key::Conversation(direct.conversation))?),
+                None => open_direct(context, author, peer),
+            }
+        }
+        Recipient::Conversation(id) => (*id, known(context, author, *id)?),
+    };
+    let event = EventId::from(context.take_place());
+    let (number, author_number) = conversation.count_message(author, event);
+    let time_ms = context.time_ms();
+    let message = EventBody::MessageSent { author, body: body.to_owned(), number, author_number, deleted: false };
+    context.put(Key::Message(id, event), &EventRecord { time_ms, body: message });
+    context.put(Key::Conversation(id), &conversation);
+    context.wake(Scope::Conversation(id), event.position(), conversation.audience());
+    Ok(Reply::MessageSent { conversation: id, event, time_ms })
+}
+
+/// The live account of that name.
+fn named(context: &Context<'_>, name: &str) -> Outcome<AccountId> {
+    let unknown = || Rejection::UnknownUser(text::quoted_name(name));
+    text::check_name(name).map_err(|_| unknown())?;
+    match context.get::<NameRecord>(Key::Name(&text::fold_name(name)))? {
+        Some(NameRecord { account, deleted: false }) => Ok(account),
+        _ => Err(unknown().into()),
+    }
+}
+
+/// A conversation in which the author may write.
+fn known(context: &Context<'_>, author: AccountId, id: ConversationId) -> Outcome<ConversationRecord> {
+    let conversation = context.get::<ConversationRecord>(Key::Conversation(id))?;
+    let conversation = conversation.ok_or(Rejection::UnknownConversation)?;
+    let peer = conversation.peer_of(author).ok_or(Rejection::UnknownConversation)?;
+    let account: AccountRecord = context.require(Key::Account(peer))?;
+    if account.deleted {
+        return Err(Rejection::Forbidden("the other account was deleted: nobody would read this".to_owned()).into());
+    }
+    Ok(conversation)
+}
+
+fn open_direct(context: &mut Context<'_>, author: AccountId, peer: AccountId) -> (ConversationId, ConversationRecord) {
+    let opened = context.take_place();
+    let id = ConversationId::from(opened);
+    let conversation = ConversationRecord::direct(author, peer);
+    context.put(direct_key(author, peer), &DirectRecord { conversation: id });
+    for member in conversation.audience() {
+        context.put(Key::Membership(member, id), &MembershipRecord::since(opened));
+    }
+    (id, conversation)
+}
+
+fn direct_key(one: AccountId, other: AccountId) -> Key<'static> {
+    Key::Direct(one.min(other), one.max(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ConversationId, EventId, Rejection, Reply,
+        query::{self, Page},
+        world::{World, refused, send_in, send_to, sent, text},
+    };
+
+    #[test]
+    fn a_first_message_opens_the_conversation_and_both_see_it() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("Ann"), world.register("Bob"));
+        let (conversation, event) = world.send(&mut ann, "bOB", "hello");
+        assert_eq!(world.applied.happened.len(), 1);
+        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.applied.happened[0].position, event.position());
+        assert_eq!(sent(&world.write(&mut bob, send_to("ann", "hi"))).0, conversation);
+        for reader in [ann.account, bob.account] {
+            assert_eq!(world.texts(reader, conversation, Page::Before(None), 10), ["hello", "hi"]);
+            let info = query::conversation(&world.store, reader, conversation).unwrap().unwrap();
+            assert_eq!((info.unread, info.messages), (1, 2));
+            assert_eq!(info.last.as_ref().map(text), Some("hi".to_owned()));
+            assert_eq!(query::conversation_of_message(&world.store, reader, event).unwrap(), Some(conversation));
+        }
+    }
+
+    #[test]
+    fn a_message_writes_its_event_the_counters_and_the_window() {
+        let mut world = World::new();
+        let (mut ann, _bob) = (world.register("ann"), world.register("bob"));
+        world.send(&mut ann, "bob", "one");
+        world.send(&mut ann, "bob", "two");
+        assert_eq!(world.written().len(), 3);
+    }
+
+    #[test]
+    fn notes_to_self_are_never_unread() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let (conversation, _) = world.send(&mut ann, "ann", "milk");
+        world.send(&mut ann, "ann", "bread");
+        assert_eq!(world.unread(ann.account, conversation), 0);
+        assert_eq!(world.applied.happened[0].audience, [ann.account]);
+        assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 10), ["milk", "bread"]);
+    }
+
+    #[test]
+    fn strangers_unknown_people_and_bad_bodies_are_refused() {
+        let mut world = World::new();
+        let (mut ann, mut eve) = (world.register("ann"), world.register("eve"));
+        let (conversation, _) = world.send(&mut ann, "ann", "mine");
+        let mut refuse = |operation| refused(&world.write(&mut eve, operation));
+        assert_eq!(refuse(send_in(conversation, "x")), Rejection::UnknownConversation);
+        assert_eq!(refuse(send_in(ConversationId(u64::MAX), "x")), Rejection::UnknownConversation);
+        assert_eq!(refuse(send_to("nobody", "x")), Rejection::UnknownUser("nobody".to_owned()));
+        assert_eq!(refuse(send_to(&"y".repeat(1 << 20), "x")), Rejection::UnknownUser("y".repeat(32)));
+        assert!(matches!(refuse(send_to("ann", " ")), Rejection::Invalid(_)));
+        assert!(matches!(refuse(send_to("ann", &"x".repeat(16385))), Rejection::Invalid(_)));
+        assert_eq!(query::conversation_of_message(&world.store, eve.account, EventId(u64::MAX)).unwrap(), None);
+        let unseen = query::history(&world.store, eve.account, conversation, Page::Before(None), 1).unwrap();
+        assert_eq!(unseen, Err(Rejection::UnknownConversation));
+    }
+
+    #[test]
+    fn a_deleted_account_cannot_be_written_to() {
+        let mut world = World::new();
+        let (mut ann, bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, _) = world.send(&mut ann, "bob", "hello");
+        world.run(&crate::Command::DeleteAccount { session: bob.token, credential_version: 1 });
+        let mut refuse = |operation| refused(&world.write(&mut ann, operation));
+        assert_eq!(refuse(send_to("bob", "x")), Rejection::UnknownUser("bob".to_owned()));
+        assert!(matches!(refuse(send_in(conversation, "x")), Rejection::Forbidden(_)));
+        assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 10), ["hello"]);
+        assert!(matches!(world.write(&mut ann, send_to("ann", "still here")), Reply::MessageSent { .. }));
+    }
+}

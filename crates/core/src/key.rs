@@ -1,0 +1,241 @@
+//! Every key of the state, in one place.
+//!
+//! A key is one byte that names its table, then the parts of the name: ids as eight bytes, big endian, so
+//! that the order of keys is the order of ids and a range of keys is a range of history. The table bytes
+//! are stored on disk and never reused: a table that goes leaves its number behind. Everything below
+//! [`FIRST_TABLE`] belongs to the server (its applied log id, membership, ...), not to the domain.
+//!
+//! Left out on purpose: values; see `record`.
+
+use crate::{
+    ids::{AccountId, ConversationId, EventId, SessionId, TokenHash},
+    store::StoreError,
+};
+
+/// Keys that start with a smaller byte are the server's own.
+pub const FIRST_TABLE: u8 = 0x01;
+
+/// The first byte of a key. Stored: never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Table {
+    Meta = FIRST_TABLE,
+    Account = 0x02,
+    Name = 0x03,
+    Session = 0x04,
+    AccountSession = 0x05,
+    Window = 0x06,
+    Conversation = 0x07,
+    Direct = 0x08,
+    Membership = 0x09,
+    Message = 0x0a,
+    Notice = 0x0b,
+    Mailbox = 0x0c,
+    Hidden = 0x0d,
+    Cleanup = 0x0e,
+}
+
+/// The name of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key<'a> {
+    /// What there is one of: the clock. [`crate::record::MetaRecord`].
+    Meta,
+    /// An account. [`crate::record::AccountRecord`].
+    Account(AccountId),
+    /// A folded name. [`crate::record::NameRecord`].
+    Name(&'a str),
+    /// A session by its token. [`crate::record::SessionRecord`].
+    Session(TokenHash),
+    /// A session of an account. [`crate::record::AccountSessionRecord`].
+    AccountSession(AccountId, SessionId),
+    /// An instance of a session. [`crate::record::WindowRecord`].
+    Window(SessionId, u64),
+    /// A conversation. [`crate::record::ConversationRecord`].
+    Conversation(ConversationId),
+    /// The direct conversation of two accounts, the smaller id first. [`crate::record::DirectRecord`].
+    Direct(AccountId, AccountId),
+    /// An account in a conversation. [`crate::record::MembershipRecord`].
+    Membership(AccountId, ConversationId),
+    /// A message. Apart from the notices, so that a page of history reads nothing but messages.
+    /// [`crate::record::EventRecord`].
+    Message(ConversationId, EventId),
+    /// Any other event of a conversation. [`crate::record::EventRecord`].
+    Notice(ConversationId, EventId),
+    /// An event of one account's devices. [`crate::record::EventRecord`].
+    Mailbox(AccountId, EventId),
+    /// A run of neighbouring messages an account has hidden, by the first. [`crate::record::HiddenRecord`].
+    Hidden(AccountId, ConversationId, EventId),
+    /// A deleted account with records still to be removed. [`crate::record::CleanupRecord`].
+    Cleanup(AccountId),
+}
+
+impl Key<'_> {
+    /// The key as stored.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match *self {
+            Key::Meta => of_ids(Table::Meta, &[]),
+            Key::Account(account) => of_ids(Table::Account, &[account.0]),
+            Key::Name(folded) => of_bytes(Table::Name, folded.as_bytes()),
+            Key::Session(token) => of_bytes(Table::Session, &token.0),
+            Key::AccountSession(account, session) => of_ids(Table::AccountSession, &[account.0, session.0]),
+            Key::Window(session, instance) => of_ids(Table::Window, &[session.0, instance]),
+            Key::Conversation(conversation) => of_ids(Table::Conversation, &[conversation.0]),
+            Key::Direct(low, high) => of_ids(Table::Direct, &[low.0, high.0]),
+            Key::Membership(account, conversation) => of_ids(Table::Membership, &[account.0, conversation.0]),
+            Key::Message(conversation, event) => of_ids(Table::Message, &[conversation.0, event.0]),
+            Key::Notice(conversation, event) => of_ids(Table::Notice, &[conversation.0, event.0]),
+            Key::Mailbox(account, event) => of_ids(Table::Mailbox, &[account.0, event.0]),
+            Key::Hidden(account, conversation, first) => of_ids(Table::Hidden, &[account.0, conversation.0, first.0]),
+            Key::Cleanup(account) => of_ids(Table::Cleanup, &[account.0]),
+        }
+    }
+}
+
+/// A range of keys: from `start`, up to but without `end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) start: Vec<u8>,
+    pub(crate) end: Vec<u8>,
+}
+
+impl Range {
+    /// From one key to another, both included. They must be of one table.
+    pub(crate) fn inclusive(first: Key<'_>, last: Key<'_>) -> Self {
+        // Keys of one table have one length, so nothing lies between a key and the same with a zero behind.
+        let mut end = last.bytes();
+        end.push(0);
+        Self { start: first.bytes(), end }
+    }
+
+    /// Every account there ever was.
+    pub(crate) fn accounts() -> Self {
+        Self::with_prefix(of_ids(Table::Account, &[]))
+    }
+
+    /// The folded names that start with `prefix`.
+    pub(crate) fn names(prefix: &str) -> Self {
+        Self::with_prefix(of_bytes(Table::Name, prefix.as_bytes()))
+    }
+
+    /// The sessions of an account.
+    pub(crate) fn sessions(account: AccountId) -> Self {
+        Self::with_prefix(of_ids(Table::AccountSession, &[account.0]))
+    }
+
+    /// The live instances of a session.
+    pub(crate) fn windows(session: SessionId) -> Self {
+        Self::with_prefix(of_ids(Table::Window, &[session.0]))
+    }
+
+    /// The conversations of an account.
+    pub(crate) fn memberships(account: AccountId) -> Self {
+        Self::with_prefix(of_ids(Table::Membership, &[account.0]))
+    }
+
+    /// The events of an account's mailbox.
+    pub(crate) fn mailbox(account: AccountId) -> Self {
+        Self::with_prefix(of_ids(Table::Mailbox, &[account.0]))
+    }
+
+    /// Everything an account has hidden.
+    pub(crate) fn hidden(account: AccountId) -> Self {
+        Self::with_prefix(of_ids(Table::Hidden, &[account.0]))
+    }
+
+    /// The deleted accounts with records still to be removed.
+    pub(crate) fn cleanups() -> Self {
+        Self::with_prefix(of_ids(Table::Cleanup, &[]))
+    }
+
+    /// The part after `key`.
+    pub(crate) fn after(mut self, key: Key<'_>) -> Self {
+        let mut start = key.bytes();
+        start.push(0);
+        if start > self.start {
+            self.start = start;
+        }
+        self
+    }
+
+    fn with_prefix(prefix: Vec<u8>) -> Self {
+        let mut end = prefix.clone();
+        // The smallest key greater than everything with the prefix. A table byte is never 0xff, so one remains.
+        while end.pop_if(|byte| *byte == u8::MAX).is_some() {}
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        Self { start: prefix, end }
+    }
+}
+
+/// The id at the end of a key.
+pub(crate) fn last_id(key: &[u8]) -> Result<u64, StoreError> {
+    match key.last_chunk::<8>() {
+        Some(bytes) if key.len() > 8 => Ok(u64::from_be_bytes(*bytes)),
+        _ => Err(StoreError::Corrupt(format!("a key of {} bytes where one with an id was expected", key.len()))),
+    }
+}
+
+/// The folded name in a key of the name table.
+pub(crate) fn name(key: &[u8]) -> Result<&str, StoreError> {
+    match key.split_first() {
+        Some((&table, name)) if table == Table::Name as u8 => {
+            std::str::from_utf8(name).map_err(|error| StoreError::Corrupt(format!("a name that is no text: {error}")))
+        }
+        _ => Err(StoreError::Corrupt("a key of another table among the names".to_owned())),
+    }
+}
+
+fn of_ids(table: Table, ids: &[u64]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + ids.len() * 8);
+    key.push(table as u8);
+    for id in ids {
+        key.extend_from_slice(&id.to_be_bytes());
+    }
+    key
+}
+
+fn of_bytes(table: Table, bytes: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + bytes.len());
+    key.push(table as u8);
+    key.extend_from_slice(bytes);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_is_the_order_of_ids() {
+        let key = |id| Key::Message(ConversationId(7), EventId(id)).bytes();
+        assert!(key(1) < key(255) && key(255) < key(256) && key(256) < key(u64::MAX));
+        assert!(key(u64::MAX) < Key::Message(ConversationId(8), EventId(0)).bytes());
+    }
+
+    #[test]
+    fn an_inclusive_range_holds_both_ends_and_nothing_else() {
+        let key = |id| Key::Mailbox(AccountId(1), EventId(id));
+        let range = Range::inclusive(key(3), key(u64::MAX));
+        let inside = |key: Vec<u8>| range.start <= key && key < range.end;
+        assert!(inside(key(3).bytes()) && inside(key(u64::MAX).bytes()));
+        assert!(!inside(key(2).bytes()) && !inside(Key::Mailbox(AccountId(2), EventId(0)).bytes()));
+    }
+
+    #[test]
+    fn a_prefix_range_ends_where_the_prefix_does() {
+        let range = Range::mailbox(AccountId(u64::MAX));
+        assert_eq!(range.end, [Table::Mailbox as u8 + 1]);
+        assert!(Key::Mailbox(AccountId(u64::MAX), EventId(u64::MAX)).bytes() < range.end);
+        let names = Range::names("ab");
+        assert_eq!(names.end, [Table::Name as u8, b'a', b'c']);
+    }
+
+    #[test]
+    fn foreign_keys_are_corrupt_and_not_a_panic() {
+        assert!(last_id(&[1, 2, 3]).is_err() && last_id(&[0; 8]).is_err());
+        assert_eq!(last_id(&Key::Account(AccountId(9)).bytes()).unwrap(), 9);
+        assert!(name(&[]).is_err() && name(&[Table::Name as u8, 0xff]).is_err() && name(&[9, b'a']).is_err());
+        assert_eq!(name(&Key::Name("ann").bytes()).unwrap(), "ann");
+    }
+}

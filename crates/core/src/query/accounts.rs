@@ -1,0 +1,157 @@
+//! Accounts: by id, by name, by pattern.
+
+use std::ops::ControlFlow;
+
+use super::{AccountInfo, Paged};
+use crate::{
+    bounds::{PAGE, PATTERN_BYTES},
+    ids::AccountId,
+    key::{self, Key, Range},
+    record::{self, AccountRecord, NameRecord},
+    scan,
+    store::{Direction, Read, StoreError},
+    text,
+};
+
+/// An account by id, deleted ones too.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn account(store: &dyn Read, account: AccountId) -> Result<Option<AccountInfo>, StoreError> {
+    let record = record::get::<AccountRecord>(store, Key::Account(account))?;
+    Ok(record.map(|record| info(account, record)))
+}
+
+/// A live account by name, any case.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn account_by_name(store: &dyn Read, name: &str) -> Result<Option<AccountInfo>, StoreError> {
+    if text::check_name(name).is_err() {
+        return Ok(None);
+    }
+    match record::get::<NameRecord>(store, Key::Name(&text::fold_name(name)))? {
+        Some(NameRecord { account, deleted: false }) => {
+            Ok(Some(info(account, record::require(store, Key::Account(account))?)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Live accounts whose name contains `pattern` (with `*` in it: matches it from end to end; `*` is any
+/// run of characters), any case, in the order of their folded names, after `after`.
+///
+/// A pattern with `*` reads only the names that start with what stands before it; any other one reads names
+/// until the page is full, all of them at worst. A pattern beyond its bound matches nobody.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn search_accounts(
+    store: &dyn Read,
+    pattern: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Paged<AccountInfo>, StoreError> {
+    if pattern.len() > PATTERN_BYTES {
+        return Ok(Paged { items: Vec::new(), more: false });
+    }
+    let limit = limit.clamp(1, PAGE);
+    let pattern = Pattern::new(pattern);
+    let mut range = Range::names(pattern.prefix());
+    if let Some(after) = after {
+        range = range.after(Key::Name(&text::fold_name(after)));
+    }
+    let mut found = Vec::new();
+    scan::scan(store, &range, Direction::Ascending, |key, value| {
+        let NameRecord { account, deleted } = record::decode(value)?;
+        if !deleted && pattern.matches(key::name(key)?) {
+            found.push(account);
+        }
+        Ok(if found.len() <= limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let read = |id| Ok(info(id, record::require(store, Key::Account(id))?));
+    Ok(Paged { items: found.into_iter().map(read).collect::<Result<_, StoreError>>()?, more })
+}
+
+fn info(account: AccountId, record: AccountRecord) -> AccountInfo {
+    AccountInfo {
+        account,
+        name: (!record.deleted).then_some(record.name),
+        password_hash: record.password_hash,
+        credential_version: record.credential_version,
+        administrator: record.administrator,
+        registered_at_ms: record.registered_at_ms,
+        delivered_up_to: record.delivered_up_to,
+    }
+}
+
+/// What to look for, folded.
+struct Pattern {
+    folded: String,
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Self {
+        let folded = text::fold_name(pattern);
+        Self { folded: if folded.contains('*') { folded } else { format!("*{folded}*") } }
+    }
+
+    /// What every match starts with.
+    fn prefix(&self) -> &str {
+        self.folded.split('*').next().unwrap_or_default()
+    }
+
+    /// Each part between stars is found as early as possible; only the last must stand at the end. So the work is
+    /// at most length times length, whatever the pattern.
+    fn matches(&self, name: &str) -> bool {
+        let Some((first, rest)) = self.folded.split_once('*') else {
+            return name == self.folded;
+        };
+        let Some(mut name) = name.strip_prefix(first) else {
+            return false;
+        };
+        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+        for part in middle.split('*') {
+            match name.find(part) {
+                Some(at) => name = &name[at + part.len()..],
+                None => return false,
+            }
+        }
+        name.ends_with(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Pattern;
+
+    /// By the book: a star is nothing, or one character and a star.
+    fn plainly(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                plainly(rest, name) || name.split_first().is_some_and(|(_, tail)| plainly(pattern, tail))
+            }
+            (Some((expected, rest)), Some((found, tail))) => expected == found && plainly(rest, tail),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_match_as_by_the_book(pattern in "[ab*]{0,8}", name in "[ab]{0,8}") {
+            let whole = if pattern.contains('*') { pattern.clone() } else { format!("*{pattern}*") };
+            prop_assert_eq!(Pattern::new(&pattern).matches(&name), plainly(whole.as_bytes(), name.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn the_prefix_is_what_stands_before_the_first_star() {
+        assert_eq!(Pattern::new("Abc*d*").prefix(), "abc");
+        assert_eq!(Pattern::new("abc").prefix(), "");
+    }
+}

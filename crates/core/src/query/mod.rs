@@ -1,0 +1,132 @@
+//! Queries: what may be read, by whom. Every read of every gateway goes through here, so that the
+//! question "may they see this?" is answered in one place.
+//!
+//! They promise bounded memory, and work that grows with what is shown, with one exception each where it is
+//! said so. Left out on purpose: freshness. The caller gives a store that is as new as it needs.
+
+use crate::{
+    bounds::MEMBERSHIP_CHUNK,
+    event::Event,
+    ids::{AccountId, ConversationId, EventId, Position, SessionId},
+    key::{Key, Range},
+    record::MembershipRecord,
+    scan,
+    store::{Read, StoreError},
+};
+
+mod accounts;
+mod catch_up;
+mod conversations;
+mod history;
+mod sessions;
+
+pub use accounts::{account, account_by_name, search_accounts};
+pub use catch_up::events_after;
+pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
+pub use history::history;
+pub use sessions::{session, sessions};
+
+/// A live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its name.
+    pub session: SessionId,
+    /// Whose.
+    pub account: AccountId,
+    /// The device's name.
+    pub device: String,
+    /// When it was opened.
+    pub opened_at_ms: u64,
+    /// When it ends unless renewed.
+    pub expires_at_ms: u64,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Its id.
+    pub account: AccountId,
+    /// As registered; none once deleted.
+    pub name: Option<String>,
+    /// Argon2id in PHC string form; empty once deleted.
+    pub password_hash: String,
+    /// Changes with the password.
+    pub credential_version: u64,
+    /// May administer.
+    pub administrator: bool,
+    /// When it was made.
+    pub registered_at_ms: u64,
+    /// Everything up to here was delivered to a client without a cursor.
+    pub delivered_up_to: Position,
+}
+
+/// A conversation as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationInfo {
+    /// Its id.
+    pub conversation: ConversationId,
+    /// The other person of a direct conversation (oneself, where one talks to oneself).
+    pub peer: AccountId,
+    /// Messages after the marker that are not the reader's own.
+    pub unread: u64,
+    /// The last message read; zero: none.
+    pub read_up_to: Position,
+    /// Messages ever sent there.
+    pub messages: u64,
+    /// The newest message the reader may see.
+    pub last: Option<Event>,
+}
+
+/// Which page of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The newest messages before this event, or the newest of all.
+    Before(Option<EventId>),
+    /// The oldest messages after this position.
+    After(Position),
+}
+
+/// A page and whether there is more in the direction asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paged<T> {
+    /// The page.
+    pub items: Vec<T>,
+    /// There is more.
+    pub more: bool,
+}
+
+/// What a reader may see between two positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// In the order of their ids.
+    pub events: Vec<Event>,
+    /// Everything up to here is in `events`: `up_to`, or less where the limit cut it short.
+    pub reached: Position,
+}
+
+/// Calls `each` with the reader's conversations after `after`, in the order of their ids, until it says false. They
+/// are read in chunks, so that `each` may itself read the store.
+fn each_membership(
+    store: &dyn Read,
+    reader: AccountId,
+    after: Option<ConversationId>,
+    mut each: impl FnMut(ConversationId, MembershipRecord) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let mut range = Range::memberships(reader);
+    if let Some(after) = after {
+        range = range.after(Key::Membership(reader, after));
+    }
+    loop {
+        let chunk = scan::collect::<MembershipRecord>(store, &range, MEMBERSHIP_CHUNK)?;
+        let last = chunk.last().map(|(id, _)| ConversationId(*id)).filter(|_| chunk.len() == MEMBERSHIP_CHUNK);
+        for (id, membership) in chunk {
+            if !each(ConversationId(id), membership)? {
+                return Ok(());
+            }
+        }
+        match last {
+            Some(last) => range = range.after(Key::Membership(reader, last)),
+            None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The window of replies of one instance: what makes a retry harmless.
+//!
+//! It promises: a number runs once, in order; for the last [`REPLIES_PER_INSTANCE`] numbers a retry gets
+//! the first reply. It is written with every write of a session, so it is one flat record: the replies are a
+//! CBOR sequence of pairs (fingerprint, reply) that grows at its end and is cut at its front, never taken apart.
+
+use minicbor::{Decode, Decoder, Encode};
+use sha2::Digest as _;
+
+use super::Record;
+use crate::{
+    bounds::REPLIES_PER_INSTANCE,
+    command::Operation,
+    entry,
+    ids::Position,
+    reply::{Rejection, Reply},
+    store::StoreError,
+};
+
+/// One instance of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct WindowRecord {
+    /// Of the command that opened it; none for the one that came with the log-in.
+    #[n(0)]
+    pub(crate) nonce: Option<u64>,
+    /// The last number that ran.
+    #[n(1)]
+    pub(crate) last_number: u64,
+    /// The command that used it last: the least recently used instance is evicted.
+    #[n(2)]
+    pub(crate) last_used: Position,
+    /// Pairs of fingerprint and reply, oldest first.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    replies: Vec<u8>,
+}
+
+impl Record for WindowRecord {
+    const NAME: &'static str = "window";
+}
+
+/// What a window says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Recall {
+    /// It is due: run it.
+    Due,
+    /// It ran before, with this outcome.
+    Ran(Reply),
+    /// It must not run.
+    Refused(Rejection),
+}
+
+impl WindowRecord {
+    /// A new instance.
+    pub(crate) fn new(nonce: Option<u64>, opened: Position) -> Self {
+        Self { nonce, last_number: 0, last_used: opened, replies: Vec::new() }
+    }
+
+    /// Whether request `number` with that content is to run.
+    pub(crate) fn recall(&self, number: u64, operation: &Operation) -> Result<Recall, StoreError> {
+        let due = self.last_number.saturating_add(1);
+        if number == 0 {
+            return Ok(Recall::Refused(Rejection::Invalid("request numbers count from 1".to_owned())));
+        }
+        if number >= due {
+            let refused = Recall::Refused(Rejection::OutOfOrder { expected: due });
+            return Ok(if number == due { Recall::Due } else { refused });
+        }
+        let oldest = self.last_number.saturating_sub(REPLIES_PER_INSTANCE) + 1;
+        if number < oldest {
+            return Ok(Recall::Refused(Rejection::ReplyForgotten));
+        }
+        let mut decoder = Decoder::new(&self.replies);
+        for _ in oldest..number {
+            skip_pair(&mut decoder)?;
+        }
+        let (kept, reply) = decoder.decode::<(u64, Reply)>().map_err(corrupt)?;
+        Ok(if kept == fingerprint(operation) {
+            Recall::Ran(reply)
+        } else {
+            Recall::Refused(Rejection::RequestMismatch)
+        })
+    }
+
+    /// Keeps the outcome of the request that was due.
+    pub(crate) fn remember(&mut self, operation: &Operation, reply: &Reply, used: Position) -> Result<(), StoreError> {
+        if self.last_number >= REPLIES_PER_INSTANCE {
+            let mut decoder = Decoder::new(&self.replies);
+            skip_pair(&mut decoder)?;
+            let cut = decoder.position();
+            self.replies.drain(..cut);
+        }
+        self.replies.extend_from_slice(&entry::encode(&(fingerprint(operation), reply)));
+        self.last_number += 1;
+        self.last_used = used;
+        Ok(())
+    }
+}
+
+/// Tells requests apart that bear the same number. Eight bytes suffice: a collision can only be made by the
+/// session itself, and fools nobody but it.
+fn fingerprint(operation: &Operation) -> u64 {
+    let digest: [u8; 32] = sha2::Sha256::digest(entry::encode(operation)).into();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}
+
+fn skip_pair(decoder: &mut Decoder<'_>) -> Result<(), StoreError> {
+    decoder.skip().map_err(corrupt)
+}
+
+fn corrupt(error: minicbor::decode::Error) -> StoreError {
+    StoreError::Corrupt(format!("window: replies: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EventId;
+
+    fn operation(number: u64) -> Operation {
+        Operation::MarkDelivered { up_to: EventId(number) }
+    }
+
+    fn reply(number: u64) -> Reply {
+        Reply::InstanceOpened { instance: number }
+    }
+
+    fn window(last_number: u64) -> WindowRecord {
+        let mut window = WindowRecord::new(None, Position(1));
+        for number in 1..=last_number {
+            assert_eq!(window.recall(number, &operation(number)).unwrap(), Recall::Due);
+            window.remember(&operation(number), &reply(number), Position(number)).unwrap();
+        }
+        window
+    }
+
+    #[test]
+    fn exactly_the_last_replies_are_kept() {
+        let window = window(200);
+        for number in 1..=200 {
+            let expected = match number {
+                137.. => Recall::Ran(reply(number)),
+                _ => Recall::Refused(Rejection::ReplyForgotten),
+            };
+            assert_eq!(window.recall(number, &operation(number)).unwrap(), expected, "number {number}");
+        }
+        assert_eq!(window.last_used, Position(200));
+    }
+
+    #[test]
+    fn other_content_gaps_and_zero_are_refused() {
+        let window = window(3);
+        let recall = |number, content| window.recall(number, &operation(content)).unwrap();
+        assert_eq!(recall(2, 7), Recall::Refused(Rejection::RequestMismatch));
+        assert_eq!(recall(5, 5), Recall::Refused(Rejection::OutOfOrder { expected: 4 }));
+        assert_eq!(recall(u64::MAX, 5), Recall::Refused(Rejection::OutOfOrder { expected: 4 }));
+        assert!(matches!(recall(0, 0), Recall::Refused(Rejection::Invalid(_))));
+    }
+
+    #[test]
+    fn damaged_replies_are_corrupt_and_not_a_panic() {
+        let mut window = window(64);
+        window.replies.truncate(5);
+        assert!(window.recall(64, &operation(64)).is_err());
+        window.replies = vec![0x82];
+        assert!(window.remember(&operation(65), &reply(65), Position(65)).is_err());
+    }
+
+    #[test]
+    fn a_full_window_of_sent_messages_stays_small() {
+        let mut window = WindowRecord::new(Some(u64::MAX), Position(1));
+        let big = 1 << 52;
+        for number in 1..=100 {
+            let reply = Reply::MessageSent {
+                conversation: crate::ids::ConversationId(big),
+                event: EventId(big + number),
+                time_ms: big,
+            };
+            window.remember(&operation(number), &reply, Position(big)).unwrap();
+        }
+        assert!(super::super::encode(&window).len() < 3 * 1024);
+    }
+}

@@ -1,0 +1,200 @@
+//! A small world for tests: one state in memory, people who register, and their devices.
+//!
+//! Each command is an entry of its own, unless a test packs entries itself. Devices number their requests as a
+//! client would.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use threefold_core::{
+    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Recipient, Rejection, Reply,
+    RequestId, SessionId, TokenHash,
+    apply::Applied,
+    entry::{Unpacked, encode_command, pack, unpack},
+    event::{Event, EventBody},
+    query::{self, CatchUp, Page},
+    store::{Changes, MemoryStore, Overlay},
+};
+
+/// The state, the log's length, and the leader's clock.
+#[derive(Clone, Default)]
+pub struct World {
+    pub store: MemoryStore,
+    pub log_index: u64,
+    pub time_ms: u64,
+    /// What the last entry changed.
+    pub changes: Changes,
+    pub applied: Applied,
+    tokens: u64,
+}
+
+/// A logged-in device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub account: AccountId,
+    pub session: SessionId,
+    pub token: TokenHash,
+    pub instance: u64,
+    /// The number of the last request.
+    pub number: u64,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { time_ms: 1_000_000, ..Self::default() }
+    }
+
+    /// Applies one entry, going through its encoding as a server would.
+    pub fn apply(&mut self, commands: &[Command]) -> Vec<Reply> {
+        let encoded: Vec<_> = commands.iter().map(encode_command).collect();
+        let entry = unpack(&pack(self.time_ms, encoded.iter())).expect("an entry just packed");
+        self.apply_entry(&entry)
+    }
+
+    /// Applies one entry as the next of the log.
+    pub fn apply_entry(&mut self, entry: &Unpacked) -> Vec<Reply> {
+        self.log_index += 1;
+        let mut overlay = Overlay::new(&self.store);
+        self.applied = threefold_core::apply(&mut overlay, self.log_index, entry).expect("a sound store");
+        self.changes = overlay.into_changes();
+        self.changes.retain(|key, value| self.store.entries.get(key) != value.as_ref());
+        for (key, value) in self.changes.clone() {
+            match value {
+                Some(value) => self.store.entries.insert(key, value),
+                None => self.store.entries.remove(&key),
+            };
+        }
+        self.applied.replies.clone()
+    }
+
+    pub fn run(&mut self, command: &Command) -> Reply {
+        self.apply(std::slice::from_ref(command)).remove(0)
+    }
+
+    /// Keys that the last entry wrote, the clock aside.
+    pub fn written(&self) -> Vec<Vec<u8>> {
+        self.changes.keys().filter(|key| **key != [1]).cloned().collect()
+    }
+
+    pub fn fresh_token(&mut self) -> TokenHash {
+        self.tokens += 1;
+        TokenHash::of(&self.tokens.to_be_bytes())
+    }
+
+    pub fn register_command(&mut self, name: &str) -> (Command, TokenHash) {
+        let token_hash = self.fresh_token();
+        let (password_hash, device) = (format!("hash of {name}"), "first".to_owned());
+        (Command::Register { name: name.to_owned(), password_hash, token_hash, device }, token_hash)
+    }
+
+    pub fn register(&mut self, name: &str) -> Device {
+        let (command, token) = self.register_command(name);
+        let reply = self.run(&command);
+        Device::from_reply(&reply, token)
+    }
+
+    pub fn log_in(&mut self, account: AccountId, device: &str) -> Device {
+        let credential_version = query::account(&self.store, account).unwrap().expect("an account").credential_version;
+        let token_hash = self.fresh_token();
+        let command = Command::LogIn { account, credential_version, token_hash, device: device.to_owned() };
+        let reply = self.run(&command);
+        Device::from_reply(&reply, token_hash)
+    }
+
+    pub fn write(&mut self, device: &mut Device, operation: Operation) -> Reply {
+        let command = device.next(operation);
+        self.run(&command)
+    }
+
+    pub fn send(&mut self, device: &mut Device, to: &str, body: &str) -> (ConversationId, EventId) {
+        sent(&self.write(device, send_to(to, body)))
+    }
+
+    pub fn mark_read(&mut self, device: &mut Device, conversation: ConversationId, up_to: EventId) -> Reply {
+        self.write(device, Operation::MarkRead { conversation, up_to })
+    }
+
+    pub fn delete(
+        &mut self,
+        device: &mut Device,
+        conversation: ConversationId,
+        messages: &[EventId],
+        scope: DeleteScope,
+    ) -> Reply {
+        self.write(device, Operation::DeleteMessages { conversation, messages: messages.to_vec(), scope })
+    }
+
+    pub fn position(&self) -> Position {
+        Position::end_of(self.log_index)
+    }
+
+    pub fn catch_up(&self, reader: AccountId, after: Position, limit: usize) -> CatchUp {
+        query::events_after(&self.store, reader, after, self.position(), None, limit).unwrap()
+    }
+
+    /// Everything the account may see.
+    pub fn everything(&self, reader: AccountId) -> Vec<Event> {
+        self.catch_up(reader, Position(0), usize::MAX - 1).events
+    }
+
+    pub fn unread(&self, reader: AccountId, conversation: ConversationId) -> u64 {
+        query::conversation(&self.store, reader, conversation).unwrap().expect("a member").unread
+    }
+
+    /// The texts of a page of history, oldest first.
+    pub fn texts(&self, reader: AccountId, conversation: ConversationId, page: Page, limit: usize) -> Vec<String> {
+        let page = query::history(&self.store, reader, conversation, page, limit).unwrap().expect("a member");
+        page.items.iter().map(text).collect()
+    }
+}
+
+impl Device {
+    pub fn from_reply(reply: &Reply, token: TokenHash) -> Self {
+        match reply {
+            Reply::SessionOpened { account, session, instance, .. } => {
+                Self { account: *account, session: *session, token, instance: *instance, number: 0 }
+            }
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    /// The device's next request.
+    pub fn next(&mut self, operation: Operation) -> Command {
+        self.number += 1;
+        self.request(self.number, operation)
+    }
+
+    pub fn request(&self, number: u64, operation: Operation) -> Command {
+        Command::Write { session: self.token, request: RequestId { instance: self.instance, number }, operation }
+    }
+}
+
+pub fn send_to(name: &str, body: &str) -> Operation {
+    Operation::SendMessage { to: Recipient::User(name.to_owned()), body: body.to_owned() }
+}
+
+pub fn send_in(conversation: ConversationId, body: &str) -> Operation {
+    Operation::SendMessage { to: Recipient::Conversation(conversation), body: body.to_owned() }
+}
+
+pub fn sent(reply: &Reply) -> (ConversationId, EventId) {
+    match reply {
+        Reply::MessageSent { conversation, event, .. } => (*conversation, *event),
+        other => panic!("not sent: {other:?}"),
+    }
+}
+
+pub fn refused(reply: &Reply) -> Rejection {
+    match reply {
+        Reply::Rejected(rejection) => rejection.clone(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// What a message says.
+pub fn text(event: &Event) -> String {
+    match &event.body {
+        EventBody::MessageSent { deleted: true, .. } => "(deleted)".to_owned(),
+        EventBody::MessageSent { body, .. } => body.clone(),
+        other => panic!("no message: {other:?}"),
+    }
+}

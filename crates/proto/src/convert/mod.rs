@@ -1,0 +1,18 @@
+//! Conversions between the chat protocol and the domain.
+//!
+//! Promises: what comes out of here towards the domain is well formed, so nothing behind it looks at
+//! wire types again; what goes out towards clients is complete. Left out on purpose: everything that
+//! needs the state (names are given by a [`Names`], conversations named by a person are resolved by
+//! the server), and rules about content, which `apply` decides.
+
+mod error;
+mod event;
+mod page;
+mod token;
+mod write;
+
+pub use error::{Refusal, code_of, error_of, error_of_status, status_of};
+pub use event::{Names, conversation, event, message};
+pub use page::{history_page, page_limit, pattern};
+pub use token::{TOKEN_BYTES, Token};
+pub use write::{FORWARDED_BYTES, Operation, Place, request_id, result, session_reply};

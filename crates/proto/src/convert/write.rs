@@ -1,0 +1,295 @@
+//! Numbered writes: from the wire to the domain, and their results back.
+//!
+//! A number that the state machine never sees leaves a gap that blocks all later numbers of its
+//! instance. So only what cannot be understood is refused here (no operation, no recipient); content
+//! beyond its bounds is passed on for `apply` to refuse, which uses the number up. What is passed on is
+//! bounded all the same, by [`FORWARDED_BYTES`]: a refused write costs its bytes in every server's log.
+
+use prost::Message as _;
+use threefold_core::{
+    ConversationId, DeleteScope, EventId, Operation as Command, Position, Recipient, Rejection, Reply, RequestId,
+    bounds,
+};
+
+use super::{Refusal, error_of};
+use crate::chat::{self, recipient::To, write::Operation as Wire};
+
+/// The most bytes of one operation that are passed on to the state machine, even if only to be refused
+/// there: four times the largest good one.
+pub const FORWARDED_BYTES: usize = 4 * bounds::BODY_BYTES;
+
+/// "All there is" as a marker: positions stay below 2^53, and a marker goes to the newest message at or
+/// before the one named. Left to the state machine and not filled in before, so that a retry is the same
+/// request as the first try.
+const EVERYTHING: EventId = EventId((1 << 53) - 1);
+
+/// An operation as a client may put it. What it leaves open (which conversation) is resolved by the server,
+/// from the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Complete.
+    Complete(Command),
+    /// Mark messages read in the direct conversation with somebody.
+    MarkRead {
+        /// With whom.
+        with: String,
+        /// The last message read.
+        up_to: EventId,
+    },
+    /// Delete messages of the conversation that the first of them is in.
+    DeleteMessages {
+        /// Which, and at least one.
+        messages: Vec<EventId>,
+        /// For whom.
+        scope: DeleteScope,
+    },
+}
+
+/// A conversation, named by itself or by the person it is with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The direct conversation with the person of this name.
+    With(String),
+    /// This conversation.
+    Conversation(ConversationId),
+}
+
+impl TryFrom<Option<chat::Recipient>> for Place {
+    type Error = Refusal;
+
+    fn try_from(recipient: Option<chat::Recipient>) -> Result<Self, Refusal> {
+        match recipient.and_then(|recipient| recipient.to) {
+            Some(To::User(name)) => Ok(Self::With(name)),
+            Some(To::Conversation(conversation)) => Ok(Self::Conversation(ConversationId(conversation))),
+            None => Err(Refusal::invalid("no user and no conversation is named")),
+        }
+    }
+}
+
+impl TryFrom<Option<Wire>> for Operation {
+    type Error = Refusal;
+
+    fn try_from(wire: Option<Wire>) -> Result<Self, Refusal> {
+        match wire {
+            Some(Wire::Send(send)) => send.try_into(),
+            Some(Wire::MarkRead(mark)) => mark.try_into(),
+            Some(Wire::Delete(delete)) => delete.try_into(),
+            Some(Wire::MarkDelivered(mark)) => {
+                Ok(Self::Complete(Command::MarkDelivered { up_to: EventId(mark.up_to) }))
+            }
+            None => Err(Refusal::invalid("the write has no operation that this server knows")),
+        }
+    }
+}
+
+impl TryFrom<chat::SendMessage> for Operation {
+    type Error = Refusal;
+
+    fn try_from(send: chat::SendMessage) -> Result<Self, Refusal> {
+        forwardable(send.encoded_len())?;
+        let to = match Place::try_from(send.to)? {
+            Place::With(name) => Recipient::User(name),
+            Place::Conversation(conversation) => Recipient::Conversation(conversation),
+        };
+        Ok(Self::Complete(Command::SendMessage { to, body: send.body }))
+    }
+}
+
+impl TryFrom<chat::MarkRead> for Operation {
+    type Error = Refusal;
+
+    fn try_from(mark: chat::MarkRead) -> Result<Self, Refusal> {
+        forwardable(mark.encoded_len())?;
+        let up_to = if mark.up_to == 0 { EVERYTHING } else { EventId(mark.up_to) };
+        Ok(match Place::try_from(mark.r#in)? {
+            Place::Conversation(conversation) => Self::Complete(Command::MarkRead { conversation, up_to }),
+            Place::With(with) => Self::MarkRead { with, up_to },
+        })
+    }
+}
+
+impl TryFrom<chat::DeleteMessages> for Operation {
+    type Error = Refusal;
+
+    fn try_from(delete: chat::DeleteMessages) -> Result<Self, Refusal> {
+        forwardable(delete.encoded_len())?;
+        let scope = if delete.for_everyone { DeleteScope::Everyone } else { DeleteScope::Me };
+        let messages: Vec<_> = delete.messages.into_iter().map(EventId).collect();
+        Ok(if delete.conversation == 0 && !messages.is_empty() {
+            Self::DeleteMessages { messages, scope }
+        } else {
+            let conversation = ConversationId(delete.conversation);
+            Self::Complete(Command::DeleteMessages { conversation, messages, scope })
+        })
+    }
+}
+
+fn forwardable(bytes: usize) -> Result<(), Refusal> {
+    if bytes > FORWARDED_BYTES {
+        let bound = bounds::BODY_BYTES;
+        return Err(Refusal::invalid(format!("a message has at most {bound} bytes of text; this write has {bytes}")));
+    }
+    Ok(())
+}
+
+/// A write's name.
+///
+/// # Errors
+/// When there is none. (Whether the instance and the number are due is the state machine's to say.)
+pub fn request_id(request: Option<chat::RequestId>) -> Result<RequestId, Refusal> {
+    match request {
+        Some(chat::RequestId { instance, number }) if number != 0 => Ok(RequestId { instance, number }),
+        Some(_) => Err(Refusal::invalid("request numbers count from 1")),
+        None => Err(Refusal::invalid("the write has no request id")),
+    }
+}
+
+/// A write's result on a stream.
+#[must_use]
+pub fn result(request: Option<chat::RequestId>, outcome: Result<(Reply, Position), Refusal>) -> chat::WriteResult {
+    use chat::write_result::Result as Wire;
+    let result = match outcome {
+        Ok((Reply::MessageSent { conversation, event, time_ms }, _)) => {
+            Wire::Sent(chat::MessageSent { conversation: conversation.0, id: event.0, time_ms })
+        }
+        Ok((Reply::Done, position)) => Wire::Done(chat::Done { position: position.0 }),
+        Ok((Reply::Rejected(rejection), _)) => Wire::Error(error_of(&rejection.into())),
+        Ok((Reply::SessionOpened { .. } | Reply::InstanceOpened { .. }, _)) => Wire::Error(error_of(&unexpected())),
+        Err(refusal) => Wire::Error(error_of(&refusal)),
+    };
+    chat::WriteResult { request, result: Some(result) }
+}
+
+/// The reply to a registration or log-in.
+///
+/// # Errors
+/// When it was refused.
+pub fn session_reply(reply: Reply, position: Position, servers: Vec<String>) -> Result<chat::SessionReply, Refusal> {
+    match reply {
+        Reply::SessionOpened { account, session, instance, name, expires_at_ms, delivered_up_to } => {
+            Ok(chat::SessionReply {
+                account: account.0,
+                session: session.0,
+                instance,
+                name,
+                expires_at_ms,
+                delivered_up_to,
+                servers,
+                position: position.0,
+            })
+        }
+        Reply::Rejected(rejection) => Err(rejection.into()),
+        Reply::InstanceOpened { .. } | Reply::MessageSent { .. } | Reply::Done => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> Refusal {
+    Refusal::Internal("the state machine answered another kind of request".into())
+}
+
+impl From<Refusal> for chat::Error {
+    fn from(refusal: Refusal) -> Self {
+        error_of(&refusal)
+    }
+}
+
+impl From<&Rejection> for chat::Error {
+    fn from(rejection: &Rejection) -> Self {
+        error_of(&Refusal::Rejected(rejection.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_core::{AccountId, SessionId};
+
+    use super::*;
+
+    fn to(to: To) -> Option<chat::Recipient> {
+        Some(chat::Recipient { to: Some(to) })
+    }
+
+    #[test]
+    fn content_beyond_its_bounds_is_passed_on_but_not_without_limit() {
+        let send = |bytes: usize| {
+            Operation::try_from(chat::SendMessage { to: to(To::User(String::new())), body: "x".repeat(bytes) })
+        };
+        assert!(send(0).is_ok());
+        assert!(send(bounds::BODY_BYTES + 1).is_ok());
+        assert!(send(FORWARDED_BYTES + 1).is_err());
+        let name = "n".repeat(FORWARDED_BYTES + 1);
+        assert!(Operation::try_from(chat::MarkRead { r#in: to(To::User(name)), up_to: 1 }).is_err());
+        let messages = vec![u64::MAX; FORWARDED_BYTES / 9];
+        let delete = chat::DeleteMessages { conversation: 1, messages, for_everyone: false };
+        assert!(Operation::try_from(delete).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(Operation::try_from(None).is_err());
+        assert!(Operation::try_from(chat::SendMessage { to: None, body: "x".into() }).is_err());
+        let empty = Some(chat::Recipient { to: None });
+        assert!(Operation::try_from(chat::SendMessage { to: empty, body: "x".into() }).is_err());
+        assert!(Operation::try_from(chat::MarkRead { r#in: None, up_to: 0 }).is_err());
+        assert!(request_id(None).is_err());
+        assert!(request_id(Some(chat::RequestId { instance: 1, number: 0 })).is_err());
+    }
+
+    #[test]
+    fn what_is_open_stays_open() {
+        let mark = |recipient, up_to| Operation::try_from(chat::MarkRead { r#in: to(recipient), up_to });
+        let complete = |up_to| Command::MarkRead { conversation: ConversationId(7), up_to };
+        assert_eq!(mark(To::Conversation(7), 9), Ok(Operation::Complete(complete(EventId(9)))));
+        assert_eq!(mark(To::Conversation(7), 0), Ok(Operation::Complete(complete(EVERYTHING))));
+        let by_name = |up_to| Operation::MarkRead { with: "bob".into(), up_to };
+        assert_eq!(mark(To::User("bob".into()), 9), Ok(by_name(EventId(9))));
+        assert_eq!(mark(To::User("bob".into()), 0), Ok(by_name(EVERYTHING)));
+
+        let delete = |conversation, messages| {
+            Operation::try_from(chat::DeleteMessages { conversation, messages, for_everyone: true })
+        };
+        let scope = DeleteScope::Everyone;
+        assert_eq!(delete(0, vec![5]), Ok(Operation::DeleteMessages { messages: vec![EventId(5)], scope }));
+        let complete = |conversation, messages| {
+            let conversation = ConversationId(conversation);
+            Ok(Operation::Complete(Command::DeleteMessages { conversation, messages, scope }))
+        };
+        assert_eq!(delete(3, vec![5]), complete(3, vec![EventId(5)]));
+        assert_eq!(delete(0, vec![]), complete(0, vec![]));
+    }
+
+    #[test]
+    fn results_say_what_happened() {
+        use chat::write_result::Result as Wire;
+        let of = |outcome| result(None, outcome).result.unwrap();
+        let sent = Reply::MessageSent { conversation: ConversationId(1), event: EventId(2), time_ms: 3 };
+        let wire = chat::MessageSent { conversation: 1, id: 2, time_ms: 3 };
+        assert_eq!(of(Ok((sent, Position(9)))), Wire::Sent(wire));
+        assert_eq!(of(Ok((Reply::Done, Position(9)))), Wire::Done(chat::Done { position: 9 }));
+        let rejected = Reply::Rejected(Rejection::UnknownConversation);
+        assert!(matches!(of(Ok((rejected, Position(9)))), Wire::Error(error)
+            if error.code() == chat::ErrorCode::UnknownConversation));
+        assert!(matches!(of(Err(Refusal::unavailable("gone"))), Wire::Error(error)
+            if error.code() == chat::ErrorCode::Unavailable));
+        let opened = Reply::InstanceOpened { instance: 1 };
+        assert!(matches!(of(Ok((opened, Position(9)))), Wire::Error(error)
+            if error.code() == chat::ErrorCode::Internal));
+    }
+
+    #[test]
+    fn a_session_reply_is_complete() {
+        let opened = Reply::SessionOpened {
+            account: AccountId(1),
+            session: SessionId(2),
+            instance: 3,
+            name: "Ann".into(),
+            expires_at_ms: 4,
+            delivered_up_to: 5,
+        };
+        let wire = session_reply(opened, Position(6), vec!["a:1".into()]).unwrap();
+        assert_eq!((wire.account, wire.session, wire.instance, wire.position), (1, 2, 3, 6));
+        let refused = session_reply(Reply::Rejected(Rejection::NameTaken), Position(6), vec![]);
+        assert_eq!(refused, Err(Refusal::Rejected(Rejection::NameTaken)));
+        assert!(session_reply(Reply::Done, Position(6), vec![]).is_err());
+    }
+}

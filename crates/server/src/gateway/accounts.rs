@@ -1,0 +1,221 @@
+//! Accounts and sessions.
+//!
+//! Passwords are verified here, before a command is proposed; the command names the credential it was verified
+//! against, so that a change in between refuses it. What is verified against is never stale: these operations
+//! first catch up with everything acknowledged anywhere.
+
+use threefold_core::{
+    Command, Rejection, Reply, SessionId,
+    query::{self, AccountInfo},
+    text,
+};
+use threefold_proto::{
+    chat,
+    convert::{self, Refusal, Token},
+};
+use tokio::time::Instant;
+
+use super::{Caller, Gateway, door::Door, password, unexpected_reply};
+
+/// Accounts listed as online: each costs a read, and the list is for people to look at.
+const ONLINE_LISTED: usize = 5_000;
+
+impl<D: Door> Gateway<D> {
+    /// Creates an account and a first session.
+    pub(super) async fn register(
+        &self,
+        request: chat::RegisterRequest,
+        deadline: Instant,
+    ) -> Result<chat::SessionReply, Refusal> {
+        let token = Token::from_bytes(&request.token)?;
+        // The state machine checks again; here it saves a hash.
+        text::check_name(&request.name)?;
+        text::check_device(&request.device)?;
+        let password_hash = self.passwords().hash(request.password, deadline).await?;
+        let (name, device) = (request.name, request.device);
+        let command = Command::Register { name, password_hash, token_hash: token.hash(), device };
+        let (reply, position) = self.submit(command, deadline).await?;
+        convert::session_reply(reply, position, self.door().client_addresses())
+    }
+
+    /// Opens a session. An unknown name, a wrong password and a password changed meanwhile are one answer.
+    pub(super) async fn log_in(
+        &self,
+        request: chat::LoginRequest,
+        deadline: Instant,
+    ) -> Result<chat::SessionReply, Refusal> {
+        let token = Token::from_bytes(&request.token)?;
+        text::check_device(&request.device)?;
+        self.wait_consistent(deadline).await?;
+        let account = self.door().read(|store| query::account_by_name(store, &request.name));
+        let account = self.verify(account, request.password, deadline).await?;
+        let command = Command::LogIn {
+            account: account.account,
+            credential_version: account.credential_version,
+            token_hash: token.hash(),
+            device: request.device,
+        };
+        let (reply, position) = self.submit(command, deadline).await?;
+        convert::session_reply(reply, position, self.door().client_addresses())
+    }
+
+    /// The account, if there is one and the password is its own.
+    async fn verify(
+        &self,
+        account: Option<AccountInfo>,
+        password: String,
+        deadline: Instant,
+    ) -> Result<AccountInfo, Refusal> {
+        // A deleted account has no hash; it is verified against nobody's, like an unknown name.
+        let account = account.filter(|account| !account.password_hash.is_empty());
+        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let verified = self.passwords().verify(password, hash, deadline).await?;
+        account.filter(|_| verified).ok_or(Refusal::Rejected(Rejection::WrongCredential))
+    }
+
+    async fn verify_caller(
+        &self,
+        caller: &Caller,
+        password: String,
+        deadline: Instant,
+    ) -> Result<AccountInfo, Refusal> {
+        self.wait_consistent(deadline).await?;
+        let account = self.door().read(|store| query::account(store, caller.session.account));
+        self.verify(account, password, deadline).await
+    }
+
+    /// Ends the caller's session.
+    pub(super) async fn log_out(&self, caller: &Caller, deadline: Instant) -> Result<chat::LogoutReply, Refusal> {
+        self.submit_plain(Command::EndSession { session: caller.token, target: None }, deadline).await?;
+        Ok(chat::LogoutReply {})
+    }
+
+    /// Says who the caller is.
+    pub(super) fn who_am_i(&self, caller: &Caller) -> Result<chat::WhoAmIReply, Refusal> {
+        let session = &caller.session;
+        let account = self.door().read(|store| query::account(store, session.account));
+        let account = account.ok_or(Refusal::Rejected(Rejection::SessionInvalid))?;
+        Ok(chat::WhoAmIReply {
+            account: session.account.0,
+            session: session.session.0,
+            name: account.name.unwrap_or_default(),
+            device: session.device.clone(),
+            administrator: account.administrator,
+            expires_at_ms: session.expires_at_ms,
+            delivered_up_to: account.delivered_up_to.0,
+            servers: self.door().client_addresses(),
+            position: self.door().position().0,
+        })
+    }
+
+    /// Deletes the caller's account.
+    pub(super) async fn delete_account(
+        &self,
+        caller: &Caller,
+        request: chat::DeleteAccountRequest,
+        deadline: Instant,
+    ) -> Result<chat::DeleteAccountReply, Refusal> {
+        let account = self.verify_caller(caller, request.password, deadline).await?;
+        let credential_version = account.credential_version;
+        self.submit_plain(Command::DeleteAccount { session: caller.token, credential_version }, deadline).await?;
+        Ok(chat::DeleteAccountReply {})
+    }
+
+    /// Changes the caller's password.
+    pub(super) async fn change_password(
+        &self,
+        caller: &Caller,
+        request: chat::ChangePasswordRequest,
+        deadline: Instant,
+    ) -> Result<chat::ChangePasswordReply, Refusal> {
+        password::check_new(&request.new_password)?;
+        let account = self.verify_caller(caller, request.old_password, deadline).await?;
+        let command = Command::ChangePassword {
+            session: caller.token,
+            credential_version: account.credential_version,
+            password_hash: self.passwords().hash(request.new_password, deadline).await?,
+        };
+        self.submit_plain(command, deadline).await?;
+        Ok(chat::ChangePasswordReply {})
+    }
+
+    /// The sessions of the caller's account.
+    pub(super) fn list_sessions(&self, caller: &Caller) -> chat::ListSessionsReply {
+        let sessions = self.door().read(|store| query::sessions(store, caller.session.account));
+        let sessions = sessions.into_iter().map(|session| chat::Session {
+            session: session.session.0,
+            device: session.device,
+            opened_at_ms: session.opened_at_ms,
+            expires_at_ms: session.expires_at_ms,
+            current: session.session == caller.session.session,
+        });
+        chat::ListSessionsReply { sessions: sessions.collect() }
+    }
+
+    /// Ends a session of the caller's account.
+    pub(super) async fn end_session(
+        &self,
+        caller: &Caller,
+        request: chat::EndSessionRequest,
+        deadline: Instant,
+    ) -> Result<chat::EndSessionReply, Refusal> {
+        let target = Some(SessionId(request.session));
+        self.submit_plain(Command::EndSession { session: caller.token, target }, deadline).await?;
+        Ok(chat::EndSessionReply {})
+    }
+
+    /// Hands out an instance.
+    pub(super) async fn open_instance(
+        &self,
+        caller: &Caller,
+        request: chat::OpenInstanceRequest,
+        deadline: Instant,
+    ) -> Result<chat::OpenInstanceReply, Refusal> {
+        let command = Command::OpenInstance { session: caller.token, nonce: request.nonce };
+        match self.submit(command, deadline).await?.0 {
+            Reply::InstanceOpened { instance } => Ok(chat::OpenInstanceReply { instance }),
+            Reply::Rejected(rejection) => Err(rejection.into()),
+            Reply::SessionOpened { .. } | Reply::MessageSent { .. } | Reply::Done => Err(unexpected_reply()),
+        }
+    }
+
+    /// Accounts by a part of their names.
+    pub(super) fn search_accounts(
+        &self,
+        request: chat::SearchAccountsRequest,
+    ) -> Result<chat::SearchAccountsReply, Refusal> {
+        let limit = convert::page_limit(request.limit)?;
+        let pattern = convert::pattern(request.pattern)?;
+        let after = (!request.after.is_empty()).then(|| convert::pattern(request.after)).transpose()?;
+        let page = self.door().read(|store| query::search_accounts(store, &pattern, after.as_deref(), limit));
+        let online = self.door().online();
+        let accounts = page.items.into_iter().map(|info| {
+            let here = online.binary_search(&info.account).is_ok();
+            account(info, here)
+        });
+        Ok(chat::SearchAccountsReply { accounts: accounts.collect(), more: page.more })
+    }
+
+    /// Who is connected, anywhere.
+    pub(super) fn list_online(&self) -> chat::ListOnlineReply {
+        let mut online = self.door().online();
+        online.truncate(ONLINE_LISTED);
+        let accounts = self.door().read(|store| {
+            let accounts = online.into_iter().map(|id| query::account(store, id));
+            accounts.collect::<Result<Vec<_>, _>>()
+        });
+        // Deleted a moment ago and not yet gone: not shown.
+        let accounts = accounts.into_iter().flatten().filter(|info| info.name.is_some());
+        chat::ListOnlineReply { accounts: accounts.map(|info| account(info, true)).collect() }
+    }
+}
+
+fn account(info: AccountInfo, online: bool) -> chat::Account {
+    chat::Account {
+        account: info.account.0,
+        name: info.name.unwrap_or_default(),
+        online,
+        registered_at_ms: info.registered_at_ms,
+        administrator: info.administrator,
+    }
+}

@@ -1,0 +1,144 @@
+//! Names of people, remembered for a moment: every delivered message bears two of them, and reading an
+//! account costs more than all the rest of delivering one.
+//!
+//! Promises: a deleted account's name is no longer shown one second after this server knows of the
+//! deletion. Deleted accounts are never remembered. Who a direct conversation is with never changes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use threefold_core::{AccountId, ConversationId, query};
+use threefold_proto::convert::Names;
+use tokio::time::Instant;
+
+use super::door::Door;
+
+/// A name is looked up again after this: the longest a deleted account's name is still shown.
+const NAME_LIFE: Duration = Duration::from_secs(1);
+/// Names and peers kept, each: about 2 MiB; enough for everybody talking within the same second.
+const ENTRIES: usize = 10_000;
+
+/// Remembers names.
+#[derive(Default)]
+pub struct Directory {
+    names: Mutex<BTreeMap<AccountId, (String, Instant)>>,
+    peers: Mutex<BTreeMap<(AccountId, ConversationId), AccountId>>,
+}
+
+impl Directory {
+    /// Names as `reader` sees them.
+    pub fn of<'a, D: Door>(&'a self, door: &'a D, reader: AccountId) -> View<'a, D> {
+        View { directory: self, door, reader }
+    }
+
+    fn name(&self, account: AccountId, look_up: impl FnOnce() -> Option<String>) -> String {
+        let now = Instant::now();
+        if let Some((name, until)) = lock(&self.names).get(&account)
+            && now < *until
+        {
+            return name.clone();
+        }
+        // Not under the lock: the store may block.
+        let Some(name) = look_up() else {
+            lock(&self.names).remove(&account);
+            return String::new();
+        };
+        let mut names = lock(&self.names);
+        if names.len() >= ENTRIES {
+            names.retain(|_, (_, until)| now < *until);
+        }
+        if names.len() < ENTRIES {
+            names.insert(account, (name.clone(), now + NAME_LIFE));
+        }
+        name
+    }
+
+    fn peer(
+        &self,
+        reader: AccountId,
+        conversation: ConversationId,
+        look_up: impl FnOnce() -> Option<AccountId>,
+    ) -> Option<AccountId> {
+        let key = (reader, conversation);
+        if let Some(peer) = lock(&self.peers).get(&key) {
+            return Some(*peer);
+        }
+        let peer = look_up()?;
+        let mut peers = lock(&self.peers);
+        if peers.len() >= ENTRIES {
+            // Nothing tells which are still wanted; they come back at the price of one read each.
+            peers.clear();
+        }
+        peers.insert(key, peer);
+        Some(peer)
+    }
+}
+
+/// The maps hold no invariant that a panic elsewhere could have broken.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Names as one reader sees them.
+pub struct View<'a, D> {
+    directory: &'a Directory,
+    door: &'a D,
+    reader: AccountId,
+}
+
+impl<D: Door> Names for View<'_, D> {
+    fn account(&mut self, account: AccountId) -> String {
+        self.directory.name(account, || self.door.read(|store| query::account(store, account)).and_then(|a| a.name))
+    }
+
+    fn peer(&mut self, conversation: ConversationId) -> String {
+        let peer = self.directory.peer(self.reader, conversation, || {
+            let info = self.door.read(|store| query::conversation(store, self.reader, conversation));
+            info.ok().map(|info| info.peer)
+        });
+        peer.map_or_else(String::new, |peer| self.account(peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ann() -> Option<String> {
+        Some("Ann".into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_looked_up_once_a_second() {
+        let directory = Directory::default();
+        assert_eq!(directory.name(AccountId(1), ann), "Ann");
+        assert_eq!(directory.name(AccountId(1), || unreachable!("remembered")), "Ann");
+        tokio::time::advance(NAME_LIFE).await;
+        assert_eq!(directory.name(AccountId(1), || None), "", "deleted meanwhile");
+        assert_eq!(directory.name(AccountId(1), ann), "Ann", "a deleted account is not remembered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_is_bounded() {
+        let directory = Directory::default();
+        for id in 0..ENTRIES as u64 + 10 {
+            directory.name(AccountId(id), ann);
+            directory.peer(AccountId(1), ConversationId(id), || Some(AccountId(2)));
+        }
+        assert_eq!(lock(&directory.names).len(), ENTRIES);
+        assert!(lock(&directory.peers).len() <= ENTRIES);
+        tokio::time::advance(NAME_LIFE).await;
+        directory.name(AccountId(u64::MAX), ann);
+        assert_eq!(lock(&directory.names).len(), 1, "the old ones went");
+    }
+
+    #[test]
+    fn an_unknown_peer_is_not_remembered() {
+        let directory = Directory::default();
+        assert_eq!(directory.peer(AccountId(1), ConversationId(1), || None), None);
+        assert_eq!(directory.peer(AccountId(1), ConversationId(1), || Some(AccountId(2))), Some(AccountId(2)));
+    }
+}

@@ -1,0 +1,135 @@
+//! What a gateway needs of a server: to submit, read and follow. [`Node`] is the real thing; the
+//! gateways' own tests stand a state in memory behind it, without consensus, disks or peers.
+
+use std::time::Duration;
+
+use threefold_core::{
+    AccountId, Command, Position,
+    store::{Read, StoreError},
+};
+use threefold_proto::chat;
+use tokio::time::Instant;
+
+use crate::node::{Committed, Followed, Follower, Node, Unavailable};
+
+/// The one door, as gateways see it. Every obligation is told at [`Node`]'s method of the same name.
+pub trait Door: Clone + Send + Sync + 'static {
+    /// A reader's place in everything it may see.
+    type Follower: Follow;
+    /// While it lives, its account is shown as online.
+    type Present: Send;
+
+    /// Puts a command in line. Commands enqueued one after another are proposed in that order.
+    fn enqueue(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable>>
+    + Send;
+    /// Submits a command and waits for its answer.
+    fn submit(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Committed, Unavailable>> + Send;
+    /// Waits until the visible state includes `position`.
+    fn wait_for(&self, position: Position, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Waits until the visible state includes everything acknowledged anywhere before.
+    fn wait_consistent(&self, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Reads the visible state.
+    fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T;
+    /// How far the visible state is.
+    fn position(&self) -> Position;
+    /// The cluster's history.
+    fn recovery_id(&self) -> Vec<u8>;
+    /// Everything the account may see after `after`.
+    fn follow(&self, account: AccountId, after: Position) -> Self::Follower;
+    /// One more connection of the account.
+    fn arrive(&self, account: AccountId) -> Self::Present;
+    /// Who is connected, anywhere; sorted.
+    fn online(&self) -> Vec<AccountId>;
+    /// The client addresses of all servers.
+    fn client_addresses(&self) -> Vec<String>;
+    /// The cluster's state.
+    fn status(&self, patience: Duration) -> impl Future<Output = chat::ClusterStatus> + Send;
+    /// This server's own part of it.
+    fn local_status(&self) -> chat::ServerStatus;
+}
+
+/// Gives what a reader may see, in order.
+pub trait Follow: Send {
+    /// Waits for the next events. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Followed> + Send;
+}
+
+impl Follow for Follower {
+    fn next(&mut self) -> impl Future<Output = Followed> + Send {
+        Follower::next(self)
+    }
+}
+
+impl Door for Node {
+    type Follower = Follower;
+    type Present = crate::node::Present;
+
+    fn enqueue(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable>>
+    + Send {
+        Node::enqueue(self, command, deadline)
+    }
+
+    fn submit(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Committed, Unavailable>> + Send {
+        Node::submit(self, command, deadline)
+    }
+
+    fn wait_for(&self, position: Position, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send {
+        Node::wait_for(self, position, deadline)
+    }
+
+    fn wait_consistent(&self, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send {
+        Node::wait_consistent(self, deadline)
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
+        Node::read(self, query)
+    }
+
+    fn position(&self) -> Position {
+        Node::position(self)
+    }
+
+    fn recovery_id(&self) -> Vec<u8> {
+        Node::recovery_id(self)
+    }
+
+    fn follow(&self, account: AccountId, after: Position) -> Follower {
+        Node::follow(self, account, after)
+    }
+
+    fn arrive(&self, account: AccountId) -> Self::Present {
+        Node::arrive(self, account)
+    }
+
+    fn online(&self) -> Vec<AccountId> {
+        Node::online(self)
+    }
+
+    fn client_addresses(&self) -> Vec<String> {
+        Node::client_addresses(self)
+    }
+
+    fn status(&self, patience: Duration) -> impl Future<Output = chat::ClusterStatus> + Send {
+        Node::status(self, patience)
+    }
+
+    fn local_status(&self) -> chat::ServerStatus {
+        Node::local_status(self)
+    }
+}

@@ -1,0 +1,140 @@
+//! The Chat service, call by call.
+
+use futures::{StreamExt as _, stream::BoxStream};
+use threefold_proto::{
+    chat::{self, chat_server::Chat},
+    convert::Refusal,
+};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{Service, answer, deadline, refused};
+use crate::gateway::door::Door;
+
+#[async_trait]
+impl<D: Door> Chat for Service<D> {
+    type ConverseStream = BoxStream<'static, Result<chat::ServerFrame, Status>>;
+
+    async fn register(&self, request: Request<chat::RegisterRequest>) -> Result<Response<chat::SessionReply>, Status> {
+        let deadline = deadline::of(request.metadata());
+        answer(self.gateway.register(request.into_inner(), deadline).await)
+    }
+
+    async fn login(&self, request: Request<chat::LoginRequest>) -> Result<Response<chat::SessionReply>, Status> {
+        let deadline = deadline::of(request.metadata());
+        answer(self.gateway.log_in(request.into_inner(), deadline).await)
+    }
+
+    async fn logout(&self, request: Request<chat::LogoutRequest>) -> Result<Response<chat::LogoutReply>, Status> {
+        let (caller, _, deadline) = self.admit(request).await?;
+        answer(self.gateway.log_out(&caller, deadline).await)
+    }
+
+    async fn who_am_i(&self, request: Request<chat::WhoAmIRequest>) -> Result<Response<chat::WhoAmIReply>, Status> {
+        let (caller, _, _) = self.admit(request).await?;
+        answer(self.gateway.who_am_i(&caller))
+    }
+
+    async fn delete_account(
+        &self,
+        request: Request<chat::DeleteAccountRequest>,
+    ) -> Result<Response<chat::DeleteAccountReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.delete_account(&caller, request, deadline).await)
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<chat::ChangePasswordRequest>,
+    ) -> Result<Response<chat::ChangePasswordReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.change_password(&caller, request, deadline).await)
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<chat::ListSessionsRequest>,
+    ) -> Result<Response<chat::ListSessionsReply>, Status> {
+        let (caller, _, _) = self.admit(request).await?;
+        answer(Ok(self.gateway.list_sessions(&caller)))
+    }
+
+    async fn end_session(
+        &self,
+        request: Request<chat::EndSessionRequest>,
+    ) -> Result<Response<chat::EndSessionReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.end_session(&caller, request, deadline).await)
+    }
+
+    async fn open_instance(
+        &self,
+        request: Request<chat::OpenInstanceRequest>,
+    ) -> Result<Response<chat::OpenInstanceReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.open_instance(&caller, request, deadline).await)
+    }
+
+    async fn search_accounts(
+        &self,
+        request: Request<chat::SearchAccountsRequest>,
+    ) -> Result<Response<chat::SearchAccountsReply>, Status> {
+        let (_, request, _) = self.admit(request).await?;
+        answer(self.gateway.search_accounts(request))
+    }
+
+    async fn list_online(
+        &self,
+        request: Request<chat::ListOnlineRequest>,
+    ) -> Result<Response<chat::ListOnlineReply>, Status> {
+        let (_, _, _) = self.admit(request).await?;
+        answer(Ok(self.gateway.list_online()))
+    }
+
+    async fn send_message(
+        &self,
+        request: Request<chat::SendMessageRequest>,
+    ) -> Result<Response<chat::SendMessageReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.send_message(&caller, request, deadline).await)
+    }
+
+    async fn history(&self, request: Request<chat::HistoryRequest>) -> Result<Response<chat::HistoryReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.history(&caller, request, deadline).await)
+    }
+
+    async fn list_conversations(
+        &self,
+        request: Request<chat::ListConversationsRequest>,
+    ) -> Result<Response<chat::ListConversationsReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_conversations(&caller, request, deadline).await)
+    }
+
+    async fn mark_read(
+        &self,
+        request: Request<chat::MarkReadRequest>,
+    ) -> Result<Response<chat::MarkReadReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.mark_read(&caller, request, deadline).await)
+    }
+
+    async fn delete_messages(
+        &self,
+        request: Request<chat::DeleteMessagesRequest>,
+    ) -> Result<Response<chat::DeleteMessagesReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.delete_messages(&caller, request, deadline).await)
+    }
+
+    async fn converse(
+        &self,
+        request: Request<Streaming<chat::ClientFrame>>,
+    ) -> Result<Response<Self::ConverseStream>, Status> {
+        // A stream has no deadline of its own: the header's holds for letting it in.
+        let (caller, incoming, _) = self.admit(request).await?;
+        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message())));
+        let outgoing = self.gateway.converse(caller, incoming).map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(outgoing.map(|frame| frame.map_err(|refusal| refused(&refusal))).boxed()))
+    }
+}

@@ -1,0 +1,165 @@
+//! The client port: one listener for gRPC and plain HTTP (and, as they come, WebSocket and the pages).
+//!
+//! Promises: connections, streams and headers are bounded; a peer that died without a word is noticed
+//! within [`KEEP_ALIVE_INTERVAL`] and [`KEEP_ALIVE_TIMEOUT`]; whatever bytes arrive on a connection
+//! disturb that connection only; a shutdown ends streams with a reason and waits for the rest a little.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use threefold_proto::chat::chat_server::ChatServer;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tonic::Status;
+
+use super::{Gateway, door::Door, grpc};
+
+/// Connections at once: at some 50 KiB each, 1 GiB; and a common limit of open files is 65,536.
+const CONNECTIONS: usize = 20_000;
+/// Calls and streams of one connection at once: a client process needs one stream and some calls.
+const STREAMS_PER_CONNECTION: u32 = 256;
+/// Header bytes of one request: a token and what libraries add.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Between two pings. With the timeout: how long a vanished client is shown as online.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a ping may go unanswered.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a new connection may say nothing, or be in the middle of an HTTP/1 request's headers.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connections may take to finish once the server stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// After a failed accept: no descriptors left, most likely; trying at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const ABOUT: &str = "This is a Threefold chat server. Clients speak gRPC here (threefold.chat.v1, with reflection).\n\
+                     /healthz says that it runs, /readyz that it has a leader.\n";
+
+/// Serves clients on `listener` until `shutdown`, then lets them finish.
+///
+/// # Errors
+/// When the services cannot be set up. A failed connection is no error of the server.
+pub async fn serve<D: Door>(
+    listener: TcpListener,
+    gateway: Gateway<D>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (routes, health) = grpc::routes(&gateway).map_err(io::Error::other)?;
+    let router = router(routes, gateway.clone());
+    health.set_service_status(service_name(), tonic_health::ServingStatus::Serving).await;
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => admit(socket, &places, &router, &gateway),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = &mut shutdown => break,
+        }
+    }
+    drop(listener);
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    health.set_service_status(service_name(), tonic_health::ServingStatus::NotServing).await;
+    gateway.close();
+    // Every connection holds a place: all are free when all have ended.
+    let _ = timeout(FAREWELL, places.acquire_many(CONNECTIONS as u32)).await;
+    Ok(())
+}
+
+fn service_name() -> &'static str {
+    <ChatServer<()> as tonic::server::NamedService>::NAME
+}
+
+fn admit<D: Door>(socket: TcpStream, places: &Arc<Semaphore>, router: &Router, gateway: &Gateway<D>) {
+    // Closed at once rather than left waiting: the client then goes to another server.
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        tracing::warn!(CONNECTIONS, "too many connections: one more was closed");
+        return;
+    };
+    let (router, gateway) = (router.clone(), gateway.clone());
+    tokio::spawn(async move {
+        if let Err(error) = converse(socket, place, router, &gateway).await {
+            tracing::debug!(error, "a connection failed");
+        }
+    });
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn converse<D: Door>(
+    socket: TcpStream,
+    _place: OwnedSemaphorePermit,
+    router: Router,
+    gateway: &Gateway<D>,
+) -> Result<(), BoxError> {
+    socket.set_nodelay(true)?;
+    // The protocol is told by the first bytes, for which the HTTP library would wait for ever.
+    timeout(FIRST_WORD_TIMEOUT, socket.peek(&mut [0])).await??;
+    let builder = protocols();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = gateway.closed() => connection.as_mut().graceful_shutdown(),
+    }
+    timeout(FAREWELL, connection).await?
+}
+
+fn protocols() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(FIRST_WORD_TIMEOUT)
+        .max_buf_size(2 * HEADER_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_header_list_size(HEADER_BYTES);
+    builder
+}
+
+fn router<D: Door>(routes: tonic::service::Routes, gateway: Gateway<D>) -> Router {
+    let plain = Router::new()
+        .route("/", get(|| async { ABOUT }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready::<D>))
+        .with_state(gateway);
+    routes.prepare().into_axum_router().reset_fallback().merge(plain).fallback(unknown)
+}
+
+/// Ready: there is a leader, so writes will be taken.
+async fn ready<D: Door>(State(gateway): State<Gateway<D>>) -> (StatusCode, &'static str) {
+    match gateway.door().local_status().leader {
+        0 => (StatusCode::SERVICE_UNAVAILABLE, "no leader\n"),
+        _ => (StatusCode::OK, "ok\n"),
+    }
+}
+
+async fn unknown(request: Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return Status::unimplemented("no such service or call").into_http();
+    }
+    (StatusCode::NOT_FOUND, "not found\n").into_response()
+}

@@ -1,0 +1,132 @@
+//! The gateways: how clients reach a server.
+//!
+//! A [`Gateway`] holds the operations themselves, in terms of the chat protocol's messages: it
+//! authenticates, turns wire types into the domain's, submits and reads through the one [`Door`], and turns answers
+//! back. Each transport ([`grpc`], served by [`http`]) is a thin layer that carries frames and statuses. Promises: no
+//! operation depends on its transport; nothing here knows who leads; every queue, body and count is
+//! bounded. Left out on purpose: any rule about content or membership, which is the state machine's,
+//! and recognising retries, which it does too.
+
+mod accounts;
+mod auth;
+mod directory;
+mod door;
+pub mod grpc;
+pub mod http;
+mod messages;
+mod password;
+mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod writes;
+
+use std::sync::Arc;
+
+use threefold_core::{Command, Position, Reply};
+use threefold_proto::convert::Refusal;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use crate::node::{Node, Unavailable};
+
+pub use auth::Caller;
+pub use door::{Door, Follow};
+pub use password::{CannotHash, Cost, Passwords};
+
+/// A server's operations, for every transport. Cheap to clone.
+pub struct Gateway<D = Node> {
+    shared: Arc<Shared<D>>,
+}
+
+impl<D> Clone for Gateway<D> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<D> {
+    door: D,
+    passwords: Passwords,
+    auth: auth::Auth,
+    directory: directory::Directory,
+    streams: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl<D: Door> Gateway<D> {
+    /// Operations behind `door`.
+    pub fn new(door: D, passwords: Passwords) -> Self {
+        let shared = Shared {
+            door,
+            passwords,
+            auth: auth::Auth::default(),
+            directory: directory::Directory::default(),
+            streams: Arc::new(Semaphore::new(stream::STREAMS)),
+            closing: watch::Sender::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Ends every stream with "unavailable", so that its client goes to another server.
+    pub fn close(&self) {
+        self.shared.closing.send_replace(true);
+    }
+
+    /// Waits for [`Gateway::close`].
+    pub async fn closed(&self) {
+        // The sender lives in `self`, so there is no other way for the wait to end.
+        let _ = self.shared.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    fn door(&self) -> &D {
+        &self.shared.door
+    }
+
+    fn passwords(&self) -> &Passwords {
+        &self.shared.passwords
+    }
+
+    fn auth(&self) -> &auth::Auth {
+        &self.shared.auth
+    }
+
+    fn directory(&self) -> &directory::Directory {
+        &self.shared.directory
+    }
+
+    async fn submit(&self, command: Command, deadline: Instant) -> Result<(Reply, Position), Refusal> {
+        let committed = self.door().submit(&command, deadline).await.map_err(unavailable)?;
+        Ok((committed.reply, committed.position))
+    }
+
+    /// For commands whose success says it all.
+    async fn submit_plain(&self, command: Command, deadline: Instant) -> Result<Position, Refusal> {
+        match self.submit(command, deadline).await? {
+            (Reply::Done, position) => Ok(position),
+            (Reply::Rejected(rejection), _) => Err(rejection.into()),
+            (Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::MessageSent { .. }, _) => {
+                Err(unexpected_reply())
+            }
+        }
+    }
+
+    async fn wait_consistent(&self, deadline: Instant) -> Result<(), Refusal> {
+        self.door().wait_consistent(deadline).await.map_err(unavailable)
+    }
+
+    async fn wait_for(&self, position: Position, deadline: Instant) -> Result<(), Refusal> {
+        self.door().wait_for(position, deadline).await.map_err(unavailable)
+    }
+}
+
+fn unavailable(error: Unavailable) -> Refusal {
+    Refusal::Unavailable(error.0)
+}
+
+fn unexpected_reply() -> Refusal {
+    Refusal::Internal("the state machine answered another kind of request".into())
+}

@@ -1,0 +1,217 @@
+//! A server in memory for the gateways' tests: the real state machine, without consensus, disks or peers.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use threefold_core::{
+    AccountId, Command, Position, apply,
+    entry::Unpacked,
+    query,
+    store::{MemoryStore, Read, StoreError},
+};
+use threefold_proto::chat;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Cost, Gateway, Passwords,
+    door::{Door, Follow},
+};
+use crate::node::{Committed, Followed, Unavailable};
+
+pub(super) const RECOVERY_ID: [u8; 16] = *b"of this cluster!";
+
+/// A server alone in memory.
+#[derive(Clone)]
+pub(super) struct Solo(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    position: watch::Sender<Position>,
+    present: Mutex<BTreeMap<AccountId, usize>>,
+    /// Answers are held back while there is no permit; the writes are applied all the same.
+    pub answers: Semaphore,
+    pub unavailable: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    store: MemoryStore,
+    log_index: u64,
+}
+
+impl Solo {
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::default(),
+            position: watch::Sender::new(Position(0)),
+            present: Mutex::default(),
+            answers: Semaphore::new(1_000_000),
+            unavailable: AtomicBool::new(false),
+        }))
+    }
+
+    /// A gateway before it, with passwords that cost nothing.
+    pub fn gateway(&self) -> Gateway<Self> {
+        Gateway::new(self.clone(), Passwords::new(Cost::CHEAP).unwrap())
+    }
+
+    pub fn set_unavailable(&self, unavailable: bool) {
+        self.0.unavailable.store(unavailable, Ordering::SeqCst);
+    }
+
+    /// Takes all permits to answer, and gives them back.
+    pub fn hold_answers(&self) {
+        self.0.answers.forget_permits(usize::MAX);
+    }
+
+    pub fn release_answers(&self) {
+        self.0.answers.add_permits(1_000_000);
+    }
+
+    /// How many entries were applied.
+    pub fn applied(&self) -> u64 {
+        self.state().log_index
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        match self.0.unavailable.load(Ordering::SeqCst) {
+            true => Err(Unavailable("no leader".into())),
+            false => Ok(()),
+        }
+    }
+
+    pub fn apply(&self, command: &Command) -> Committed {
+        let mut state = self.state();
+        state.log_index += 1;
+        let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let State { store, log_index } = &mut *state;
+        let mut applied = apply(store, *log_index, &Unpacked { time_ms, commands: vec![command.clone()] }).unwrap();
+        let position = Position::end_of(*log_index);
+        drop(state);
+        self.0.position.send_replace(position);
+        Committed { position, reply: applied.replies.remove(0) }
+    }
+}
+
+impl Door for Solo {
+    type Follower = SoloFollower;
+    type Present = SoloPresent;
+
+    async fn enqueue(
+        &self,
+        command: &Command,
+        _deadline: Instant,
+    ) -> Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable> {
+        self.available()?;
+        let committed = self.apply(command);
+        let shared = Arc::clone(&self.0);
+        Ok(async move {
+            shared.answers.acquire().await.unwrap().forget();
+            Ok(committed)
+        })
+    }
+
+    async fn submit(&self, command: &Command, deadline: Instant) -> Result<Committed, Unavailable> {
+        self.enqueue(command, deadline).await?.await
+    }
+
+    async fn wait_for(&self, position: Position, deadline: Instant) -> Result<(), Unavailable> {
+        let mut positions = self.0.position.subscribe();
+        let reached = timeout_at(deadline, positions.wait_for(|reached| *reached >= position)).await;
+        reached.map(|_| ()).map_err(|_| Unavailable("behind".into()))
+    }
+
+    async fn wait_consistent(&self, _deadline: Instant) -> Result<(), Unavailable> {
+        self.available()
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
+        query(&self.state().store).unwrap()
+    }
+
+    fn position(&self) -> Position {
+        *self.0.position.borrow()
+    }
+
+    fn recovery_id(&self) -> Vec<u8> {
+        RECOVERY_ID.into()
+    }
+
+    fn follow(&self, account: AccountId, after: Position) -> SoloFollower {
+        SoloFollower { door: self.clone(), account, after, positions: self.0.position.subscribe(), first: true }
+    }
+
+    fn arrive(&self, account: AccountId) -> SoloPresent {
+        *self.0.present.lock().unwrap().entry(account).or_default() += 1;
+        SoloPresent { door: self.clone(), account }
+    }
+
+    fn online(&self) -> Vec<AccountId> {
+        self.0.present.lock().unwrap().keys().copied().collect()
+    }
+
+    fn client_addresses(&self) -> Vec<String> {
+        vec!["127.0.0.1:1".into(), "127.0.0.1:2".into()]
+    }
+
+    async fn status(&self, _patience: Duration) -> chat::ClusterStatus {
+        chat::ClusterStatus { state: "normal".into(), servers: vec![self.local_status()], ..Default::default() }
+    }
+
+    fn local_status(&self) -> chat::ServerStatus {
+        let leader = u64::from(self.available().is_ok());
+        chat::ServerStatus { id: 1, role: "leader".into(), leader, ..Default::default() }
+    }
+}
+
+pub(super) struct SoloFollower {
+    door: Solo,
+    account: AccountId,
+    after: Position,
+    positions: watch::Receiver<Position>,
+    first: bool,
+}
+
+impl Follow for SoloFollower {
+    async fn next(&mut self) -> Followed {
+        let after = self.after;
+        if !self.first {
+            let _ = self.positions.wait_for(|reached| *reached > after).await;
+        }
+        self.first = false;
+        let up_to = self.door.position().max(after);
+        let caught = self.door.read(|store| query::events_after(store, self.account, after, up_to, None, 100));
+        self.after = caught.reached;
+        Followed { events: caught.events, up_to: caught.reached }
+    }
+}
+
+pub(super) struct SoloPresent {
+    door: Solo,
+    account: AccountId,
+}
+
+impl Drop for SoloPresent {
+    fn drop(&mut self) {
+        let mut present = self.door.0.present.lock().unwrap();
+        if let Some(count) = present.get_mut(&self.account) {
+            *count -= 1;
+            if *count == 0 {
+                present.remove(&self.account);
+            }
+        }
+    }
+}

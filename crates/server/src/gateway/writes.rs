@@ -1,0 +1,131 @@
+//! Numbered writes: completing them from the state, and what that means for retries.
+//!
+//! The state machine recognises a retry by its request id and a hash of its content, so what is filled in here
+//! must be the same in a retry. The conversation of a message never changes. The conversation with a
+//! person does not either, but where the first try found one, a retry may find that person's name
+//! gone, and the other way round. So a write that names a person is *open*: a "same id, other content"
+//! refusal of it means that the first try was answered, and the client is told "done". Where the first try was
+//! refused that is wrong but harmless: it asked to mark something read in a conversation that did not
+//! exist yet.
+//!
+//! What cannot be completed (no such person) is passed on with conversation zero, which nobody is in:
+//! the state machine refuses it and so uses its number up.
+
+use threefold_core::{Command, ConversationId, EventId, Operation, Position, Rejection, Reply, RequestId, query};
+use threefold_proto::convert::{self, Refusal};
+use tokio::time::Instant;
+
+use super::{Caller, Gateway, door::Door, unavailable};
+
+/// Nobody is in it: ids start at the log's first entry.
+const NO_CONVERSATION: ConversationId = ConversationId(0);
+
+/// A write that can be submitted.
+pub(super) struct Completed {
+    pub command: Command,
+    pub kind: Kind,
+}
+
+/// How to read the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As it is.
+    Plain,
+    /// A retry may have other content than the first try.
+    Open,
+}
+
+impl Kind {
+    /// The reply as the client is told it.
+    pub fn settle(self, reply: Reply) -> Reply {
+        match (self, reply) {
+            (Self::Open, Reply::Rejected(Rejection::RequestMismatch)) => Reply::Done,
+            (_, reply) => reply,
+        }
+    }
+}
+
+impl<D: Door> Gateway<D> {
+    /// Completes a write. `before` ends when all earlier writes of the same sender are answered: what
+    /// is not there may be made by one of them, or be at another server already.
+    pub(super) async fn complete(
+        &self,
+        caller: &Caller,
+        request: RequestId,
+        operation: convert::Operation,
+        before: impl Future<Output = ()>,
+        deadline: Instant,
+    ) -> Result<Completed, Refusal> {
+        let (operation, kind) = match operation {
+            convert::Operation::Complete(operation) => (operation, Kind::Plain),
+            convert::Operation::MarkRead { with, up_to } => {
+                let find = || self.conversation_with(caller, &with);
+                let conversation = self.find(find, before, deadline).await?;
+                (Operation::MarkRead { conversation, up_to }, Kind::Open)
+            }
+            convert::Operation::DeleteMessages { messages, scope } => {
+                let find = || self.conversation_of(caller, &messages);
+                let conversation = self.find(find, before, deadline).await?;
+                (Operation::DeleteMessages { conversation, messages, scope }, Kind::Plain)
+            }
+        };
+        let command = Command::Write { session: caller.token, request, operation };
+        Ok(Completed { command, kind })
+    }
+
+    /// Looks here, and once more when this server has caught up.
+    async fn find(
+        &self,
+        find: impl Fn() -> Option<ConversationId>,
+        before: impl Future<Output = ()>,
+        deadline: Instant,
+    ) -> Result<ConversationId, Refusal> {
+        if let Some(conversation) = find() {
+            return Ok(conversation);
+        }
+        before.await;
+        self.wait_consistent(deadline).await?;
+        Ok(find().unwrap_or(NO_CONVERSATION))
+    }
+
+    fn conversation_with(&self, caller: &Caller, name: &str) -> Option<ConversationId> {
+        let direct = self.door().read(|store| query::direct_conversation(store, caller.session.account, name));
+        direct.ok().flatten()
+    }
+
+    fn conversation_of(&self, caller: &Caller, messages: &[EventId]) -> Option<ConversationId> {
+        let first = *messages.first()?;
+        self.door().read(|store| query::conversation_of_message(store, caller.session.account, first))
+    }
+
+    /// One write by itself: completed, submitted and answered.
+    pub(super) async fn write(
+        &self,
+        caller: &Caller,
+        request: RequestId,
+        operation: convert::Operation,
+        deadline: Instant,
+    ) -> Result<(Reply, Position), Refusal> {
+        let completed = self.complete(caller, request, operation, async {}, deadline).await?;
+        let committed = self.door().submit(&completed.command, deadline).await.map_err(unavailable)?;
+        Ok((completed.kind.settle(committed.reply), committed.position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_open_write_may_differ_in_a_retry() {
+        let mismatch = || Reply::Rejected(Rejection::RequestMismatch);
+        assert_eq!(Kind::Open.settle(mismatch()), Reply::Done);
+        assert_eq!(Kind::Plain.settle(mismatch()), mismatch());
+        let unknown = || Reply::Rejected(Rejection::UnknownMessage(EventId(5)));
+        assert_eq!(Kind::Open.settle(unknown()), unknown());
+        assert_eq!(
+            Kind::Open.settle(Reply::Rejected(Rejection::SessionInvalid)),
+            Reply::Rejected(Rejection::SessionInvalid)
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Connections to the other servers: one for each purpose, so that none waits behind another.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper_util::rt::TokioIo;
+use threefold_proto::peer::peer_client::PeerClient;
+use tokio::{net::TcpStream, time::timeout};
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::tls::Identity;
+use crate::raft::types::Member;
+
+/// A connection that takes longer than this to stand is no better than none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection on which a ping is not answered (interval plus timeout) is dead.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// See [`KEEP_ALIVE_INTERVAL`].
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A message's greatest size: an append of 1 MiB plus one entry over it, with room.
+pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// HTTP/2 windows: several appends in flight.
+pub const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Appended entries.
+    Append,
+    /// Heartbeats, votes, reads, status: small and urgent.
+    Control,
+    /// Commands on their way to the leader.
+    Forward,
+    /// Whole states.
+    Bulk,
+}
+
+/// Connections to all other servers, made when first used and again after they broke.
+pub struct Channels {
+    identity: Identity,
+    open: Mutex<BTreeMap<(String, String, Lane), Channel>>,
+}
+
+impl Channels {
+    /// None yet.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity, open: Mutex::default() }
+    }
+
+    /// A client of `member` on `lane`.
+    pub fn client(&self, member: &Member, lane: Lane) -> PeerClient<Channel> {
+        let key = (member.name.clone(), member.peer_address.clone(), lane);
+        let channel = self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key)
+            .or_insert_with(|| self.open_lazily(member.name.clone(), member.peer_address.clone()))
+            .clone();
+        PeerClient::new(channel).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    fn open_lazily(&self, name: String, address: String) -> Channel {
+        let identity = self.identity.clone();
+        let connector = tower::service_fn(move |_: Uri| {
+            let (identity, name, address) = (identity.clone(), name.clone(), address.clone());
+            async move {
+                let connect = async {
+                    let stream = TcpStream::connect(&address).await?;
+                    stream.set_nodelay(true)?;
+                    identity.connect(&name, stream).await
+                };
+                let stream =
+                    timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+                stream.map(TokioIo::new)
+            }
+        });
+        Endpoint::from_static("http://peer")
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .connect_with_connector_lazy(connector)
+    }
+}
+
+/// Whether a new connection to `address` is refused at once: the sign, after a stream has ended, that no
+/// process listens there any more.
+pub async fn refuses(address: &str) -> bool {
+    match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}

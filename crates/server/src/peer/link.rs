@@ -1,0 +1,198 @@
+//! The standing link to each other server: tells it who is connected here, and notices its death.
+//!
+//! A dead process's connections close at once. When a link ends *and* a new connection is refused, or is answered by a
+//! later incarnation, the process behind it is dead; if it led, the survivor with the longest log stands for election without waiting for a timeout.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use threefold_core::AccountId;
+use threefold_proto::peer::{self, link_message::Message};
+use tokio::{sync::mpsc, time::sleep};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::channels::{Channels, Lane, refuses};
+use crate::{
+    node::presence::Presence,
+    raft::{
+        Engine, Peer,
+        network::last_log_id,
+        types::{Member, RaftLogId},
+    },
+};
+
+/// Between two attempts to reach a server; it may be back any moment.
+const RETRY: Duration = Duration::from_millis(100);
+/// Changes of presence are gathered this long.
+const GATHER: Duration = Duration::from_millis(50);
+/// Messages on their way; presence is gathered, so few are.
+const MESSAGES: usize = 4;
+/// The configuration is looked at this often for servers without a link.
+const MEMBERS: Duration = Duration::from_millis(200);
+/// A survivor that does not answer within this has no say in who stands first.
+const SURVIVOR_PATIENCE: Duration = Duration::from_millis(100);
+/// How much longer each less fit survivor waits before it stands, should the fitter ones fail.
+const SURVIVOR_TURN: Duration = Duration::from_millis(150);
+
+/// Keeps a link to every other member, for ever.
+pub struct Links {
+    /// This server's Raft.
+    pub engine: Arc<Engine>,
+    /// The connections.
+    pub channels: Arc<Channels>,
+    /// Who is connected.
+    pub presence: Arc<Presence>,
+    /// How this server greets others.
+    pub greeting: peer::Hello,
+}
+
+impl Links {
+    /// Runs until dropped.
+    pub async fn run(self) {
+        let links = Arc::new(self);
+        let mut linked: BTreeSet<(u64, String)> = BTreeSet::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        loop {
+            let others = links.engine.others();
+            for peer in others {
+                if linked.insert((peer.id, peer.member.peer_address.clone())) {
+                    tasks.spawn(links.clone().keep(peer));
+                }
+            }
+            tokio::select! {
+                () = sleep(MEMBERS) => {}
+                Some(Ok(ended)) = tasks.join_next() => { linked.remove(&ended); }
+            }
+        }
+    }
+
+    fn still_member(&self, id: u64, member: &Member) -> bool {
+        self.engine.others().iter().any(|peer| peer.id == id && peer.member == *member)
+    }
+
+    /// Keeps the link to one server while it is a member at this address.
+    async fn keep(self: Arc<Self>, peer: Peer) -> (u64, String) {
+        while self.still_member(peer.id, &peer.member) {
+            if let Some(incarnation) = self.link(&peer).await
+                && self.has_died(&peer, incarnation).await
+            {
+                tracing::info!(server = %peer.member.name, "the server's process has died");
+                let links = self.clone();
+                let id = peer.id;
+                tokio::spawn(async move { links.server_died(id).await });
+            }
+            sleep(RETRY).await;
+        }
+        self.presence.forget(peer.id);
+        (peer.id, peer.member.peer_address)
+    }
+
+    /// One link, from its beginning to its end. Gives the incarnation it was with, if it ever stood.
+    async fn link(&self, peer: &Peer) -> Option<u64> {
+        let mut client = self.channels.client(&peer.member, Lane::Control);
+        let (messages, outgoing) = mpsc::channel(MESSAGES);
+        let _ = messages.try_send(greeting(&self.greeting));
+        let mut incoming = client.link(ReceiverStream::new(outgoing)).await.ok()?.into_inner();
+        let Ok(Some(peer::LinkMessage { message: Some(Message::Hello(hello)) })) = incoming.message().await else {
+            return None;
+        };
+        tracing::debug!(server = %peer.member.name, "linked");
+        tokio::select! {
+            () = self.tell_presence(&messages) => {}
+            () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
+        }
+        Some(hello.incarnation)
+    }
+
+    /// Whether the process behind a link that has ended is dead: nobody listens in its place, or a later incarnation
+    /// of the same directory does.
+    async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
+        if refuses(&peer.member.peer_address).await {
+            return true;
+        }
+        let mut client = self.channels.client(&peer.member, Lane::Control);
+        let status = tokio::time::timeout(SURVIVOR_PATIENCE, client.status(peer::PeerStatusRequest {})).await;
+        status.ok().and_then(Result::ok).is_some_and(|status| status.into_inner().incarnation != incarnation)
+    }
+
+    async fn tell_presence(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
+        let mut changes = self.presence.changes();
+        changes.mark_unchanged();
+        let mut told = self.presence.here();
+        let ids = |accounts: &BTreeSet<AccountId>| accounts.iter().map(|account| account.0).collect::<Vec<_>>();
+        let mut presence = peer::Presence { full: true, online: ids(&told), offline: Vec::new() };
+        loop {
+            let message = peer::LinkMessage { message: Some(Message::Presence(presence)) };
+            if messages.send(message).await.is_err() || changes.changed().await.is_err() {
+                return;
+            }
+            sleep(GATHER).await;
+            changes.mark_unchanged();
+            let here = self.presence.here();
+            presence = peer::Presence {
+                full: false,
+                online: here.difference(&told).map(|account| account.0).collect(),
+                offline: told.difference(&here).map(|account| account.0).collect(),
+            };
+            told = here;
+        }
+    }
+
+    /// If the dead server led: the fittest survivor stands at once, the others a turn later each, unless somebody
+    /// leads by then.
+    async fn server_died(&self, dead: u64) {
+        self.presence.forget(dead);
+        let overview = self.engine.overview();
+        if overview.leader != Some(dead) || !overview.peers.iter().any(|peer| peer.id == self.engine.id() && peer.voter)
+        {
+            return;
+        }
+        let own = (self.engine.vote_and_last_log_id().1, std::cmp::Reverse(self.engine.id()));
+        let rivals = overview.peers.iter().filter(|peer| peer.voter && peer.id != dead && peer.id != self.engine.id());
+        let fitness = futures::future::join_all(rivals.map(|rival| self.fitness(rival))).await;
+        let fitter = fitness.into_iter().flatten().filter(|rival| *rival > own).count();
+        let mut leader = self.engine.leader();
+        let turn = sleep(SURVIVOR_TURN * fitter as u32);
+        let succeeded = async { drop(leader.wait_for(|leader| leader.is_some_and(|leader| leader != dead)).await) };
+        let my_turn = tokio::select! {
+            () = turn => true,
+            () = succeeded => false,
+        };
+        if my_turn {
+            self.engine.take_over_from(dead).await;
+        }
+    }
+
+    /// How fit a survivor is to lead: the end of its log; the lower id on a tie.
+    async fn fitness(&self, peer: &Peer) -> Option<(Option<RaftLogId>, std::cmp::Reverse<u64>)> {
+        let mut client = self.channels.client(&peer.member, Lane::Control);
+        let call = tokio::time::timeout(SURVIVOR_PATIENCE, client.status(peer::PeerStatusRequest {}));
+        let status = call.await.ok()?.ok()?.into_inner();
+        Some((last_log_id(status.last_log_id), std::cmp::Reverse(status.node_id)))
+    }
+}
+
+/// The first message of a link, in both directions.
+pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
+    peer::LinkMessage { message: Some(Message::Hello(hello.clone())) }
+}
+
+/// Takes what another server tells over its link, until the link ends.
+pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::LinkMessage>) {
+    let mut server = None;
+    while let Ok(Some(message)) = messages.message().await {
+        match (message.message, server) {
+            (Some(Message::Hello(hello)), _) => server = Some(hello.node_id),
+            (Some(Message::Presence(change)), Some(server)) if change.full => {
+                presence.set_elsewhere(server, change.online.into_iter().map(AccountId).collect());
+            }
+            (Some(Message::Presence(change)), Some(server)) => {
+                presence.change_elsewhere(server, &change.online, &change.offline);
+            }
+            // A newer server's message, or one before its greeting: not for us.
+            (Some(Message::Presence(_)) | None, _) => {}
+        }
+    }
+    if let Some(server) = server {
+        presence.forget(server);
+    }
+}

@@ -1,0 +1,336 @@
+//! What this server does for the others: the peer protocol's server side.
+
+use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, task, time::Duration};
+
+use futures::{Stream, StreamExt as _};
+use prost::Message as _;
+use rustls::pki_types::CertificateDer;
+use threefold_proto::peer::{
+    self,
+    peer_server::{Peer as PeerProtocol, PeerServer},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
+
+use super::{
+    channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES},
+    forward, link,
+    tls::{Identity, bears_name},
+};
+use crate::{
+    node::{Node, presence::Presence},
+    raft::{
+        Admission, Engine, EngineError,
+        proposer::{Proposal, Proposer},
+        types::{member_from_wire, member_to_wire},
+    },
+    storage::{ReceivedState, StateStore},
+};
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Handshakes under way at once; a flood of connections waits here and disturbs nobody.
+const HANDSHAKES: usize = 64;
+/// Replies queued into a forward stream.
+const REPLIES: usize = 64;
+/// A request to join is passed on at most this often.
+const JOIN_HOPS: u32 = 2;
+
+/// The service and what it works with.
+pub struct PeerService {
+    /// Raft.
+    pub engine: Arc<Engine>,
+    /// The proposer, for forwarded commands.
+    pub proposer: Proposer,
+    /// Who is connected where.
+    pub presence: Arc<Presence>,
+    /// For passing on requests to join.
+    pub channels: Arc<Channels>,
+    /// Where received states go.
+    pub state: Arc<dyn StateStore>,
+    /// For the status.
+    pub node: Node,
+    /// Names of servers that are admitted when they ask.
+    pub expected: BTreeSet<String>,
+    /// How this server greets others.
+    pub greeting: peer::Hello,
+    /// One received state at a time.
+    pub installing: Arc<Semaphore>,
+}
+
+fn unavailable(error: EngineError) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl PeerProtocol for PeerService {
+    type AppendStream = Replies<peer::AppendReply>;
+    type ForwardStream = ReceiverStream<Result<peer::ForwardReply, Status>>;
+    type LinkStream = Replies<peer::LinkMessage>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<peer::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let requests = request.into_inner().take_while(|request| std::future::ready(request.is_ok()));
+        let requests = requests.filter_map(|request| std::future::ready(request.ok()));
+        let replies = self.engine.append(requests).map(|reply| reply.map_err(unavailable));
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
+        self.engine.vote(request.into_inner(), false).await.map(Response::new).map_err(unavailable)
+    }
+
+    async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
+        self.engine.vote(request.into_inner(), true).await.map(Response::new).map_err(unavailable)
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<peer::TransferLeaderRequest>,
+    ) -> Result<Response<peer::TransferLeaderReply>, Status> {
+        self.engine.transfer(request.into_inner()).await.map(Response::new).map_err(unavailable)
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<peer::SnapshotChunk>>,
+    ) -> Result<Response<peer::SnapshotReply>, Status> {
+        let _one = self.installing.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
+        let (header, received) = receive_state(self.state.clone(), request.into_inner()).await?;
+        self.engine.install(&header, received).await.map(Response::new).map_err(unavailable)
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<peer::ForwardBatch>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let mut batches = request.into_inner();
+        let proposer = self.proposer.clone();
+        let (replies, outgoing) = mpsc::channel(REPLIES);
+        tokio::spawn(async move {
+            while let Ok(Some(peer::ForwardBatch { sequence, commands })) = batches.message().await {
+                // A command of a newer version must not reach the log: servers that cannot apply it would stop.
+                let known = commands.iter().all(|command| threefold_core::entry::decode_command(command).is_ok());
+                let replies = replies.clone();
+                let answer = Box::new(move |outcome| {
+                    // The channel has room for every batch the router has out; if the stream is gone, so is who asked.
+                    let _ = replies.try_send(Ok(forward::encode(sequence, outcome)));
+                });
+                if known && !commands.is_empty() {
+                    proposer.propose(Proposal { commands, answer }).await;
+                } else {
+                    tracing::error!("a peer forwarded a command that this version does not know");
+                    answer(None);
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn read_index(
+        &self,
+        _request: Request<peer::ReadIndexRequest>,
+    ) -> Result<Response<peer::ReadIndexReply>, Status> {
+        let index = self.engine.read_index().await;
+        Ok(Response::new(peer::ReadIndexReply { leader: index.is_some(), index: index.unwrap_or(0) }))
+    }
+
+    async fn link(&self, request: Request<Streaming<peer::LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
+        let presence = self.presence.clone();
+        let messages = request.into_inner();
+        tokio::spawn(async move { link::listen(&presence, messages).await });
+        // After the greeting nothing more is said in this direction; the stream's end says it all.
+        let greeting = futures::stream::once(std::future::ready(Ok(link::greeting(&self.greeting))));
+        Ok(Response::new(Box::pin(greeting.chain(futures::stream::pending()))))
+    }
+
+    async fn join(&self, request: Request<peer::JoinRequest>) -> Result<Response<peer::JoinReply>, Status> {
+        let authenticated = request.extensions().get::<PeerCertificate>().cloned();
+        let request = request.into_inner();
+        let node = request.node.clone().ok_or_else(|| Status::invalid_argument("no server named"))?;
+        // A member that passes the request on vouches for the name; the server itself must bear it.
+        if request.hops == 0 && !authenticated.is_some_and(|certificate| bears_name(&certificate.0, &node.name)) {
+            return Err(Status::permission_denied(format!("the certificate is not for the name {}", node.name)));
+        }
+        Ok(Response::new(self.admit(request, node).await))
+    }
+
+    async fn status(&self, _request: Request<peer::PeerStatusRequest>) -> Result<Response<peer::PeerStatus>, Status> {
+        let server_status = self.node.local_status().encode_to_vec().into();
+        let incarnation = self.greeting.incarnation;
+        Ok(Response::new(peer::PeerStatus { server_status, incarnation, ..self.engine.vote_status() }))
+    }
+}
+
+impl PeerService {
+    async fn admit(&self, request: peer::JoinRequest, node: peer::Node) -> peer::JoinReply {
+        use peer::join_reply::State;
+        let peers = self.engine.overview().peers;
+        let members = peers.iter().map(|peer| member_to_wire(&peer.member)).collect::<Vec<_>>();
+        let reply =
+            |state: State, detail: String| peer::JoinReply { state: state.into(), detail, members: members.clone() };
+        let known = peers.iter().any(|peer| peer.member.name == node.name || peer.id == request.node_id);
+        if !known && !self.expected.contains(&node.name) && request.hops == 0 {
+            let detail = format!("{} is not among the configured peers; an operator must admit it", node.name);
+            return reply(State::Refused, detail);
+        }
+        match self.engine.admit(request.node_id, member_from_wire(node)).await {
+            Admission::Admitted => reply(State::Admitted, String::new()),
+            Admission::Pending => reply(State::Pending, "being admitted".to_owned()),
+
+            Admission::NotLeader(Some(leader)) if request.hops < JOIN_HOPS => {
+                let onward = peer::JoinRequest { hops: request.hops + 1, ..request };
+                match self.channels.client(&leader, Lane::Control).join(onward).await {
+                    Ok(answer) => answer.into_inner(),
+                    Err(status) => reply(State::Pending, format!("the leader does not answer: {status}")),
+                }
+            }
+            Admission::NotLeader(_) => reply(State::Pending, "nobody leads just now".to_owned()),
+        }
+    }
+}
+
+/// Receives a whole state into a place beside the present one.
+async fn receive_state(
+    state: Arc<dyn StateStore>,
+    mut chunks: Streaming<peer::SnapshotChunk>,
+) -> Result<(peer::SnapshotHeader, ReceivedState), Status> {
+    let io_error = |error: io::Error| Status::internal(error.to_string());
+    let join_error = |error: tokio::task::JoinError| Status::internal(error.to_string());
+    let mut install =
+        tokio::task::spawn_blocking(move || state.begin_install()).await.map_err(join_error)?.map_err(io_error)?;
+    let (mut header, mut received) = (None, 0);
+    while let Some(chunk) = chunks.message().await? {
+        header = header.or(chunk.header);
+        received += chunk.records.len() as u64;
+        let records = chunk.records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
+        install = tokio::task::spawn_blocking(move || install.write(&records).map(|()| install))
+            .await
+            .map_err(join_error)?
+            .map_err(io_error)?;
+        let Some(total) = chunk.total else { continue };
+        let header = header.ok_or_else(|| Status::invalid_argument("a state without a header"))?;
+        if header.version != 1 || total != received {
+            return Err(Status::invalid_argument("a state of another version, or torn"));
+        }
+        let finished = tokio::task::spawn_blocking(move || install.finish()).await.map_err(join_error)?;
+        return finished.map(|state| (header, state)).map_err(io_error);
+    }
+    Err(Status::cancelled("the state ended before its last chunk"))
+}
+
+/// The certificate at the other end of a connection.
+#[derive(Clone)]
+pub struct PeerCertificate(Arc<CertificateDer<'static>>);
+
+/// An authenticated connection.
+struct PeerStream(TlsStream<TcpStream>);
+
+impl Connected for PeerStream {
+    type ConnectInfo = PeerCertificate;
+
+    fn connect_info(&self) -> PeerCertificate {
+        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
+        PeerCertificate(Arc::new(certificates.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()))))
+    }
+}
+
+impl AsyncRead for PeerStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Serves the peer protocol until `shutdown`.
+///
+/// # Errors
+/// When the server cannot go on.
+pub async fn serve(
+    listener: TcpListener,
+    identity: Identity,
+    service: PeerService,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let (streams, incoming) = mpsc::channel(HANDSHAKES);
+    let accepting = tokio::spawn(accept(listener, identity, streams));
+    let service =
+        PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
+    let served = tonic::transport::Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_keepalive_interval(Some(Duration::from_secs(1)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(2)))
+        .add_service(service)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), shutdown)
+        .await;
+    accepting.abort();
+    served.map_err(io::Error::other)
+}
+
+/// Accepts connections; each handshake has a task and a deadline of its own.
+async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender<io::Result<PeerStream>>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: those in use must end first.
+                tracing::warn!(%error, "cannot accept a peer's connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (identity, streams) = (identity.clone(), streams.clone());
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            match timeout(HANDSHAKE_TIMEOUT, identity.accept(stream)).await {
+                Ok(Ok(stream)) => drop(streams.send(Ok(PeerStream(stream))).await),
+                Ok(Err(error)) => tracing::info!(%error, "refused a connection to the peer port"),
+                Err(_) => tracing::info!("a connection to the peer port did not finish its handshake"),
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,401 @@
+//! One Raft instance, in this server's words.
+
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _};
+use openraft::{
+    Raft, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver as _, impls::OneshotResponder,
+    raft::TransferLeaderRequest, storage::Snapshot,
+};
+use threefold_core::Position;
+use threefold_proto::peer;
+use tokio::sync::watch;
+
+use super::{
+    executor::Executor,
+    log::Log,
+    machine::{self, Machine, Observer, SnapshotData},
+    network::{self, NetworkFactory},
+    proposer::Proposed,
+    types::{Member, Payload, RaftLogId, RaftVote, TypeConfig, log_id_to_wire, vote_to_wire},
+    visibility::Visibility,
+};
+use crate::{
+    config::Tuning,
+    peer::channels::Channels,
+    storage::{LogStore, ReceivedState, StateStore},
+};
+
+/// A whole state may take this long to cross.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Entries in one append; their bytes are bounded by the log.
+const APPEND_ENTRIES: u64 = 256;
+
+/// What this server is in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Leads.
+    Leader,
+    /// Votes and follows.
+    Follower,
+    /// Stands for election.
+    Candidate,
+    /// Follows without a vote.
+    Learner,
+}
+
+impl Role {
+    /// As it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Learner => "learner",
+        }
+    }
+}
+
+/// A member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its node id.
+    pub id: u64,
+    /// Its name and addresses.
+    pub member: Member,
+    /// It has a vote.
+    pub voter: bool,
+}
+
+/// Where this server stands.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// What it is.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// Whom it follows (perhaps itself).
+    pub leader: Option<u64>,
+    /// The last entry of its log.
+    pub last_index: u64,
+    /// Committed, as far as it knows.
+    pub committed_index: u64,
+    /// Applied.
+    pub applied_index: u64,
+    /// Visible.
+    pub visible_index: u64,
+    /// What its last persisted state covers.
+    pub snapshot_index: u64,
+    /// Purged from its log.
+    pub purged_index: u64,
+    /// The configuration it knows, sorted by id.
+    pub peers: Vec<Peer>,
+}
+
+/// Why Raft could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[error("consensus: {0}")]
+pub struct EngineError(pub(super) String);
+
+/// One Raft instance.
+pub struct Engine {
+    pub(super) id: u64,
+    pub(super) raft: Raft<TypeConfig, Machine>,
+    pub(super) channels: Arc<Channels>,
+    /// Held by whoever changes the configuration: one change at a time.
+    pub(super) changing: tokio::sync::Mutex<()>,
+    visibility: Arc<Visibility>,
+    leader: watch::Receiver<Option<u64>>,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// This server's node id.
+    pub id: u64,
+    /// Its log.
+    pub log: Arc<dyn LogStore>,
+    /// Its state.
+    pub state: Arc<dyn StateStore>,
+    /// Where it applies.
+    pub executor: Arc<dyn Executor>,
+    /// How it reaches others.
+    pub channels: Arc<Channels>,
+    /// Whom it tells what was applied.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl Engine {
+    /// Starts Raft on what the directory holds.
+    ///
+    /// # Errors
+    /// When log or state cannot be read, or contradict each other.
+    pub async fn start(parts: Parts, tuning: &Tuning) -> Result<Arc<Self>, EngineError> {
+        let visibility = Arc::new(Visibility::plain());
+        let machine = Machine::new(parts.state, parts.executor, visibility.clone(), parts.observer)
+            .map_err(|error| EngineError(error.to_string()))?;
+        let config = raft_config(tuning).validate().map_err(|error| EngineError(error.to_string()))?;
+        let raft = Raft::new(
+            parts.id,
+            Arc::new(config),
+            NetworkFactory::new(parts.channels.clone()),
+            Log::new(parts.log),
+            machine,
+        )
+        .await
+        .map_err(|error| EngineError(error.to_string()))?;
+        let leader = watch_leader(&raft);
+        let engine = Self {
+            id: parts.id,
+            raft,
+            channels: parts.channels,
+            changing: tokio::sync::Mutex::new(()),
+            visibility,
+            leader,
+        };
+        Ok(Arc::new(engine))
+    }
+
+    /// This server's node id.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who leads, as far as this server knows; changes are seen.
+    pub fn leader(&self) -> watch::Receiver<Option<u64>> {
+        self.leader.clone()
+    }
+
+    /// Proposes an entry. None: this server does not lead or has ended. The inner future gives the outcome, or
+    /// none where nothing is known of it.
+    pub async fn propose(&self, payload: Payload) -> Option<impl Future<Output = Option<Proposed>> + Send + 'static> {
+        if self.leader.borrow().is_none_or(|leader| leader != self.id) {
+            return None;
+        }
+        let (responder, outcome) = OneshotResponder::new_pair();
+        self.raft.client_write_ff(payload, Some(responder)).await.ok()?;
+        Some(async move {
+            let written = outcome.await.ok()?.ok()?;
+            Some(Proposed { log_index: written.log_id.index, replies: written.data.0 })
+        })
+    }
+
+    /// The log index that a read must wait for to see everything acknowledged before this call (ReadIndex:
+    /// confirmed by a majority). None: this server does not lead, or cannot confirm that it does.
+    pub async fn read_index(&self) -> Option<u64> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        Some(linearizer.read_log_id().index())
+    }
+
+    /// Where this server stands.
+    pub fn overview(&self) -> Overview {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let index = |log_id: Option<RaftLogId>| log_id.map_or(0, |log_id| log_id.index);
+        let membership = metrics.membership_config.membership();
+        let voters = membership.voter_ids().collect::<BTreeSet<_>>();
+        let peers = membership
+            .nodes()
+            .map(|(id, member)| Peer { id: *id, member: member.clone(), voter: voters.contains(id) })
+            .collect();
+        Overview {
+            role: match metrics.state {
+                ServerState::Leader => Role::Leader,
+                ServerState::Candidate => Role::Candidate,
+                ServerState::Follower => Role::Follower,
+                ServerState::Learner | ServerState::Shutdown => Role::Learner,
+            },
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            last_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: index(metrics.local_committed),
+            applied_index: index(metrics.last_applied),
+            visible_index: index(self.visibility.visible(metrics.local_committed)),
+            snapshot_index: index(metrics.snapshot),
+            purged_index: index(metrics.purged),
+            peers,
+        }
+    }
+
+    /// The other members.
+    pub fn others(&self) -> Vec<Peer> {
+        self.overview().peers.into_iter().filter(|peer| peer.id != self.id).collect()
+    }
+
+    /// Waits until Raft has stopped by a failure, and says which.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let state = metrics.borrow_watched().running_state.clone();
+            if let Err(fatal) = state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "it has ended".to_owned();
+            }
+        }
+    }
+
+    /// Forms a new cluster of this one server.
+    ///
+    /// # Errors
+    /// When this server has been part of a cluster before.
+    pub async fn bootstrap(&self, member: Member, recovery_id: [u8; 16]) -> Result<(), EngineError> {
+        let failed = |error: &dyn std::fmt::Display| EngineError(format!("cannot form a cluster: {error}"));
+        self.raft
+            .initialize(std::collections::BTreeMap::from([(self.id, member)]))
+            .await
+            .map_err(|error| failed(&error))?;
+        self.leader.clone().wait_for(|leader| *leader == Some(self.id)).await.map_err(|error| failed(&error))?;
+        self.raft.client_write(machine::found_cluster(recovery_id)).await.map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
+    /// Whether this server is, or was, part of a cluster.
+    pub async fn is_initialized(&self) -> bool {
+        self.raft.is_initialized().await.unwrap_or(false)
+    }
+
+    /// Stands for election at once, by the path of a leadership transfer: the lease of the leader, known to be dead,
+    /// does not stand in the way. The votes decide as always.
+    pub async fn take_over_from(&self, dead: u64) {
+        let (vote, last_log_id) = self.vote_and_last_log_id();
+        if !vote.committed || vote.leader_id.voted_for != dead {
+            return;
+        }
+        let request = TransferLeaderRequest::new(vote, self.id, last_log_id);
+        if let Ok(Err(error)) = self.raft.handle_transfer_leader(request).await {
+            tracing::info!(%error, "did not stand for election");
+        }
+    }
+
+    /// Hands leadership to the follower that is furthest, if this server leads, and waits (at most `patience`) until it
+    /// has gone.
+    pub async fn hand_over(&self, patience: Duration) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let Some(replication) = metrics.replication.filter(|_| metrics.state == ServerState::Leader) else { return };
+        let voters = metrics.membership_config.voter_ids().collect::<BTreeSet<_>>();
+        let candidates = replication.into_iter().filter(|(id, _)| *id != self.id && voters.contains(id));
+        let Some((heir, _)) = candidates.max_by_key(|(_, matched)| *matched) else { return };
+        if self.raft.trigger().transfer_leader(heir).await.is_ok() {
+            let mut leader = self.leader.clone();
+            let gone = leader.wait_for(|leader| *leader != Some(self.id));
+            let _ = tokio::time::timeout(patience, gone).await;
+        }
+    }
+
+    /// This server's vote and the end of its log on disk.
+    pub fn vote_and_last_log_id(&self) -> (RaftVote, Option<RaftLogId>) {
+        let flushed = self.raft.watch_log_progress().get();
+        let vote = self.raft.metrics().borrow_watched().vote;
+        (vote, flushed.and_then(|point| point.last_log_id))
+    }
+
+    /// The same, as told to other servers.
+    pub fn vote_status(&self) -> peer::PeerStatus {
+        let (vote, last_log_id) = self.vote_and_last_log_id();
+        peer::PeerStatus {
+            node_id: self.id,
+            vote: Some(vote_to_wire(&vote)),
+            last_log_id: last_log_id.as_ref().map(log_id_to_wire),
+            leader: self.leader.borrow().unwrap_or(0),
+            server_status: bytes::Bytes::new(),
+            incarnation: 0,
+        }
+    }
+
+    /// Takes a stream of appends from the leader; answers in order.
+    pub fn append(
+        &self,
+        requests: impl Stream<Item = peer::AppendRequest> + Send + 'static,
+    ) -> impl Stream<Item = Result<peer::AppendReply, EngineError>> + Send + 'static {
+        // A request that makes no sense ends the stream, and so the leader's patience with it.
+        let requests = requests.map(network::append_from_wire).take_while(|request| {
+            if let Err(error) = request {
+                tracing::error!(%error, "a peer sent an append that makes no sense");
+            }
+            std::future::ready(request.is_ok())
+        });
+        let requests = requests.filter_map(|request| std::future::ready(request.ok()));
+        let results = self.raft.stream_append(requests);
+        results.map(|result| result.map(network::append_reply_to_wire).map_err(|fatal| EngineError(fatal.to_string())))
+    }
+
+    /// Answers a request for a vote.
+    ///
+    /// # Errors
+    /// When the request makes no sense or Raft has stopped.
+    pub async fn vote(&self, request: peer::VoteRequest, pre_vote: bool) -> Result<peer::VoteReply, EngineError> {
+        let request = network::vote_request_from_wire(request).map_err(|error| EngineError(error.to_string()))?;
+        let response = if pre_vote { self.raft.pre_vote(request).await } else { self.raft.vote(request).await };
+        response.map(|response| network::vote_reply_to_wire(&response)).map_err(|error| EngineError(error.to_string()))
+    }
+
+    /// Answers the leader's wish to hand over.
+    ///
+    /// # Errors
+    /// When the request makes no sense or Raft has stopped.
+    pub async fn transfer(
+        &self,
+        request: peer::TransferLeaderRequest,
+    ) -> Result<peer::TransferLeaderReply, EngineError> {
+        let request = network::transfer_from_wire(request).map_err(|error| EngineError(error.to_string()))?;
+        let answer = self.raft.handle_transfer_leader(request).await.map_err(|fatal| EngineError(fatal.to_string()))?;
+        Ok(peer::TransferLeaderReply { refused: answer.err().map(|error| error.to_string()).unwrap_or_default() })
+    }
+
+    /// Installs a whole state received from the leader.
+    ///
+    /// # Errors
+    /// When the header makes no sense or Raft has stopped.
+    pub async fn install(
+        &self,
+        header: &peer::SnapshotHeader,
+        received: ReceivedState,
+    ) -> Result<peer::SnapshotReply, EngineError> {
+        let vote = super::types::vote_from_wire(header.vote).map_err(|error| EngineError(error.to_string()))?;
+        let meta = network::snapshot_meta(header).map_err(|error| EngineError(error.to_string()))?;
+        let snapshot = Snapshot { meta, snapshot: SnapshotData::Received(received) };
+        let response = self.raft.install_full_snapshot(vote, snapshot).await;
+        let response = response.map_err(|error| EngineError(error.to_string()))?;
+        Ok(peer::SnapshotReply { vote: Some(vote_to_wire(&response.vote)) })
+    }
+
+    /// Ends Raft on this server.
+    pub async fn shutdown(&self) {
+        let _ = self.raft.shutdown().await;
+    }
+}
+
+/// How far a log index reaches, as a position.
+pub fn position_of(log_index: u64) -> Position {
+    Position::end_of(log_index)
+}
+
+fn raft_config(tuning: &Tuning) -> openraft::Config {
+    openraft::Config {
+        cluster_name: "threefold".to_owned(),
+        heartbeat_interval: tuning.heartbeat_ms,
+        election_timeout_min: tuning.election_min_ms,
+        election_timeout_max: tuning.election_max_ms,
+        install_snapshot_timeout: SNAPSHOT_TIMEOUT.as_millis() as u64,
+        max_payload_entries: APPEND_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_entries),
+        max_in_snapshot_log_to_keep: tuning.keep_entries,
+        enable_pre_vote: Some(true),
+        // A restarted leader may have a state older than what it acknowledged: it must be elected again.
+        enable_leader_restore: Some(false),
+        ..openraft::Config::default()
+    }
+}
+
+/// Follows the leader in the metrics, so that others wake only when it changes.
+fn watch_leader(raft: &Raft<TypeConfig, Machine>) -> watch::Receiver<Option<u64>> {
+    let mut metrics = raft.server_metrics();
+    let (tx, rx) = watch::channel(metrics.borrow_watched().current_leader);
+    tokio::spawn(async move {
+        while metrics.changed().await.is_ok() {
+            let leader = metrics.borrow_watched().current_leader;
+            tx.send_if_modified(|current| std::mem::replace(current, leader) != leader);
+        }
+    });
+    rx
+}

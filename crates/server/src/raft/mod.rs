@@ -1,0 +1,20 @@
+//! Consensus: the only importer of openraft.
+//!
+//! The rest of the server proposes entries, asks who leads, and reads what was applied; it never meets
+//! openraft's types. What is deliberately absent: lease reads (unsafe with the fast failover), a saved committed log
+//! id, and any way to become leader without votes.
+
+mod engine;
+pub mod executor;
+pub mod log;
+pub mod machine;
+mod membership;
+pub mod network;
+pub mod proposer;
+#[cfg(test)]
+mod suite;
+pub mod types;
+pub mod visibility;
+
+pub use engine::{Engine, EngineError, Overview, Parts, Peer, Role, position_of};
+pub use membership::Admission;

@@ -1,0 +1,341 @@
+//! openraft's network, over the peer protocol.
+//!
+//! Appends are pipelined on one bidirectional stream a follower; votes and heartbeats have a connection of
+//! their own, so that they never wait behind data; a snapshot too.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _};
+use openraft::{
+    OptionalSend,
+    base::{BoxFuture, BoxStream},
+    errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
+    network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2},
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+    storage::Snapshot,
+};
+use threefold_proto::peer;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{
+    machine::SnapshotData,
+    types::{
+        CommittedLeader, Malformed, Member, RaftLogId, RaftVote, TypeConfig, entry_from_wire, entry_to_wire,
+        log_id_from_wire, log_id_to_wire, stored_membership_to_wire, vote_from_wire, vote_to_wire,
+    },
+};
+use crate::{
+    peer::channels::{Channels, Lane},
+    storage::StateSnapshot,
+};
+
+/// Bytes of records in one chunk of a snapshot.
+const CHUNK_BYTES: usize = 512 * 1024;
+/// Chunks read ahead of the network.
+const CHUNKS_AHEAD: usize = 4;
+/// How long a server that cannot be reached is left alone, at most: it may be back any moment.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Makes the network of each other server.
+pub struct NetworkFactory {
+    channels: Arc<Channels>,
+}
+
+impl NetworkFactory {
+    /// Over these connections.
+    pub fn new(channels: Arc<Channels>) -> Self {
+        Self { channels }
+    }
+
+    fn network(&self, node: &Member, lane: Lane) -> Network {
+        Network { channels: self.channels.clone(), member: node.clone(), lane }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
+    type Network = Network;
+
+    async fn new_client(&mut self, _target: u64, node: &Member) -> Network {
+        self.network(node, Lane::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, _target: u64, node: &Member) -> Network {
+        self.network(node, Lane::Control)
+    }
+
+    async fn new_snapshot_client(&mut self, _target: u64, node: &Member) -> Network {
+        self.network(node, Lane::Bulk)
+    }
+}
+
+/// One other server.
+pub struct Network {
+    channels: Arc<Channels>,
+    member: Member,
+    lane: Lane,
+}
+
+fn unreachable(error: impl std::fmt::Display) -> Unreachable<TypeConfig> {
+    Unreachable::from_string(error)
+}
+
+fn rpc_error(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(unreachable(error))
+}
+
+impl Network {
+    async fn vote_call(
+        &self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+        pre_vote: bool,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.channels.client(&self.member, Lane::Control);
+        let request = vote_request_to_wire(&rpc);
+        let call = async {
+            let reply = if pre_vote { client.pre_vote(request).await } else { client.vote(request).await };
+            reply.map_err(rpc_error)
+        };
+        let reply = tokio::time::timeout(option.hard_ttl(), call).await.map_err(rpc_error)??.into_inner();
+        vote_reply_from_wire(reply).map_err(rpc_error)
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Network {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let input = Box::pin(futures::stream::once(async move { rpc }));
+        let mut output = self.stream_append(input, option).await?;
+        match output.next().await {
+            Some(result) => result.map(Into::into),
+            None => Err(rpc_error("the stream ended without an answer")),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let mut client = self.channels.client(&self.member, self.lane);
+        Box::pin(async move {
+            let requests = input.map(|request| append_to_wire(&request));
+            let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
+            let replies = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
+            let results = replies.map(|reply| append_reply_from_wire(reply.map_err(rpc_error)?).map_err(rpc_error));
+            Ok(Box::pin(results) as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.vote_call(rpc, option, false).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.vote_call(rpc, option, true).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: RaftVote,
+        snapshot: Snapshot<CommittedLeader, u64, Member, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let SnapshotData::Live(view) = snapshot.snapshot else {
+            return Err(StreamingError::Unreachable(unreachable("only a live state can be sent")));
+        };
+        let header = peer::SnapshotHeader {
+            version: 1,
+            vote: Some(vote_to_wire(&vote)),
+            last_log_id: snapshot.meta.last_log_id.as_ref().map(log_id_to_wire),
+            last_membership: Some(stored_membership_to_wire(&snapshot.meta.last_membership)),
+        };
+        tracing::info!(to = %self.member.name, last_log_id = ?snapshot.meta.last_log_id, "sending the whole state");
+        let (chunks, outgoing) = mpsc::channel(CHUNKS_AHEAD);
+        let reader = tokio::task::spawn_blocking(move || send_chunks(&*view, header, &chunks));
+        let mut client = self.channels.client(&self.member, Lane::Bulk);
+        // Dropping the call ends the stream without its last chunk, and so the receiver's install.
+        let reply = tokio::select! {
+            reply = client.install_snapshot(ReceiverStream::new(outgoing)) => reply,
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+        };
+        if let Ok(Err(error)) = reader.await {
+            return Err(StreamingError::Unreachable(unreachable(error)));
+        }
+        let reply = reply.map_err(|error| StreamingError::Unreachable(unreachable(error)))?.into_inner();
+        let vote = vote_from_wire(reply.vote).map_err(|error| StreamingError::Unreachable(unreachable(error)))?;
+        Ok(SnapshotResponse { vote })
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let wire = peer::TransferLeaderRequest {
+            from_leader: Some(vote_to_wire(request.from_leader())),
+            to_node_id: *request.to_node_id(),
+            last_log_id: request.last_log_id().map(log_id_to_wire),
+        };
+        let mut client = self.channels.client(&self.member, Lane::Control);
+        let call = tokio::time::timeout(option.hard_ttl(), client.transfer_leader(wire));
+        let reply = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
+        if reply.refused.is_empty() { Ok(Ok(())) } else { Err(rpc_error(reply.refused)) }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    }
+}
+
+/// Sends the header and every record; the last chunk tells the total.
+fn send_chunks(
+    view: &dyn StateSnapshot,
+    header: peer::SnapshotHeader,
+    chunks: &mpsc::Sender<peer::SnapshotChunk>,
+) -> Result<(), threefold_core::store::StoreError> {
+    let mut header = Some(header);
+    let mut after: Option<bytes::Bytes> = None;
+    let mut sent = 0;
+    loop {
+        let records = view.chunk(after.as_deref(), CHUNK_BYTES)?;
+        let end = records.is_empty();
+        sent += records.len() as u64;
+        after = records.last().map(|(key, _)| key.clone()).or(after);
+        let chunk = peer::SnapshotChunk {
+            header: header.take(),
+            records: records.into_iter().map(|(key, value)| peer::KeyValue { key, value }).collect(),
+            total: end.then_some(sent),
+        };
+        // The call has ended: there is nobody to read on for.
+        if chunks.blocking_send(chunk).is_err() || end {
+            return Ok(());
+        }
+    }
+}
+
+/// An append as protobuf.
+pub fn append_to_wire(request: &AppendEntriesRequest<TypeConfig>) -> peer::AppendRequest {
+    peer::AppendRequest {
+        vote: Some(vote_to_wire(&request.vote)),
+        prev_log_id: request.prev_log_id.as_ref().map(log_id_to_wire),
+        entries: request.entries.iter().map(entry_to_wire).collect(),
+        leader_commit: request.leader_commit.as_ref().map(log_id_to_wire),
+        visible: None,
+    }
+}
+
+/// An append from protobuf.
+pub fn append_from_wire(request: peer::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Malformed> {
+    Ok(AppendEntriesRequest {
+        vote: vote_from_wire(request.vote)?,
+        prev_log_id: request.prev_log_id.map(log_id_from_wire),
+        entries: request.entries.into_iter().map(entry_from_wire).collect::<Result<_, _>>()?,
+        leader_commit: request.leader_commit.map(log_id_from_wire),
+    })
+}
+
+/// The answer to an append as protobuf.
+pub fn append_reply_to_wire(result: StreamAppendResult<TypeConfig>) -> peer::AppendReply {
+    use peer::append_reply::Result as Wire;
+    let wire = match result {
+        Ok(matched) => Wire::Matched(peer::Matched { log_id: matched.as_ref().map(log_id_to_wire) }),
+        Err(StreamAppendError::Conflict(log_id)) => Wire::Conflict(log_id_to_wire(&log_id)),
+        Err(StreamAppendError::HigherVote(vote)) => Wire::HigherVote(vote_to_wire(&vote)),
+    };
+    peer::AppendReply { result: Some(wire) }
+}
+
+fn append_reply_from_wire(reply: peer::AppendReply) -> Result<StreamAppendResult<TypeConfig>, Malformed> {
+    use peer::append_reply::Result as Wire;
+    Ok(match reply.result.ok_or(Malformed("append reply"))? {
+        Wire::Matched(matched) => Ok(matched.log_id.map(log_id_from_wire)),
+        Wire::Conflict(log_id) => Err(StreamAppendError::Conflict(log_id_from_wire(log_id))),
+        Wire::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_from_wire(Some(vote))?)),
+    })
+}
+
+fn vote_request_to_wire(request: &VoteRequest<TypeConfig>) -> peer::VoteRequest {
+    peer::VoteRequest {
+        vote: Some(vote_to_wire(&request.vote)),
+        last_log_id: request.last_log_id.as_ref().map(log_id_to_wire),
+        leadership_transfer: request.leadership_transfer,
+    }
+}
+
+/// A vote request from protobuf.
+pub fn vote_request_from_wire(request: peer::VoteRequest) -> Result<VoteRequest<TypeConfig>, Malformed> {
+    Ok(VoteRequest {
+        vote: vote_from_wire(request.vote)?,
+        last_log_id: request.last_log_id.map(log_id_from_wire),
+        leadership_transfer: request.leadership_transfer,
+    })
+}
+
+/// The answer to a vote request as protobuf.
+pub fn vote_reply_to_wire(response: &VoteResponse<TypeConfig>) -> peer::VoteReply {
+    peer::VoteReply {
+        vote: Some(vote_to_wire(&response.vote)),
+        granted: response.vote_granted,
+        last_log_id: response.last_log_id.as_ref().map(log_id_to_wire),
+    }
+}
+
+fn vote_reply_from_wire(reply: peer::VoteReply) -> Result<VoteResponse<TypeConfig>, Malformed> {
+    Ok(VoteResponse {
+        vote: vote_from_wire(reply.vote)?,
+        vote_granted: reply.granted,
+        last_log_id: reply.last_log_id.map(log_id_from_wire),
+    })
+}
+
+/// A request to take over leadership from protobuf.
+pub fn transfer_from_wire(
+    request: peer::TransferLeaderRequest,
+) -> Result<TransferLeaderRequest<TypeConfig>, Malformed> {
+    Ok(TransferLeaderRequest::new(
+        vote_from_wire(request.from_leader)?,
+        request.to_node_id,
+        request.last_log_id.map(log_id_from_wire),
+    ))
+}
+
+/// What a snapshot's header says.
+pub fn snapshot_meta(
+    header: &peer::SnapshotHeader,
+) -> Result<openraft::storage::SnapshotMeta<CommittedLeader, u64, Member>, Malformed> {
+    let last_membership = header.last_membership.clone().ok_or(Malformed("snapshot without a configuration"))?;
+    Ok(openraft::storage::SnapshotMeta {
+        last_log_id: header.last_log_id.map(log_id_from_wire),
+        last_membership: super::types::stored_membership_from_wire(last_membership)?,
+    })
+}
+
+/// The log id of a status message.
+pub fn last_log_id(log_id: Option<peer::LogId>) -> Option<RaftLogId> {
+    log_id.map(log_id_from_wire)
+}

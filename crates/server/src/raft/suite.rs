@@ -1,0 +1,67 @@
+//! openraft's own storage test suite, on our log and state machine.
+
+use std::sync::Arc;
+
+use openraft::{
+    StorageError,
+    testing::log::{StoreBuilder, Suite},
+    type_config::TypeConfigExt as _,
+};
+use tempfile::TempDir;
+use threefold_core::{Position, apply::Happened};
+
+use super::{
+    executor::{InlineExecutor, ThreadExecutor},
+    log::Log,
+    machine::{Machine, Observer},
+    types::TypeConfig,
+    visibility::Visibility,
+};
+use crate::storage::{
+    fjall_log::FjallLog,
+    fjall_state::FjallState,
+    memory::{MemoryLog, MemoryState},
+};
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn applied(&self, _position: Position, _happened: &[Happened]) {}
+    fn replaced(&self, _position: Position) {}
+}
+
+struct OnDisk;
+
+impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for OnDisk {
+    async fn build(&self) -> Result<(TempDir, Log, Machine), StorageError<TypeConfig>> {
+        let error = |error: &dyn std::fmt::Display| StorageError::read(TypeConfig::err_from_string(error));
+        let directory = tempfile::tempdir().map_err(|e| error(&e))?;
+        let log = FjallLog::open(&directory.path().join("log")).map_err(|e| error(&e))?;
+        let state = FjallState::open(&directory.path().join("state")).map_err(|e| error(&e))?;
+        let executor = ThreadExecutor::start("apply").map_err(|e| error(&e))?;
+        let machine =
+            Machine::new(Arc::new(state), Arc::new(executor), Arc::new(Visibility::plain()), Arc::new(Nobody));
+        Ok((directory, Log::new(Arc::new(log)), machine.map_err(|e| error(&e))?))
+    }
+}
+
+struct InMemory;
+
+impl StoreBuilder<TypeConfig, Log, Machine, ()> for InMemory {
+    async fn build(&self) -> Result<((), Log, Machine), StorageError<TypeConfig>> {
+        let error = |error: &dyn std::fmt::Display| StorageError::read(TypeConfig::err_from_string(error));
+        let state = Arc::new(MemoryState::default());
+        let machine = Machine::new(state, Arc::new(InlineExecutor), Arc::new(Visibility::plain()), Arc::new(Nobody));
+        Ok(((), Log::new(Arc::new(MemoryLog::default())), machine.map_err(|e| error(&e))?))
+    }
+}
+
+#[test]
+fn openrafts_storage_suite_passes_on_disk() {
+    TypeConfig::run(async { Suite::test_all(OnDisk).await.unwrap() });
+}
+
+#[test]
+fn openrafts_storage_suite_passes_in_memory() {
+    TypeConfig::run(async { Suite::test_all(InMemory).await.unwrap() });
+}

@@ -1,0 +1,225 @@
+//! One server from start to stop: opens the directory, joins the parts, and runs until told otherwise.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use threefold_core::Position;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use crate::{
+    config::Config,
+    gateway::{Cost, Gateway, Passwords, http},
+    node::{Hub, Inner, Node, presence::Presence, router::Router},
+    peer::{
+        channels::Channels,
+        forward::Forwarder,
+        join,
+        link::Links,
+        service::{self, PeerService},
+        tls::Identity,
+    },
+    raft::{Engine, Parts, executor::ThreadExecutor, machine, proposer::Proposer, types::Member},
+    storage::{LogStore, StateStore, directory::Directory, fjall_log::FjallLog, fjall_state::FjallState},
+};
+
+/// A leader that is told to stop waits this long for another to take over.
+const HAND_OVER_PATIENCE: Duration = Duration::from_millis(1000);
+/// Connections are given this long to end by themselves.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Why a server could not start, or had to stop: one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> StartError + '_ {
+    move |error| StartError(format!("{what}: {error}"))
+}
+
+async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError(format!("the {purpose} port {address} is in use by another process")),
+        _ => StartError(format!("cannot listen on the {purpose} port {address}: {error}")),
+    })
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// Runs one server until `shutdown`.
+///
+/// # Errors
+/// When it cannot start, or must stop because its disk failed or an invariant broke.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+    let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
+    let directory = Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
+    let client_listener = bind(config.client_listen, "client").await?;
+    let peer_listener = bind(config.peer_listen, "peer").await?;
+    let log: Arc<dyn LogStore> =
+        Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
+    let state: Arc<dyn StateStore> =
+        Arc::new(FjallState::open(&directory.state_path()).map_err(|error| failed("cannot open the state")(&error))?);
+    let server =
+        Server::start(config, (directory.node_id(), directory.incarnation()), identity.clone(), log, state).await?;
+    let result = server.serve(client_listener, peer_listener, identity, shutdown).await;
+    drop(directory);
+    result
+}
+
+/// The parts of a running server.
+struct Server {
+    node: Node,
+    gateway: Gateway,
+    engine: Arc<Engine>,
+    proposer: Proposer,
+    presence: Arc<Presence>,
+    channels: Arc<Channels>,
+    state: Arc<dyn StateStore>,
+    config: Config,
+    incarnation: u64,
+}
+
+impl Server {
+    async fn start(
+        config: Config,
+        (id, incarnation): (u64, u64),
+        identity: Identity,
+        log: Arc<dyn LogStore>,
+        state: Arc<dyn StateStore>,
+    ) -> Result<Self, StartError> {
+        let (applied, _) = machine::applied_mark(&*state).map_err(|error| failed("cannot read the state")(&error))?;
+        let position = applied.map_or(Position::default(), |log_id| Position::end_of(log_id.index));
+        let hub = Hub::new(state.clone(), position);
+        let channels = Arc::new(Channels::new(identity));
+        let executor = ThreadExecutor::start("apply").map_err(|error| failed("cannot start a thread")(&error))?;
+        let parts = Parts {
+            id,
+            log,
+            state: state.clone(),
+            executor: Arc::new(executor),
+            channels: channels.clone(),
+            observer: hub.clone(),
+        };
+        let engine = Engine::start(parts, &config.tuning).await.map_err(|error| StartError(error.to_string()))?;
+        let proposer = Proposer::start(engine.clone(), now_ms);
+        let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone() };
+        let router = Router::start(id, engine.leader(), proposer.clone(), forwarder);
+        let presence = Arc::new(Presence::default());
+        let node = Node::new(Inner {
+            config: config.clone(),
+            started: Instant::now(),
+            engine: engine.clone(),
+            router,
+            hub,
+            presence: presence.clone(),
+            state: state.clone(),
+            channels: channels.clone(),
+        });
+        let passwords = Passwords::new(Cost::default()).map_err(|error| StartError(error.to_string()))?;
+        let gateway = Gateway::new(node.clone(), passwords);
+        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, incarnation })
+    }
+
+    fn member(&self) -> Member {
+        Member {
+            name: self.config.name.clone(),
+            peer_address: self.config.peer_address.clone(),
+            client_address: self.config.client_address.clone(),
+        }
+    }
+
+    /// Founds a cluster or finds the way into one.
+    async fn come_in(&self) -> Result<(), StartError> {
+        if self.config.bootstrap && !self.engine.is_initialized().await {
+            let recovery_id = rand::random();
+            self.engine.bootstrap(self.member(), recovery_id).await.map_err(|error| StartError(error.to_string()))?;
+            tracing::info!("founded a new cluster");
+        }
+        let joining = join::join(self.channels.clone(), self.engine.id(), self.member(), self.config.peers.clone());
+        tokio::spawn(joining);
+        tokio::spawn(self.engine.clone().finish_changes());
+        Ok(())
+    }
+
+    fn greeting(&self) -> threefold_proto::peer::Hello {
+        threefold_proto::peer::Hello {
+            node_id: self.engine.id(),
+            name: self.config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation: self.incarnation,
+        }
+    }
+
+    fn peer_service(&self) -> PeerService {
+        PeerService {
+            engine: self.engine.clone(),
+            proposer: self.proposer.clone(),
+            presence: self.presence.clone(),
+            channels: self.channels.clone(),
+            state: self.state.clone(),
+            node: self.node.clone(),
+            expected: self.config.peers.iter().map(|peer| peer.name.clone()).collect::<BTreeSet<_>>(),
+            greeting: self.greeting(),
+            installing: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    async fn serve(
+        self,
+        client_listener: TcpListener,
+        peer_listener: TcpListener,
+        identity: Identity,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), StartError> {
+        let (stop, stopping) = watch::channel(false);
+        let stopped = |mut stopping: watch::Receiver<bool>| async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let peers =
+            tokio::spawn(service::serve(peer_listener, identity, self.peer_service(), stopped(stopping.clone())));
+        let links = Links {
+            engine: self.engine.clone(),
+            channels: self.channels.clone(),
+            presence: self.presence.clone(),
+            greeting: self.greeting(),
+        };
+        let links = tokio::spawn(links.run());
+        let clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
+        let run = async {
+            self.come_in().await?;
+            tracing::info!(name = %self.config.name, id = self.engine.id(), client = %self.config.client_address, "running");
+            let why = self.engine.failed().await;
+            Err(StartError(format!("consensus has stopped: {why}")))
+        };
+        let result = tokio::select! {
+            result = run => result,
+            () = shutdown => Ok(()),
+        };
+        if result.is_ok() {
+            self.engine.hand_over(HAND_OVER_PATIENCE).await;
+        }
+        links.abort();
+        stop.send_replace(true);
+        let _ = tokio::time::timeout(DRAIN_PATIENCE, clients).await;
+        self.engine.shutdown().await;
+        peers.abort();
+        let state = self.state.clone();
+        let persisted = tokio::task::spawn_blocking(move || state.persist()).await;
+        result?;
+        match persisted {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed("cannot save the state")(&error)),
+            Err(error) => Err(failed("cannot save the state")(&error)),
+        }
+    }
+}

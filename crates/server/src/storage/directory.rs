@@ -1,0 +1,273 @@
+//! The data directory of one server: who it belongs to, and that only one process uses it.
+//!
+//! Promises: while a [`Directory`] is alive no other process opens the same one; the node id is chosen once, when
+//! the directory is new, and never changes; the incarnation is larger at every open, and durably so before `open`
+//! returns. A directory that is not ours, belongs to another server, or was written by a newer program is refused
+//! untouched. What is inside `log/` and `state/` is left to the stores.
+//!
+//! ```text
+//! lock      held (flock) while a process uses the directory; empty
+//! server    who this is: JSON, replaced as a whole at every open
+//! log/      the log's database
+//! state/    the state's database
+//! ```
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rand::{TryRngCore, rngs::OsRng};
+use serde::{Deserialize, Serialize};
+
+use super::files::{replace_file, sync_directory};
+
+/// The format of the directory that this program writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+/// Node ids stay below this, so that they survive JavaScript's numbers.
+const NODE_ID_LIMIT: u64 = 1 << 53;
+/// Only the server's own account may look inside: password hashes and messages are there.
+const DIRECTORY_MODE: u32 = 0o700;
+const LOCK_FILE: &str = "lock";
+const IDENTITY_FILE: &str = "server";
+/// Left over when a crash hits the first replacement of the identity file.
+const IDENTITY_FILE_UNFINISHED: &str = "server.new";
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The operating system said no.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error("the data directory {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// There are files, but none that says whose.
+    #[error("{} is not a Threefold data directory, and it is not empty", .0.display())]
+    NotOurs(PathBuf),
+    /// The format is unknown here.
+    #[error(
+        "the data directory {} was written by a newer Threefold: format {found}, this program knows {FORMAT}; \
+         start it with the newer program, or give another directory",
+        path.display()
+    )]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The directory has another owner.
+    #[error(
+        "the data directory {} belongs to the server \"{recorded}\", not to \"{configured}\"",
+        path.display()
+    )]
+    OtherServer {
+        /// The directory.
+        path: PathBuf,
+        /// The name written in it.
+        recorded: String,
+        /// The name this server was started with.
+        configured: String,
+    },
+    /// The identity file makes no sense.
+    #[error("the file {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What the identity file says. Later formats may add fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Identity {
+    format: u32,
+    server: String,
+    node_id: u64,
+    incarnation: u64,
+}
+
+/// The part of the identity file that every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// An open data directory, locked until dropped.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    identity: Identity,
+    is_new: bool,
+    /// Closing it releases the lock.
+    _lock: File,
+}
+
+impl Directory {
+    /// Opens the directory at `path` for the server called `server_name`; creates it if it is missing or empty.
+    ///
+    /// # Errors
+    /// When it is in use, not ours, newer, another server's, damaged, or the disk fails.
+    pub fn open(path: impl Into<PathBuf>, server_name: &str) -> Result<Self, DirectoryError> {
+        let path = path.into();
+        create(&path)?;
+        // Before the lock file is made: in a directory that is not ours nothing must change.
+        let is_new = !path.join(IDENTITY_FILE).try_exists().map_err(|source| io_error("read", &path, source))?;
+        if is_new && !is_vacant(&path)? {
+            return Err(DirectoryError::NotOurs(path));
+        }
+        let lock = acquire(&path)?;
+        // Again under the lock: another process may have been first.
+        let recorded = read_identity(&path)?;
+        let is_new = recorded.is_none();
+        let mut identity = match recorded {
+            Some(identity) if identity.server != server_name => {
+                let configured = server_name.to_owned();
+                return Err(DirectoryError::OtherServer { path, recorded: identity.server, configured });
+            }
+            Some(identity) => identity,
+            None => claim(&path, server_name)?,
+        };
+        identity.incarnation += 1;
+        write_identity(&path, &identity)?;
+        Ok(Self { path, identity, is_new, _lock: lock })
+    }
+
+    /// The random number that tells this directory, and so this server's data, from every other. Below 2^53, never 0.
+    #[must_use]
+    pub fn node_id(&self) -> u64 {
+        self.identity.node_id
+    }
+
+    /// How many times the directory was opened, this time included.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.identity.incarnation
+    }
+
+    /// Whether this open created it: there is neither log nor state yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the log lives.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Where the state lives.
+    #[must_use]
+    pub fn state_path(&self) -> PathBuf {
+        self.path.join("state")
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> DirectoryError {
+    DirectoryError::Io { action, path: path.to_owned(), source }
+}
+
+/// Creates the directory, and those above it, if they are missing.
+fn create(path: &Path) -> Result<(), DirectoryError> {
+    let absolute = std::path::absolute(path).map_err(|source| io_error("find", path, source))?;
+    let missing: Vec<_> = absolute.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+        .map_err(|source| io_error("create", path, source))?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        sync_directory(parent).map_err(|source| io_error("sync", parent, source))?;
+    }
+    Ok(())
+}
+
+/// Whether nothing is there but what a first open that was cut short leaves.
+fn is_vacant(path: &Path) -> Result<bool, DirectoryError> {
+    for entry in fs::read_dir(path).map_err(|source| io_error("read", path, source))? {
+        let name = entry.map_err(|source| io_error("read", path, source))?.file_name();
+        if name != LOCK_FILE && name != IDENTITY_FILE && name != IDENTITY_FILE_UNFINISHED {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn acquire(path: &Path) -> Result<File, DirectoryError> {
+    let file = path.join(LOCK_FILE);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file)
+        .map_err(|source| io_error("open", &file, source))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", &file, source)),
+    }
+}
+
+/// Reads the identity file; none if the directory is new.
+fn read_identity(path: &Path) -> Result<Option<Identity>, DirectoryError> {
+    let file = path.join(IDENTITY_FILE);
+    let contents = match fs::read(&file) {
+        Ok(contents) => contents,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io_error("read", &file, source)),
+    };
+    let damaged = |error: serde_json::Error| DirectoryError::Damaged { path: file.clone(), reason: error.to_string() };
+    // The format first: a newer one may mean anything by the rest.
+    let Format { format } = serde_json::from_slice(&contents).map_err(damaged)?;
+    if format > FORMAT {
+        return Err(DirectoryError::Newer { path: path.to_owned(), found: format });
+    }
+    let identity: Identity = serde_json::from_slice(&contents).map_err(damaged)?;
+    if identity.node_id == 0 || identity.node_id >= NODE_ID_LIMIT {
+        let reason = format!("{} is no node id", identity.node_id);
+        return Err(DirectoryError::Damaged { path: file, reason });
+    }
+    Ok(Some(identity))
+}
+
+/// Makes a vacant directory this server's own. Nothing is durable before the identity is written.
+fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE))
+        .map_err(|source| io_error("set the permissions of", path, source))?;
+    let node_id = loop {
+        let random =
+            OsRng.try_next_u64().map_err(|error| io_error("choose a node id for", path, io::Error::other(error)))?;
+        match random % NODE_ID_LIMIT {
+            0 => {}
+            node_id => break node_id,
+        }
+    };
+    Ok(Identity { format: FORMAT, server: server_name.to_owned(), node_id, incarnation: 0 })
+}
+
+fn write_identity(path: &Path, identity: &Identity) -> Result<(), DirectoryError> {
+    let mut contents = serde_json::to_vec_pretty(identity).map_err(|error| io_error("write to", path, error.into()))?;
+    contents.push(b'\n');
+    replace_file(path, IDENTITY_FILE, &contents).map_err(|source| io_error("write to", path, source))
+}

@@ -1,0 +1,180 @@
+//! Generations: complete states side by side, of which the file `CURRENT` names the one that counts.
+//!
+//! A state received from another server is built as a new generation; replacing `CURRENT` puts it in place, atomically.
+//! Whatever `CURRENT` does not name when the store is opened is left over from an interrupted step, and removed.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy};
+
+use crate::storage::{
+    database::{self, Kind, Opened, io_error},
+    files::{remove_directory, replace_file, sync_directory},
+};
+
+const CURRENT_FILE: &str = "CURRENT";
+const PREFIX: &str = "generation-";
+const STATE: Kind = Kind {
+    name: "state",
+    format: 1,
+    records: "state",
+    options,
+    // The blocks around what is being talked about, for three servers on one laptop as well.
+    cache_bytes: 64 << 20,
+};
+
+/// Half of the database's default: up to four may wait to be flushed, and memory is better spent on the cache.
+const MEMTABLE_BYTES: u64 = 32 << 20;
+
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
+        // History is large and read seldom: it is compressed where most of it lies, below the first two levels.
+        .data_block_compression_policy(CompressionPolicy::new([
+            CompressionType::None,
+            CompressionType::None,
+            CompressionType::Lz4,
+        ]))
+}
+
+/// An open generation. Dropped after [`Generation::retire`], it removes itself.
+pub(super) struct Generation {
+    path: PathBuf,
+    opened: Opened,
+    is_retired: AtomicBool,
+}
+
+impl Generation {
+    /// Opens the current generation below `directory`; creates an empty first one if there is none.
+    pub(super) fn open_current(directory: &Path) -> io::Result<Arc<Self>> {
+        fs::create_dir_all(directory)?;
+        let current = match fs::read_to_string(directory.join(CURRENT_FILE)) {
+            Ok(name) => Some(name.trim_end().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        for name in generations(directory)? {
+            if current.as_ref() != Some(&name) {
+                remove_directory(&directory.join(name))?;
+            }
+        }
+        if let Some(name) = current {
+            if parse_number(&name).is_none() {
+                let message = format!("{} names no generation: {name:?}", directory.join(CURRENT_FILE).display());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            return Self::open(directory.join(name));
+        }
+        let first = Self::create(directory)?;
+        first.persist()?;
+        first.make_current()?;
+        if let Some(parent) = directory.parent() {
+            sync_directory(parent)?;
+        }
+        Ok(Arc::new(first))
+    }
+
+    /// Opens the generation at `path`.
+    pub(super) fn open(path: PathBuf) -> io::Result<Arc<Self>> {
+        if !path.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no state at {}", path.display())));
+        }
+        let opened = database::open(&path, STATE)?;
+        Ok(Arc::new(Self { path, opened, is_retired: AtomicBool::new(false) }))
+    }
+
+    /// Creates an empty generation with a name that is not in use.
+    pub(super) fn create(directory: &Path) -> io::Result<Self> {
+        let last = generations(directory)?.iter().filter_map(|name| parse_number(name)).max().unwrap_or(0);
+        let path = directory.join(format!("{PREFIX}{}", last + 1));
+        let opened = database::create(&path, STATE)?;
+        Ok(Self { path, opened, is_retired: AtomicBool::new(false) })
+    }
+
+    /// Makes this the generation that the next opening finds.
+    pub(super) fn make_current(&self) -> io::Result<()> {
+        let misplaced = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} has no name", self.path.display()));
+        let name = self.path.file_name().and_then(|name| name.to_str()).ok_or_else(misplaced)?;
+        let directory = self.path.parent().ok_or_else(misplaced)?;
+        // Its own name first: CURRENT must never name what a loss of power can still take.
+        sync_directory(directory)?;
+        replace_file(directory, CURRENT_FILE, format!("{name}\n").as_bytes())
+    }
+
+    /// Makes everything in it durable.
+    pub(super) fn persist(&self) -> io::Result<()> {
+        self.opened.database.persist(PersistMode::SyncAll).map_err(io_error)
+    }
+
+    /// Makes the names of all its files durable.
+    pub(super) fn persist_names(&self) -> io::Result<()> {
+        database::sync_all_names(&self.path)
+    }
+
+    /// Has it removed when its last reader is gone.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes [`Generation::retire`] back.
+    pub(super) fn keep(&self) {
+        self.is_retired.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.opened.database
+    }
+
+    pub(super) fn records(&self) -> &Keyspace {
+        &self.opened.records
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        if !self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
+        // Not on this thread, which may be answering a client: closing and removing gigabytes takes a while. What is
+        // not removed now, for whatever reason, is at the next opening.
+        let (opened, path) = (self.opened.clone(), std::mem::take(&mut self.path));
+        let removal = thread::Builder::new().name("state-removal".into()).spawn(move || {
+            drop(opened);
+            if let Err(error) = remove_directory(&path) {
+                tracing::warn!(path = %path.display(), %error, "an old state is left until the next start");
+            }
+        });
+        if let Err(error) = removal {
+            tracing::warn!(%error, "an old state is left until the next start");
+        }
+    }
+}
+
+/// The names of the generations in `directory`.
+fn generations(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        if let Ok(name) = entry?.file_name().into_string()
+            && parse_number(&name).is_some()
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn parse_number(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}

@@ -1,0 +1,256 @@
+//! The state on disk: changes gather in memory and move to a fjall database in checkpoints.
+//!
+//! Promises what [`StateStore`] asks for. The Raft log is the state's write-ahead log, so nothing needs to reach the
+//! disk a commit at a time: a commit changes the active layer (`layers`) and returns; a thread moves whole layers to the
+//! database, each in one atomic batch that ends at a commit boundary. So a hot key (a counter, a window of replies)
+//! that changes with every message is written once a checkpoint, and after a crash the database holds a prefix of the commits.
+//! `persist` does the same at once, and syncs.
+//!
+//! Leaves out: replaying the log after a crash (the `meta/applied` record, which is ordinary data here, says from where).
+//!
+//! On disk, format 1 (`generation`): a directory for each generation, and `CURRENT`, which names the one that counts.
+
+mod generation;
+mod install;
+mod layers;
+mod view;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use threefold_core::store::{Changes, Direction, Read, StoreError, Visit};
+
+use self::{
+    generation::Generation,
+    install::FjallInstall,
+    layers::{Layer, Layers},
+};
+use super::{
+    ReceivedState, StateInstall, StateSnapshot, StateStore,
+    database::io_error,
+    files::{Failure, lock},
+};
+
+/// The active layer is moved to the database when it is this large: some ten thousand changes, a batch of tens of
+/// milliseconds.
+const CHECKPOINT_BYTES: usize = 4 << 20;
+/// And when its oldest change is this old: a longer wait saves little more writing, and would lengthen the replay after a crash.
+const CHECKPOINT_AGE: Duration = Duration::from_millis(500);
+/// Commits wait when the active layer is this large: then the disk is slower than the changes come for seconds on end.
+const ACTIVE_BYTES: usize = 32 << 20;
+
+/// The state of one server, on disk.
+pub struct FjallState {
+    shared: Arc<Shared>,
+    checkpoints: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    directory: PathBuf,
+    layers: Mutex<Layers>,
+    /// Changes wait to be moved, or the state closes.
+    work: Condvar,
+    /// The active layer became empty.
+    room: Condvar,
+    /// Held while a layer moves, and while the generation changes.
+    moving: Mutex<()>,
+}
+
+impl FjallState {
+    /// Opens the state in the directory at `path`; creates an empty one if there is none.
+    ///
+    /// # Errors
+    /// When the disk fails, or what is there is damaged, in use or newer than this program.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let base = Generation::open_current(path)?;
+        let shared = Arc::new(Shared {
+            directory: path.to_owned(),
+            layers: Mutex::new(Layers::new(base)),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            moving: Mutex::new(()),
+        });
+        let checkpoints = thread::Builder::new().name("state-checkpoints".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.run_checkpoints()
+        })?;
+        Ok(Self { shared, checkpoints: Some(checkpoints) })
+    }
+}
+
+impl Shared {
+    /// Moves layers to the database whenever one is large or old enough, until the state closes or the disk fails.
+    fn run_checkpoints(&self) {
+        while self.wait_until_due() {
+            let moving = lock(&self.moving);
+            if self.move_down().is_err() {
+                // Kept in the layers, for every later call.
+                return;
+            }
+            drop(moving);
+        }
+    }
+
+    /// Waits until a checkpoint is due; false when the state closes or has failed.
+    fn wait_until_due(&self) -> bool {
+        let mut layers = lock(&self.layers);
+        loop {
+            if layers.closing || layers.failure.is_some() {
+                return false;
+            }
+            let left = layers.oldest.map(|oldest| CHECKPOINT_AGE.saturating_sub(oldest.elapsed()));
+            layers = match left {
+                Some(_) if layers.active_bytes >= CHECKPOINT_BYTES => return true,
+                Some(Duration::ZERO) => return true,
+                Some(left) => self.work.wait_timeout(layers, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.work.wait(layers).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Moves the active layer to the database. The caller holds `moving`.
+    fn move_down(&self) -> io::Result<Arc<Generation>> {
+        let (frozen, base) = {
+            let mut layers = lock(&self.layers);
+            layers.check()?;
+            (layers.freeze(), Arc::clone(&layers.base))
+        };
+        self.room.notify_all();
+        let result = write_layer(&base, &frozen);
+        let mut layers = lock(&self.layers);
+        match result {
+            // The layer itself is dropped without the lock, by `frozen`.
+            Ok(()) => layers.frozen = Layer::new(),
+            Err(error) => {
+                let failure = Failure::new("the state cannot be written", &error);
+                layers.failure = Some(failure.clone());
+                drop(layers);
+                self.room.notify_all();
+                return Err(failure.error());
+            }
+        }
+        drop(layers);
+        Ok(base)
+    }
+
+    /// Runs `step`, after whose failure the state must not go on.
+    fn finally<T>(&self, what: &str, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        step().map_err(|error| {
+            let failure = Failure::new(what, &error);
+            lock(&self.layers).failure.get_or_insert_with(|| failure.clone());
+            self.room.notify_all();
+            failure.error()
+        })
+    }
+}
+
+/// Writes a layer in one atomic batch, not synced.
+fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
+    let mut batch = base.database().batch();
+    for (key, value) in layer {
+        match value {
+            Some(value) => batch.insert(base.records(), key.clone(), value.clone()),
+            None => batch.remove(base.records(), key.clone()),
+        }
+    }
+    batch.commit().map_err(io_error)
+}
+
+impl Read for FjallState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let base = {
+            let layers = lock(&self.shared.layers);
+            if let Some(change) = layers.get(key) {
+                return Ok(change);
+            }
+            Arc::clone(&layers.base)
+        };
+        // Not in the layers a moment ago: what the database says now is that, or something newer.
+        Ok(base.records().get(key).map_err(io_error)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let view = lock(&self.shared.layers).view();
+        view.scan(start, end, direction, visit)
+    }
+}
+
+impl StateStore for FjallState {
+    fn commit(&self, changes: Changes) -> io::Result<()> {
+        let mut layers = lock(&self.shared.layers);
+        layers.check()?;
+        while layers.active_bytes > ACTIVE_BYTES {
+            layers = self.shared.room.wait(layers).unwrap_or_else(PoisonError::into_inner);
+            layers.check()?;
+        }
+        let (was_empty, was_small) = (layers.oldest.is_none(), layers.active_bytes < CHECKPOINT_BYTES);
+        layers.merge(changes);
+        // The thread is woken once to watch the clock, and once when the layer is large.
+        let wake = was_empty || (was_small && layers.active_bytes >= CHECKPOINT_BYTES);
+        drop(layers);
+        if wake {
+            self.shared.work.notify_one();
+        }
+        Ok(())
+    }
+
+    fn persist(&self) -> io::Result<()> {
+        let moving = lock(&self.shared.moving);
+        let base = self.shared.move_down()?;
+        drop(moving);
+        self.shared.finally("the state cannot be synced", || base.persist())
+    }
+
+    fn snapshot(&self) -> io::Result<Box<dyn StateSnapshot>> {
+        let layers = lock(&self.shared.layers);
+        layers.check()?;
+        Ok(Box::new(layers.view()))
+    }
+
+    fn begin_install(&self) -> io::Result<Box<dyn StateInstall>> {
+        Ok(Box::new(FjallInstall::begin(Generation::create(&self.shared.directory)?)?))
+    }
+
+    fn finish_install(&self, received: ReceivedState) -> io::Result<()> {
+        let ReceivedState::Directory(path) = received else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a state in memory cannot be installed on disk"));
+        };
+        if path.parent() != Some(&self.shared.directory) {
+            let message = format!("{} was not received by this store", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let _moving = lock(&self.shared.moving);
+        lock(&self.shared.layers).check()?;
+        let next = self.shared.finally("the received state cannot be put in place", || {
+            let next = Generation::open(path)?;
+            next.make_current()?;
+            Ok(next)
+        })?;
+        let previous = {
+            let mut layers = lock(&self.shared.layers);
+            std::mem::replace(&mut *layers, Layers::new(next))
+        };
+        previous.base.retire();
+        self.shared.room.notify_all();
+        Ok(())
+    }
+}
+
+impl Drop for FjallState {
+    fn drop(&mut self) {
+        lock(&self.shared.layers).closing = true;
+        self.shared.work.notify_one();
+        if let Some(checkpoints) = self.checkpoints.take() {
+            let _ = checkpoints.join();
+        }
+        // A clean stop leaves nothing to replay; after a failure there is nothing to save.
+        if let Err(error) = self.persist() {
+            tracing::warn!(%error, "the state was not saved at the end; the log will be replayed");
+        }
+    }
+}

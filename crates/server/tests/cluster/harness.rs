@@ -1,0 +1,256 @@
+//! A cluster in this process, and people who talk through it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use threefold_proto::chat::{self, chat_client::ChatClient, client_frame, cluster_client::ClusterClient, server_frame};
+use threefold_server::{
+    config::{Config, PeerConfig, PeerTls, Tuning},
+    peer::certs,
+    run,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
+use tonic::{Code, Request, metadata::MetadataValue, transport::Channel};
+
+/// Longer than anything here takes on a busy machine; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Servers on free loopback ports.
+pub struct Cluster {
+    directory: TempDir,
+    configs: Vec<Config>,
+    running: Vec<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until every server is a voter.
+    pub async fn start(servers: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let certificates = directory.path().join("certs");
+        certs::create_authority(&certificates).unwrap();
+        let ports = (0..servers).map(|_| (free_port(), free_port())).collect::<Vec<_>>();
+        let peers = ports.iter().enumerate().map(|(n, (_, peer))| PeerConfig {
+            name: format!("server-{n}"),
+            peer_address: format!("127.0.0.1:{peer}"),
+        });
+        let peers = peers.collect::<Vec<_>>();
+        let configs = ports.iter().enumerate().map(|(n, ports)| config(directory.path(), n, *ports, &peers));
+        let configs = configs.collect::<Vec<_>>();
+        let mut cluster = Self { directory, running: configs.iter().map(|_| None).collect(), configs };
+        for n in 0..servers {
+            cluster.resume(n);
+        }
+        cluster.wait_until_whole(PATIENCE).await;
+        cluster
+    }
+
+    /// Starts a server that is not running: in a runtime of its own, that ends with it as a process would.
+    pub fn resume(&mut self, n: usize) {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let config = self.configs[n].clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let result = runtime.block_on(run(config, async { drop(stopped.await) }));
+            runtime.shutdown_timeout(PATIENCE);
+            result.unwrap();
+        });
+        self.running[n] = Some((stop, thread));
+    }
+
+    /// Stops a server.
+    pub async fn halt(&mut self, n: usize) {
+        let (stop, thread) = self.running[n].take().unwrap();
+        stop.send(()).unwrap();
+        tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
+    }
+
+    /// Empties a stopped server's directory.
+    pub fn empty(&self, n: usize) {
+        std::fs::remove_dir_all(&self.configs[n].data_dir).unwrap();
+    }
+
+    /// Stops all servers.
+    pub async fn stop(mut self) {
+        for n in 0..self.running.len() {
+            if self.running[n].is_some() {
+                self.halt(n).await;
+            }
+        }
+        drop(self.directory);
+    }
+
+    /// Connects to a server.
+    pub async fn connect(&self, n: usize) -> Channel {
+        let address = format!("http://{}", self.configs[n].client_address);
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match Channel::from_shared(address.clone()).unwrap().connect().await {
+                Ok(channel) => return channel,
+                Err(error) => assert!(Instant::now() < give_up, "cannot reach server {n}: {error}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn cluster_status(&self, n: usize) -> Option<chat::ClusterStatus> {
+        let mut client = ClusterClient::new(self.connect(n).await);
+        client.status(chat::StatusRequest { local: false }).await.ok().map(tonic::Response::into_inner)
+    }
+
+    /// A server's own status.
+    pub async fn status(&self, n: usize) -> chat::ServerStatus {
+        let status = self.cluster_status(n).await.unwrap();
+        status.servers.into_iter().find(|server| server.name == self.configs[n].name).unwrap()
+    }
+
+    /// Waits until every server is a voter and up, and no other is known.
+    pub async fn wait_until_whole(&self, patience: Duration) {
+        let give_up = Instant::now() + patience;
+        loop {
+            let mut whole = true;
+            let mut seen = Vec::new();
+            for n in (0..self.running.len()).filter(|n| self.running[*n].is_some()) {
+                let status = self.cluster_status(n).await;
+                let up = |server: &chat::ServerStatus| server.voter && server.role != "down";
+                whole &= status.as_ref().is_some_and(|status| {
+                    status.state == "normal" && status.servers.len() == self.running.len() && status.servers.iter().all(up)
+                });
+                seen.push(status);
+            }
+            if whole {
+                return;
+            }
+            assert!(Instant::now() < give_up, "the cluster is not whole: {seen:#?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn by_role(&self, role: &str) -> usize {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            for n in (0..self.running.len()).filter(|n| self.running[*n].is_some()) {
+                if self.status(n).await.role == role {
+                    return n;
+                }
+            }
+            assert!(Instant::now() < give_up, "no {role}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The leader.
+    pub async fn leader(&self) -> usize {
+        self.by_role("leader").await
+    }
+
+    /// Some follower.
+    pub async fn a_follower(&self) -> usize {
+        self.by_role("follower").await
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerConfig]) -> Config {
+    let name = format!("server-{n}");
+    let certificates = directory.join("certs");
+    certs::issue(&certificates, &certificates, &name, &["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key): (PathBuf, PathBuf) = certs::server_files(&certificates, &name);
+    Config {
+        name,
+        data_dir: directory.join(format!("server-{n}")),
+        client_listen: ([127, 0, 0, 1], client).into(),
+        peer_listen: ([127, 0, 0, 1], peer).into(),
+        client_address: format!("127.0.0.1:{client}"),
+        peer_address: format!("127.0.0.1:{peer}"),
+        peers: peers.to_vec(),
+        bootstrap: n == 0,
+        peer_tls: PeerTls { ca: certificates.join("authority.pem"), certificate, key },
+        tuning: Tuning { snapshot_entries: 50, keep_entries: 10, ..Tuning::default() },
+    }
+}
+
+/// Somebody with a session, at any server.
+pub struct Person {
+    channels: Vec<String>,
+    token: [u8; 32],
+    instance: u64,
+    number: u64,
+}
+
+impl Person {
+    /// Registers at a server.
+    pub async fn register(cluster: &Cluster, n: usize, name: &str) -> Self {
+        let token: [u8; 32] = rand::random();
+        let request = chat::RegisterRequest {
+            name: name.into(),
+            password: "correct horse".into(),
+            token: token.to_vec().into(),
+            device: "test".into(),
+        };
+        let mut client = ChatClient::new(cluster.connect(n).await);
+        let reply = client.register(request).await.unwrap().into_inner();
+        let channels = cluster.configs.iter().map(|config| format!("http://{}", config.client_address)).collect();
+        Self { channels, token, instance: reply.instance, number: 0 }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let token = self.token.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).unwrap());
+        request
+    }
+
+    async fn client(&self, n: usize) -> Option<ChatClient<Channel>> {
+        let channel = Channel::from_shared(self.channels[n].clone()).unwrap().connect().await.ok()?;
+        Some(ChatClient::new(channel))
+    }
+
+    /// Sends until it is acknowledged.
+    pub async fn send(&mut self, n: usize, to: &str, text: &str) -> chat::MessageSent {
+        self.number += 1;
+        let to = chat::Recipient { to: Some(chat::recipient::To::User(to.into())) };
+        let message = chat::SendMessageRequest {
+            request: Some(chat::RequestId { instance: self.instance, number: self.number }),
+            send: Some(chat::SendMessage { to: Some(to), body: text.into() }),
+        };
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(mut client) = self.client(n).await {
+                match client.send_message(self.request(message.clone())).await {
+                    Ok(reply) => return reply.into_inner().sent.unwrap(),
+                    Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+                }
+            }
+            assert!(Instant::now() < give_up, "never acknowledged: {text}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The first `count` messages of the person's stream at a server, from the beginning.
+    pub async fn receive(&mut self, n: usize, count: usize) -> Vec<String> {
+        let subscribe = chat::Subscribe { after: 0, ..Default::default() };
+        let frame = chat::ClientFrame { frame: Some(client_frame::Frame::Subscribe(subscribe)) };
+        let frames = futures::StreamExt::chain(futures::stream::iter([frame]), futures::stream::pending());
+        let mut client = self.client(n).await.unwrap();
+        let mut incoming = client.converse(self.request(frames)).await.unwrap().into_inner();
+        let mut texts = Vec::new();
+        while texts.len() < count {
+            let frame = timeout(PATIENCE, incoming.message()).await.unwrap().unwrap().unwrap();
+            if let Some(server_frame::Frame::Event(event)) = frame.frame
+                && let Some(chat::event::Body::Message(message)) = event.body
+            {
+                texts.push(message.body);
+            }
+        }
+        texts
+    }
+}

@@ -1,0 +1,51 @@
+//! The data directory: whose it is, and that only one process uses it.
+
+use std::os::unix::fs::PermissionsExt;
+
+use threefold_server::storage::directory::{Directory, DirectoryError};
+
+#[test]
+fn a_directory_knows_whose_it_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("deep/data");
+    let directory = Directory::open(&path, "one").unwrap();
+    assert!(directory.is_new());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    let (node_id, incarnation) = (directory.node_id(), directory.incarnation());
+    assert!(node_id > 0 && node_id < 1 << 53);
+    let in_use = Directory::open(&path, "one").unwrap_err();
+    assert!(matches!(in_use, DirectoryError::InUse(_)));
+    assert!(in_use.to_string().contains(path.to_str().unwrap()), "{in_use}");
+    drop(directory);
+
+    let again = Directory::open(&path, "one").unwrap();
+    assert!(!again.is_new());
+    assert_eq!(again.node_id(), node_id);
+    assert!(again.incarnation() > incarnation);
+}
+
+#[test]
+fn a_directory_of_another_server_or_a_newer_program_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let node_id = Directory::open(path, "one").unwrap().node_id();
+    let other = Directory::open(path, "two").unwrap_err();
+    assert!(matches!(other, DirectoryError::OtherServer { .. }), "{other}");
+    let identity = path.join("server");
+    let written = std::fs::read_to_string(&identity).unwrap();
+    std::fs::write(&identity, r#"{"format": 3, "anything": "else"}"#).unwrap();
+    let newer = Directory::open(path, "one").unwrap_err();
+    assert!(newer.to_string().contains("written by a newer Threefold: format 3, this program knows 1"), "{newer}");
+    std::fs::write(&identity, "garbage").unwrap();
+    assert!(matches!(Directory::open(path, "one").unwrap_err(), DirectoryError::Damaged { .. }));
+    std::fs::write(&identity, written).unwrap();
+    assert_eq!(Directory::open(path, "one").unwrap().node_id(), node_id);
+}
+
+#[test]
+fn a_directory_of_something_else_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("photo.jpg"), "").unwrap();
+    assert!(matches!(Directory::open(directory.path(), "one").unwrap_err(), DirectoryError::NotOurs(_)));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
