@@ -1,14 +1,19 @@
-//! The `threefold` program.
+//! The `threefold` program: reads the command line and hands over.
 
 mod commands;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use threefold::{
+    certs,
+    exit::{self, Failure},
+    serve, up,
+};
 
 /// A chat whose servers form a replicated cluster.
 #[derive(Parser)]
-#[command(name = "threefold", version, propagate_version = true)]
+#[command(name = "threefold", version, propagate_version = true, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -16,12 +21,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a whole cluster on this machine
+    Up(up::UpArgs),
+    /// Run one server
+    Serve(Box<serve::ServeArgs>),
+    /// Make the certificates with which the servers of a cluster know each other
+    Certs(certs::CertsArgs),
     #[command(flatten)]
     Client(commands::ClientCommand),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Up(args) => exit::code(run(up::run(args))),
+        Command::Serve(args) => exit::code(run(serve::run(*args))),
+        Command::Certs(args) => exit::code(certs::run(&args)),
         Command::Client(command) => commands::run(command),
     }
+}
+
+fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Refused(format!("cannot start: {error}")))?.block_on(command)
 }

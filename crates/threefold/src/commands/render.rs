@@ -35,6 +35,8 @@ pub enum Line<'a> {
     SessionOpened { id: u64, time_ms: u64, session: u64, device: &'a str },
     /// A device was logged out.
     SessionEnded { id: u64, time_ms: u64, session: u64 },
+    /// The account's password was changed, which ended its other sessions.
+    PasswordChanged { id: u64, time_ms: u64 },
     /// Something a newer server tells.
     Unknown { id: u64, time_ms: u64 },
 }
@@ -77,6 +79,7 @@ impl<'a> Line<'a> {
                 Self::SessionOpened { id, time_ms, session: opened.session, device: &opened.device }
             }
             Some(Body::SessionEnded(ended)) => Self::SessionEnded { id, time_ms, session: ended.session },
+            Some(Body::PasswordChanged(_)) => Self::PasswordChanged { id, time_ms },
             None => Self::Unknown { id, time_ms },
         }
     }
@@ -97,6 +100,7 @@ impl<'a> Line<'a> {
             Self::SessionOpened { time_ms, device, .. } => {
                 Some(format!("[{}] logged in on another device: {}", time(*time_ms), escape(device)))
             }
+            Self::PasswordChanged { time_ms, .. } => Some(format!("[{}] the password was changed", time(*time_ms))),
             Self::Read { .. } | Self::Hidden { .. } | Self::SessionEnded { .. } | Self::Unknown { .. } => None,
         }
     }

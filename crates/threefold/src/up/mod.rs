@@ -1,0 +1,113 @@
+//! `threefold up`: a whole cluster on this machine, each server a process of its own.
+//!
+//! Promises: the first start founds the cluster and every later one goes on with it, whatever happened in between; a
+//! death, a return and a new leader are one plain line each; Ctrl-C or SIGTERM stop all servers in order. Left out on
+//! purpose: bringing dead servers back unasked (`--restart` asks), so that one can watch a cluster live without them.
+
+pub mod layout;
+pub mod process;
+mod report;
+mod supervisor;
+pub mod watch;
+
+use std::{env, path::PathBuf};
+
+use clap::Args;
+use layout::{ClusterFile, Layout, MAX_SERVERS};
+use supervisor::Supervisor;
+
+use crate::exit::Failure;
+
+/// How many servers a cluster has unless told otherwise: the fewest that survive a failure.
+const DEFAULT_SERVERS: usize = 3;
+/// The first client port unless told otherwise.
+const DEFAULT_PORT: u16 = threefold_client::DEFAULT_PORT;
+
+/// The options of `threefold up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// How many servers; fixed when the cluster is first started [default: 3].
+    #[arg(long, value_name = "N")]
+    servers: Option<usize>,
+    /// Holds everything: data, certificates, logs.
+    #[arg(long, value_name = "DIR", default_value = "threefold-data")]
+    data_dir: PathBuf,
+    /// The first server's client port; the others follow, and servers connect 100 above [default: 7400, or as before].
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Start servers again that died.
+    #[arg(long)]
+    restart: bool,
+    /// Say what happens as JSON, one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `threefold up` until a signal.
+///
+/// # Errors
+/// When the directory or a port cannot be used, or no server stays up.
+pub async fn run(args: UpArgs) -> Result<(), Failure> {
+    if let Some(servers) = args.servers
+        && !(1..=MAX_SERVERS).contains(&servers)
+    {
+        return Err(Failure::Usage(format!("--servers {servers} makes no cluster: 1 to {MAX_SERVERS} are possible")));
+    }
+    let layout = Layout::open(&args.data_dir)?;
+    let _lock = layout.lock()?;
+    let cluster = decide(layout.load()?, &args)?;
+    let plans = cluster.plans(&layout)?;
+    layout::check_ports(&plans)?;
+    layout.prepare(&plans)?;
+    layout.save(&cluster)?;
+    let executable = env::current_exe().map_err(|error| Failure::Refused(format!("cannot find myself: {error}")))?;
+    Supervisor::new(executable, layout, cluster, plans, args.restart, args.json)?.run().await
+}
+
+/// What was remembered, with what is asked for now.
+fn decide(remembered: Option<ClusterFile>, args: &UpArgs) -> Result<ClusterFile, Failure> {
+    let Some(mut cluster) = remembered else {
+        return Ok(ClusterFile::new(args.servers.unwrap_or(DEFAULT_SERVERS), args.port.unwrap_or(DEFAULT_PORT)));
+    };
+    match args.servers {
+        Some(servers) if servers != cluster.servers => {
+            return Err(Failure::Usage(format!(
+                "the cluster in {} has {} servers, not {servers}: leave --servers away, or name another directory \
+                 with --data-dir",
+                args.data_dir.display(),
+                cluster.servers
+            )));
+        }
+        Some(_) | None => {}
+    }
+    cluster.port = args.port.unwrap_or(cluster.port);
+    Ok(cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        up: UpArgs,
+    }
+
+    fn args(arguments: &[&str]) -> UpArgs {
+        Cli::parse_from(std::iter::once(&"up").chain(arguments)).up
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_size_and_its_ports() {
+        let first = decide(None, &args(&["--servers", "5", "--port", "8000"])).unwrap();
+        assert_eq!((first.servers, first.port, first.bootstrapped), (5, 8000, false));
+        assert_eq!(decide(Some(first.clone()), &args(&[])).unwrap(), first);
+        assert_eq!(decide(Some(first.clone()), &args(&["--servers", "5"])).unwrap(), first);
+        let message = decide(Some(first), &args(&["--servers", "3"])).unwrap_err().to_string();
+        assert!(message.starts_with("the cluster in threefold-data has 5 servers, not 3"), "{message}");
+        assert_eq!(decide(None, &args(&[])).unwrap(), ClusterFile::new(3, 7400));
+    }
+}

@@ -1,0 +1,254 @@
+//! Keeps the servers of one cluster: starts them, notices what happens to them, stops them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use futures::future::{join_all, select_all};
+use threefold_client::{Client, Options, chat::ClusterStatus};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{
+    layout::{ClusterFile, Layout, ServerPlan},
+    process::{self, ServerProcess},
+    report::{self, Event},
+    watch::{Change, Watch, formed, leader_of},
+};
+use crate::{exit::Failure, serve::Signals};
+
+/// Between two looks at the cluster: quick to a person, nothing to a server.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// A look that gets no answer in this time is given up.
+const LOOK_PATIENCE: Duration = Duration::from_millis(1500);
+/// A cluster that is not complete after this says what it waits for, and again after each further one.
+const FORMATION_PATIENCE: Duration = Duration::from_secs(10);
+/// A server has this long to stop in order.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// Before the first restart of a server; doubled for each that follows soon.
+const RESTART_MIN: Duration = Duration::from_millis(500);
+/// The longest wait before a restart: a server that cannot start is not worth more.
+const RESTART_MAX: Duration = Duration::from_secs(15);
+/// A server that ran this long has proven itself, and its wait begins anew.
+const PROVEN_AFTER: Duration = Duration::from_secs(30);
+
+/// One server and what became of it.
+struct Slot {
+    plan: ServerPlan,
+    process: Option<ServerProcess>,
+    started: Instant,
+    /// The wait before its next restart.
+    wait: Duration,
+    restart_at: Option<Instant>,
+}
+
+/// The servers and the eyes on them.
+pub(super) struct Supervisor {
+    executable: PathBuf,
+    layout: Layout,
+    cluster: ClusterFile,
+    slots: Vec<Slot>,
+    restart: bool,
+    json: bool,
+    client: Client,
+    watch: Watch,
+    /// When the cluster was seen complete; until then, when the next word about it is due.
+    complete: Result<(), Instant>,
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        executable: PathBuf,
+        layout: Layout,
+        cluster: ClusterFile,
+        plans: Vec<ServerPlan>,
+        restart: bool,
+        json: bool,
+    ) -> Result<Self, Failure> {
+        let servers = plans.iter().map(|plan| format!("http://{}", plan.client)).collect();
+        let options = Options { timeout: LOOK_PATIENCE, attempt_timeout: LOOK_PATIENCE, ..Options::new(servers) };
+        let client = Client::new(options).map_err(|error| Failure::Refused(error.to_string()))?;
+        let now = Instant::now();
+        let slot = |plan| Slot { plan, process: None, started: now, wait: RESTART_MIN, restart_at: None };
+        Ok(Self {
+            executable,
+            layout,
+            cluster,
+            slots: plans.into_iter().map(slot).collect(),
+            restart,
+            json,
+            client,
+            watch: Watch::default(),
+            complete: Err(now + FORMATION_PATIENCE),
+        })
+    }
+
+    /// Starts all servers and keeps them until a signal.
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let mut signals = Signals::listen()?;
+        let data_dir = self.slots.first().and_then(|slot| slot.plan.data.parent()).unwrap_or(Path::new("."));
+        self.say(&Event::Starting { servers: self.slots.len(), data_dir: data_dir.display().to_string() });
+        for place in 0..self.slots.len() {
+            self.start(place)?;
+        }
+        let result = self.keep(&mut signals).await;
+        self.stop().await;
+        result
+    }
+
+    async fn keep(&mut self, signals: &mut Signals) -> Result<(), Failure> {
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let client = self.client.clone();
+            let look = async {
+                looks.tick().await;
+                client.status().await.ok()
+            };
+            let restart_at = self.slots.iter().filter_map(|slot| slot.restart_at).min();
+            tokio::select! {
+                _ = signals.next() => return Ok(()),
+                (place, status) = any_end(&mut self.slots) => self.died(place, status)?,
+                () = sleep_until(restart_at.unwrap_or_else(Instant::now)), if restart_at.is_some() => self.start_due(),
+                status = look => self.look(status.as_ref())?,
+            }
+        }
+    }
+
+    fn start(&mut self, place: usize) -> Result<(), Failure> {
+        // The first server founds the cluster, but only as long as nobody ever has: a first server that comes back
+        // with an empty directory must ask the others for its place.
+        let bootstrap = place == 0 && !self.cluster.bootstrapped;
+        let slot = &mut self.slots[place];
+        slot.restart_at = None;
+        slot.started = Instant::now();
+        let process = ServerProcess::start(&self.executable, &slot.plan, bootstrap)
+            .map_err(|error| Failure::Refused(format!("cannot start {}: {error}", slot.plan.name)))?;
+        slot.process = Some(process);
+        Ok(())
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        for place in 0..self.slots.len() {
+            if self.slots[place].restart_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            let server = self.slots[place].plan.name.clone();
+            match self.start(place) {
+                Ok(()) => {
+                    let pid = self.slots[place].process.as_ref().and_then(ServerProcess::id).unwrap_or_default();
+                    self.say(&Event::Restarted { server, pid });
+                }
+                Err(why) => {
+                    self.slots[place].restart_at = Some(now + RESTART_MAX);
+                    self.say(&Event::Waiting { detail: why.to_string() });
+                }
+            }
+        }
+    }
+
+    /// A server's process has ended.
+    fn died(&mut self, place: usize, status: std::io::Result<ExitStatus>) -> Result<(), Failure> {
+        let now = Instant::now();
+        let slot = &mut self.slots[place];
+        slot.process = None;
+        if self.restart {
+            if now.duration_since(slot.started) >= PROVEN_AFTER {
+                slot.wait = RESTART_MIN;
+            }
+            slot.restart_at = Some(now + slot.wait);
+            slot.wait = (slot.wait * 2).min(RESTART_MAX);
+        }
+        let by_itself = status.as_ref().is_ok_and(|status| status.code().is_some());
+        let event = Event::Died {
+            server: slot.plan.name.clone(),
+            ending: status.map_or_else(|error| error.to_string(), process::ending),
+            said: by_itself.then(|| process::last_words(&slot.plan.log)).flatten(),
+            command: (!self.restart)
+                .then(|| format!("{} serve --config {}", shown(&self.executable), shown(&slot.plan.config))),
+        };
+        self.watch.died(&self.slots[place].plan.name);
+        self.say(&event);
+        let none_left = self.slots.iter().all(|slot| slot.process.is_none() && slot.restart_at.is_none());
+        if none_left && self.complete.is_err() {
+            let logs = self.slots[place].plan.log.parent().unwrap_or(Path::new(".")).display().to_string();
+            return Err(Failure::Refused(format!("no server could start; their logs are in {logs}")));
+        }
+        Ok(())
+    }
+
+    /// Takes a look at the cluster; none where no server answered.
+    fn look(&mut self, status: Option<&ClusterStatus>) -> Result<(), Failure> {
+        if !self.cluster.bootstrapped && status.and_then(leader_of).is_some() {
+            self.cluster.bootstrapped = true;
+            self.layout.save(&self.cluster)?;
+        }
+        let changes = self.watch.look(status);
+        let Err(word_due) = self.complete else {
+            for change in changes {
+                self.say(&event(change));
+            }
+            return Ok(());
+        };
+        let now = Instant::now();
+        match status {
+            Some(status) if formed(status, self.slots.len()) => {
+                self.complete = Ok(());
+                self.say(&Event::Started { servers: report::rows(status) });
+            }
+            _ if now >= word_due => {
+                self.complete = Err(now + FORMATION_PATIENCE);
+                let detail = status.map_or("no server answers yet", |status| status.detail.as_str()).to_owned();
+                self.say(&Event::Waiting { detail });
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) {
+        self.say(&Event::Stopping);
+        let running = self.slots.iter_mut().filter_map(|slot| slot.process.as_mut());
+        for result in join_all(running.map(|process| process.stop(STOP_PATIENCE))).await {
+            if let Err(error) = result {
+                self.say(&Event::Waiting { detail: format!("a server could not be stopped: {error}") });
+            }
+        }
+        self.say(&Event::Stopped);
+    }
+
+    fn say(&self, event: &Event) {
+        report::report(event, self.json);
+    }
+}
+
+/// The next server that ends; never, if none runs. May be dropped while it waits.
+async fn any_end(slots: &mut [Slot]) -> (usize, std::io::Result<ExitStatus>) {
+    let ends = slots.iter_mut().enumerate().filter_map(|(place, slot)| {
+        let process = slot.process.as_mut()?;
+        Some(Box::pin(async move { (place, process.wait().await) }))
+    });
+    let ends: Vec<_> = ends.collect();
+    if ends.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(ends).await.0
+}
+
+fn event(change: Change) -> Event {
+    match change {
+        Change::Leads(server) => Event::Leads { server },
+        Change::Returned(server) => Event::Returned { server },
+        Change::Stuck(detail) => Event::Unavailable { detail },
+        Change::Unstuck => Event::Available,
+    }
+}
+
+/// A path as one can type it into a shell.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '/' | '.' | '-' | '_' | '+' | ',');
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
