@@ -64,11 +64,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
     let directory = Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
     let client_listener = bind(config.client_listen, "client").await?;
-    let peer_listener = bind(config.peer_listen, "peer").await?;
     let log: Arc<dyn LogStore> =
         Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
     let state: Arc<dyn StateStore> =
         Arc::new(FjallState::open(&directory.state_path()).map_err(|error| failed("cannot open the state")(&error))?);
+    // Last, when all else stands: until then its peers find nobody here, and so know at once that the old process died.
+    let peer_listener = bind(config.peer_listen, "peer").await?;
     let server =
         Server::start(config, (directory.node_id(), directory.incarnation()), identity.clone(), log, state).await?;
     let result = server.serve(client_listener, peer_listener, identity, shutdown).await;
