@@ -1,12 +1,6 @@
 //! One server from start to stop: opens the directory, joins the parts, and runs until told otherwise.
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, future::Future, io, sync::Arc, time::Duration};
 
 use threefold_core::Position;
 use tokio::{
@@ -16,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::LogClock,
     config::Config,
     gateway::{Cost, Gateway, Passwords, http},
     node::{Hub, Inner, Node, presence::Presence, router::Router},
@@ -50,10 +45,6 @@ async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListene
         io::ErrorKind::AddrInUse => StartError(format!("the {purpose} port {address} is in use by another process")),
         _ => StartError(format!("cannot listen on the {purpose} port {address}: {error}")),
     })
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
 /// Runs one server until `shutdown`.
@@ -112,7 +103,7 @@ impl Server {
             observer: hub.clone(),
         };
         let engine = Engine::start(parts, &config.tuning).await.map_err(|error| StartError(error.to_string()))?;
-        let proposer = Proposer::start(engine.clone(), now_ms);
+        let proposer = Proposer::start(engine.clone(), LogClock::system());
         let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone() };
         let router = Router::start(id, engine.leader(), proposer.clone(), forwarder);
         let presence = Arc::new(Presence::default());
