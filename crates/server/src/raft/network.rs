@@ -40,6 +40,9 @@ const CHUNKS_AHEAD: usize = 4;
 /// How long a server that cannot be reached is left alone, at most: it may be back any moment.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// After a failure to connect. Short: it delays the return of a server.
+const RECONNECT: Duration = Duration::from_millis(50);
+
 /// Names the node id that a request of Raft is for.
 const TARGET_HEADER: &str = "threefold-node";
 
@@ -155,7 +158,15 @@ impl RaftNetworkV2<TypeConfig> for Network {
         Box::pin(async move {
             let requests = addressed(target, input.map(|request| append_to_wire(&request)));
             let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
-            let replies = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
+            let replies = match call.await.map_err(rpc_error).and_then(|reply| reply.map_err(rpc_error)) {
+                Ok(replies) => replies.into_inner(),
+                Err(error) => {
+                    // openraft waits its backoff when it hands out a request; a connection that is refused before that
+                    // would be tried again at once, for ever.
+                    tokio::time::sleep(RECONNECT).await;
+                    return Err(error);
+                }
+            };
             let results = replies.map(|reply| append_reply_from_wire(reply.map_err(rpc_error)?).map_err(rpc_error));
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
