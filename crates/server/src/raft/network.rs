@@ -369,3 +369,32 @@ pub fn snapshot_meta(
 pub fn last_log_id(log_id: Option<peer::LogId>) -> Option<RaftLogId> {
     log_id.map(log_id_from_wire)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::PeerTls,
+        peer::{certs, tls::Identity},
+    };
+
+    #[tokio::test]
+    async fn a_follower_that_refuses_is_not_tried_again_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        certs::create_authority(directory.path()).unwrap();
+        certs::issue(directory.path(), directory.path(), "server-1", &[]).unwrap();
+        let (certificate, key) = certs::server_files(directory.path(), "server-1");
+        let files = PeerTls { ca: directory.path().join("authority.pem"), certificate, key };
+        let mut factory = NetworkFactory::new(Arc::new(Channels::new(Identity::load(&files).unwrap())));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer_address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let member = Member { name: "server-2".into(), peer_address, client_address: String::new() };
+        let mut network = factory.new_client(2, &member).await;
+        let began = tokio::time::Instant::now();
+        let requests = futures::stream::pending::<AppendEntriesRequest<TypeConfig>>();
+        let result = RaftNetworkV2::stream_append(&mut network, requests, RPCOption::new(Duration::from_secs(5))).await;
+        assert!(result.is_err());
+        assert!(began.elapsed() >= RECONNECT, "openraft would call again without a pause");
+    }
+}
