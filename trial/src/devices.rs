@@ -15,7 +15,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::verify::Line;
+use crate::{
+    people::{Presence, here},
+    verify::Line,
+};
 
 /// What everybody logs in with.
 pub const PASSWORD: &str = "correct horse battery";
@@ -67,10 +70,10 @@ impl Device {
         self.run(&["login", user, "--json"]).await.map(drop)
     }
 
-    /// Keeps the device going while `online` says so, until its sender is gone: kills it from time to time.
-    pub async fn live(self, mut online: watch::Receiver<bool>, mut dice: StdRng) -> anyhow::Result<Life> {
+    /// Keeps the device going while its user is there, until they are gone: kills it from time to time.
+    pub async fn live(self, mut presence: watch::Receiver<Presence>, mut dice: StdRng) -> anyhow::Result<Life> {
         let mut life = Life::default();
-        while online.wait_for(|online| *online).await.is_ok() && life.faults.len() < FAULTS {
+        while here(&mut presence).await && life.faults.len() < FAULTS {
             let mut process = self.follow()?;
             let until = sleep(LIFE.mul_f64(dice.random_range(0.1..1.0)));
             tokio::select! {
@@ -80,7 +83,7 @@ impl Device {
                     life.faults.push(format!("{}: follow ended by itself ({}): {last}", self.name, status?));
                     continue;
                 }
-                _ = online.wait_for(|online| !*online) => {}
+                _ = presence.wait_for(|presence| *presence != Presence::Here) => {}
                 () = until => {}
             }
             process.kill().await?;

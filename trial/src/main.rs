@@ -26,7 +26,7 @@ use cluster::Cluster;
 use devices::{Device, Life};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use ledger::{Ledger, Outcome};
-use people::{NAMES, Person};
+use people::{NAMES, Person, Presence};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use summary::Summary;
 use texts::Texts;
@@ -99,8 +99,9 @@ async fn run(args: Args) -> anyhow::Result<bool> {
     let executable = executable(args.threefold.as_deref())?;
     let directory = tempfile::Builder::new().prefix("threefold-trial-").tempdir()?.keep();
     println!(
-        "{} texts; {} servers, {} killed at a time; in {}",
+        "{} texts ({} left out: no message may hold them); {} servers, {} killed at a time; in {}",
         texts.count(),
+        texts.left_out,
         args.servers,
         args.down,
         directory.display()
@@ -187,9 +188,7 @@ fn devices(executable: &Path, directory: &Path, addresses: &[String]) -> Vec<Dev
         (1..=count).map(move |number| (user, number))
     });
     let device = |(user, number): (usize, usize)| {
-        // Different devices begin at different servers; all others are learned.
-        let address = addresses[(user + number) % addresses.len()].clone();
-        Device::new(executable, directory, user, &format!("{}-{number}", NAMES[user]), address)
+        Device::new(executable, directory, user, &format!("{}-{number}", NAMES[user]), addresses.join(","))
     };
     devices.map(device).collect()
 }
@@ -215,14 +214,14 @@ impl Crowd {
         let mut crowd = Self { stop, shifts: Vec::new(), talks: Vec::new(), lives: Vec::new() };
         let pause = Duration::from_millis(args.pause);
         for (user, person) in people.into_iter().enumerate() {
-            let (online, presence) = watch::channel(true);
+            let (coming, presence) = watch::channel(Presence::Here);
             for device in devices.iter().filter(|device| device.user == user) {
                 let dice = StdRng::seed_from_u64(dice.random());
                 crowd.lives.push(tokio::spawn(device.clone().live(presence.clone(), dice)));
             }
             let talk = person.talk(presence, texts.clone(), ledger.clone(), pause, dice.random());
             crowd.talks.push(tokio::spawn(talk));
-            let shift = people::come_and_go(online, people::part_time(user), stopping.clone(), dice.random());
+            let shift = people::come_and_go(coming, people::part_time(user), stopping.clone(), dice.random());
             crowd.shifts.push(tokio::spawn(shift));
         }
         crowd

@@ -33,6 +33,21 @@ const SEND_PATIENCE: Duration = Duration::from_secs(20);
 /// The longest a part-timer stays, or stays away.
 const SHIFT: Duration = Duration::from_secs(8);
 
+/// Whether a user is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    Here,
+    Away,
+    /// For good: the trial is over.
+    Gone,
+}
+
+/// Waits until the user is there; false once they are gone for good.
+pub async fn here(presence: &mut watch::Receiver<Presence>) -> bool {
+    let decided = presence.wait_for(|presence| *presence != Presence::Away).await;
+    decided.is_ok_and(|presence| *presence == Presence::Here)
+}
+
 /// The pairs that talk with each other.
 pub fn pairs() -> impl Iterator<Item = (usize, usize)> {
     (0..NAMES.len()).flat_map(|user| (1..=PARTNERS).map(move |step| (user, (user + step) % NAMES.len())))
@@ -64,11 +79,10 @@ impl Person {
         Ok(Self { user, client: client.with_session(session)?, partners: pairs().filter_map(other).collect() })
     }
 
-    /// Sends one message after another while `online` says so, until its sender is gone; then waits for the outcome of
-    /// all.
+    /// Sends one message after another while the user is there, until they are gone; then waits for the outcome of all.
     pub async fn talk(
         self,
-        mut online: watch::Receiver<bool>,
+        mut presence: watch::Receiver<Presence>,
         texts: Arc<Mutex<Texts>>,
         ledger: Ledger,
         pause: Duration,
@@ -79,7 +93,7 @@ impl Person {
         let places = Arc::new(Semaphore::new(IN_FLIGHT));
         let mut waiting = JoinSet::new();
         let mut number = 0;
-        while online.wait_for(|online| *online).await.is_ok() {
+        while here(&mut presence).await {
             // Not acknowledged in time means unknown outcome, and the place is free again: this always ends.
             let Ok(place) = places.clone().acquire_owned().await else { break };
             number += 1;
@@ -120,19 +134,25 @@ fn failed(error: Error) -> Outcome {
     }
 }
 
-/// Comes and goes until `online` has no receivers or `stop` is set.
-pub async fn come_and_go(online: watch::Sender<bool>, part_time: bool, mut stop: watch::Receiver<bool>, seed: u64) {
+/// Comes and goes until `stop` is set, then is gone.
+pub async fn come_and_go(
+    presence: watch::Sender<Presence>,
+    part_time: bool,
+    mut stop: watch::Receiver<bool>,
+    seed: u64,
+) {
     let mut dice = StdRng::seed_from_u64(seed);
-    if !part_time {
-        let _ = stop.wait_for(|stop| *stop).await;
-        return;
-    }
+    let stopped = stop.wait_for(|stop| *stop);
+    tokio::pin!(stopped);
     loop {
-        online.send_replace(dice.random_bool(0.5));
+        if part_time {
+            presence.send_replace(if dice.random_bool(0.5) { Presence::Here } else { Presence::Away });
+        }
         let shift = sleep(SHIFT.mul_f64(dice.random_range(0.2..1.0)));
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = &mut stopped => break,
             () = shift => {}
         }
     }
+    presence.send_replace(Presence::Gone);
 }

@@ -13,8 +13,6 @@ use rand::{rngs::StdRng, seq::SliceRandom as _};
 
 /// Where Debian puts them.
 pub const FORTUNES: &str = "/usr/share/games/fortunes";
-/// Longer ones are left out: the chat's own bound.
-const LONGEST_BYTES: usize = 16 * 1024;
 /// With fewer, this is not the test it claims to be.
 const FEWEST: usize = 1000;
 /// Our own lines: other scripts, directions, emoji, and text that is easily mistaken for something else.
@@ -24,6 +22,8 @@ const OWN: &str = include_str!("../texts.txt");
 pub struct Texts {
     texts: Vec<String>,
     next: usize,
+    /// Texts that no message may hold: stray control characters.
+    pub left_out: usize,
 }
 
 impl Texts {
@@ -37,9 +37,10 @@ impl Texts {
         if all.len() < FEWEST {
             bail!("only {} texts in {}: install the package fortunes", all.len(), fortunes.display());
         }
-        let mut texts: Vec<String> = all.into_iter().collect();
+        let (mut texts, refused): (Vec<String>, Vec<String>) =
+            all.into_iter().partition(|text| threefold_core::text::check_body(text).is_ok());
         texts.shuffle(dice);
-        Ok(Self { texts, next: 0 })
+        Ok(Self { texts, next: 0, left_out: refused.len() })
     }
 
     /// How many there are before they are repeated with a mark.
@@ -71,12 +72,11 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Entries are separated by lines of a percent sign. Only what the repeated ones' mark leaves room for.
+/// Entries are separated by lines of a percent sign.
 fn entries(text: &str) -> impl Iterator<Item = &str> {
-    let fits = |entry: &&str| !entry.is_empty() && entry.len() <= LONGEST_BYTES - 64;
     text.split("\n%\n")
         .map(|entry| entry.trim_start_matches("%\n").trim_end_matches("\n%").trim_end_matches('\n'))
-        .filter(fits)
+        .filter(|entry| !entry.is_empty())
 }
 
 fn own() -> impl Iterator<Item = &'static str> {
