@@ -50,7 +50,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
 }
 
 fn log_to_stderr(level: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(level)
+    let filter = EnvFilter::try_new(directives(level))
         .map_err(|error| Failure::Usage(format!("{level:?} is no log level or list of directives: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let installed = match format {
@@ -58,6 +58,17 @@ fn log_to_stderr(level: &str, format: LogFormat) -> Result<(), Failure> {
         LogFormat::Json => builder.json().try_init(),
     };
     installed.map_err(|error| Failure::Refused(format!("cannot start logging: {error}")))
+}
+
+/// A single level is meant for this program; what the libraries below say at that level drowns it. Directives are taken
+/// as they are.
+fn directives(level: &str) -> String {
+    if level.contains([',', '=']) || matches!(level, "off" | "error" | "warn") {
+        return level.to_owned();
+    }
+    let ours = ["threefold", "threefold_server", "threefold_client", "threefold_core"];
+    let ours = ours.iter().map(|name| format!("{name}={level}")).collect::<Vec<_>>();
+    format!("warn,{}", ours.join(","))
 }
 
 /// A panic aborts the process: a broken invariant must not be served on. It is logged where everything else is.

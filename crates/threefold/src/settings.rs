@@ -66,8 +66,8 @@ pub struct Settings {
     /// The key of this server's certificate.
     #[arg(long, env = "THREEFOLD_PEER_KEY", value_name = "FILE")]
     pub peer_key: Option<PathBuf>,
-    /// How much is logged: error, warn, info, debug, trace, or directives such as info,threefold_server=debug
-    /// [default: info].
+    /// How much is logged: error, warn, info, debug, trace (of this program itself), or directives by module such as
+    /// info,openraft=debug [default: info].
     #[arg(long, env = "THREEFOLD_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
     /// How log lines look [default: text].

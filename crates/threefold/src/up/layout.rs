@@ -207,11 +207,12 @@ impl ClusterFile {
     }
 }
 
-/// Checks that nobody listens where the servers will.
+/// Checks that nobody listens where the servers will. `movable`: the cluster could still be given other ports.
 ///
 /// # Errors
 /// Naming the port and what to do.
-pub fn check_ports(plans: &[ServerPlan]) -> Result<(), Failure> {
+pub fn check_ports(plans: &[ServerPlan], movable: bool) -> Result<(), Failure> {
+    let instead = if movable { ", or choose other ports with --port" } else { "" };
     for plan in plans {
         for address in [plan.client, plan.peer] {
             TcpListener::bind(address).map_err(|error| {
@@ -219,11 +220,7 @@ pub fn check_ports(plans: &[ServerPlan]) -> Result<(), Failure> {
                     io::ErrorKind::AddrInUse => "is in use by another process".to_owned(),
                     _ => format!("cannot be used ({error})"),
                 };
-                Failure::Refused(format!(
-                    "port {} for {} {why}: stop what uses it, or choose other ports with --port",
-                    address.port(),
-                    plan.name
-                ))
+                Failure::Refused(format!("port {} for {} {why}: stop what uses it{instead}", address.port(), plan.name))
             })?;
         }
     }
@@ -303,7 +300,7 @@ mod tests {
         let layout = Layout::open(directory.path()).unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let listener = TcpListener::bind(taken).unwrap();
-        let message = check_ports(&[layout.plan("server-1", taken, taken)]).unwrap_err().to_string();
+        let message = check_ports(&[layout.plan("server-1", taken, taken)], true).unwrap_err().to_string();
         assert!(message.contains(&format!("port {} for server-1 is in use", taken.port())), "{message}");
         drop(listener);
         assert!(matches!(ClusterFile::new(3, 65500).plans(&layout), Err(Failure::Usage(_))));

@@ -32,7 +32,8 @@ pub struct UpArgs {
     /// Holds everything: data, certificates, logs.
     #[arg(long, value_name = "DIR", default_value = "threefold-data")]
     data_dir: PathBuf,
-    /// The first server's client port; the others follow, and servers connect 100 above [default: 7400, or as before].
+    /// The first server's client port; the others follow, and servers connect 100 above. Fixed when the cluster is first
+    /// started [default: 7400].
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
     /// Start servers again that died.
@@ -57,7 +58,7 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     let _lock = layout.lock()?;
     let cluster = decide(layout.load()?, &args)?;
     let plans = cluster.plans(&layout)?;
-    layout::check_ports(&plans)?;
+    layout::check_ports(&plans, !cluster.bootstrapped)?;
     layout.prepare(&plans)?;
     layout.save(&cluster)?;
     let executable = env::current_exe().map_err(|error| Failure::Refused(format!("cannot find myself: {error}")))?;
@@ -80,7 +81,19 @@ fn decide(remembered: Option<ClusterFile>, args: &UpArgs) -> Result<ClusterFile,
         }
         Some(_) | None => {}
     }
-    cluster.port = args.port.unwrap_or(cluster.port);
+    match args.port {
+        // The servers remember each other's addresses, and could not elect a leader at new ones.
+        Some(port) if port != cluster.port && cluster.bootstrapped => {
+            return Err(Failure::Usage(format!(
+                "the cluster in {} has its ports from {} on, not from {port}: leave --port away, or name another \
+                 directory with --data-dir",
+                args.data_dir.display(),
+                cluster.port
+            )));
+        }
+        Some(port) => cluster.port = port,
+        None => {}
+    }
     Ok(cluster)
 }
 
@@ -109,5 +122,16 @@ mod tests {
         let message = decide(Some(first), &args(&["--servers", "3"])).unwrap_err().to_string();
         assert!(message.starts_with("the cluster in threefold-data has 5 servers, not 3"), "{message}");
         assert_eq!(decide(None, &args(&[])).unwrap(), ClusterFile::new(3, 7400));
+    }
+
+    #[test]
+    fn ports_may_change_until_the_cluster_is_formed() {
+        let first = decide(None, &args(&["--port", "8000"])).unwrap();
+        let mut moved = decide(Some(first), &args(&["--port", "9000"])).unwrap();
+        assert_eq!(moved.port, 9000);
+        moved.bootstrapped = true;
+        assert_eq!(decide(Some(moved.clone()), &args(&["--port", "9000"])).unwrap(), moved);
+        let message = decide(Some(moved), &args(&["--port", "8000"])).unwrap_err().to_string();
+        assert!(message.contains("has its ports from 9000 on, not from 8000"), "{message}");
     }
 }

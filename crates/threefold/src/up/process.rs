@@ -74,6 +74,14 @@ impl ServerProcess {
         waiting.child.wait().await
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors

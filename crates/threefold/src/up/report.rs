@@ -46,6 +46,11 @@ pub enum Event {
         /// Its process.
         pid: u32,
     },
+    /// A server does not answer, although its process is not known to have ended.
+    Silent {
+        /// Which.
+        server: String,
+    },
     /// A server answers again.
     Returned {
         /// Which.
@@ -115,6 +120,7 @@ fn in_words(event: &Event) -> String {
             format!("{server} died ({ending}){said}{how}")
         }
         Event::Restarted { server, pid } => format!("{server} was started again (pid {pid})"),
+        Event::Silent { server } => format!("{server} does not answer"),
         Event::Returned { server } => format!("{server} is back"),
         Event::Leads { server } => format!("{server} leads now"),
         Event::Unavailable { detail } => format!("the cluster is unavailable: {detail}"),

@@ -241,6 +241,7 @@ fn event(change: Change) -> Event {
     match change {
         Change::Leads(server) => Event::Leads { server },
         Change::Returned(server) => Event::Returned { server },
+        Change::Silent(server) => Event::Silent { server },
         Change::Stuck(detail) => Event::Unavailable { detail },
         Change::Unstuck => Event::Available,
     }

@@ -3,10 +3,15 @@
 //! Pure: looks go in, changes come out. What a process does (dies, is started) is known from the process; what only
 //! the cluster knows (who leads, who is a member, whether it can go on) is known from here.
 
+use std::collections::BTreeMap;
+
 use threefold_client::chat::{ClusterStatus, ServerStatus};
 
 /// So many looks in a row without a leader before it is worth a line: an election alone is not.
 const LOOKS_BEFORE_ALARM: u32 = 4;
+
+/// So many looks in a row at a silent server before it is worth a line: one late answer is not.
+const LOOKS_BEFORE_SILENCE: u32 = 3;
 
 /// What changed between two looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub enum Change {
     Leads(String),
     /// A server that was down answers again.
     Returned(String),
+    /// A server whose process is not known to have ended does not answer.
+    Silent(String),
     /// The cluster cannot go on; the words say why.
     Stuck(String),
     /// It can again.
@@ -26,6 +33,8 @@ pub enum Change {
 pub struct Watch {
     leader: Option<String>,
     down: Vec<String>,
+    /// Looks in a row at which a server did not answer.
+    silent: BTreeMap<String, u32>,
     looks_without_leader: u32,
     /// Why, as last told.
     stuck: Option<String>,
@@ -48,12 +57,7 @@ impl Watch {
     /// Takes one look; none where no server answered.
     pub fn look(&mut self, status: Option<&ClusterStatus>) -> Vec<Change> {
         let mut changes = Vec::new();
-        for server in status.iter().flat_map(|status| &status.servers) {
-            if server.role != "down" && self.down.contains(&server.name) {
-                self.down.retain(|down| *down != server.name);
-                changes.push(Change::Returned(server.name.clone()));
-            }
-        }
+        changes.extend(status.iter().flat_map(|status| &status.servers).filter_map(|server| self.look_at(server)));
         match status.and_then(leader_of) {
             Some(leader) => {
                 self.looks_without_leader = 0;
@@ -75,6 +79,22 @@ impl Watch {
             }
         }
         changes
+    }
+
+    fn look_at(&mut self, server: &ServerStatus) -> Option<Change> {
+        let known_down = self.down.contains(&server.name);
+        if server.role != "down" {
+            self.silent.remove(&server.name);
+            self.down.retain(|down| *down != server.name);
+            return known_down.then(|| Change::Returned(server.name.clone()));
+        }
+        let looks = self.silent.entry(server.name.clone()).or_default();
+        *looks = looks.saturating_add(1);
+        if known_down || *looks < LOOKS_BEFORE_SILENCE {
+            return None;
+        }
+        self.down.push(server.name.clone());
+        Some(Change::Silent(server.name.clone()))
     }
 }
 
@@ -133,9 +153,23 @@ mod tests {
     }
 
     #[test]
+    fn tells_of_a_server_that_does_not_answer_and_is_not_known_to_be_dead() {
+        let mut watch = Watch::default();
+        let up = status(&[("a", "leader", 1), ("b", "follower", 1)]);
+        let down = status(&[("a", "leader", 1), ("b", "down", 0)]);
+        watch.look(Some(&up));
+        for _ in 1..LOOKS_BEFORE_SILENCE {
+            assert_eq!(watch.look(Some(&down)), []);
+        }
+        assert_eq!(watch.look(Some(&down)), [Change::Silent("b".to_owned())]);
+        assert_eq!(watch.look(Some(&down)), []);
+        assert_eq!(watch.look(Some(&up)), [Change::Returned("b".to_owned())]);
+    }
+
+    #[test]
     fn an_election_is_no_alarm_but_its_failure_is() {
         let mut watch = Watch::default();
-        let without = status(&[("a", "candidate", 1), ("b", "down", 0)]);
+        let without = status(&[("a", "candidate", 1), ("b", "candidate", 1)]);
         watch.look(Some(&status(&[("a", "leader", 1)])));
         for _ in 1..LOOKS_BEFORE_ALARM {
             assert_eq!(watch.look(Some(&without)), []);
