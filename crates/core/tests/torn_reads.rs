@@ -7,8 +7,7 @@ use std::{
 };
 
 use threefold_core::{
-    AccountId, Command, TokenHash, apply, entry,
-    query,
+    AccountId, Command, TokenHash, apply, entry, query,
     store::{Direction, MemoryStore, Read, StoreError, Visit},
 };
 
@@ -24,7 +23,8 @@ impl Read for Live {
     }
 
     fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let result = self.store.borrow().scan(start, end, direction, &mut |key, value| -> ControlFlow<()> { visit(key, value) });
+        let result =
+            self.store.borrow().scan(start, end, direction, &mut |key, value| -> ControlFlow<()> { visit(key, value) });
         if let Some(next) = self.next.take() {
             *self.store.borrow_mut() = next;
         }
