@@ -51,14 +51,17 @@ fn what_was_acknowledged_and_nothing_else_is_right() {
     assert_eq!(ada(&with_other), Vec::<String>::new());
 }
 
+/// Makes a good stream bad.
+type Change = fn(&mut Vec<Line>);
+
 #[test]
 fn every_kind_of_wrong_is_found() {
-    let change = |change: fn(&mut Vec<Line>)| {
+    let change = |change: Change| {
         let mut lines = good();
         change(&mut lines);
         ada(&lines).join("\n")
     };
-    let cases: [(fn(&mut Vec<Line>), &str); 8] = [
+    let cases: [(Change, &str); 8] = [
         (|lines| drop(lines.remove(1)), "message 1 of bob, to ada (acknowledged as 20), \"two\" is missing"),
         (|lines| lines.push(line(50, "ada", "bob", "one")), "is there twice"),
         (|lines| lines.swap(0, 2), "event 20 comes after event 40"),
