@@ -14,6 +14,8 @@ pub enum Outcome {
     Acknowledged(u64),
     /// No answer: may be there, at most once.
     Unknown(String),
+    /// Its sender was killed on the way: may be there, at most once, and later than what its user sent next.
+    Abandoned,
     /// Given up before it was first sent: must not be there.
     NotSent(String),
     /// The cluster decided against it: must not be there; and nothing here deserves it.

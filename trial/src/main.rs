@@ -26,7 +26,7 @@ use cluster::Cluster;
 use devices::{Device, Life};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use ledger::{Ledger, Outcome};
-use people::{NAMES, Person, Presence};
+use people::{NAMES, Person, Presence, Voice};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use summary::Summary;
 use texts::Texts;
@@ -163,7 +163,7 @@ async fn trial(
     let entries = ledger.entries();
     let last = entries.iter().filter_map(|entry| match entry.outcome {
         Outcome::Acknowledged(id) => Some(id / PLACES_PER_ENTRY),
-        Outcome::Unknown(_) | Outcome::NotSent(_) | Outcome::Refused(_) => None,
+        Outcome::Unknown(_) | Outcome::Abandoned | Outcome::NotSent(_) | Outcome::Refused(_) => None,
     });
     let last = last.max().unwrap_or(0);
     // The hardest at the end: everybody at once, and everything must still be there.
@@ -197,7 +197,7 @@ fn devices(executable: &Path, directory: &Path, addresses: &[String]) -> Vec<Dev
 struct Crowd {
     stop: watch::Sender<bool>,
     shifts: Vec<JoinHandle<()>>,
-    talks: Vec<JoinHandle<Result<Statistics, threefold_client::Error>>>,
+    talks: Vec<JoinHandle<anyhow::Result<Statistics>>>,
     lives: Vec<JoinHandle<anyhow::Result<Life>>>,
 }
 
@@ -215,12 +215,16 @@ impl Crowd {
         let pause = Duration::from_millis(args.pause);
         for (user, person) in people.into_iter().enumerate() {
             let (coming, presence) = watch::channel(Presence::Here);
+            let voice_dice = StdRng::seed_from_u64(dice.random());
+            let mut speaker = Some((person, Voice::new(user, texts.clone(), ledger.clone(), pause, voice_dice)));
             for device in devices.iter().filter(|device| device.user == user) {
                 let dice = StdRng::seed_from_u64(dice.random());
                 crowd.lives.push(tokio::spawn(device.clone().live(presence.clone(), dice)));
+                // Whoever has two devices talks by the first.
+                if let Some((person, voice)) = speaker.take() {
+                    crowd.talks.push(tokio::spawn(person.talk(voice, device.clone(), presence.clone())));
+                }
             }
-            let talk = person.talk(presence, texts.clone(), ledger.clone(), pause, dice.random());
-            crowd.talks.push(tokio::spawn(talk));
             let shift = people::come_and_go(coming, people::part_time(user), stopping.clone(), dice.random());
             crowd.shifts.push(tokio::spawn(shift));
         }

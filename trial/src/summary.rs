@@ -34,6 +34,7 @@ impl Summary {
             ("messages sent", entries.len().to_string()),
             ("acknowledged", count(|outcome| matches!(outcome, Outcome::Acknowledged(_)))),
             ("outcome unknown", count(|outcome| matches!(outcome, Outcome::Unknown(_)))),
+            ("sender killed on the way", count(|outcome| matches!(outcome, Outcome::Abandoned))),
             ("given up unsent", count(|outcome| matches!(outcome, Outcome::NotSent(_)))),
             ("delivered to devices", delivered.to_string()),
             ("retried", retried.to_string()),

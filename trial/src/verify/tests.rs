@@ -80,6 +80,19 @@ fn every_kind_of_wrong_is_found() {
 }
 
 #[test]
+fn what_was_abandoned_may_come_late_but_only_once() {
+    let (names, mut entries) = (names(), entries());
+    entries[2].outcome = Outcome::Abandoned;
+    let judge = Judge::new(&names, &entries);
+    let view = View { place: "ada", user: 0, with: None };
+    let mut late = good();
+    late.push(line(50, "ada", "bob", "three"));
+    assert_eq!(judge.view(view, &late), Vec::<String>::new());
+    late.push(line(60, "ada", "bob", "three"));
+    assert!(judge.view(view, &late).join("\n").contains("is there twice"));
+}
+
+#[test]
 fn a_history_shows_one_conversation() {
     let (names, entries) = (names(), entries());
     let judge = Judge::new(&names, &entries);
