@@ -73,6 +73,9 @@ struct Args {
     /// Where the texts are
     #[arg(long, value_name = "DIR", default_value = texts::FORTUNES)]
     fortunes: PathBuf,
+    /// Tell when what was killed, and when messages had to wait
+    #[arg(long)]
+    verbose: bool,
     /// Keep the directory even if all is well
     #[arg(long)]
     keep: bool,
@@ -176,6 +179,9 @@ async fn trial(
     let mut violations = cluster.deaths.clone();
     violations.extend(lives.iter().flat_map(|life| life.faults.iter().cloned()));
     let delivered = verify_all(&entries, &devices, &mut violations).await?;
+    if args.verbose {
+        summary::print_story(cluster, &ledger.gaps());
+    }
     let retried = statistics.iter().map(|statistics| statistics.retried).sum();
     Summary::new(args.seconds, &entries, ledger.longest_gap(), retried, cluster, &lives, delivered).print();
     Ok(violations)

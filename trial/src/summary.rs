@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::{
     cluster::Cluster,
     devices::Life,
@@ -50,6 +52,19 @@ impl Summary {
         for (name, value) in &self.rows {
             println!("  {name:<width$}  {value}");
         }
+    }
+}
+
+/// Tells what was done to the cluster, and every long gap, in order.
+pub fn print_story(cluster: &Cluster, gaps: &[(Instant, Duration)]) {
+    let Some((start, _)) = cluster.deeds.first() else { return };
+    let gap = |(end, gap): &(Instant, Duration)| {
+        (*end, format!("{} ms without an acknowledgement end here", gap.as_millis()))
+    };
+    let mut story: Vec<(Instant, String)> = cluster.deeds.iter().cloned().chain(gaps.iter().map(gap)).collect();
+    story.sort();
+    for (when, what) in story {
+        println!("  {:8.3} s  {what}", when.saturating_duration_since(*start).as_secs_f64());
     }
 }
 
