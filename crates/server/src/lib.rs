@@ -3,6 +3,7 @@
 //! `node` is the only door: gateways submit, read and follow there. `raft` alone knows openraft, `storage` alone
 //! knows the database, `peer` is what servers say to each other.
 
+pub mod clock;
 pub mod config;
 pub mod gateway;
 pub mod node;

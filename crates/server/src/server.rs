@@ -1,12 +1,6 @@
 //! One server from start to stop: opens the directory, joins the parts, and runs until told otherwise.
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, future::Future, io, sync::Arc, time::Duration};
 
 use threefold_core::Position;
 use tokio::{
@@ -16,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::LogClock,
     config::Config,
     gateway::{Cost, Gateway, Passwords, http},
     node::{Hub, Inner, Node, presence::Presence, router::Router},
@@ -52,10 +47,6 @@ async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListene
     })
 }
 
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
-}
-
 /// Runs one server until `shutdown`.
 ///
 /// # Errors
@@ -64,11 +55,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
     let directory = Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
     let client_listener = bind(config.client_listen, "client").await?;
-    let peer_listener = bind(config.peer_listen, "peer").await?;
     let log: Arc<dyn LogStore> =
         Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
     let state: Arc<dyn StateStore> =
         Arc::new(FjallState::open(&directory.state_path()).map_err(|error| failed("cannot open the state")(&error))?);
+    // Last, when all else stands: until then its peers find nobody here, and so know at once that the old process died.
+    let peer_listener = bind(config.peer_listen, "peer").await?;
     let server =
         Server::start(config, (directory.node_id(), directory.incarnation()), identity.clone(), log, state).await?;
     let result = server.serve(client_listener, peer_listener, identity, shutdown).await;
@@ -111,7 +103,7 @@ impl Server {
             observer: hub.clone(),
         };
         let engine = Engine::start(parts, &config.tuning).await.map_err(|error| StartError(error.to_string()))?;
-        let proposer = Proposer::start(engine.clone(), now_ms);
+        let proposer = Proposer::start(engine.clone(), LogClock::system());
         let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone() };
         let router = Router::start(id, engine.leader(), proposer.clone(), forwarder);
         let presence = Arc::new(Presence::default());

@@ -7,7 +7,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use threefold_core::AccountId;
 use threefold_proto::peer::{self, link_message::Message};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::channels::{Channels, Lane, refuses};
@@ -30,6 +33,10 @@ const MESSAGES: usize = 4;
 const MEMBERS: Duration = Duration::from_millis(200);
 /// A survivor that does not answer within this has no say in who stands first.
 const SURVIVOR_PATIENCE: Duration = Duration::from_millis(100);
+/// Without a sign of death or life for so long, the usual timeouts decide.
+const VERDICT_PATIENCE: Duration = Duration::from_secs(3);
+/// Between two looks at a server that may have died.
+const VERDICT_RETRY: Duration = Duration::from_millis(10);
 /// How much longer each less fit survivor waits before it stands, should the fitter ones fail.
 const SURVIVOR_TURN: Duration = Duration::from_millis(150);
 
@@ -104,14 +111,21 @@ impl Links {
     }
 
     /// Whether the process behind a link that has ended is dead: nobody listens in its place, or a later incarnation
-    /// of the same directory does.
+    /// of the same directory does. Asks until one is certain; a server that is just starting takes a while to answer.
     async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
-        if refuses(&peer.member.peer_address).await {
-            return true;
+        let give_up = Instant::now() + VERDICT_PATIENCE;
+        while Instant::now() < give_up {
+            if refuses(&peer.member.peer_address).await {
+                return true;
+            }
+            let mut client = self.channels.client(&peer.member, Lane::Control);
+            let status = tokio::time::timeout(SURVIVOR_PATIENCE, client.status(peer::PeerStatusRequest {})).await;
+            if let Ok(Ok(status)) = status {
+                return status.into_inner().incarnation != incarnation;
+            }
+            sleep(VERDICT_RETRY).await;
         }
-        let mut client = self.channels.client(&peer.member, Lane::Control);
-        let status = tokio::time::timeout(SURVIVOR_PATIENCE, client.status(peer::PeerStatusRequest {})).await;
-        status.ok().and_then(Result::ok).is_some_and(|status| status.into_inner().incarnation != incarnation)
+        false
     }
 
     async fn tell_presence(&self, messages: &mpsc::Sender<peer::LinkMessage>) {

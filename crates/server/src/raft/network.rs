@@ -40,6 +40,9 @@ const CHUNKS_AHEAD: usize = 4;
 /// How long a server that cannot be reached is left alone, at most: it may be back any moment.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// After a failure to connect. Short: it delays the return of a server.
+const RECONNECT: Duration = Duration::from_millis(50);
+
 /// Names the node id that a request of Raft is for.
 const TARGET_HEADER: &str = "threefold-node";
 
@@ -155,7 +158,15 @@ impl RaftNetworkV2<TypeConfig> for Network {
         Box::pin(async move {
             let requests = addressed(target, input.map(|request| append_to_wire(&request)));
             let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
-            let replies = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
+            let replies = match call.await.map_err(rpc_error).and_then(|reply| reply.map_err(rpc_error)) {
+                Ok(replies) => replies.into_inner(),
+                Err(error) => {
+                    // openraft waits its backoff when it hands out a request; a connection that is refused before that
+                    // would be tried again at once, for ever.
+                    tokio::time::sleep(RECONNECT).await;
+                    return Err(error);
+                }
+            };
             let results = replies.map(|reply| append_reply_from_wire(reply.map_err(rpc_error)?).map_err(rpc_error));
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
@@ -357,4 +368,33 @@ pub fn snapshot_meta(
 /// The log id of a status message.
 pub fn last_log_id(log_id: Option<peer::LogId>) -> Option<RaftLogId> {
     log_id.map(log_id_from_wire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::PeerTls,
+        peer::{certs, tls::Identity},
+    };
+
+    #[tokio::test]
+    async fn a_follower_that_refuses_is_not_tried_again_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        certs::create_authority(directory.path()).unwrap();
+        certs::issue(directory.path(), directory.path(), "server-1", &[]).unwrap();
+        let (certificate, key) = certs::server_files(directory.path(), "server-1");
+        let files = PeerTls { ca: directory.path().join("authority.pem"), certificate, key };
+        let mut factory = NetworkFactory::new(Arc::new(Channels::new(Identity::load(&files).unwrap())));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer_address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let member = Member { name: "server-2".into(), peer_address, client_address: String::new() };
+        let mut network = factory.new_client(2, &member).await;
+        let began = tokio::time::Instant::now();
+        let requests = futures::stream::pending::<AppendEntriesRequest<TypeConfig>>();
+        let result = RaftNetworkV2::stream_append(&mut network, requests, RPCOption::new(Duration::from_secs(5))).await;
+        assert!(result.is_err());
+        assert!(began.elapsed() >= RECONNECT, "openraft would call again without a pause");
+    }
 }

@@ -17,6 +17,7 @@ use threefold_core::{
 use tokio::sync::mpsc;
 
 use super::{Engine, types::Payload};
+use crate::clock::LogClock;
 
 /// Entries on their way at once: one on the disks while the next crosses the network, and some more for the
 /// time between.
@@ -52,9 +53,9 @@ pub struct Proposer {
 
 impl Proposer {
     /// Starts the task.
-    pub fn start(engine: Arc<Engine>, now_ms: impl Fn() -> u64 + Send + 'static) -> Self {
+    pub fn start(engine: Arc<Engine>, clock: LogClock) -> Self {
         let (proposals, queue) = mpsc::channel(GROUPS_WAITING);
-        tokio::spawn(run(engine, queue, now_ms));
+        tokio::spawn(run(engine, queue, clock));
         Self { proposals }
     }
 
@@ -69,7 +70,7 @@ impl Proposer {
 /// The groups of one entry: how many commands each has, and whom to tell.
 type Groups = Vec<(usize, Answer)>;
 
-async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, now_ms: impl Fn() -> u64) {
+async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, mut clock: LogClock) {
     let mut waiting = VecDeque::new();
     let mut in_flight = FuturesUnordered::new();
     let mut latest_ms = 0;
@@ -92,7 +93,7 @@ async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, now_ms: i
             if waiting.is_empty() {
                 break;
             }
-            latest_ms = now_ms().max(latest_ms);
+            latest_ms = clock.now_ms().max(latest_ms);
             let (payload, groups) = pack(&mut waiting, latest_ms);
             match engine.propose(payload).await {
                 Some(outcome) => in_flight.push(async move { answer(groups, outcome.await) }),
