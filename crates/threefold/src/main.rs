@@ -32,7 +32,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return commands::misused(&error),
+    };
+    match cli.command {
         Command::Up(args) => exit::code(run(up::run(args))),
         Command::Serve(args) => exit::code(run(serve::run(*args))),
         Command::Certs(args) => exit::code(certs::run(&args)),

@@ -9,6 +9,7 @@ mod values;
 use std::{
     fs,
     net::SocketAddr,
+    num::NonZeroU64,
     path::{Path, PathBuf},
 };
 
@@ -73,6 +74,12 @@ pub struct Settings {
     /// How log lines look [default: text].
     #[arg(long, env = "THREEFOLD_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Fine tuning, for tests: the log is purged behind a persisted state every so many entries.
+    #[arg(long, env = "THREEFOLD_SNAPSHOT_ENTRIES", value_name = "N", hide = true)]
+    pub snapshot_entries: Option<NonZeroU64>,
+    /// Fine tuning, for tests: so many entries stay in the log behind the persisted state.
+    #[arg(long, env = "THREEFOLD_KEEP_ENTRIES", value_name = "N", hide = true)]
+    pub keep_entries: Option<u64>,
 }
 
 /// A server's settings and how it logs, complete and checked.
@@ -123,6 +130,8 @@ impl Settings {
             peer_key: self.peer_key.or(below.peer_key),
             log_level: self.log_level.or(below.log_level),
             log_format: self.log_format.or(below.log_format),
+            snapshot_entries: self.snapshot_entries.or(below.snapshot_entries),
+            keep_entries: self.keep_entries.or(below.keep_entries),
         }
     }
 
@@ -144,6 +153,7 @@ impl Settings {
                 return Err(Failure::Usage(format!("the peer {} is listed twice", peer.0.name)));
             }
         }
+        let usual = Tuning::default();
         let config = Config {
             data_dir: required(self.data_dir, "data-dir")?,
             client_listen,
@@ -157,7 +167,11 @@ impl Settings {
                 certificate: required(self.peer_cert, "peer-cert")?,
                 key: required(self.peer_key, "peer-key")?,
             },
-            tuning: Tuning::default(),
+            tuning: Tuning {
+                snapshot_entries: self.snapshot_entries.map_or(usual.snapshot_entries, NonZeroU64::get),
+                keep_entries: self.keep_entries.unwrap_or(usual.keep_entries),
+                ..usual
+            },
             name,
         };
         Ok(Complete {

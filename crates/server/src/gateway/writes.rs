@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Plain,
     /// A retry may have other content than the first try.
     Open,
+    /// The conversation was sought by this message of it.
+    SoughtBy(EventId),
 }
 
 impl Kind {
@@ -40,6 +42,10 @@ impl Kind {
     pub fn settle(self, reply: Reply) -> Reply {
         match (self, reply) {
             (Self::Open, Reply::Rejected(Rejection::RequestMismatch)) => Reply::Done,
+            // Where the message was not found, nobody asked about a conversation.
+            (Self::SoughtBy(message), Reply::Rejected(Rejection::UnknownConversation)) => {
+                Reply::Rejected(Rejection::UnknownMessage(message))
+            }
             (_, reply) => reply,
         }
     }
@@ -66,7 +72,8 @@ impl<D: Door> Gateway<D> {
             convert::Operation::DeleteMessages { messages, scope } => {
                 let find = || self.conversation_of(caller, &messages);
                 let conversation = self.find(find, before, deadline).await?;
-                (Operation::DeleteMessages { conversation, messages, scope }, Kind::Plain)
+                let kind = messages.first().map_or(Kind::Plain, |first| Kind::SoughtBy(*first));
+                (Operation::DeleteMessages { conversation, messages, scope }, kind)
             }
         };
         let command = Command::Write { session: caller.token, request, operation };
@@ -115,6 +122,15 @@ impl<D: Door> Gateway<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_is_nowhere_is_what_is_unknown() {
+        let unknown = || Reply::Rejected(Rejection::UnknownConversation);
+        let sought = Kind::SoughtBy(EventId(5));
+        assert_eq!(sought.settle(unknown()), Reply::Rejected(Rejection::UnknownMessage(EventId(5))));
+        assert_eq!(sought.settle(Reply::Done), Reply::Done);
+        assert_eq!(Kind::Plain.settle(unknown()), unknown());
+    }
 
     #[test]
     fn only_an_open_write_may_differ_in_a_retry() {

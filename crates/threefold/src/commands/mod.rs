@@ -16,7 +16,7 @@ mod send;
 mod session_file;
 mod status;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
 pub use failure::Failure;
@@ -130,6 +130,23 @@ impl ClientCommand {
     }
 }
 
+/// Reports a command line that makes no sense (or prints the help that was asked for). Whether JSON is wanted is only
+/// guessed, for the command line could not be read.
+#[must_use]
+pub fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && env::args_os().any(|argument| argument == "--json") {
+        return Failure::usage(in_a_sentence(&error.render().to_string())).report(true);
+    }
+    error.exit()
+}
+
+/// The first paragraph of what clap says, on one line.
+fn in_a_sentence(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
 /// Carries out a command and reports its failure.
 #[must_use]
 pub fn run(command: ClientCommand) -> ExitCode {
@@ -165,5 +182,16 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Online(with) => people::online(with.options).await,
         ClientCommand::Follow(with) => follow::follow(with.args, with.options).await,
         ClientCommand::Status(with) => status::status(with.options).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misuse_is_told_in_a_sentence() {
+        let text = "error: the following required arguments were not provided:\n  <NAME>\n\nUsage: threefold send\n";
+        assert_eq!(in_a_sentence(text), "the following required arguments were not provided: <NAME>");
     }
 }

@@ -64,6 +64,12 @@ pub struct ClusterFile {
     pub bootstrapped: bool,
 }
 
+/// The part of the file that every version has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// The directory of a cluster on this machine.
 #[derive(Debug)]
 pub struct Layout {
@@ -112,14 +118,14 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unusable(&path, &error)),
         };
-        let cluster: ClusterFile = toml::from_str(&text).map_err(|error| unusable(&path, &error.message()))?;
-        if cluster.version > VERSION {
-            return Err(unusable(
-                &path,
-                &format!("it is of version {}, and this program knows up to {VERSION}", cluster.version),
-            ));
+        let damaged = |error: toml::de::Error| unusable(&path, &error.message());
+        // The version first: a newer one may hold anything else.
+        let Version { version } = toml::from_str(&text).map_err(damaged)?;
+        if version > VERSION {
+            let why = format!("it is of version {version}, and this program knows up to {VERSION}");
+            return Err(unusable(&path, &why));
         }
-        Ok(Some(cluster))
+        toml::from_str(&text).map(Some).map_err(damaged)
     }
 
     /// Remembers it, whole or not at all.
@@ -282,6 +288,8 @@ mod tests {
         cluster.version = VERSION + 1;
         layout.save(&cluster).unwrap();
         assert!(layout.load().unwrap_err().to_string().contains("version 2"));
+        fs::write(directory.path().join("cluster"), "version = 3\nsomething = \"new\"\n").unwrap();
+        assert!(layout.load().unwrap_err().to_string().contains("version 3"));
     }
 
     #[test]

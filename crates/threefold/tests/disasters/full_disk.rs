@@ -1,0 +1,92 @@
+//! A server whose disk is full stops with a clear error; the others go on; with room again it has everything.
+//!
+//! Needs a small file system to fill, so it runs only where one can be mounted, and says so elsewhere.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::harness::{Cluster, Flow, check_history, wait};
+
+/// A file system of a few megabytes, unmounted when dropped.
+struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(path: &Path) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(path).output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Self { path: path.to_owned() });
+        }
+        eprintln!("skipped: a small disk cannot be mounted here");
+        None
+    }
+
+    /// Takes all room but a little.
+    fn fill(&self, left_bytes: usize) {
+        let reserve = vec![1; left_bytes];
+        fs::write(self.path.join("reserve"), &reserve).unwrap();
+        let mut filler = fs::File::create(self.path.join("filler")).unwrap();
+        while filler.write_all(&reserve[..4096]).is_ok() {}
+        fs::remove_file(self.path.join("reserve")).unwrap();
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.path.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
+
+#[test]
+fn a_server_with_a_full_disk_stops_and_comes_back_with_everything() {
+    let mut cluster = Cluster::prepare(&[]);
+    // A directory within, for the filler is not the server's.
+    let Some(disk) = SmallDisk::mount(&cluster.directory.join("small")) else { return };
+    cluster.servers[0].data = disk.path.join("data");
+    cluster.found();
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    let flow = Flow::start(&alice, "bob");
+    // Twice: the one that founded the cluster most likely leads at first, and follows after it has come back.
+    for round in 0..2 {
+        flow.wait_for_more(20);
+        disk.fill(256 << 10);
+        let server = &mut cluster.servers[0];
+        // Long texts fill what is left.
+        let text = "x".repeat(16_000);
+        wait("the server to stop", || {
+            alice.done(&["send", "alice", &text]);
+            !server.runs()
+        });
+        assert_eq!(server.wait().code(), Some(1), "{}", server.said());
+        let said = server.said();
+        let last = said.lines().last().unwrap();
+        assert!(last.starts_with("threefold: ") && last.contains("No space left on device"), "{said}");
+        flow.wait_for_more(20);
+        // It does not start on a disk that is still full.
+        let (code, said) = cluster.servers[0].refuses();
+        assert_eq!(code, 1, "{said}");
+        assert!(said.lines().last().unwrap().contains("No space left on device"), "round {round}: {said}");
+        flow.wait_for_more(20);
+        disk.make_room();
+        cluster.servers[0].start(&[]);
+        cluster.wait_until_whole();
+    }
+    let flow = flow.finish();
+    // Without one of the others, its part in every majority shows.
+    cluster.servers[1].kill();
+    let last = alice.json(&["send", "bob", &format!("alice {}", flow.ids.len())])[0]["id"].as_u64();
+    let history = bob.at(&cluster.servers[0].client).history_up_to("alice", last.unwrap());
+    check_history(&history, &[&flow]);
+    assert_eq!(history.len(), flow.ids.len() + 1);
+    drop(cluster);
+}

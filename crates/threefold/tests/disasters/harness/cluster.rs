@@ -1,0 +1,151 @@
+//! Three servers, and what they say of themselves.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+    sync::LazyLock,
+    time::Instant,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{PATIENCE, Person, Server, server::make_certificates, until, wait};
+
+const NAMES: [&str; 3] = ["server-1", "server-2", "server-3"];
+
+/// Three servers on free ports.
+#[derive(Debug)]
+pub struct Cluster {
+    // Before the directory: what is dropped first is killed before its data goes.
+    pub servers: Vec<Server>,
+    pub directory: PathBuf,
+    _removed: Option<TempDir>,
+}
+
+/// The cluster of all tests that leave it as it is. Its people must have names of their own.
+pub fn shared() -> &'static Cluster {
+    static SHARED: LazyLock<Cluster> = LazyLock::new(|| {
+        // Nothing is dropped at the end of a program, so what earlier runs have left is removed now.
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let prefix = "disasters-";
+        for entry in fs::read_dir(all).into_iter().flatten().filter_map(Result::ok) {
+            let pid = entry.file_name().to_str().and_then(|name| Some(name.strip_prefix(prefix)?.to_owned()));
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let directory = all.join(format!("{prefix}{}", process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let mut cluster = Cluster::in_directory(directory, None, &[]);
+        cluster.found();
+        cluster
+    });
+    &SHARED
+}
+
+impl Cluster {
+    /// Starts one with these options for all servers, and waits until it is whole.
+    pub fn start(options: &[&str]) -> Self {
+        let mut cluster = Self::prepare(options);
+        cluster.found();
+        cluster
+    }
+
+    /// One that was not started.
+    pub fn prepare(options: &[&str]) -> Self {
+        let removed = tempfile::tempdir().unwrap();
+        Self::in_directory(removed.path().to_owned(), Some(removed), options)
+    }
+
+    fn in_directory(directory: PathBuf, removed: Option<TempDir>, options: &[&str]) -> Self {
+        make_certificates(&directory.join("certs"), &NAMES);
+        let mut servers = NAMES.map(|name| Server::new(&directory, name));
+        let peers = servers.each_ref().map(Server::as_peer).join(",");
+        for server in &mut servers {
+            server.options = ["--peer", &peers].iter().chain(options).map(|&option| option.to_owned()).collect();
+        }
+        Self { servers: servers.into(), directory, _removed: removed }
+    }
+
+    /// Starts all servers for the first time.
+    pub fn found(&mut self) {
+        for (place, server) in self.servers.iter_mut().enumerate() {
+            server.start(if place == 0 { &["--bootstrap"] } else { &[] });
+        }
+        self.wait_until_whole();
+    }
+
+    /// Kills all servers at once.
+    pub fn kill_all(&mut self) {
+        // Each kill takes microseconds; the children are only waited for inside, and die at once.
+        self.servers.iter_mut().for_each(Server::kill);
+    }
+
+    /// Starts all servers that do not run.
+    pub fn start_all(&mut self) {
+        self.servers.iter_mut().filter(|server| !server.is_started()).for_each(|server| server.start(&[]));
+    }
+
+    /// The client addresses.
+    pub fn addresses(&self) -> String {
+        self.servers.iter().map(|server| server.client.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Somebody who is not registered yet.
+    pub fn stranger(&self, name: &str) -> Person {
+        Person::new(&self.directory, name, &self.addresses())
+    }
+
+    /// Somebody new, logged in.
+    pub fn person(&self, name: &str) -> Person {
+        let person = self.stranger(name);
+        person.done(&["register", name]);
+        person
+    }
+
+    /// What one server says of the whole.
+    pub fn status(&self, place: usize) -> Option<Value> {
+        let nobody = Person::new(&self.directory, "nobody", &self.servers[place].client);
+        let output = nobody.run(&["status", "--json", "--timeout", "2"]);
+        if output.status.success() { Some(serde_json::from_slice(&output.stdout).unwrap()) } else { None }
+    }
+
+    /// What one server says of itself.
+    pub fn own_status(&self, place: usize) -> Option<Value> {
+        let status = self.status(place)?;
+        let servers = status["servers"].as_array().unwrap();
+        servers.iter().find(|server| server["name"] == self.servers[place].name.as_str()).cloned()
+    }
+
+    /// Waits until every server says that all three are up and vote.
+    pub fn wait_until_whole(&self) {
+        let give_up = Instant::now() + PATIENCE;
+        wait("a whole cluster", || {
+            let seen: Vec<Option<Value>> = (0..self.servers.len()).map(|place| self.status(place)).collect();
+            let whole = seen.iter().all(|status| status.as_ref().is_some_and(|status| is_whole(status)));
+            assert!(whole || Instant::now() < give_up, "never whole: {seen:#?}\n{}", self.said());
+            whole
+        });
+    }
+
+    /// Everything the servers have said, for a failed test.
+    pub fn said(&self) -> String {
+        self.servers.iter().map(|server| format!("--- {}\n{}", server.name, server.said())).collect()
+    }
+
+    /// Which server leads.
+    pub fn leader(&self) -> usize {
+        until("a leader", || {
+            (0..self.servers.len())
+                .find(|place| self.own_status(*place).is_some_and(|status| status["role"] == "leader"))
+        })
+    }
+}
+
+fn is_whole(status: &Value) -> bool {
+    let servers = status["servers"].as_array().unwrap();
+    let up = |server: &Value| server["voter"] == true && server["role"] != "down";
+    status["state"] == "normal" && servers.len() == NAMES.len() && servers.iter().all(up)
+}

@@ -1,0 +1,155 @@
+//! `up` on a bad day: stopped by Ctrl-C while messages flow, ports taken, files broken, servers started by hand.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Lines},
+    net::TcpListener,
+    path::Path,
+    process::{ChildStdout, Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::harness::{Flow, PROGRAM, Person, Process, check_history, free_ports, text};
+
+/// A running `up --json`; its servers end with it.
+struct Up {
+    child: Process,
+    events: Lines<BufReader<ChildStdout>>,
+}
+
+fn command(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().args(["up", "--json", "--data-dir"]).arg(data).args(arguments);
+    command
+}
+
+impl Up {
+    fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut child = Process::spawn(command(data, arguments).stdout(Stdio::piped()));
+        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, events }
+    }
+
+    /// The next event of that name.
+    fn wait_for(&mut self, name: &str) -> Value {
+        loop {
+            let line = self.events.next().unwrap_or_else(|| panic!("no event {name}")).unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// Ctrl-C.
+    fn interrupt(mut self) {
+        self.child.signal("-INT");
+        self.wait_for("stopping");
+        self.wait_for("stopped");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+/// A first client port with room for three servers and their peer ports.
+fn port() -> u16 {
+    free_ports(103)
+}
+
+fn fails(data: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = command(data, arguments).output().unwrap();
+    (output.status.code().unwrap(), text(output.stderr))
+}
+
+#[test]
+fn ctrl_c_while_messages_flow_and_a_server_started_by_hand() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let port = port();
+    let mut up = Up::start(&data, &["--port", &port.to_string()]);
+    up.wait_for("started");
+    let [alice, bob] = ["alice", "bob"].map(|name| {
+        let servers = format!("127.0.0.1:{port},{},{}", port + 1, port + 2);
+        let person = Person::new(directory.path(), name, &servers);
+        person.done(&["register", name]);
+        person
+    });
+    let flow = Flow::start(&alice, "bob");
+    flow.wait_for_more(30);
+    up.interrupt();
+
+    // The sender is still at it, and goes on where it was.
+    let mut up = Up::start(&data, &[]);
+    let started = up.wait_for("started");
+    flow.wait_for_more(30);
+    let second = &started["servers"][1];
+    assert!(Command::new("kill").args(["-KILL", &second["pid"].to_string()]).status().unwrap().success());
+    let died = up.wait_for("died");
+    assert_eq!((&died["server"], &died["ending"]), (&second["name"], &"signal 9".into()));
+    flow.wait_for_more(30);
+    // The command that `up` shows is one that works.
+    let by_hand = died["command"].as_str().unwrap();
+    let shell = format!("exec {by_hand} --log-level off");
+    let mut by_hand = Process::spawn(Command::new("sh").env_clear().args(["-c", &shell]).stdin(Stdio::null()));
+    assert_eq!(up.wait_for("returned")["server"], second["name"]);
+    flow.wait_for_more(30);
+    up.interrupt();
+    // It was none of its children.
+    assert!(by_hand.try_wait().unwrap().is_none());
+    // As long as it runs, its port is not free.
+    let (code, said) = fails(&data, &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains(&format!("port {} for server-2 is in use by another process", port + 1)), "{said}");
+    by_hand.signal("-TERM");
+    assert_eq!(by_hand.wait().unwrap().code(), Some(0));
+
+    let mut up = Up::start(&data, &["--restart"]);
+    up.wait_for("started");
+    let flow = flow.finish();
+    check_history(&bob.history_up_to("alice", flow.last()), &[&flow]);
+    // Two at once do not share a directory.
+    let (code, said) = fails(&data, &["--port", &port.to_string()]);
+    assert_eq!(code, 1);
+    assert!(said.contains("another `threefold up` runs in"), "{said}");
+    up.interrupt();
+}
+
+#[test]
+fn what_keeps_up_from_starting_is_said_in_one_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let port = port();
+    for taken in [port, port + 2, port + 101] {
+        let _listener = TcpListener::bind(("127.0.0.1", taken)).unwrap();
+        let (code, said) = fails(&data, &["--port", &port.to_string()]);
+        assert_eq!(code, 1);
+        assert!(said.contains(&format!("port {taken} for server-")) && said.contains("--port"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    for (arguments, words) in [
+        (&["--servers", "0"][..], "1 to 9 are possible"),
+        (&["--servers", "10"], "1 to 9 are possible"),
+        (&["--port", "65535"], "too high"),
+        (&["--port", "99999"], "--port"),
+    ] {
+        let (code, said) = fails(&directory.path().join("other"), arguments);
+        assert_eq!(code, 2);
+        assert!(said.contains(words), "{said}");
+    }
+    let file = data.join("cluster");
+    for (content, words) in [
+        ("nonsense", "cluster"),
+        ("", "cluster"),
+        ("version = 2\nservers = 3\nport = 7400\nbootstrapped = true\n", "version 2"),
+        ("version = 2\nservers = 3\nport = 7400\nbootstrapped = true\nmore = 1\n", "version 2"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let (code, said) = fails(&data, &[]);
+        assert_eq!(code, 1);
+        assert!(said.contains(words) && said.lines().count() == 1, "{said}");
+    }
+    fs::write(directory.path().join("file"), "").unwrap();
+    let (code, said) = fails(&directory.path().join("file"), &[]);
+    assert_eq!(code, 1);
+    assert!(said.contains("file") && said.lines().count() == 1, "{said}");
+}
