@@ -5,6 +5,7 @@ mod hub;
 pub mod presence;
 pub mod router;
 mod status;
+mod view;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -144,10 +145,9 @@ impl Node {
         reply.leader.then_some(reply.index)
     }
 
-    /// Reads the visible state. A store that cannot be read stops the server.
+    /// Reads the visible state, as of one commit. A store that cannot be read stops the server.
     pub fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
-        let store: &dyn Read = &*self.inner.state;
-        query(store).unwrap_or_else(|error| stop(&error))
+        view::query(&*self.inner.state, query).unwrap_or_else(|error| stop(&error))
     }
 
     /// How far the visible state is.
