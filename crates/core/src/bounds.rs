@@ -28,7 +28,11 @@ pub const REPLIES_PER_INSTANCE: u64 = 64;
 pub const SESSION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 /// Commands of one log entry. With at most four places a command, an entry's 4,096 places suffice.
 pub const COMMANDS_PER_ENTRY: usize = 1000;
-/// Bytes of the commands of one log entry, unless it is a single one.
+/// Bytes of one command, far beyond what a gateway lets in (256 KiB a request, encoded at most twice as large): a
+/// larger one never reaches the log.
+pub const COMMAND_BYTES: usize = 1024 * 1024;
+/// Bytes of the commands of one log entry, unless it is a single one (which has a bound of its own,
+/// [`COMMAND_BYTES`]).
 pub const ENTRY_BYTES: usize = 1024 * 1024;
 /// Places of an entry that one command may use.
 pub const PLACES_PER_COMMAND: u64 = 4;

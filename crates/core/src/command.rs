@@ -42,7 +42,8 @@ pub enum Command {
         #[n(3)]
         device: String,
     },
-    /// End a session of the account that `session` belongs to (itself, or another device).
+    /// End a session of the account that `session` belongs to (itself, or another device). Ending a session that is
+    /// over is done, whoever ended it.
     #[n(2)]
     EndSession {
         /// On whose behalf.
@@ -52,7 +53,7 @@ pub enum Command {
         #[n(1)]
         target: Option<SessionId>,
     },
-    /// Delete the account of a session; the gateway has verified the password.
+    /// Delete the account of a session; the gateway has verified the password. A retry gets the same reply.
     #[n(3)]
     DeleteAccount {
         /// On whose behalf.

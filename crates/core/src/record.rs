@@ -138,7 +138,7 @@ impl Record for NameRecord {
 }
 
 /// A session, live or ended. An ended one stays for a while, so that a late duplicate of its log-in does
-/// not open it again.
+/// not open it again; the one that deleted its account stays for ever, so that the deletion's retry is understood.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct SessionRecord {
     #[n(0)]

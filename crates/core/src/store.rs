@@ -28,6 +28,9 @@ pub enum StoreError {
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// Reading.
+///
+/// Each call sees one commit, whole. That several calls see the same one is not promised here: `apply` is the only
+/// writer and reads what it wrote, and a query is given a view that nobody writes to (see [`crate::query`]).
 pub trait Read {
     /// The value of `key`, if there is one.
     ///

@@ -22,7 +22,8 @@ impl LogClock {
         Self::over(Box::new(|| (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now())))
     }
 
-    fn over(mut read: Box<dyn FnMut() -> (Duration, Instant) + Send>) -> Self {
+    /// Over any clock that shows both times.
+    pub(crate) fn over(mut read: Box<dyn FnMut() -> (Duration, Instant) + Send>) -> Self {
         let (wall, seen) = read();
         Self { read, wall, seen, leapt: false }
     }

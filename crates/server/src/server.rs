@@ -6,6 +6,7 @@ use threefold_core::Position;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
+    task::JoinError,
     time::Instant,
 };
 
@@ -66,6 +67,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     let result = server.serve(client_listener, peer_listener, identity, shutdown).await;
     drop(directory);
     result
+}
+
+/// A service ends when the server does, not before: a server that nobody can reach must not look alive.
+fn ended_by_itself(service: &str, ended: Result<io::Result<()>, JoinError>) -> StartError {
+    match ended {
+        Ok(Ok(())) => StartError(format!("{service} ended by itself")),
+        Ok(Err(error)) => StartError(format!("{service} ended by itself: {error}")),
+        Err(error) => StartError(format!("{service} ended by itself: {error}")),
+    }
 }
 
 /// The parts of a running server.
@@ -181,7 +191,7 @@ impl Server {
         let stopped = |mut stopping: watch::Receiver<bool>| async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        let peers =
+        let mut peers =
             tokio::spawn(service::serve(peer_listener, identity, self.peer_service(), stopped(stopping.clone())));
         let links = Links {
             engine: self.engine.clone(),
@@ -190,7 +200,7 @@ impl Server {
             greeting: self.greeting(),
         };
         let links = tokio::spawn(links.run());
-        let clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
+        let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
         let run = async {
             self.come_in().await?;
             tracing::info!(name = %self.config.name, id = self.engine.id(), client = %self.config.client_address, "running");
@@ -199,6 +209,8 @@ impl Server {
         };
         let result = tokio::select! {
             result = run => result,
+            ended = &mut peers => Err(ended_by_itself("the service for other servers", ended)),
+            ended = &mut clients => Err(ended_by_itself("the service for clients", ended)),
             () = shutdown => Ok(()),
         };
         if result.is_ok() {
@@ -206,7 +218,10 @@ impl Server {
         }
         links.abort();
         stop.send_replace(true);
-        let _ = tokio::time::timeout(DRAIN_PATIENCE, clients).await;
+        // One that ended by itself has given its result, and may not be asked for it again.
+        if !clients.is_finished() {
+            let _ = tokio::time::timeout(DRAIN_PATIENCE, clients).await;
+        }
         self.engine.shutdown().await;
         peers.abort();
         let state = self.state.clone();
@@ -217,5 +232,20 @@ impl Server {
             Ok(Err(error)) => Err(failed("cannot save the state")(&error)),
             Err(error) => Err(failed("cannot save the state")(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_ends_by_itself_says_which_and_why() {
+        let quiet = tokio::spawn(async { Ok(()) });
+        assert_eq!(ended_by_itself("this", quiet.await).0, "this ended by itself");
+        let failing = tokio::spawn(async { Err(io::Error::other("no sockets left")) });
+        assert_eq!(ended_by_itself("this", failing.await).0, "this ended by itself: no sockets left");
+        let panicking = tokio::spawn(async { panic!("broken") });
+        assert!(ended_by_itself("this", panicking.await).0.starts_with("this ended by itself: task"));
     }
 }

@@ -2,19 +2,26 @@
 //!
 //! Its name stays taken. The mailbox, memberships and hidden runs may be many: they are out of reach at once,
 //! and removed a few with each following entry (see `cleanup`).
+//!
+//! Beside the name and the emptied account one record stays for ever: the ended session that asked for the deletion,
+//! so that the same command again is known to have been carried out, however late it comes.
 
 use super::{Context, Outcome, session};
 use crate::{
     event::Scope,
     ids::TokenHash,
     key::Key,
-    record::{AccountRecord, CleanupRecord, NameRecord},
+    record::{AccountRecord, CleanupRecord, NameRecord, SessionRecord},
     reply::{Rejection, Reply},
     text,
 };
 
 pub(super) fn delete_account(context: &mut Context<'_>, token: &TokenHash, credential_version: u64) -> Outcome<Reply> {
-    let id = session::require_live(context, token)?.account;
+    if deleted_before(context, token)? {
+        return Ok(Reply::Done);
+    }
+    let own = session::require_live(context, token)?;
+    let id = own.account;
     let mut account: AccountRecord = context.require(Key::Account(id))?;
     if account.credential_version != credential_version {
         return Err(Rejection::WrongCredential.into());
@@ -22,6 +29,8 @@ pub(super) fn delete_account(context: &mut Context<'_>, token: &TokenHash, crede
     for (token, session) in session::all_of(context, id)? {
         session::forget(context, token, &session)?;
     }
+    let (device, instances) = (String::new(), 0);
+    context.put(Key::Session(*token), &SessionRecord { device, instances, ended: true, ..own });
     let folded = text::fold_name(&account.name);
     context.put(Key::Name(&folded), &NameRecord { account: id, deleted: true });
     account.name.clear();
@@ -35,6 +44,14 @@ pub(super) fn delete_account(context: &mut Context<'_>, token: &TokenHash, crede
     // Nothing is left to read, but whoever follows must find out that its session is gone.
     context.wake(Scope::Mailbox(id), context.position(), vec![id]);
     Ok(Reply::Done)
+}
+
+/// Whether the token's session is the one that deleted its account: all others of the account are gone.
+fn deleted_before(context: &Context<'_>, token: &TokenHash) -> Outcome<bool> {
+    let Some(session) = context.get::<SessionRecord>(Key::Session(*token))? else {
+        return Ok(false);
+    };
+    Ok(context.require::<AccountRecord>(Key::Account(session.account))?.deleted)
 }
 
 #[cfg(test)]
@@ -56,12 +73,37 @@ mod tests {
         let command = Command::DeleteAccount { session: ann.token, credential_version: 1 };
         assert_eq!(world.run(&command), Reply::Done);
         assert_eq!(world.applied.happened[0].scope, Scope::Mailbox(ann.account));
-        assert_eq!(refused(&world.run(&command)), Rejection::SessionInvalid);
+        assert_eq!(query::session(&world.store, &ann.token).unwrap(), None);
         assert_eq!(query::session(&world.store, &phone.token).unwrap(), None);
         assert!(world.everything(ann.account).is_empty());
         let account = query::account(&world.store, ann.account).unwrap().unwrap();
         assert_eq!((account.name, account.password_hash), (None, String::new()));
         assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["remember me", "never read"]);
+    }
+
+    #[test]
+    fn a_retry_is_done_even_after_the_cleanup_and_other_sessions_are_nobodys() {
+        let mut world = World::new();
+        let (ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let phone = world.log_in(ann.account, "phone");
+        let command = Command::DeleteAccount { session: ann.token, credential_version: 1 };
+        assert_eq!(world.run(&command), Reply::Done);
+        world.send(&mut bob, "bob", "meanwhile");
+        assert_eq!(world.run(&command), Reply::Done);
+        assert!(world.written().is_empty() && world.applied.happened.is_empty());
+        let on_phone = Command::DeleteAccount { session: phone.token, credential_version: 1 };
+        assert_eq!(refused(&world.run(&on_phone)), Rejection::SessionInvalid);
+        // The session that stays opens nothing.
+        let renew = Command::RenewSession { session: ann.token };
+        assert_eq!(refused(&world.run(&renew)), Rejection::SessionInvalid);
+        let log_in = Command::LogIn {
+            account: ann.account,
+            credential_version: 1,
+            token_hash: ann.token,
+            device: "again".to_owned(),
+        };
+        assert_eq!(refused(&world.run(&log_in)), Rejection::SessionInvalid);
+        assert!(query::sessions(&world.store, ann.account).unwrap().is_empty());
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! `EndSession`: log out, or throw another device out.
+//!
+//! A server that hears no answer proposes the command again, and by then one's own session may be over. That it is
+//! over was the wish, so the answer is the same; whoever ended it, or whether it ever was, makes no difference.
 
 use super::{Context, Outcome, session};
 use crate::{
@@ -10,6 +13,9 @@ use crate::{
 };
 
 pub(super) fn end_session(context: &mut Context<'_>, token: &TokenHash, target: Option<SessionId>) -> Outcome<Reply> {
+    if wish_fulfilled(context, token, target)? {
+        return Ok(Reply::Done);
+    }
     let own = session::require_live(context, token)?;
     let account = own.account;
     let target = target.unwrap_or(own.session);
@@ -22,6 +28,14 @@ pub(super) fn end_session(context: &mut Context<'_>, token: &TokenHash, target: 
         context.tell_account(account, EventBody::SessionEnded { session: target });
     }
     Ok(Reply::Done)
+}
+
+/// Whether the session to be ended is the token's own and is over.
+fn wish_fulfilled(context: &Context<'_>, token: &TokenHash, target: Option<SessionId>) -> Outcome<bool> {
+    let own = context.get::<SessionRecord>(Key::Session(*token))?;
+    let over = own.as_ref().is_none_or(|own| !own.is_live(context.time_ms()));
+    let is_own = target.is_none_or(|target| own.is_some_and(|own| own.session == target));
+    Ok(over && is_own)
 }
 
 #[cfg(test)]
@@ -37,10 +51,31 @@ mod tests {
         let mut ann = world.register("ann");
         let command = Command::EndSession { session: ann.token, target: None };
         assert_eq!(world.run(&command), Reply::Done);
-        assert_eq!(refused(&world.run(&command)), Rejection::SessionInvalid);
         assert_eq!(refused(&world.write(&mut ann, send_to("ann", "x"))), Rejection::SessionInvalid);
         assert_eq!(query::session(&world.store, &ann.token).unwrap(), None);
         assert_eq!(world.store.entries.keys().filter(|key| key[0] == 0x06).count(), 0);
+    }
+
+    #[test]
+    fn ending_ones_own_session_again_is_done_and_writes_nothing() {
+        let mut world = World::new();
+        let ann = world.register("ann");
+        let phone = world.log_in(ann.account, "phone");
+        let named = Command::EndSession { session: ann.token, target: Some(ann.session) };
+        let unnamed = Command::EndSession { session: ann.token, target: None };
+        assert_eq!(world.run(&named), Reply::Done);
+        for again in [&named, &unnamed] {
+            assert_eq!(world.run(again), Reply::Done);
+            assert!(world.written().is_empty() && world.applied.happened.is_empty());
+        }
+        // Nothing else can be asked for with it.
+        let other = Command::EndSession { session: ann.token, target: Some(phone.session) };
+        assert_eq!(refused(&world.run(&other)), Rejection::SessionInvalid);
+        let token = world.fresh_token();
+        assert_eq!(world.run(&Command::EndSession { session: token, target: None }), Reply::Done, "there is none");
+        let foreign = Command::EndSession { session: token, target: Some(phone.session) };
+        assert_eq!(refused(&world.run(&foreign)), Rejection::SessionInvalid);
+        assert!(query::session(&world.store, &phone.token).unwrap().is_some());
     }
 
     #[test]

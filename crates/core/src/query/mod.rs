@@ -2,7 +2,10 @@
 //! question "may they see this?" is answered in one place.
 //!
 //! They promise bounded memory, and work that grows with what is shown, with one exception each where it is
-//! said so. Left out on purpose: freshness. The caller gives a store that is as new as it needs.
+//! said so. A query reads several records that belong together, so it must be given a consistent view: one that shows
+//! a single commit for as long as the query runs. On a store that changes between the reads, records that
+//! contradict each other look like corruption, and the server stops for it. Left out on purpose: freshness. The caller
+//! gives a view that is as new as it needs.
 
 use crate::{
     bounds::MEMBERSHIP_CHUNK,

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use threefold_core::{AccountId, Event, Position, Scope, apply::Happened, query, store::Read};
+use threefold_core::{AccountId, Event, Position, Scope, apply::Happened, query};
 use tokio::sync::{Notify, watch};
 
 use crate::{raft::machine::Observer, storage::StateStore};
@@ -165,8 +165,9 @@ impl Follower {
         if up_to <= self.cursor {
             return Followed { events: Vec::new(), up_to: self.cursor };
         }
-        let store: &dyn Read = &*self.hub.state;
-        let read = query::events_after(store, self.account, self.cursor, up_to, only.as_ref(), EVENTS_AT_ONCE);
+        let read = super::view::query(&*self.hub.state, |store| {
+            query::events_after(store, self.account, self.cursor, up_to, only.as_ref(), EVENTS_AT_ONCE)
+        });
         let caught_up = read.unwrap_or_else(|error| super::stop(&error));
         self.cursor = caught_up.reached;
         if caught_up.reached < up_to {
@@ -185,5 +186,74 @@ impl Drop for Follower {
                 inner.followers.remove(&self.account);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use threefold_core::{
+        Command, Reply, TokenHash,
+        entry::Unpacked,
+        store::{Changes, Direction, Overlay, Read, StoreError, Visit},
+    };
+
+    use super::*;
+    use crate::storage::{ReceivedState, StateInstall, StateSnapshot, memory::MemoryState};
+
+    /// A state that changes with every read, so that only a view of it makes sense.
+    struct Restless(MemoryState);
+
+    impl Read for Restless {
+        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Err(StoreError::Corrupt("read while it changes".to_owned()))
+        }
+
+        fn scan(&self, _: &[u8], _: &[u8], _: Direction, _: &mut Visit<'_>) -> Result<(), StoreError> {
+            Err(StoreError::Corrupt("read while it changes".to_owned()))
+        }
+    }
+
+    impl StateStore for Restless {
+        fn commit(&self, changes: Changes) -> io::Result<()> {
+            self.0.commit(changes)
+        }
+
+        fn persist(&self) -> io::Result<()> {
+            self.0.persist()
+        }
+
+        fn snapshot(&self) -> io::Result<Box<dyn StateSnapshot>> {
+            self.0.snapshot()
+        }
+
+        fn begin_install(&self) -> io::Result<Box<dyn StateInstall>> {
+            self.0.begin_install()
+        }
+
+        fn finish_install(&self, received: ReceivedState) -> io::Result<()> {
+            self.0.finish_install(received)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_follower_reads_a_view_and_not_the_changing_state() {
+        let state = MemoryState::new();
+        let register = Command::Register {
+            name: "ann".to_owned(),
+            password_hash: "hash".to_owned(),
+            token_hash: TokenHash([1; 32]),
+            device: "laptop".to_owned(),
+        };
+        let mut overlay = Overlay::new(&state);
+        let entry = Unpacked { time_ms: 1, commands: vec![register] };
+        let applied = threefold_core::apply(&mut overlay, 1, &entry).unwrap();
+        let changes = overlay.into_changes();
+        state.commit(changes).unwrap();
+        let Reply::SessionOpened { account, .. } = applied.replies[0] else { panic!("{applied:?}") };
+        let hub = Hub::new(Arc::new(Restless(state)), Position::end_of(1));
+        let followed = hub.follow(account, Position(0)).next().await;
+        assert_eq!((followed.events.len(), followed.up_to), (1, Position::end_of(1)));
     }
 }

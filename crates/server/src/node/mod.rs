@@ -5,6 +5,7 @@ mod hub;
 pub mod presence;
 pub mod router;
 mod status;
+mod view;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use threefold_core::{
     store::{Read, StoreError},
 };
 use threefold_proto::peer;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub use hub::{Followed, Follower, Hub};
 pub use presence::Present;
@@ -21,7 +22,7 @@ pub use router::Committed;
 
 use crate::{
     config::Config,
-    peer::channels::{Channels, Lane},
+    peer::channels::{ATTEMPT_TIMEOUT, Channels, Lane, answered},
     raft::{Engine, machine, position_of},
     storage::StateStore,
 };
@@ -118,15 +119,7 @@ impl Node {
     /// # Errors
     /// When the deadline passes first.
     pub async fn wait_consistent(&self, deadline: Instant) -> Result<(), Unavailable> {
-        let find = async {
-            loop {
-                if let Some(index) = self.read_index().await {
-                    return index;
-                }
-                sleep(READ_INDEX_RETRY).await;
-            }
-        };
-        let index = timeout_at(deadline, find)
+        let index = timeout_at(deadline, until_known(|| self.read_index()))
             .await
             .map_err(|_| Unavailable("no leader confirmed the read in time".to_owned()))?;
         self.wait_for(position_of(index), deadline).await
@@ -140,14 +133,13 @@ impl Node {
         }
         let member = engine.others().into_iter().find(|peer| peer.id == leader)?.member;
         let mut client = self.inner.channels.client(&member, Lane::Control);
-        let reply = client.read_index(peer::ReadIndexRequest {}).await.ok()?.into_inner();
+        let reply = answered(client.read_index(peer::ReadIndexRequest {})).await.ok()?;
         reply.leader.then_some(reply.index)
     }
 
-    /// Reads the visible state. A store that cannot be read stops the server.
+    /// Reads the visible state, as of one commit. A store that cannot be read stops the server.
     pub fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
-        let store: &dyn Read = &*self.inner.state;
-        query(store).unwrap_or_else(|error| stop(&error))
+        view::query(&*self.inner.state, query).unwrap_or_else(|error| stop(&error))
     }
 
     /// How far the visible state is.
@@ -179,5 +171,39 @@ impl Node {
     pub fn client_addresses(&self) -> Vec<String> {
         let peers = self.inner.engine.overview().peers;
         peers.into_iter().map(|peer| peer.member.client_address).filter(|address| !address.is_empty()).collect()
+    }
+}
+
+/// Attempts until one gives an answer. One that stalls, as with a leader that is frozen or cut off, is given up for the
+/// next: by then another may lead.
+async fn until_known<F: Future<Output = Option<u64>>>(mut attempt: impl FnMut() -> F) -> u64 {
+    loop {
+        if let Ok(Some(index)) = timeout(ATTEMPT_TIMEOUT, attempt()).await {
+            return index;
+        }
+        sleep(READ_INDEX_RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_stalls_does_not_hold_a_read() {
+        let mut attempts = 0;
+        let known = until_known(|| {
+            attempts += 1;
+            match attempts {
+                1 => std::future::pending().left_future(),
+                2 => std::future::ready(None).right_future(),
+                _ => std::future::ready(Some(7)).right_future(),
+            }
+        });
+        let start = Instant::now();
+        assert_eq!(known.await, 7);
+        assert!(start.elapsed() < 2 * ATTEMPT_TIMEOUT);
     }
 }

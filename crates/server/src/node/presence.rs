@@ -1,4 +1,7 @@
 //! Who is connected, here and at the other servers. Off the log: it vanishes with its server.
+//!
+//! News of another server comes over the link it keeps to this one. Links of one server follow each other, and an old
+//! one may be slow to end: only its newest link has a say, and one that ends takes along only what it put there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +23,24 @@ pub struct Presence {
 struct Inner {
     /// Connections of each account to this server.
     here: BTreeMap<AccountId, usize>,
-    /// Accounts connected to each other server.
-    elsewhere: BTreeMap<u64, BTreeSet<AccountId>>,
+    /// The newest link of each other server, and what it told.
+    elsewhere: BTreeMap<u64, Elsewhere>,
+    /// Links begun so far.
+    links: u64,
+}
+
+/// What one server told over its newest link.
+struct Elsewhere {
+    link: u64,
+    incarnation: u64,
+    accounts: BTreeSet<AccountId>,
+}
+
+/// One link of another server's process to this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkId {
+    server: u64,
+    number: u64,
 }
 
 impl Presence {
@@ -56,33 +75,65 @@ impl Presence {
     /// The accounts connected anywhere, sorted.
     pub fn everywhere(&self) -> Vec<AccountId> {
         let inner = self.lock();
-        let all = inner.here.keys().chain(inner.elsewhere.values().flatten()).copied();
+        let all = inner.here.keys().chain(inner.elsewhere.values().flat_map(|server| &server.accounts)).copied();
         all.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The accounts connected to another server.
-    pub fn set_elsewhere(&self, server: u64, accounts: BTreeSet<AccountId>) {
-        self.lock().elsewhere.insert(server, accounts);
+    /// A process of another server, in that incarnation, begins a link. What it told before counts no more.
+    pub fn begin_link(&self, server: u64, incarnation: u64) -> LinkId {
+        let mut inner = self.lock();
+        inner.links += 1;
+        let number = inner.links;
+        inner.elsewhere.insert(server, Elsewhere { link: number, incarnation, accounts: BTreeSet::new() });
+        LinkId { server, number }
     }
 
-    /// Another server's accounts came and went.
-    pub fn change_elsewhere(&self, server: u64, online: &[u64], offline: &[u64]) {
-        let mut inner = self.lock();
-        let accounts = inner.elsewhere.entry(server).or_default();
-        accounts.extend(online.iter().copied().map(AccountId));
-        for account in offline {
-            accounts.remove(&AccountId(*account));
+    /// The accounts connected to the server of a link.
+    pub fn set_elsewhere(&self, link: LinkId, accounts: BTreeSet<AccountId>) {
+        if let Some(elsewhere) = self.lock().newest(link) {
+            elsewhere.accounts = accounts;
         }
     }
 
-    /// Another server is gone, and with it who was connected to it.
-    pub fn forget(&self, server: u64) {
+    /// Accounts came and went at the server of a link.
+    pub fn change_elsewhere(&self, link: LinkId, online: &[u64], offline: &[u64]) {
+        if let Some(Elsewhere { accounts, .. }) = self.lock().newest(link) {
+            accounts.extend(online.iter().copied().map(AccountId));
+            for account in offline {
+                accounts.remove(&AccountId(*account));
+            }
+        }
+    }
+
+    /// A link has ended, and with it what it told.
+    pub fn end_link(&self, link: LinkId) {
+        let mut inner = self.lock();
+        if inner.newest(link).is_some() {
+            inner.elsewhere.remove(&link.server);
+        }
+    }
+
+    /// A process of another server is dead, and with it who was connected to it. What a later incarnation has told
+    /// by now stays.
+    pub fn forget_process(&self, server: u64, incarnation: u64) {
+        self.lock().elsewhere.retain(|id, elsewhere| *id != server || elsewhere.incarnation > incarnation);
+    }
+
+    /// Another server is no member any more.
+    pub fn forget_server(&self, server: u64) {
         self.lock().elsewhere.remove(&server);
     }
 
     /// Connections to this server.
     pub fn connections(&self) -> usize {
         self.lock().here.values().sum()
+    }
+}
+
+impl Inner {
+    /// What a link told, unless its server has begun a newer one or is forgotten.
+    fn newest(&mut self, link: LinkId) -> Option<&mut Elsewhere> {
+        self.elsewhere.get_mut(&link.server).filter(|elsewhere| elsewhere.link == link.number)
     }
 }
 
@@ -117,15 +168,36 @@ mod tests {
         let (alice, bob) = (AccountId(1), AccountId(2));
         let first = presence.arrive(alice);
         let second = presence.arrive(alice);
-        presence.set_elsewhere(7, BTreeSet::from([bob]));
+        let link = presence.begin_link(7, 1);
+        presence.set_elsewhere(link, BTreeSet::from([bob]));
         assert_eq!(presence.everywhere(), [alice, bob]);
         drop(first);
         assert_eq!(presence.everywhere(), [alice, bob]);
         drop(second);
         assert_eq!(presence.everywhere(), [bob]);
-        presence.change_elsewhere(7, &[1], &[2]);
+        presence.change_elsewhere(link, &[1], &[2]);
         assert_eq!(presence.everywhere(), [alice]);
-        presence.forget(7);
+        presence.forget_process(7, 1);
         assert!(presence.everywhere().is_empty());
+    }
+
+    #[test]
+    fn late_news_of_an_old_link_changes_nothing_that_a_newer_one_told() {
+        let presence = Presence::default();
+        let (alice, bob) = (AccountId(1), AccountId(2));
+        let old = presence.begin_link(7, 1);
+        presence.set_elsewhere(old, BTreeSet::from([alice]));
+        let new = presence.begin_link(7, 2);
+        presence.set_elsewhere(new, BTreeSet::from([bob]));
+        presence.set_elsewhere(old, BTreeSet::from([alice]));
+        presence.change_elsewhere(old, &[1], &[2]);
+        presence.end_link(old);
+        assert_eq!(presence.everywhere(), [bob], "the old link's words and its end come late");
+        presence.forget_process(7, 1);
+        assert_eq!(presence.everywhere(), [bob], "the death of the old process is noticed late");
+        presence.end_link(new);
+        assert!(presence.everywhere().is_empty());
+        presence.change_elsewhere(new, &[1], &[]);
+        assert!(presence.everywhere().is_empty(), "a link that ended says nothing any more");
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use threefold_core::{
     Reply,
-    bounds::{COMMANDS_PER_ENTRY, ENTRY_BYTES},
+    bounds::{COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -103,6 +103,10 @@ impl Router {
         command: Bytes,
         deadline: Instant,
     ) -> Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable> {
+        // It would be refused for ever, and hold up all behind it.
+        if command.len() > COMMAND_BYTES {
+            return Err(Unavailable(format!("a command has at most {COMMAND_BYTES} bytes")));
+        }
         let (answer, outcome) = oneshot::channel();
         let full = || Unavailable("too many commands are waiting for a leader".to_owned());
         tokio::time::timeout_at(deadline, self.line.send(Waiting { command, deadline, answer }))
@@ -192,7 +196,13 @@ impl<F: Forward> Task<F> {
     fn expire(&mut self) {
         let now = Instant::now();
         // One that is out keeps its place, so that the batch's answers still fit; only its client stops waiting.
-        self.waiting.retain(|command| command.deadline > now && !command.answer.is_closed());
+        let has_time = |command: &Waiting| command.deadline > now && !command.answer.is_closed();
+        let (waiting, given_up): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(has_time);
+        self.waiting = waiting;
+        for command in given_up {
+            let words = "gave up: no leader within the deadline";
+            let _ = command.answer.send(Err(Unavailable(words.to_owned())));
+        }
         if matches!(self.route, Route::None) {
             self.reroute();
         }
@@ -231,5 +241,86 @@ impl<F: Forward> Task<F> {
             batch.extend(self.waiting.pop_front());
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_core::{
+        Command, TokenHash, apply,
+        entry::{self, Unpacked},
+        store::MemoryStore,
+    };
+
+    use super::*;
+
+    /// Another server leads: whatever is forwarded comes out here.
+    struct Leader(mpsc::Sender<Proposal>);
+
+    impl Forward for Leader {
+        fn open(&self, _: u64) -> Option<mpsc::Sender<Proposal>> {
+            Some(self.0.clone())
+        }
+    }
+
+    fn router(leads: Option<u64>) -> (Router, mpsc::Receiver<Proposal>, watch::Sender<Option<u64>>) {
+        let (leader, watching) = watch::channel(leads);
+        let (forwarded, batches) = mpsc::channel(8);
+        let proposer = Proposer::into(mpsc::channel(1).0);
+        (Router::start(1, watching, proposer, Leader(forwarded)), batches, leader)
+    }
+
+    fn run(store: &mut MemoryStore, log_index: u64, command: &Bytes) -> Proposed {
+        let commands = vec![entry::decode_command(command).unwrap()];
+        let applied = apply(store, log_index, &Unpacked { time_ms: log_index, commands }).unwrap();
+        Proposed { log_index, replies: applied.replies }
+    }
+
+    /// The first time the command is carried out and the answer is lost; it goes again, the same bytes.
+    #[tokio::test]
+    async fn what_goes_again_is_answered_as_the_first_time() {
+        let session = TokenHash([1; 32]);
+        let register = Command::Register {
+            name: "ann".to_owned(),
+            password_hash: "old".to_owned(),
+            token_hash: session,
+            device: "laptop".to_owned(),
+        };
+        let password_hash = "new".to_owned();
+        for command in [
+            Command::ChangePassword { session, credential_version: 1, password_hash },
+            Command::EndSession { session, target: None },
+            Command::DeleteAccount { session, credential_version: 1 },
+        ] {
+            let mut store = MemoryStore::default();
+            run(&mut store, 1, &entry::encode_command(&register));
+            let (router, mut batches, _leader) = router(Some(2));
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let outcome = router.enqueue(entry::encode_command(&command), deadline).await.unwrap();
+            let first = batches.recv().await.unwrap();
+            run(&mut store, 2, &first.commands[0]);
+            (first.answer)(None);
+            let second = batches.recv().await.unwrap();
+            assert_eq!(first.commands, second.commands);
+            (second.answer)(Some(run(&mut store, 3, &second.commands[0])));
+            assert_eq!(outcome.await.unwrap().reply, Reply::Done, "{command:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_is_given_up_is_told_why() {
+        let (router, _batches, _leader) = router(None);
+        let deadline = Instant::now() + Duration::from_millis(200);
+        let outcome = router.enqueue(Bytes::from_static(b"command"), deadline).await.unwrap();
+        assert_eq!(outcome.await.unwrap_err().0, "gave up: no leader within the deadline");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_no_entry_holds_is_not_let_into_the_line() {
+        let (router, mut batches, _leader) = router(Some(2));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert!(router.enqueue(vec![0; COMMAND_BYTES + 1].into(), deadline).await.is_err());
+        assert!(router.enqueue(vec![0; COMMAND_BYTES].into(), deadline).await.is_ok());
+        assert_eq!(batches.recv().await.unwrap().commands[0].len(), COMMAND_BYTES);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::Future,
     io,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -10,7 +11,10 @@ use std::{
 use hyper_util::rt::TokioIo;
 use threefold_proto::peer::peer_client::PeerClient;
 use tokio::{net::TcpStream, time::timeout};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{
+    Response, Status,
+    transport::{Channel, Endpoint, Uri},
+};
 
 use super::tls::Identity;
 use crate::raft::types::Member;
@@ -21,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// See [`KEEP_ALIVE_INTERVAL`].
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A question that another server answers out of its memory, or after one round among the servers, is answered within
+/// this, or the server has stalled: the one who asks looks anew for whom to ask.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A message's greatest size: an append of 1 MiB plus one entry over it, with room.
 pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// HTTP/2 windows: several appends in flight.
@@ -100,11 +107,36 @@ impl Channels {
     }
 }
 
+/// The answer to a question, waited for no longer than [`ATTEMPT_TIMEOUT`].
+///
+/// # Errors
+/// The other server's refusal, or that there was no answer in time.
+pub async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
+    match timeout(ATTEMPT_TIMEOUT, call).await {
+        Ok(reply) => reply.map(Response::into_inner),
+        Err(_) => Err(Status::unavailable("no answer in time")),
+    }
+}
+
 /// Whether a new connection to `address` is refused at once: the sign, after a stream has ended, that no
 /// process listens there any more.
 pub async fn refuses(address: &str) -> bool {
     match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
         Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
         Ok(Ok(_)) | Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_has_stalled_holds_nobody() {
+        let start = tokio::time::Instant::now();
+        let stalled = answered(std::future::pending::<Result<Response<()>, Status>>()).await;
+        assert_eq!(stalled.unwrap_err().code(), tonic::Code::Unavailable);
+        assert_eq!(start.elapsed(), ATTEMPT_TIMEOUT);
+        assert_eq!(answered(std::future::ready(Ok(Response::new(7)))).await.unwrap(), 7);
     }
 }

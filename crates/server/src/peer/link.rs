@@ -85,11 +85,14 @@ impl Links {
                 tracing::info!(server = %peer.member.name, "the server's process has died");
                 let links = self.clone();
                 let id = peer.id;
-                tokio::spawn(async move { links.server_died(id).await });
+                tokio::spawn(async move { links.server_died(id, incarnation).await });
             }
             sleep(RETRY).await;
         }
-        self.presence.forget(peer.id);
+        // A server that only moved has a link from its new address, and who is connected there still is.
+        if !self.engine.others().iter().any(|other| other.id == peer.id) {
+            self.presence.forget_server(peer.id);
+        }
         (peer.id, peer.member.peer_address)
     }
 
@@ -110,8 +113,8 @@ impl Links {
         Some(hello.incarnation)
     }
 
-    /// Whether the process behind a link that has ended is dead: nobody listens in its place, or a later incarnation
-    /// of the same directory does. Asks until one is certain; a server that is just starting takes a while to answer.
+    /// Whether the process behind a link that has ended is dead: nobody listens in its place, or another process
+    /// does. Asks until one is certain; a server that is just starting takes a while to answer.
     async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
         let give_up = Instant::now() + VERDICT_PATIENCE;
         while Instant::now() < give_up {
@@ -121,7 +124,7 @@ impl Links {
             let mut client = self.channels.client(&peer.member, Lane::Control);
             let status = tokio::time::timeout(SURVIVOR_PATIENCE, client.status(peer::PeerStatusRequest {})).await;
             if let Ok(Ok(status)) = status {
-                return status.into_inner().incarnation != incarnation;
+                return is_another_process(&status.into_inner(), peer.id, incarnation);
             }
             sleep(VERDICT_RETRY).await;
         }
@@ -153,8 +156,8 @@ impl Links {
 
     /// If the dead server led: the fittest survivor stands at once, the others a turn later each, unless somebody
     /// leads by then.
-    async fn server_died(&self, dead: u64) {
-        self.presence.forget(dead);
+    async fn server_died(&self, dead: u64, incarnation: u64) {
+        self.presence.forget_process(dead, incarnation);
         let overview = self.engine.overview();
         if overview.leader != Some(dead) || !overview.peers.iter().any(|peer| peer.id == self.engine.id() && peer.voter)
         {
@@ -185,6 +188,12 @@ impl Links {
     }
 }
 
+/// Whether that is the status of another process: a later incarnation of the directory, or one with another
+/// directory, and so another node id. (A fresh directory counts its incarnations from the start, so they may be equal.)
+fn is_another_process(status: &peer::PeerStatus, id: u64, incarnation: u64) -> bool {
+    status.node_id != id || status.incarnation != incarnation
+}
+
 /// The first message of a link, in both directions.
 pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
     peer::LinkMessage { message: Some(Message::Hello(hello.clone())) }
@@ -192,21 +201,34 @@ pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
 
 /// Takes what another server tells over its link, until the link ends.
 pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::LinkMessage>) {
-    let mut server = None;
+    let mut link = None;
     while let Ok(Some(message)) = messages.message().await {
-        match (message.message, server) {
-            (Some(Message::Hello(hello)), _) => server = Some(hello.node_id),
-            (Some(Message::Presence(change)), Some(server)) if change.full => {
-                presence.set_elsewhere(server, change.online.into_iter().map(AccountId).collect());
+        match (message.message, link) {
+            (Some(Message::Hello(hello)), _) => link = Some(presence.begin_link(hello.node_id, hello.incarnation)),
+            (Some(Message::Presence(change)), Some(link)) if change.full => {
+                presence.set_elsewhere(link, change.online.into_iter().map(AccountId).collect());
             }
-            (Some(Message::Presence(change)), Some(server)) => {
-                presence.change_elsewhere(server, &change.online, &change.offline);
+            (Some(Message::Presence(change)), Some(link)) => {
+                presence.change_elsewhere(link, &change.online, &change.offline);
             }
             // A newer server's message, or one before its greeting: not for us.
             (Some(Message::Presence(_)) | None, _) => {}
         }
     }
-    if let Some(server) = server {
-        presence.forget(server);
+    if let Some(link) = link {
+        presence.end_link(link);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_directory_at_the_address_means_that_the_old_process_is_dead() {
+        let status = |node_id, incarnation| peer::PeerStatus { node_id, incarnation, ..Default::default() };
+        assert!(!is_another_process(&status(7, 3), 7, 3));
+        assert!(is_another_process(&status(7, 4), 7, 3));
+        assert!(is_another_process(&status(8, 1), 7, 1), "both in their first incarnation");
     }
 }

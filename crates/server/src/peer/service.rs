@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, task, time::Duration};
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
 use rustls::pki_types::CertificateDer;
@@ -20,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
-    channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES},
+    channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
     forward, link,
     tls::{Identity, bears_name},
 };
@@ -28,7 +29,7 @@ use crate::{
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
-        proposer::{Proposal, Proposer},
+        proposer::{Proposal, Proposer, fits},
         types::{member_from_wire, member_to_wire},
     },
     storage::{ReceivedState, StateStore},
@@ -121,18 +122,16 @@ impl PeerProtocol for PeerService {
         let (replies, outgoing) = mpsc::channel(REPLIES);
         tokio::spawn(async move {
             while let Ok(Some(peer::ForwardBatch { sequence, commands })) = batches.message().await {
-                // A command of a newer version must not reach the log: servers that cannot apply it would stop.
-                let known = commands.iter().all(|command| threefold_core::entry::decode_command(command).is_ok());
                 let replies = replies.clone();
                 let answer = Box::new(move |outcome| {
                     // The channel has room for every batch the router has out; if the stream is gone, so is who asked.
                     let _ = replies.try_send(Ok(forward::encode(sequence, outcome)));
                 });
-                if known && !commands.is_empty() {
-                    proposer.propose(Proposal { commands, answer }).await;
-                } else {
-                    tracing::error!("a peer forwarded a command that this version does not know");
+                if let Some(why) = poison(&commands) {
+                    tracing::error!("refused what a peer forwarded: {why}");
                     answer(None);
+                } else {
+                    proposer.propose(Proposal { commands, answer }).await;
                 }
             }
         });
@@ -200,14 +199,24 @@ impl PeerService {
 
             Admission::NotLeader(Some(leader)) if request.hops < JOIN_HOPS => {
                 let onward = peer::JoinRequest { hops: request.hops + 1, ..request };
-                match self.channels.client(&leader, Lane::Control).join(onward).await {
-                    Ok(answer) => answer.into_inner(),
+                let mut client = self.channels.client(&leader, Lane::Control);
+                match answered(client.join(onward)).await {
+                    Ok(answer) => answer,
                     Err(status) => reply(State::Pending, format!("the leader does not answer: {status}")),
                 }
             }
             Admission::NotLeader(_) => reply(State::Pending, "nobody leads just now".to_owned()),
         }
     }
+}
+
+/// Why a forwarded batch must not reach the log, if so: every server that cannot apply an entry stops at it.
+fn poison(commands: &[Bytes]) -> Option<&'static str> {
+    if !fits(commands) {
+        return Some("no commands, or more than an entry holds");
+    }
+    let unknown = commands.iter().any(|command| threefold_core::entry::decode_command(command).is_err());
+    unknown.then_some("a command that this version does not know")
 }
 
 /// Receives a whole state into a place beside the present one.
@@ -341,5 +350,32 @@ async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender
             }
             drop(permit);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_core::{
+        Command, TokenHash,
+        bounds::{COMMANDS_PER_ENTRY, ENTRY_BYTES},
+        entry::encode_command,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_batch_that_would_stop_every_server_is_poison() {
+        let command = encode_command(&Command::RenewSession { session: TokenHash([7; 32]) });
+        assert_eq!(poison(&vec![command.clone(); COMMANDS_PER_ENTRY]), None);
+        assert!(poison(&vec![command.clone(); COMMANDS_PER_ENTRY + 1]).is_some());
+        assert!(poison(&[]).is_some());
+        assert!(poison(&[command.clone(), Bytes::from_static(b"of a newer version")]).is_some());
+        let large = encode_command(&Command::ChangePassword {
+            session: TokenHash([7; 32]),
+            credential_version: 1,
+            password_hash: "x".repeat(ENTRY_BYTES / 2),
+        });
+        assert_eq!(poison(std::slice::from_ref(&large)), None);
+        assert!(poison(&[large.clone(), large]).is_some());
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use threefold_core::{
     Reply,
-    bounds::{COMMANDS_PER_ENTRY, ENTRY_BYTES},
+    bounds::{COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
     entry,
 };
 use tokio::sync::mpsc;
@@ -39,10 +39,19 @@ pub type Answer = Box<dyn FnOnce(Option<Proposed>) + Send>;
 
 /// A group of encoded commands that stay together and in order.
 pub struct Proposal {
-    /// At most [`COMMANDS_PER_ENTRY`], and [`ENTRY_BYTES`] unless it is a single one.
+    /// As many as an entry holds, see [`fits`].
     pub commands: Vec<Bytes>,
     /// Told the outcome.
     pub answer: Answer,
+}
+
+/// Whether one entry holds these commands: at least one, at most [`COMMANDS_PER_ENTRY`], and at most [`ENTRY_BYTES`] in
+/// all or a single one of at most [`COMMAND_BYTES`]. An entry beyond that must not reach the log: every server would
+/// stop at it, for it can be neither sent nor taken apart.
+pub fn fits(commands: &[Bytes]) -> bool {
+    let bytes = commands.iter().map(Bytes::len).sum::<usize>();
+    let bound = if commands.len() == 1 { COMMAND_BYTES } else { ENTRY_BYTES };
+    (1..=COMMANDS_PER_ENTRY).contains(&commands.len()) && bytes <= bound
 }
 
 /// Proposes on this server; of use only while it leads.
@@ -59,8 +68,18 @@ impl Proposer {
         Self { proposals }
     }
 
-    /// Puts a group in line.
+    /// In the place of a task that takes what is proposed.
+    #[cfg(test)]
+    pub(crate) fn into(proposals: mpsc::Sender<Proposal>) -> Self {
+        Self { proposals }
+    }
+
+    /// Puts a group in line. One that no entry can hold is answered with none.
     pub async fn propose(&self, proposal: Proposal) {
+        if !fits(&proposal.commands) {
+            tracing::error!(commands = proposal.commands.len(), "refused to propose more than an entry can hold");
+            return (proposal.answer)(None);
+        }
         if let Err(mpsc::error::SendError(proposal)) = self.proposals.send(proposal).await {
             (proposal.answer)(None);
         }
@@ -70,10 +89,29 @@ impl Proposer {
 /// The groups of one entry: how many commands each has, and whom to tell.
 type Groups = Vec<(usize, Answer)>;
 
-async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, mut clock: LogClock) {
+/// The times of entries: never back within one leadership, so that the log's times ascend.
+struct Times {
+    clock: LogClock,
+    latest_ms: u64,
+}
+
+impl Times {
+    fn next_ms(&mut self) -> u64 {
+        self.latest_ms = self.clock.now_ms().max(self.latest_ms);
+        self.latest_ms
+    }
+
+    /// The time was not used, for this server does not lead: what its clock showed meanwhile is not held on to. It may
+    /// have been wrong and corrected by the time this server leads.
+    fn forget(&mut self) {
+        self.latest_ms = 0;
+    }
+}
+
+async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, clock: LogClock) {
     let mut waiting = VecDeque::new();
     let mut in_flight = FuturesUnordered::new();
-    let mut latest_ms = 0;
+    let mut times = Times { clock, latest_ms: 0 };
     loop {
         tokio::select! {
             biased;
@@ -93,17 +131,19 @@ async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, mut clock
             if waiting.is_empty() {
                 break;
             }
-            latest_ms = clock.now_ms().max(latest_ms);
-            let (payload, groups) = pack(&mut waiting, latest_ms);
+            let (payload, groups) = pack(&mut waiting, times.next_ms());
             match engine.propose(payload).await {
                 Some(outcome) => in_flight.push(async move { answer(groups, outcome.await) }),
-                None => answer(groups, None),
+                None => {
+                    times.forget();
+                    answer(groups, None);
+                }
             }
         }
     }
 }
 
-/// Takes from the line as many groups as one entry holds, at least one.
+/// Takes from the line as many groups as one entry holds, at least one. Each fits by itself.
 fn pack(waiting: &mut VecDeque<Proposal>, time_ms: u64) -> (Payload, Groups) {
     let (mut commands, mut groups, mut bytes) = (Vec::new(), Groups::new(), 0);
     while let Some(next) = waiting.front() {
@@ -117,6 +157,7 @@ fn pack(waiting: &mut VecDeque<Proposal>, time_ms: u64) -> (Payload, Groups) {
         groups.push((next.commands.len(), next.answer));
         commands.extend(next.commands);
     }
+    assert!(fits(&commands), "an entry holds no more than can be sent and taken apart");
     (Payload(entry::pack(time_ms, commands.iter())), groups)
 }
 
@@ -152,9 +193,57 @@ mod tests {
         let (_, groups) = pack(&mut waiting, 1);
         assert_eq!(groups.len(), 1, "1 MiB");
         assert_eq!(waiting.len(), 2);
-        let mut waiting = VecDeque::from([group(1, ENTRY_BYTES * 2)]);
+        let mut waiting = VecDeque::from([group(1, COMMAND_BYTES), group(1, 1)]);
         let (_, groups) = pack(&mut waiting, 1);
-        assert_eq!(groups.len(), 1, "a single group always goes");
+        assert_eq!(groups.len(), 1, "a command of its greatest size goes alone");
+    }
+
+    #[test]
+    fn the_largest_entry_is_taken_apart_and_sent() {
+        let command = threefold_core::Command::RenewSession { session: threefold_core::TokenHash([7; 32]) };
+        let commands = vec![entry::encode_command(&command); COMMANDS_PER_ENTRY];
+        assert!(fits(&commands));
+        let mut waiting = VecDeque::from([Proposal { commands, answer: Box::new(|_| {}) }]);
+        let (payload, _) = pack(&mut waiting, 1);
+        assert_eq!(entry::unpack(&payload.0).unwrap().commands.len(), COMMANDS_PER_ENTRY);
+        let largest = [group(1, COMMAND_BYTES), group(COMMANDS_PER_ENTRY, ENTRY_BYTES / COMMANDS_PER_ENTRY)];
+        for group in largest {
+            assert!(fits(&group.commands));
+            let (payload, _) = pack(&mut VecDeque::from([group]), 1);
+            assert!(payload.0.len() < crate::peer::channels::MESSAGE_BYTES / 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_entry_holds_is_refused_and_never_in_line() {
+        let (proposals, mut queue) = mpsc::channel(8);
+        let proposer = Proposer::into(proposals);
+        let too_much = [(0, 0), (COMMANDS_PER_ENTRY + 1, 1), (2, ENTRY_BYTES / 2 + 1), (1, COMMAND_BYTES + 1)];
+        for (count, bytes) in too_much {
+            let (tx, rx) = std::sync::mpsc::channel();
+            let answer: Answer = Box::new(move |outcome| tx.send(outcome.is_none()).unwrap());
+            proposer.propose(Proposal { answer, ..group(count, bytes) }).await;
+            assert_eq!(rx.try_recv(), Ok(true), "{count} commands of {bytes} bytes");
+            assert!(queue.try_recv().is_err());
+        }
+    }
+
+    #[test]
+    fn a_time_shown_while_another_leads_is_not_held_on_to() {
+        let wall_s = Arc::new(std::sync::atomic::AtomicU64::new(1_000));
+        let (read, now) = (wall_s.clone(), std::time::Instant::now());
+        let clock = LogClock::over(Box::new(move || {
+            (std::time::Duration::from_secs(read.load(std::sync::atomic::Ordering::SeqCst)), now)
+        }));
+        let mut times = Times { clock, latest_ms: 0 };
+        let at = |times: &mut Times, seconds| {
+            wall_s.store(seconds, std::sync::atomic::Ordering::SeqCst);
+            times.next_ms() / 1000
+        };
+        assert_eq!(at(&mut times, 1_300), 1_300);
+        assert_eq!(at(&mut times, 1_000), 1_300, "never back while this server leads");
+        times.forget();
+        assert_eq!(at(&mut times, 1_000), 1_000);
     }
 
     #[test]
