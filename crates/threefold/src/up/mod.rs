@@ -10,11 +10,12 @@ mod report;
 mod supervisor;
 pub mod watch;
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, time::Duration};
 
 use clap::Args;
-use layout::{ClusterFile, Layout, MAX_SERVERS};
+use layout::{ClusterFile, Layout, MAX_SERVERS, ServerPlan};
 use supervisor::Supervisor;
+use tokio::time::{Instant, sleep};
 
 use crate::exit::Failure;
 
@@ -22,6 +23,11 @@ use crate::exit::Failure;
 const DEFAULT_SERVERS: usize = 3;
 /// The first client port unless told otherwise.
 const DEFAULT_PORT: u16 = threefold_client::DEFAULT_PORT;
+
+/// Servers of an `up` that was killed stop by themselves, but not at once: their ports are waited for so long.
+const LEFT_BEHIND: Duration = Duration::from_secs(3);
+/// Between two looks at the ports.
+const PORTS_AGAIN: Duration = Duration::from_millis(100);
 
 /// The options of `threefold up`.
 #[derive(Args, Debug)]
@@ -56,13 +62,26 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     }
     let layout = Layout::open(&args.data_dir)?;
     let _lock = layout.lock()?;
-    let cluster = decide(layout.load()?, &args)?;
+    let remembered = layout.load()?;
+    let patience = if remembered.is_some() { LEFT_BEHIND } else { Duration::ZERO };
+    let cluster = decide(remembered, &args)?;
     let plans = cluster.plans(&layout)?;
-    layout::check_ports(&plans, !cluster.bootstrapped)?;
+    wait_for_ports(&plans, !cluster.bootstrapped, patience).await?;
     layout.prepare(&plans)?;
     layout.save(&cluster)?;
     let executable = env::current_exe().map_err(|error| Failure::Refused(format!("cannot find myself: {error}")))?;
     Supervisor::new(executable, layout, cluster, plans, args.restart, args.json)?.run().await
+}
+
+/// Checks the ports until they are free, or patience is at an end.
+async fn wait_for_ports(plans: &[ServerPlan], movable: bool, patience: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + patience;
+    loop {
+        match layout::check_ports(plans, movable) {
+            Err(_) if Instant::now() < until => sleep(PORTS_AGAIN).await,
+            result => return result,
+        }
+    }
 }
 
 /// What was remembered, with what is asked for now.
