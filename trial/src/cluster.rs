@@ -34,6 +34,8 @@ pub struct Cluster {
     pub kills: u64,
     /// How often it was the leader.
     pub leader_kills: u64,
+    /// What was done to the cluster, and when.
+    pub deeds: Vec<(Instant, String)>,
     /// Servers that ended without being killed, and what they said.
     pub deaths: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl Cluster {
             client,
             kills: 0,
             leader_kills: 0,
+            deeds: Vec::new(),
             deaths: Vec::new(),
         };
         for place in 0..servers {
@@ -81,9 +84,11 @@ impl Cluster {
         {
             victims[0] = leader;
         }
-        if leader.is_some_and(|leader| victims.contains(&leader)) {
-            self.leader_kills += 1;
-        }
+        let with_leader = leader.is_some_and(|leader| victims.contains(&leader));
+        self.leader_kills += u64::from(with_leader);
+        let names: Vec<&str> = victims.iter().map(|victim| self.plans[*victim].name.as_str()).collect();
+        let leader = leader.map_or("unknown", |leader| &self.plans[leader].name);
+        self.deeds.push((Instant::now(), format!("killed {}; the leader was {leader}", names.join(" and "))));
         self.kill(&victims).await
     }
 
@@ -111,6 +116,7 @@ impl Cluster {
         for place in 0..self.plans.len() {
             self.notice(place)?;
             if self.running[place].is_none() {
+                self.deeds.push((Instant::now(), format!("started {}", self.plans[place].name)));
                 self.start_one(place, false)?;
             }
         }

@@ -9,13 +9,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rand::{Rng as _, rngs::StdRng};
+use serde::Deserialize;
 use tokio::{
+    io::AsyncWriteExt as _,
     process::{Child, Command},
     sync::watch,
     time::{sleep, timeout},
 };
 
 use crate::{
+    ledger::Outcome,
     people::{Presence, here},
     verify::Line,
 };
@@ -50,6 +53,20 @@ pub struct Device {
 pub struct Life {
     pub kills: u64,
     pub faults: Vec<String>,
+}
+
+/// What `threefold send --json` says.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Sent { id: u64 },
+    Failed { error: CommandError },
+}
+
+#[derive(Deserialize)]
+struct CommandError {
+    code: String,
+    message: String,
 }
 
 impl Device {
@@ -90,6 +107,30 @@ impl Device {
             life.kills += 1;
         }
         Ok(life)
+    }
+
+    /// Sends a message by a `threefold send` process, which is killed if it lives longer than `life`.
+    pub async fn send(&self, peer: &str, body: &str, life: Duration) -> anyhow::Result<Outcome> {
+        let mut command = self.command();
+        command.args(["send", peer, "--json", "--timeout", "20"]);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        if let Some(mut input) = process.stdin.take() {
+            // One line feed at the end belongs to the pipe, not to the text.
+            input.write_all(format!("{body}\n").as_bytes()).await?;
+        }
+        // Dropped, and so killed, with the waiting.
+        let Ok(output) = timeout(life, process.wait_with_output()).await else { return Ok(Outcome::Abandoned) };
+        let output = output?;
+        let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
+        let answer: Answer = serde_json::from_str(said.trim()).with_context(|| format!("{}: {said}", self.name))?;
+        Ok(match answer {
+            Answer::Sent { id } => Outcome::Acknowledged(id),
+            Answer::Failed { error } => match error.code.as_str() {
+                "UNAVAILABLE" => Outcome::NotSent(error.message),
+                "OUTCOME_UNKNOWN" => Outcome::Abandoned,
+                _ => Outcome::Refused(error.message),
+            },
+        })
     }
 
     /// Records whatever there is left to record.

@@ -7,6 +7,9 @@ use std::{
 
 use tokio::time::Instant;
 
+/// Longer than a failover takes on a machine with time to spare.
+pub const LONG_GAP: Duration = Duration::from_millis(500);
+
 /// What became of a message, as far as its sender knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -14,6 +17,8 @@ pub enum Outcome {
     Acknowledged(u64),
     /// No answer: may be there, at most once.
     Unknown(String),
+    /// Its sender was killed on the way: may be there, at most once, and later than what its user sent next.
+    Abandoned,
     /// Given up before it was first sent: must not be there.
     NotSent(String),
     /// The cluster decided against it: must not be there; and nothing here deserves it.
@@ -37,6 +42,8 @@ struct State {
     acknowledged: u64,
     last_acknowledgement: Option<Instant>,
     longest_gap: Duration,
+    /// When a long gap ended, and how long it was.
+    gaps: Vec<(Instant, Duration)>,
 }
 
 /// The ledger; clones write to the same one.
@@ -61,6 +68,9 @@ impl Ledger {
             let now = Instant::now();
             let gap = state.last_acknowledgement.map_or(Duration::ZERO, |last| now.duration_since(last));
             state.longest_gap = state.longest_gap.max(gap);
+            if gap >= LONG_GAP {
+                state.gaps.push((now, gap));
+            }
             state.last_acknowledgement = Some(now);
             state.acknowledged += 1;
         }
@@ -77,6 +87,11 @@ impl Ledger {
     /// The longest time between two acknowledgements.
     pub fn longest_gap(&self) -> Duration {
         self.lock().longest_gap
+    }
+
+    /// All long gaps: when each ended, and how long it was.
+    pub fn gaps(&self) -> Vec<(Instant, Duration)> {
+        self.lock().gaps.clone()
     }
 
     /// Everything entered so far.

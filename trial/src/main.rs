@@ -26,7 +26,7 @@ use cluster::Cluster;
 use devices::{Device, Life};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use ledger::{Ledger, Outcome};
-use people::{NAMES, Person, Presence};
+use people::{NAMES, Person, Presence, Voice};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use summary::Summary;
 use texts::Texts;
@@ -73,6 +73,9 @@ struct Args {
     /// Where the texts are
     #[arg(long, value_name = "DIR", default_value = texts::FORTUNES)]
     fortunes: PathBuf,
+    /// Tell when what was killed, and when messages had to wait
+    #[arg(long)]
+    verbose: bool,
     /// Keep the directory even if all is well
     #[arg(long)]
     keep: bool,
@@ -163,7 +166,7 @@ async fn trial(
     let entries = ledger.entries();
     let last = entries.iter().filter_map(|entry| match entry.outcome {
         Outcome::Acknowledged(id) => Some(id / PLACES_PER_ENTRY),
-        Outcome::Unknown(_) | Outcome::NotSent(_) | Outcome::Refused(_) => None,
+        Outcome::Unknown(_) | Outcome::Abandoned | Outcome::NotSent(_) | Outcome::Refused(_) => None,
     });
     let last = last.max().unwrap_or(0);
     // The hardest at the end: everybody at once, and everything must still be there.
@@ -176,6 +179,9 @@ async fn trial(
     let mut violations = cluster.deaths.clone();
     violations.extend(lives.iter().flat_map(|life| life.faults.iter().cloned()));
     let delivered = verify_all(&entries, &devices, &mut violations).await?;
+    if args.verbose {
+        summary::print_story(cluster, &ledger.gaps());
+    }
     let retried = statistics.iter().map(|statistics| statistics.retried).sum();
     Summary::new(args.seconds, &entries, ledger.longest_gap(), retried, cluster, &lives, delivered).print();
     Ok(violations)
@@ -197,7 +203,7 @@ fn devices(executable: &Path, directory: &Path, addresses: &[String]) -> Vec<Dev
 struct Crowd {
     stop: watch::Sender<bool>,
     shifts: Vec<JoinHandle<()>>,
-    talks: Vec<JoinHandle<Result<Statistics, threefold_client::Error>>>,
+    talks: Vec<JoinHandle<anyhow::Result<Statistics>>>,
     lives: Vec<JoinHandle<anyhow::Result<Life>>>,
 }
 
@@ -215,12 +221,16 @@ impl Crowd {
         let pause = Duration::from_millis(args.pause);
         for (user, person) in people.into_iter().enumerate() {
             let (coming, presence) = watch::channel(Presence::Here);
+            let voice_dice = StdRng::seed_from_u64(dice.random());
+            let mut speaker = Some((person, Voice::new(user, texts.clone(), ledger.clone(), pause, voice_dice)));
             for device in devices.iter().filter(|device| device.user == user) {
                 let dice = StdRng::seed_from_u64(dice.random());
                 crowd.lives.push(tokio::spawn(device.clone().live(presence.clone(), dice)));
+                // Whoever has two devices talks by the first.
+                if let Some((person, voice)) = speaker.take() {
+                    crowd.talks.push(tokio::spawn(person.talk(voice, device.clone(), presence.clone())));
+                }
             }
-            let talk = person.talk(presence, texts.clone(), ledger.clone(), pause, dice.random());
-            crowd.talks.push(tokio::spawn(talk));
             let shift = people::come_and_go(coming, people::part_time(user), stopping.clone(), dice.random());
             crowd.shifts.push(tokio::spawn(shift));
         }

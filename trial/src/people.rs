@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    devices::PASSWORD,
+    devices::{Device, PASSWORD},
     ledger::{Ledger, Outcome},
     texts::Texts,
 };
@@ -30,6 +30,8 @@ const PARTNERS: usize = 3;
 const IN_FLIGHT: usize = 16;
 /// A message that is not acknowledged in this time has an unknown outcome.
 const SEND_PATIENCE: Duration = Duration::from_secs(20);
+/// The longest an impatient sender waits: sometimes long enough for an answer, often not.
+const PATIENCE: Duration = Duration::from_millis(150);
 /// The longest a part-timer stays, or stays away.
 const SHIFT: Duration = Duration::from_secs(8);
 
@@ -58,11 +60,51 @@ pub fn part_time(user: usize) -> bool {
     user % 2 == 1
 }
 
+/// Some users send by a new process each time, and kill it when it takes too long for them.
+pub fn impatient(user: usize) -> bool {
+    user % 10 == 8
+}
+
 /// One user, registered.
 pub struct Person {
     user: usize,
     client: Client,
+}
+
+/// What somebody talks with.
+pub struct Voice {
+    user: usize,
     partners: Vec<usize>,
+    texts: Arc<Mutex<Texts>>,
+    ledger: Ledger,
+    /// The average between two messages.
+    pause: Duration,
+    dice: StdRng,
+    number: u64,
+}
+
+impl Voice {
+    pub fn new(user: usize, texts: Arc<Mutex<Texts>>, ledger: Ledger, pause: Duration, dice: StdRng) -> Self {
+        let other = |(a, b): (usize, usize)| match user {
+            _ if a == user => Some(b),
+            _ if b == user => Some(a),
+            _ => None,
+        };
+        Self { user, partners: pairs().filter_map(other).collect(), texts, ledger, pause, dice, number: 0 }
+    }
+
+    /// The next message: its place in the ledger, to whom, and what.
+    fn next(&mut self) -> (usize, &'static str, String) {
+        self.number += 1;
+        let recipient = self.partners[self.dice.random_range(0..self.partners.len())];
+        let body = self.texts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let entry = self.ledger.enter(self.user, recipient, self.number, body.clone());
+        (entry, NAMES[recipient], body)
+    }
+
+    async fn pause(&mut self) {
+        sleep(self.pause.mul_f64(self.dice.random_range(0.0..2.0))).await;
+    }
 }
 
 impl Person {
@@ -71,47 +113,43 @@ impl Person {
         let options = Options { timeout: SEND_PATIENCE, ..Options::new(vec![format!("http://{address}")]) };
         let client = Client::new(options)?;
         let session = client.register(NAMES[user], PASSWORD, "trial").await?;
-        let other = |(a, b): (usize, usize)| match user {
-            _ if a == user => Some(b),
-            _ if b == user => Some(a),
-            _ => None,
-        };
-        Ok(Self { user, client: client.with_session(session)?, partners: pairs().filter_map(other).collect() })
+        Ok(Self { user, client: client.with_session(session)? })
     }
 
     /// Sends one message after another while the user is there, until they are gone; then waits for the outcome of all.
     pub async fn talk(
         self,
+        mut voice: Voice,
+        device: Device,
         mut presence: watch::Receiver<Presence>,
-        texts: Arc<Mutex<Texts>>,
-        ledger: Ledger,
-        pause: Duration,
-        seed: u64,
-    ) -> Result<Statistics, Error> {
-        let mut dice = StdRng::seed_from_u64(seed);
+    ) -> anyhow::Result<Statistics> {
+        if impatient(self.user) {
+            while here(&mut presence).await {
+                let (entry, recipient, body) = voice.next();
+                let life = PATIENCE.mul_f64(voice.dice.random_range(0.0..1.0));
+                let outcome = device.send(recipient, &body, life).await?;
+                voice.ledger.settle(entry, outcome);
+                voice.pause().await;
+            }
+            return Ok(Statistics::default());
+        }
         let writer = self.client.writer()?;
         let places = Arc::new(Semaphore::new(IN_FLIGHT));
         let mut waiting = JoinSet::new();
-        let mut number = 0;
         while here(&mut presence).await {
             // Not acknowledged in time means unknown outcome, and the place is free again: this always ends.
             let Ok(place) = places.clone().acquire_owned().await else { break };
-            number += 1;
-            let recipient = self.partners[dice.random_range(0..self.partners.len())];
-            let body = texts.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let entry = ledger.enter(self.user, recipient, number, body.clone());
-            match writer.send(NAMES[recipient], body).await {
-                Ok(receipt) => {
-                    let ledger = ledger.clone();
-                    waiting.spawn(async move {
-                        ledger.settle(entry, outcome(receipt).await);
-                        drop(place);
-                    });
-                }
+            let (entry, recipient, body) = voice.next();
+            let ledger = voice.ledger.clone();
+            match writer.send(recipient, body).await {
+                Ok(receipt) => drop(waiting.spawn(async move {
+                    ledger.settle(entry, outcome(receipt).await);
+                    drop(place);
+                })),
                 Err(error) => ledger.settle(entry, failed(error)),
             }
             while waiting.try_join_next().is_some() {}
-            sleep(pause.mul_f64(dice.random_range(0.0..2.0))).await;
+            voice.pause().await;
         }
         while waiting.join_next().await.is_some() {}
         Ok(writer.statistics())

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::{
     cluster::Cluster,
     devices::Life,
@@ -34,6 +36,7 @@ impl Summary {
             ("messages sent", entries.len().to_string()),
             ("acknowledged", count(|outcome| matches!(outcome, Outcome::Acknowledged(_)))),
             ("outcome unknown", count(|outcome| matches!(outcome, Outcome::Unknown(_)))),
+            ("sender killed on the way", count(|outcome| matches!(outcome, Outcome::Abandoned))),
             ("given up unsent", count(|outcome| matches!(outcome, Outcome::NotSent(_)))),
             ("delivered to devices", delivered.to_string()),
             ("retried", retried.to_string()),
@@ -49,6 +52,19 @@ impl Summary {
         for (name, value) in &self.rows {
             println!("  {name:<width$}  {value}");
         }
+    }
+}
+
+/// Tells what was done to the cluster, and every long gap, in order.
+pub fn print_story(cluster: &Cluster, gaps: &[(Instant, Duration)]) {
+    let Some((start, _)) = cluster.deeds.first() else { return };
+    let gap = |(end, gap): &(Instant, Duration)| {
+        (*end, format!("{} ms without an acknowledgement end here", gap.as_millis()))
+    };
+    let mut story: Vec<(Instant, String)> = cluster.deeds.iter().cloned().chain(gaps.iter().map(gap)).collect();
+    story.sort();
+    for (when, what) in story {
+        println!("  {:8.3} s  {what}", when.saturating_duration_since(*start).as_secs_f64());
     }
 }
 

@@ -72,7 +72,7 @@ impl<'a> Judge<'a> {
                     }
                 }
                 Outcome::Refused(why) => wrong.push(format!("{} was refused: {why}", self.describe(entry))),
-                Outcome::Unknown(_) | Outcome::NotSent(_) => {}
+                Outcome::Unknown(_) | Outcome::Abandoned | Outcome::NotSent(_) => {}
             }
         }
         wrong
@@ -100,7 +100,8 @@ impl<'a> Judge<'a> {
             if !seen.insert(entry.body.as_str()) {
                 complain(format!("{} is there twice", self.describe(entry)));
             }
-            if last_number.insert(entry.sender, entry.number).is_some_and(|last| last >= entry.number) {
+            let in_order = entry.outcome != Outcome::Abandoned;
+            if in_order && last_number.insert(entry.sender, entry.number).is_some_and(|last| last >= entry.number) {
                 complain(format!("{} is out of its sender's order", self.describe(entry)));
             }
             if let Some(what) = self.differs(view, entry, line) {
@@ -127,7 +128,7 @@ impl<'a> Judge<'a> {
             Outcome::Acknowledged(id) if *id != line.id => Some(format!("is there as {}", line.id)),
             Outcome::NotSent(why) => Some(format!("is there, although it was given up ({why})")),
             Outcome::Refused(why) => Some(format!("is there, although it was refused ({why})")),
-            Outcome::Acknowledged(_) | Outcome::Unknown(_) => {
+            Outcome::Acknowledged(_) | Outcome::Unknown(_) | Outcome::Abandoned => {
                 let names = (line.from.as_str(), line.peer.as_str());
                 let expected = (self.names[entry.sender].as_str(), self.names[peer].as_str());
                 (names != expected).then(|| format!("is shown as from {} with {}", names.0, names.1))
@@ -138,7 +139,7 @@ impl<'a> Judge<'a> {
     fn describe(&self, entry: &Entry) -> String {
         let id = match &entry.outcome {
             Outcome::Acknowledged(id) => format!(" (acknowledged as {id})"),
-            Outcome::Unknown(_) | Outcome::NotSent(_) | Outcome::Refused(_) => String::new(),
+            Outcome::Unknown(_) | Outcome::Abandoned | Outcome::NotSent(_) | Outcome::Refused(_) => String::new(),
         };
         let (sender, recipient) = (&self.names[entry.sender], &self.names[entry.recipient]);
         format!("message {} of {sender}, to {recipient}{id}, {:?}", entry.number, start(&entry.body))

@@ -132,12 +132,16 @@ impl Server {
 
     /// Founds a cluster or finds the way into one.
     async fn come_in(&self) -> Result<(), StartError> {
-        if self.config.bootstrap && !self.engine.is_initialized().await {
+        let empty = !self.engine.is_initialized().await;
+        if self.config.bootstrap
+            && empty
+            && join::may_found(&self.channels, &self.config.name, &self.config.peers).await
+        {
             let recovery_id = rand::random();
             self.engine.bootstrap(self.member(), recovery_id).await.map_err(|error| StartError(error.to_string()))?;
             tracing::info!("founded a new cluster");
         }
-        let joining = join::join(self.channels.clone(), self.engine.id(), self.member(), self.config.peers.clone());
+        let joining = join::join(self.channels.clone(), self.engine.clone(), self.member(), self.config.peers.clone());
         tokio::spawn(joining);
         tokio::spawn(self.engine.clone().finish_changes());
         Ok(())

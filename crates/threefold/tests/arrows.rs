@@ -1,5 +1,7 @@
 //! The shape of the house: who may depend on whom, and who alone knows consensus and database.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -1,5 +1,7 @@
 //! `threefold up` and `serve` as a person or a script meets them: real processes, real signals.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Lines, Read as _},

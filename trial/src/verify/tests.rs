@@ -51,14 +51,17 @@ fn what_was_acknowledged_and_nothing_else_is_right() {
     assert_eq!(ada(&with_other), Vec::<String>::new());
 }
 
+/// Makes a good stream bad.
+type Change = fn(&mut Vec<Line>);
+
 #[test]
 fn every_kind_of_wrong_is_found() {
-    let change = |change: fn(&mut Vec<Line>)| {
+    let change = |change: Change| {
         let mut lines = good();
         change(&mut lines);
         ada(&lines).join("\n")
     };
-    let cases: [(fn(&mut Vec<Line>), &str); 8] = [
+    let cases: [(Change, &str); 8] = [
         (|lines| drop(lines.remove(1)), "message 1 of bob, to ada (acknowledged as 20), \"two\" is missing"),
         (|lines| lines.push(line(50, "ada", "bob", "one")), "is there twice"),
         (|lines| lines.swap(0, 2), "event 20 comes after event 40"),
@@ -74,6 +77,19 @@ fn every_kind_of_wrong_is_found() {
     }
     assert!(change(|lines| lines[0].from = "eve".to_owned()).contains("is shown as from eve"));
     assert!(change(|lines| lines[1].body = "tow".to_owned()).contains("is missing"));
+}
+
+#[test]
+fn what_was_abandoned_may_come_late_but_only_once() {
+    let (names, mut entries) = (names(), entries());
+    entries[2].outcome = Outcome::Abandoned;
+    let judge = Judge::new(&names, &entries);
+    let view = View { place: "ada", user: 0, with: None };
+    let mut late = good();
+    late.push(line(50, "ada", "bob", "three"));
+    assert_eq!(judge.view(view, &late), Vec::<String>::new());
+    late.push(line(60, "ada", "bob", "three"));
+    assert!(judge.view(view, &late).join("\n").contains("is there twice"));
 }
 
 #[test]

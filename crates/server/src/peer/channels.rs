@@ -43,12 +43,23 @@ pub enum Lane {
 pub struct Channels {
     identity: Identity,
     open: Mutex<BTreeMap<(String, String, Lane), Channel>>,
+    members: Mutex<BTreeMap<u64, Member>>,
 }
 
 impl Channels {
     /// None yet.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, open: Mutex::default() }
+        Self { identity, open: Mutex::default(), members: Mutex::default() }
+    }
+
+    /// Takes note of the members' present addresses: a server may come back at another one.
+    pub fn note_members(&self, members: BTreeMap<u64, Member>) {
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
+    }
+
+    /// A member as last noted.
+    pub fn member(&self, id: u64) -> Option<Member> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// A client of `member` on `lane`.

@@ -28,7 +28,6 @@ use crate::{
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
-        network::is_for,
         proposer::{Proposal, Proposer},
         types::{member_from_wire, member_to_wire},
     },
@@ -66,18 +65,6 @@ pub struct PeerService {
     pub installing: Arc<Semaphore>,
 }
 
-impl PeerService {
-    /// Refuses what is meant for another server: an address may have passed to a server with another directory, and
-    /// a vote or an acknowledgement in its name would break Raft.
-    fn for_me<T>(&self, request: Request<T>) -> Result<T, Status> {
-        if is_for(&request, self.engine.id()) {
-            Ok(request.into_inner())
-        } else {
-            Err(Status::failed_precondition("meant for another server: this directory has another node id"))
-        }
-    }
-}
-
 fn unavailable(error: EngineError) -> Status {
     Status::unavailable(error.to_string())
 }
@@ -94,32 +81,32 @@ impl PeerProtocol for PeerService {
         &self,
         request: Request<Streaming<peer::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        let requests = self.for_me(request)?.take_while(|request| std::future::ready(request.is_ok()));
+        let requests = self.engine.cluster().accept(request)?.take_while(|request| std::future::ready(request.is_ok()));
         let requests = requests.filter_map(|request| std::future::ready(request.ok()));
         let replies = self.engine.append(requests).map(|reply| reply.map_err(unavailable));
         Ok(Response::new(Box::pin(replies)))
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
-        self.engine.vote(self.for_me(request)?, false).await.map(Response::new).map_err(unavailable)
+        self.engine.vote(self.engine.cluster().accept(request)?, false).await.map(Response::new).map_err(unavailable)
     }
 
     async fn pre_vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
-        self.engine.vote(self.for_me(request)?, true).await.map(Response::new).map_err(unavailable)
+        self.engine.vote(self.engine.cluster().accept(request)?, true).await.map(Response::new).map_err(unavailable)
     }
 
     async fn transfer_leader(
         &self,
         request: Request<peer::TransferLeaderRequest>,
     ) -> Result<Response<peer::TransferLeaderReply>, Status> {
-        self.engine.transfer(self.for_me(request)?).await.map(Response::new).map_err(unavailable)
+        self.engine.transfer(self.engine.cluster().accept(request)?).await.map(Response::new).map_err(unavailable)
     }
 
     async fn install_snapshot(
         &self,
         request: Request<Streaming<peer::SnapshotChunk>>,
     ) -> Result<Response<peer::SnapshotReply>, Status> {
-        let chunks = self.for_me(request)?;
+        let chunks = self.engine.cluster().accept(request)?;
         let _one = self.installing.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
         let (header, received) = receive_state(self.state.clone(), chunks).await?;
         self.engine.install(&header, received).await.map(Response::new).map_err(unavailable)
@@ -183,7 +170,8 @@ impl PeerProtocol for PeerService {
     async fn status(&self, _request: Request<peer::PeerStatusRequest>) -> Result<Response<peer::PeerStatus>, Status> {
         let server_status = self.node.local_status().encode_to_vec().into();
         let incarnation = self.greeting.incarnation;
-        Ok(Response::new(peer::PeerStatus { server_status, incarnation, ..self.engine.vote_status() }))
+        let initialized = self.engine.is_initialized().await;
+        Ok(Response::new(peer::PeerStatus { server_status, incarnation, initialized, ..self.engine.vote_status() }))
     }
 }
 
@@ -198,6 +186,13 @@ impl PeerService {
         if !known && !self.expected.contains(&node.name) && request.hops == 0 {
             let detail = format!("{} is not among the configured peers; an operator must admit it", node.name);
             return reply(State::Refused, detail);
+        }
+        if self.engine.cluster().recovery_id().is_empty() {
+            return reply(State::Pending, "the cluster is not founded yet".to_owned());
+        }
+        if !self.engine.cluster().may_share_history(&request.recovery_id) {
+            let detail = "this server holds the history of another cluster: start it with an empty directory";
+            return reply(State::Refused, detail.to_owned());
         }
         match self.engine.admit(request.node_id, member_from_wire(node)).await {
             Admission::Admitted => reply(State::Admitted, String::new()),

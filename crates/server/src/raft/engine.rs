@@ -12,6 +12,7 @@ use threefold_proto::peer;
 use tokio::sync::watch;
 
 use super::{
+    cluster::Cluster,
     executor::Executor,
     log::Log,
     machine::{self, Machine, Observer, SnapshotData},
@@ -102,6 +103,7 @@ pub struct Engine {
     pub(super) id: u64,
     pub(super) raft: Raft<TypeConfig, Machine>,
     pub(super) channels: Arc<Channels>,
+    pub(super) cluster: Arc<Cluster>,
     /// Held by whoever changes the configuration: one change at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
     visibility: Arc<Visibility>,
@@ -131,23 +133,25 @@ impl Engine {
     /// When log or state cannot be read, or contradict each other.
     pub async fn start(parts: Parts, tuning: &Tuning) -> Result<Arc<Self>, EngineError> {
         let visibility = Arc::new(Visibility::plain());
+        let cluster = Arc::new(Cluster::new(parts.id, parts.state.clone()));
         let machine = Machine::new(parts.state, parts.executor, visibility.clone(), parts.observer)
             .map_err(|error| EngineError(error.to_string()))?;
         let config = raft_config(tuning).validate().map_err(|error| EngineError(error.to_string()))?;
         let raft = Raft::new(
             parts.id,
             Arc::new(config),
-            NetworkFactory::new(parts.channels.clone()),
+            NetworkFactory::new(parts.channels.clone(), cluster.clone()),
             Log::new(parts.log),
             machine,
         )
         .await
         .map_err(|error| EngineError(error.to_string()))?;
-        let leader = watch_leader(&raft);
+        let leader = watch_server(&raft, parts.channels.clone());
         let engine = Self {
             id: parts.id,
             raft,
             channels: parts.channels,
+            cluster,
             changing: tokio::sync::Mutex::new(()),
             visibility,
             leader,
@@ -245,8 +249,18 @@ impl Engine {
             .await
             .map_err(|error| failed(&error))?;
         self.leader.clone().wait_for(|leader| *leader == Some(self.id)).await.map_err(|error| failed(&error))?;
-        self.raft.client_write(machine::found_cluster(recovery_id)).await.map_err(|error| failed(&error))?;
-        Ok(())
+        self.found(recovery_id).await.map_err(|error| failed(&error))
+    }
+
+    /// Gives the cluster its recovery id, if it has none yet.
+    pub(super) async fn found(&self, recovery_id: [u8; 16]) -> Result<(), EngineError> {
+        let founded = self.raft.client_write(machine::found_cluster(recovery_id)).await;
+        founded.map(drop).map_err(|error| EngineError(error.to_string()))
+    }
+
+    /// This server's id and history, as messages of Raft name them.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Whether this server is, or was, part of a cluster.
@@ -299,6 +313,7 @@ impl Engine {
             leader: self.leader.borrow().unwrap_or(0),
             server_status: bytes::Bytes::new(),
             incarnation: 0,
+            initialized: false,
         }
     }
 
@@ -387,13 +402,18 @@ fn raft_config(tuning: &Tuning) -> openraft::Config {
     }
 }
 
-/// Follows the leader in the metrics, so that others wake only when it changes.
-fn watch_leader(raft: &Raft<TypeConfig, Machine>) -> watch::Receiver<Option<u64>> {
+/// Follows the metrics: gives the leader, so that others wake only when it changes, and notes the members' addresses.
+fn watch_server(raft: &Raft<TypeConfig, Machine>, channels: Arc<Channels>) -> watch::Receiver<Option<u64>> {
     let mut metrics = raft.server_metrics();
-    let (tx, rx) = watch::channel(metrics.borrow_watched().current_leader);
+    let note = move |metrics: &openraft::metrics::RaftServerMetrics<TypeConfig>| {
+        let members = metrics.membership_config.membership().nodes();
+        channels.note_members(members.map(|(id, member)| (*id, member.clone())).collect());
+        metrics.current_leader
+    };
+    let (tx, rx) = watch::channel(note(&metrics.borrow_watched()));
     tokio::spawn(async move {
         while metrics.changed().await.is_ok() {
-            let leader = metrics.borrow_watched().current_leader;
+            let leader = note(&metrics.borrow_watched());
             tx.send_if_modified(|current| std::mem::replace(current, leader) != leader);
         }
     });

@@ -41,7 +41,7 @@ const COPY_BYTES: usize = 1024 * 1024;
 /// The mark: the last applied log id and the last configuration, as one record. (Prefix 0x00 is the server's.)
 const KEY_APPLIED: &[u8] = &[0x00, 1];
 /// The cluster's recovery id, 16 bytes.
-const KEY_RECOVERY_ID: &[u8] = &[0x00, 2];
+pub(crate) const KEY_RECOVERY_ID: &[u8] = &[0x00, 2];
 
 /// First byte of an entry that founds a cluster: its recovery id follows. (Entries of commands begin with
 /// [`entry::ENTRY_VERSION`].)
@@ -183,7 +183,10 @@ fn apply_payload(
     happened: &mut Vec<Happened>,
 ) -> io::Result<Replies> {
     if let Some((&FOUND_CLUSTER, recovery_id)) = payload.0.split_first() {
-        store.put(KEY_RECOVERY_ID.to_vec(), recovery_id.to_vec());
+        // The first one counts: a leader that finds none proposes one, and two may have done so.
+        if store.get(KEY_RECOVERY_ID).map_err(io::Error::other)?.is_none() {
+            store.put(KEY_RECOVERY_ID.to_vec(), recovery_id.to_vec());
+        }
         return Ok(Replies::default());
     }
     let unpacked = entry::unpack(&payload.0)

@@ -46,10 +46,7 @@ impl Engine {
             let leader = overview.peers.into_iter().find(|peer| Some(peer.id) == overview.leader);
             return Admission::NotLeader(leader.map(|peer| peer.member));
         }
-        let known = overview.peers.iter().find(|peer| peer.id == id);
-        if known.is_some_and(|known| known.voter && known.member == member)
-            && namesakes(&overview.peers, id, &member).next().is_none()
-        {
+        if self.has_vote(id, &member) && namesakes(&overview.peers, id, &member).next().is_none() {
             return Admission::Admitted;
         }
         let engine = self.clone();
@@ -72,15 +69,16 @@ impl Engine {
                 return Err(EngineError(format!("a server called {name} is running with another directory")));
             }
         }
-        match known {
-            Some(known) if known.member == member => {}
+        let noted = match known {
+            Some(known) if known.member == member => 0,
             Some(_) => self.change(ChangeMembers::SetNodes([(id, member.clone())].into())).await?,
             None => {
                 tracing::info!(server = %member.name, id, "admitting a server");
-                self.change(ChangeMembers::AddNodes([(id, member.clone())].into())).await?;
+                self.change(ChangeMembers::AddNodes([(id, member.clone())].into())).await?
             }
-        }
-        self.catch_up(id).await?;
+        };
+        self.catch_up(id, noted).await?;
+        let peers = self.overview().peers;
         let removed = namesakes(&peers, id, &member).map(|peer| peer.id).collect::<BTreeSet<_>>();
         let voters = peers.iter().filter(|peer| peer.voter).map(|peer| peer.id).chain([id]);
         let voters = voters.filter(|voter| !removed.contains(voter)).collect::<BTreeSet<_>>();
@@ -95,10 +93,20 @@ impl Engine {
         Ok(())
     }
 
-    async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<(), EngineError> {
+    /// Makes a change and gives the log index of the configuration it led to.
+    async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<u64, EngineError> {
         let keep_as_learners = false;
         let changed = self.raft.change_membership(change, keep_as_learners).await;
-        changed.map(drop).map_err(|error| EngineError(error.to_string()))
+        changed.map(|changed| changed.log_id.index).map_err(|error| EngineError(error.to_string()))
+    }
+
+    /// Whether a server has a vote in the configuration that is committed, and that is not half changed.
+    fn has_vote(&self, id: u64, member: &Member) -> bool {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let committed = &metrics.committed_membership_config;
+        committed.get_joint_config().len() == 1
+            && committed.voter_ids().any(|voter| voter == id)
+            && committed.get_node(&id) == Some(member)
     }
 
     /// Whether a server still runs on the directory it was a member with.
@@ -108,8 +116,9 @@ impl Engine {
         status.ok().and_then(Result::ok).is_some_and(|status| status.into_inner().node_id == peer.id)
     }
 
-    /// Waits until a learner has nearly everything.
-    async fn catch_up(&self, id: u64) -> Result<(), EngineError> {
+    /// Waits until a server has nearly everything, and at least what stands at `at_least`: what it had before a change
+    /// of its address says nothing about whether it is reached at the new one.
+    async fn catch_up(&self, id: u64, at_least: u64) -> Result<(), EngineError> {
         let give_up = Instant::now() + CATCH_UP_PATIENCE;
         while Instant::now() < give_up {
             let metrics = self.raft.metrics().borrow_watched().clone();
@@ -117,7 +126,7 @@ impl Engine {
                 metrics.replication.ok_or_else(|| EngineError("this server no longer leads".to_owned()))?;
             let matched: Option<RaftLogId> = replication.get(&id).copied().flatten();
             let last = metrics.last_log_index.unwrap_or(0);
-            if matched.is_some_and(|matched| matched.index + LAG_ENTRIES >= last) {
+            if matched.is_some_and(|matched| matched.index >= at_least && matched.index + LAG_ENTRIES >= last) {
                 return Ok(());
             }
             sleep(CATCH_UP_POLL).await;
@@ -125,12 +134,20 @@ impl Engine {
         Err(EngineError("it is still catching up".to_owned()))
     }
 
-    /// Finishes, while this server leads, joint configurations that a dead leader left behind. Runs for ever.
+    /// Finishes, while this server leads, what a dead leader left half done: a joint configuration, or a founding
+    /// without a recovery id. Runs for ever.
     pub async fn finish_changes(self: Arc<Self>) {
         loop {
             sleep(HALF_DONE_POLL).await;
             let Ok(_changing) = self.changing.try_lock() else { continue };
             let metrics = self.raft.metrics().borrow_watched().clone();
+            if metrics.state == openraft::ServerState::Leader
+                && metrics.last_applied.is_some()
+                && self.cluster.recovery_id().is_empty()
+                && let Err(error) = self.found(rand::random()).await
+            {
+                tracing::info!(%error, "cannot give the cluster its recovery id yet");
+            }
             let joint = metrics.membership_config.get_joint_config().len() > 1;
             if joint && metrics.state == openraft::ServerState::Leader {
                 tracing::info!("finishing a change of the configuration that was left half done");

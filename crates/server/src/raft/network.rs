@@ -17,11 +17,13 @@ use openraft::{
     },
     storage::Snapshot,
 };
-use threefold_proto::peer;
+use threefold_proto::peer::{self, peer_client::PeerClient};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 
 use super::{
+    cluster::Cluster,
     machine::SnapshotData,
     types::{
         CommittedLeader, Malformed, Member, RaftLogId, RaftVote, TypeConfig, entry_from_wire, entry_to_wire,
@@ -43,22 +45,26 @@ const BACKOFF: Duration = Duration::from_millis(100);
 /// After a failure to connect. Short: it delays the return of a server.
 const RECONNECT: Duration = Duration::from_millis(50);
 
-/// Names the node id that a request of Raft is for.
-const TARGET_HEADER: &str = "threefold-node";
-
 /// Makes the network of each other server.
 pub struct NetworkFactory {
     channels: Arc<Channels>,
+    cluster: Arc<Cluster>,
 }
 
 impl NetworkFactory {
-    /// Over these connections.
-    pub fn new(channels: Arc<Channels>) -> Self {
-        Self { channels }
+    /// Over these connections, within this cluster.
+    pub fn new(channels: Arc<Channels>, cluster: Arc<Cluster>) -> Self {
+        Self { channels, cluster }
     }
 
     fn network(&self, target: u64, node: &Member, lane: Lane) -> Network {
-        Network { channels: self.channels.clone(), target, member: node.clone(), lane }
+        Network {
+            channels: self.channels.clone(),
+            cluster: self.cluster.clone(),
+            target,
+            first_known: node.clone(),
+            lane,
+        }
     }
 }
 
@@ -81,8 +87,10 @@ impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
 /// One other server.
 pub struct Network {
     channels: Arc<Channels>,
+    cluster: Arc<Cluster>,
     target: u64,
-    member: Member,
+    /// Where it was when this was made; openraft keeps this through changes of the address.
+    first_known: Member,
     lane: Lane,
 }
 
@@ -94,29 +102,20 @@ fn rpc_error(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
     RPCError::Unreachable(unreachable(error))
 }
 
-/// A request for one server and no other: where a server with another directory has come to its address, it must not
-/// answer in its name.
-fn addressed<T>(target: u64, message: T) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    request.metadata_mut().insert(TARGET_HEADER, target.into());
-    request
-}
-
-/// Whether a request is for the server with this id.
-pub fn is_for<T>(request: &tonic::Request<T>, id: u64) -> bool {
-    let target = request.metadata().get(TARGET_HEADER).and_then(|target| target.to_str().ok());
-    target.and_then(|target| target.parse::<u64>().ok()) == Some(id)
-}
-
 impl Network {
+    fn client(&self, lane: Lane) -> PeerClient<Channel> {
+        let member = self.channels.member(self.target);
+        self.channels.client(member.as_ref().unwrap_or(&self.first_known), lane)
+    }
+
     async fn vote_call(
         &self,
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
         pre_vote: bool,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let mut client = self.channels.client(&self.member, Lane::Control);
-        let request = addressed(self.target, vote_request_to_wire(&rpc));
+        let mut client = self.client(Lane::Control);
+        let request = self.cluster.address(self.target, vote_request_to_wire(&rpc));
         let call = async {
             let reply = if pre_vote { client.pre_vote(request).await } else { client.vote(request).await };
             reply.map_err(rpc_error)
@@ -153,10 +152,9 @@ impl RaftNetworkV2<TypeConfig> for Network {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let mut client = self.channels.client(&self.member, self.lane);
-        let target = self.target;
+        let mut client = self.client(self.lane);
+        let requests = self.cluster.address(self.target, input.map(|request| append_to_wire(&request)));
         Box::pin(async move {
-            let requests = addressed(target, input.map(|request| append_to_wire(&request)));
             let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
             let replies = match call.await.map_err(rpc_error).and_then(|reply| reply.map_err(rpc_error)) {
                 Ok(replies) => replies.into_inner(),
@@ -204,13 +202,13 @@ impl RaftNetworkV2<TypeConfig> for Network {
             last_log_id: snapshot.meta.last_log_id.as_ref().map(log_id_to_wire),
             last_membership: Some(stored_membership_to_wire(&snapshot.meta.last_membership)),
         };
-        tracing::info!(to = %self.member.name, last_log_id = ?snapshot.meta.last_log_id, "sending the whole state");
+        tracing::info!(to = %self.first_known.name, last_log_id = ?snapshot.meta.last_log_id, "sending the whole state");
         let (chunks, outgoing) = mpsc::channel(CHUNKS_AHEAD);
         let reader = tokio::task::spawn_blocking(move || send_chunks(&*view, header, &chunks));
-        let mut client = self.channels.client(&self.member, Lane::Bulk);
+        let mut client = self.client(Lane::Bulk);
         // Dropping the call ends the stream without its last chunk, and so the receiver's install.
         let reply = tokio::select! {
-            reply = client.install_snapshot(addressed(self.target, ReceiverStream::new(outgoing))) => reply,
+            reply = client.install_snapshot(self.cluster.address(self.target, ReceiverStream::new(outgoing))) => reply,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         if let Ok(Err(error)) = reader.await {
@@ -231,8 +229,9 @@ impl RaftNetworkV2<TypeConfig> for Network {
             to_node_id: *request.to_node_id(),
             last_log_id: request.last_log_id().map(log_id_to_wire),
         };
-        let mut client = self.channels.client(&self.member, Lane::Control);
-        let call = tokio::time::timeout(option.hard_ttl(), client.transfer_leader(addressed(self.target, wire)));
+        let mut client = self.client(Lane::Control);
+        let call =
+            tokio::time::timeout(option.hard_ttl(), client.transfer_leader(self.cluster.address(self.target, wire)));
         let reply = call.await.map_err(rpc_error)?.map_err(rpc_error)?.into_inner();
         if reply.refused.is_empty() { Ok(Ok(())) } else { Err(rpc_error(reply.refused)) }
     }
@@ -385,7 +384,9 @@ mod tests {
         certs::issue(directory.path(), directory.path(), "server-1", &[]).unwrap();
         let (certificate, key) = certs::server_files(directory.path(), "server-1");
         let files = PeerTls { ca: directory.path().join("authority.pem"), certificate, key };
-        let mut factory = NetworkFactory::new(Arc::new(Channels::new(Identity::load(&files).unwrap())));
+        let channels = Arc::new(Channels::new(Identity::load(&files).unwrap()));
+        let cluster = Arc::new(Cluster::new(1, Arc::new(crate::storage::memory::MemoryState::default())));
+        let mut factory = NetworkFactory::new(channels, cluster);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer_address = listener.local_addr().unwrap().to_string();
         drop(listener);
