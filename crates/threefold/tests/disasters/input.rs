@@ -235,7 +235,7 @@ fn servers_that_cannot_be_reached_are_told_as_such() {
         &["status"],
     ]);
     for command in commands {
-        let mut command = lost.at(&nowhere).command(&[command, &["--json", "--timeout", "0.3"]].concat());
+        let mut command = lost.at(&nowhere).command(&[command, &["--json", "--timeout", "0.2"]].concat());
         let failed = Failed::of(command.env("THREEFOLD_NEW_PASSWORD", "battery staple"), b"");
         assert_eq!(failed.short(), (3, "UNAVAILABLE"), "{failed:?}");
         assert!(failed.message.contains("no server answered in time"), "{failed:?}");

@@ -9,6 +9,7 @@ mod crashes;
 mod full_disk;
 mod harness;
 mod input;
+mod losses;
 mod startup;
 mod strangers;
 mod up;

@@ -20,7 +20,7 @@ use super::{Person, Process, until, wait};
 /// Lines written and not yet acknowledged, at most: a stop is then a matter of moments.
 const OUTSTANDING: usize = 32;
 /// Between two messages, so that a flow is steady and does not keep the machine from everything else.
-const PACE: Duration = Duration::from_millis(3);
+const PACE: Duration = Duration::from_millis(5);
 
 /// A `send --lines` that is fed until it is stopped. Its messages are its author's name and a number.
 pub struct Flow {
