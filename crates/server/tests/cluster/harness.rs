@@ -76,6 +76,28 @@ impl Cluster {
         std::fs::remove_dir_all(&self.configs[n].data_dir).unwrap();
     }
 
+    /// Loses a stopped server's state, and nothing else.
+    pub fn lose_state(&self, n: usize) {
+        std::fs::remove_dir_all(self.configs[n].data_dir.join("state")).unwrap();
+    }
+
+    /// Gives a stopped server another peer port.
+    pub fn move_peer_port(&mut self, n: usize) {
+        let port = free_port();
+        self.configs[n].peer_listen.set_port(port);
+        self.configs[n].peer_address = format!("127.0.0.1:{port}");
+    }
+
+    /// Whether a server has not ended by itself.
+    pub fn is_running(&self, n: usize) -> bool {
+        self.running[n].as_ref().is_some_and(|(_, thread)| !thread.is_finished())
+    }
+
+    /// The cluster as a server sees it.
+    pub async fn whole_status(&self, n: usize) -> chat::ClusterStatus {
+        self.cluster_status(n).await.unwrap()
+    }
+
     /// Stops all servers.
     pub async fn stop(mut self) {
         for n in 0..self.running.len() {
