@@ -54,12 +54,14 @@ async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListene
 /// When it cannot start, or must stop because its disk failed or an invariant broke.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
-    let directory = Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
+    let mut directory =
+        Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
     let client_listener = bind(config.client_listen, "client").await?;
     let log: Arc<dyn LogStore> =
         Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
     let state: Arc<dyn StateStore> =
         Arc::new(FjallState::open(&directory.state_path()).map_err(|error| failed("cannot open the state")(&error))?);
+    directory.record_stores().map_err(|error| StartError(error.to_string()))?;
     // Last, when all else stands: until then its peers find nobody here, and so know at once that the old process died.
     let peer_listener = bind(config.peer_listen, "peer").await?;
     let server =

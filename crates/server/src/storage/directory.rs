@@ -2,7 +2,7 @@
 //!
 //! Promises: while a [`Directory`] is alive no other process opens the same one; the node id is chosen once, when
 //! the directory is new, and never changes; the incarnation is larger at every open, and durably so before `open`
-//! returns. A directory that is not ours, belongs to another server, or was written by a newer program is refused
+//! returns. A directory that lost its log or its state, is not ours, belongs to another server, or was written by a newer program is refused
 //! untouched. What is inside `log/` and `state/` is left to the stores.
 //!
 //! ```text
@@ -22,7 +22,11 @@ use std::{
 use rand::{TryRngCore, rngs::OsRng};
 use serde::{Deserialize, Serialize};
 
-use super::files::{replace_file, sync_directory};
+use super::{
+    files::{replace_file, sync_directory},
+    fjall_log::FjallLog,
+    fjall_state::FjallState,
+};
 
 /// The format of the directory that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -79,6 +83,20 @@ pub enum DirectoryError {
         /// The name this server was started with.
         configured: String,
     },
+    /// A store was here, and is not any more. An empty one in its place would forget votes, or messages.
+    #[error(
+        "{} is missing: this server had its {what} there; put it back, or empty the directory {} so that it comes back \
+         as a new member",
+        path.display(), directory.display()
+    )]
+    Missing {
+        /// The store.
+        what: &'static str,
+        /// Where it was.
+        path: PathBuf,
+        /// The data directory.
+        directory: PathBuf,
+    },
     /// The identity file makes no sense.
     #[error("the file {} is damaged: {reason}", path.display())]
     Damaged {
@@ -96,6 +114,9 @@ struct Identity {
     server: String,
     node_id: u64,
     incarnation: u64,
+    /// Log and state were created: from then on they must be there.
+    #[serde(default)]
+    has_stores: bool,
 }
 
 /// The part of the identity file that every format has.
@@ -131,7 +152,7 @@ impl Directory {
         // Again under the lock: another process may have been first.
         let recorded = read_identity(&path)?;
         let is_new = recorded.is_none();
-        let mut identity = match recorded {
+        let identity = match recorded {
             Some(identity) if identity.server != server_name => {
                 let configured = server_name.to_owned();
                 return Err(DirectoryError::OtherServer { path, recorded: identity.server, configured });
@@ -139,9 +160,38 @@ impl Directory {
             Some(identity) => identity,
             None => claim(&path, server_name)?,
         };
-        identity.incarnation += 1;
-        write_identity(&path, &identity)?;
-        Ok(Self { path, identity, is_new, _lock: lock })
+        let mut directory = Self { path, identity, is_new, _lock: lock };
+        directory.check_stores()?;
+        directory.identity.incarnation += 1;
+        write_identity(&directory.path, &directory.identity)?;
+        Ok(directory)
+    }
+
+    /// Remembers that log and state were created, durably: the next opening refuses a directory without them. To be
+    /// called once both are open; what a crash before this leaves is created, or opened, again.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn record_stores(&mut self) -> Result<(), DirectoryError> {
+        if self.identity.has_stores {
+            return Ok(());
+        }
+        self.identity.has_stores = true;
+        write_identity(&self.path, &self.identity)
+    }
+
+    fn check_stores(&self) -> Result<(), DirectoryError> {
+        if !self.identity.has_stores {
+            return Ok(());
+        }
+        let (log, state) = (self.log_path(), self.state_path());
+        let stores = [("log", FjallLog::is_present(&log), log), ("state", FjallState::is_present(&state), state)];
+        for (what, is_present, path) in stores {
+            if !is_present.map_err(|source| io_error("read", &path, source))? {
+                return Err(DirectoryError::Missing { what, path, directory: self.path.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// The random number that tells this directory, and so this server's data, from every other. Below 2^53, never 0.
@@ -263,7 +313,7 @@ fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
             node_id => break node_id,
         }
     };
-    Ok(Identity { format: FORMAT, server: server_name.to_owned(), node_id, incarnation: 0 })
+    Ok(Identity { format: FORMAT, server: server_name.to_owned(), node_id, incarnation: 0, has_stores: false })
 }
 
 fn write_identity(path: &Path, identity: &Identity) -> Result<(), DirectoryError> {

@@ -6,8 +6,9 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 /// Makes the names in `directory` durable.
@@ -30,6 +31,20 @@ pub(super) fn remove_directory(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Closes what holds `directory` (`close`) and removes it, on a thread of its own: gigabytes take a while, and the caller
+/// may be answering a client. What is not removed now, for whatever reason, is at the next opening.
+pub(super) fn remove_in_background(directory: PathBuf, close: impl FnOnce() + Send + 'static) {
+    let removal = thread::Builder::new().name("state-removal".into()).spawn(move || {
+        close();
+        if let Err(error) = remove_directory(&directory) {
+            tracing::warn!(path = %directory.display(), %error, "a state without use is left until the next start");
+        }
+    });
+    if let Err(error) = removal {
+        tracing::warn!(%error, "a state without use is left until the next start");
     }
 }
 

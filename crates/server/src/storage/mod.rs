@@ -11,7 +11,11 @@ pub mod fjall_log;
 pub mod fjall_state;
 pub mod memory;
 
-use std::{io, ops::Range, path::PathBuf};
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use threefold_core::store::{Changes, Read, StoreError};
@@ -127,11 +131,44 @@ pub trait StateInstall: Send {
     fn finish(self: Box<Self>) -> io::Result<ReceivedState>;
 }
 
-/// A complete received state, not yet in its place.
+/// A complete received state, not yet in its place. Dropped before [`StateStore::finish_install`] took it, it leaves
+/// nothing behind: Raft may find that it does not want it, as often as a leader sends one.
 #[derive(Debug)]
 pub enum ReceivedState {
     /// In a directory beside the present one.
-    Directory(PathBuf),
+    Directory(ReceivedDirectory),
     /// In memory.
     Memory(threefold_core::store::MemoryStore),
+}
+
+/// The directory of a received state. Removes it when dropped.
+#[derive(Debug)]
+pub struct ReceivedDirectory {
+    /// None once it was taken.
+    path: Option<PathBuf>,
+}
+
+impl ReceivedDirectory {
+    fn new(path: PathBuf) -> Self {
+        Self { path: Some(path) }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// It is somebody else's from now on.
+    fn take(mut self) -> Option<PathBuf> {
+        self.path.take()
+    }
+}
+
+impl Drop for ReceivedDirectory {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            files::remove_in_background(path, || {});
+        }
+    }
 }

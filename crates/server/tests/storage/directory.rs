@@ -1,8 +1,12 @@
 //! The data directory: whose it is, and that only one process uses it.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use threefold_server::storage::directory::{Directory, DirectoryError};
+use threefold_server::storage::{
+    directory::{Directory, DirectoryError},
+    fjall_log::FjallLog,
+    fjall_state::FjallState,
+};
 
 #[test]
 fn a_directory_knows_whose_it_is() {
@@ -48,4 +52,47 @@ fn a_directory_of_something_else_is_left_alone() {
     std::fs::write(directory.path().join("photo.jpg"), "").unwrap();
     assert!(matches!(Directory::open(directory.path(), "one").unwrap_err(), DirectoryError::NotOurs(_)));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+/// Opens everything, as a server does at its start.
+fn start(path: &Path) -> Result<(), String> {
+    let mut directory = Directory::open(path, "one").map_err(|error| error.to_string())?;
+    drop(FjallLog::open(&directory.log_path()).map_err(|error| error.to_string())?);
+    drop(FjallState::open(&directory.state_path()).map_err(|error| error.to_string())?);
+    directory.record_stores().map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_directory_that_lost_its_log_or_its_state_is_refused() {
+    for lost in ["log", "state", "state/CURRENT"] {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (parent.path().join("data"), parent.path().join("elsewhere"));
+        start(&path).unwrap();
+        std::fs::rename(path.join(lost), &elsewhere).unwrap();
+        for _ in 0..2 {
+            let error = start(&path).unwrap_err();
+            assert!(error.contains("is missing") && error.contains("comes back as a new member"), "{error}");
+        }
+        // An empty one in its place is no better.
+        std::fs::create_dir_all(path.join(lost)).unwrap();
+        if lost != "state/CURRENT" {
+            assert!(start(&path).unwrap_err().contains("is missing"));
+        }
+        std::fs::remove_dir(path.join(lost)).unwrap();
+        std::fs::rename(&elsewhere, path.join(lost)).unwrap();
+        start(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_started_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("data");
+    // After each step but the last.
+    drop(Directory::open(&path, "one").unwrap());
+    drop(FjallLog::open(&Directory::open(&path, "one").unwrap().log_path()).unwrap());
+    std::fs::create_dir_all(path.join("state.new/generation-1")).unwrap();
+    drop(Directory::open(&path, "one").unwrap());
+    start(&path).unwrap();
+    start(&path).unwrap();
 }

@@ -306,7 +306,7 @@ fn what_interrupted_installs_leave_is_removed_and_a_missing_state_is_no_empty_on
     // Received completely, but never put in place.
     let mut install = state.begin_install().unwrap();
     install.write(&[("k".into(), "9".into())]).unwrap();
-    drop(install.finish().unwrap());
+    std::mem::forget(install.finish().unwrap());
     drop(state);
     std::fs::create_dir(directory.path().join("generation-7")).unwrap();
     let state = FjallState::open(directory.path()).unwrap();
@@ -316,4 +316,47 @@ fn what_interrupted_installs_leave_is_removed_and_a_missing_state_is_no_empty_on
     std::fs::remove_dir_all(directory.path().join("generation-1")).unwrap();
     let error = FjallState::open(directory.path()).err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+}
+
+#[test]
+fn a_received_state_that_nobody_wants_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = FjallState::open(directory.path()).unwrap();
+    state.commit(numbers(1)).unwrap();
+    let mut install = state.begin_install().unwrap();
+    install.write(&[("k".into(), "9".into())]).unwrap();
+    let received = install.finish().unwrap();
+    let names = || std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(names(), 3);
+    drop(received);
+    // It is removed by a thread of its own.
+    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while names() != 2 {
+        assert!(std::time::Instant::now() < give_up, "it is still there");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // One that was put in place stays.
+    let mut install = state.begin_install().unwrap();
+    install.write(&[("k".into(), "9".into())]).unwrap();
+    state.finish_install(install.finish().unwrap()).unwrap();
+    drop(state);
+    assert_eq!(all(&FjallState::open(directory.path()).unwrap()), ["k=9"]);
+}
+
+#[test]
+fn generations_without_a_current_one_are_kept_and_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    // What a crash in the middle of the first creation leaves.
+    std::fs::create_dir_all(directory.path().join("state.new/generation-1")).unwrap();
+    let state = FjallState::open(&path).unwrap();
+    state.commit(numbers(1)).unwrap();
+    drop(state);
+    std::fs::rename(path.join("CURRENT"), directory.path().join("elsewhere")).unwrap();
+    for _ in 0..2 {
+        let error = FjallState::open(&path).err().unwrap();
+        assert!(error.to_string().contains("CURRENT is missing"), "{error}");
+    }
+    std::fs::rename(directory.path().join("elsewhere"), path.join("CURRENT")).unwrap();
+    assert_eq!(generation_of(&FjallState::open(&path).unwrap(), Direction::Ascending), Some(1));
 }

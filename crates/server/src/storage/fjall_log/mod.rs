@@ -142,6 +142,19 @@ impl FjallLog {
         Ok(Self { shared, writer: Some(writer) })
     }
 
+    /// Whether there is a log at `path`.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn is_present(path: &Path) -> io::Result<bool> {
+        // One that was there is never an empty directory.
+        match std::fs::read_dir(path) {
+            Ok(mut files) => Ok(files.next().transpose()?.is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What was done since the log was opened.
     #[must_use]
     pub fn counters(&self) -> LogCounters {

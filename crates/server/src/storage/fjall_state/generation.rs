@@ -10,14 +10,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy};
 
 use crate::storage::{
     database::{self, Kind, Opened, io_error},
-    files::{remove_directory, replace_file, sync_directory},
+    files::{remove_directory, remove_in_background, replace_file, sync_directory},
 };
 
 const CURRENT_FILE: &str = "CURRENT";
@@ -54,32 +53,50 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Opens the current generation below `directory`; creates an empty first one if there is none.
+    ///
+    /// Generations of which none is named current were created by no crash (see [`Self::create_first`]): somebody lost
+    /// the name. They are kept, for one of them is the state.
     pub(super) fn open_current(directory: &Path) -> io::Result<Arc<Self>> {
-        fs::create_dir_all(directory)?;
         let current = match fs::read_to_string(directory.join(CURRENT_FILE)) {
-            Ok(name) => Some(name.trim_end().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+            Ok(name) => name.trim_end().to_owned(),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) if directory.is_dir() && !generations(directory)?.is_empty() => {
+                let message = format!("{} is missing, which names the state", directory.join(CURRENT_FILE).display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, message));
+            }
+            Err(_) => Self::create_first(directory)?,
         };
-        for name in generations(directory)? {
-            if current.as_ref() != Some(&name) {
-                remove_directory(&directory.join(name))?;
-            }
+        if parse_number(&current).is_none() {
+            let message = format!("{} names no generation: {current:?}", directory.join(CURRENT_FILE).display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        if let Some(name) = current {
-            if parse_number(&name).is_none() {
-                let message = format!("{} names no generation: {name:?}", directory.join(CURRENT_FILE).display());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-            return Self::open(directory.join(name));
+        let opened = Self::open(directory.join(&current))?;
+        for name in generations(directory)?.into_iter().filter(|name| *name != current) {
+            remove_directory(&directory.join(name))?;
         }
-        let first = Self::create(directory)?;
+        Ok(opened)
+    }
+
+    /// Creates `directory` with an empty generation, and says its name. All of it is built under another name: a crash on
+    /// the way leaves nothing that could be mistaken for a state that was lost.
+    fn create_first(directory: &Path) -> io::Result<String> {
+        let unfinished = directory.with_extension("new");
+        remove_directory(&unfinished)?;
+        fs::create_dir_all(&unfinished)?;
+        let first = Self::create(&unfinished)?;
         first.persist()?;
         first.make_current()?;
+        drop(first);
+        fs::rename(&unfinished, directory)?;
         if let Some(parent) = directory.parent() {
             sync_directory(parent)?;
         }
-        Ok(Arc::new(first))
+        Ok(format!("{PREFIX}1"))
+    }
+
+    /// Whether there is a state in `directory`.
+    pub(super) fn is_present(directory: &Path) -> io::Result<bool> {
+        directory.join(CURRENT_FILE).try_exists()
     }
 
     /// Opens the generation at `path`.
@@ -147,18 +164,8 @@ impl Drop for Generation {
         if !self.is_retired.load(Ordering::Relaxed) {
             return;
         }
-        // Not on this thread, which may be answering a client: closing and removing gigabytes takes a while. What is
-        // not removed now, for whatever reason, is at the next opening.
-        let (opened, path) = (self.opened.clone(), std::mem::take(&mut self.path));
-        let removal = thread::Builder::new().name("state-removal".into()).spawn(move || {
-            drop(opened);
-            if let Err(error) = remove_directory(&path) {
-                tracing::warn!(path = %path.display(), %error, "an old state is left until the next start");
-            }
-        });
-        if let Err(error) = removal {
-            tracing::warn!(%error, "an old state is left until the next start");
-        }
+        let opened = self.opened.clone();
+        remove_in_background(std::mem::take(&mut self.path), move || drop(opened));
     }
 }
 

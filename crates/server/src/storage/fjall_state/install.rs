@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::generation::Generation;
-use crate::storage::{ReceivedState, StateInstall, database::io_error};
+use crate::storage::{ReceivedDirectory, ReceivedState, StateInstall, database::io_error};
 
 /// Chunks waiting for the disk. A chunk is about a megabyte; the sender waits meanwhile.
 const CHUNKS_WAITING: usize = 4;
@@ -90,7 +90,7 @@ impl StateInstall for FjallInstall {
 
     fn finish(mut self: Box<Self>) -> io::Result<ReceivedState> {
         self.step(Step::Finish)?;
-        Ok(ReceivedState::Directory(self.join()?))
+        Ok(ReceivedState::Directory(ReceivedDirectory::new(self.join()?)))
     }
 }
 

@@ -81,6 +81,14 @@ impl FjallState {
         })?;
         Ok(Self { shared, checkpoints: Some(checkpoints) })
     }
+
+    /// Whether there is a state at `path`.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn is_present(path: &Path) -> io::Result<bool> {
+        Generation::is_present(path)
+    }
 }
 
 impl Shared {
@@ -217,15 +225,17 @@ impl StateStore for FjallState {
     }
 
     fn finish_install(&self, received: ReceivedState) -> io::Result<()> {
-        let ReceivedState::Directory(path) = received else {
+        let ReceivedState::Directory(received) = received else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a state in memory cannot be installed on disk"));
         };
-        if path.parent() != Some(&self.shared.directory) {
-            let message = format!("{} was not received by this store", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        let parent = received.path().and_then(Path::parent);
+        if parent != Some(&self.shared.directory) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a state that was not received by this store"));
         }
         let _moving = lock(&self.shared.moving);
         lock(&self.shared.layers).check()?;
+        // Taken before it is named: after a failure nobody knows whether `CURRENT` names it, so it must stay.
+        let path = received.take().ok_or_else(|| io::Error::other("a received state without a place"))?;
         let next = self.shared.finally("the received state cannot be put in place", || {
             let next = Generation::open(path)?;
             next.make_current()?;
