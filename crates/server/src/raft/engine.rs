@@ -9,14 +9,16 @@ use openraft::{
 };
 use threefold_core::Position;
 use threefold_proto::peer;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     executor::Executor,
+    housekeeping,
     log::Log,
     machine::{self, Machine, Observer, SnapshotData},
     network::{self, NetworkFactory},
     proposer::Proposed,
+    recovery,
     types::{Member, Payload, RaftLogId, RaftVote, TypeConfig, log_id_to_wire, vote_to_wire},
     visibility::Visibility,
 };
@@ -106,6 +108,8 @@ pub struct Engine {
     pub(super) changing: tokio::sync::Mutex<()>,
     visibility: Arc<Visibility>,
     leader: watch::Receiver<Option<u64>>,
+    /// Ends with the engine.
+    _housekeeping: JoinSet<()>,
 }
 
 /// What an engine is made of.
@@ -130,6 +134,9 @@ impl Engine {
     /// # Errors
     /// When log or state cannot be read, or contradict each other.
     pub async fn start(parts: Parts, tuning: &Tuning) -> Result<Arc<Self>, EngineError> {
+        let (applied, _) = machine::applied_mark(&*parts.state).map_err(|error| EngineError(error.to_string()))?;
+        recovery::check(&parts.log.extent(), applied).map_err(|error| EngineError(error.to_string()))?;
+        let (log, state) = (Arc::downgrade(&parts.log), Arc::downgrade(&parts.state));
         let visibility = Arc::new(Visibility::plain());
         let machine = Machine::new(parts.state, parts.executor, visibility.clone(), parts.observer)
             .map_err(|error| EngineError(error.to_string()))?;
@@ -144,6 +151,8 @@ impl Engine {
         .await
         .map_err(|error| EngineError(error.to_string()))?;
         let leader = watch_leader(&raft);
+        let mut housekeeping = JoinSet::new();
+        housekeeping.spawn(housekeeping::run(raft.clone(), log, state, tuning.clone()));
         let engine = Self {
             id: parts.id,
             raft,
@@ -151,6 +160,7 @@ impl Engine {
             changing: tokio::sync::Mutex::new(()),
             visibility,
             leader,
+            _housekeeping: housekeeping,
         };
         Ok(Arc::new(engine))
     }

@@ -6,11 +6,13 @@
 
 mod engine;
 pub mod executor;
+mod housekeeping;
 pub mod log;
 pub mod machine;
 mod membership;
 pub mod network;
 pub mod proposer;
+mod recovery;
 #[cfg(test)]
 mod suite;
 pub mod types;

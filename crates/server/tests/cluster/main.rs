@@ -1,6 +1,7 @@
 //! Whole clusters in one process, over real sockets: forming, failing over, coming back empty.
 
 mod harness;
+mod log_size;
 mod review;
 
 use std::time::Duration;
