@@ -62,7 +62,13 @@ pub struct Tuning {
     pub snapshot_entries: u64,
     /// So many entries stay in the log behind the persisted state, for servers a little behind.
     pub keep_entries: u64,
+    /// The log is purged behind a persisted state as well when its entries are larger than this together, bytes; then
+    /// about half of it stays.
+    pub log_bytes: u64,
 }
+
+/// What the log may weigh: minutes of full load, and a replay of some seconds.
+const LOG_BYTES: u64 = 256 << 20;
 
 impl Default for Tuning {
     fn default() -> Self {
@@ -72,6 +78,7 @@ impl Default for Tuning {
             election_max_ms: 1200,
             snapshot_entries: 20_000,
             keep_entries: 10_000,
+            log_bytes: LOG_BYTES,
         }
     }
 }

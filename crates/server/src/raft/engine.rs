@@ -9,15 +9,17 @@ use openraft::{
 };
 use threefold_core::Position;
 use threefold_proto::peer;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     cluster::Cluster,
     executor::Executor,
+    housekeeping,
     log::Log,
     machine::{self, Machine, Observer, SnapshotData},
     network::{self, NetworkFactory},
     proposer::Proposed,
+    recovery,
     types::{Member, Payload, RaftLogId, RaftVote, TypeConfig, log_id_to_wire, vote_to_wire},
     visibility::Visibility,
 };
@@ -108,6 +110,8 @@ pub struct Engine {
     pub(super) changing: tokio::sync::Mutex<()>,
     visibility: Arc<Visibility>,
     leader: watch::Receiver<Option<u64>>,
+    /// Ends with the engine.
+    _housekeeping: JoinSet<()>,
 }
 
 /// What an engine is made of.
@@ -132,6 +136,9 @@ impl Engine {
     /// # Errors
     /// When log or state cannot be read, or contradict each other.
     pub async fn start(parts: Parts, tuning: &Tuning) -> Result<Arc<Self>, EngineError> {
+        let (applied, _) = machine::applied_mark(&*parts.state).map_err(|error| EngineError(error.to_string()))?;
+        recovery::check(&parts.log.extent(), applied).map_err(|error| EngineError(error.to_string()))?;
+        let (log, state) = (Arc::downgrade(&parts.log), Arc::downgrade(&parts.state));
         let visibility = Arc::new(Visibility::plain());
         let cluster = Arc::new(Cluster::new(parts.id, parts.state.clone()));
         let machine = Machine::new(parts.state, parts.executor, visibility.clone(), parts.observer)
@@ -147,6 +154,8 @@ impl Engine {
         .await
         .map_err(|error| EngineError(error.to_string()))?;
         let leader = watch_server(&raft, parts.channels.clone());
+        let mut housekeeping = JoinSet::new();
+        housekeeping.spawn(housekeeping::run(raft.clone(), log, state, tuning.clone()));
         let engine = Self {
             id: parts.id,
             raft,
@@ -155,6 +164,7 @@ impl Engine {
             changing: tokio::sync::Mutex::new(()),
             visibility,
             leader,
+            _housekeeping: housekeeping,
         };
         Ok(Arc::new(engine))
     }
@@ -398,6 +408,10 @@ fn raft_config(tuning: &Tuning) -> openraft::Config {
         enable_pre_vote: Some(true),
         // A restarted leader may have a state older than what it acknowledged: it must be elected again.
         enable_leader_restore: Some(false),
+        // Somebody put an old copy of a member's directory back: openraft would panic, and stop the leader for one
+        // follower's sake. It is sent again what it has lost. (That copy may have forgotten votes and entries that counted:
+        // no operator should do this, and no setting could make it safe.)
+        allow_log_reversion: Some(true),
         ..openraft::Config::default()
     }
 }

@@ -7,11 +7,13 @@
 pub mod cluster;
 mod engine;
 pub mod executor;
+mod housekeeping;
 pub mod log;
 pub mod machine;
 mod membership;
 pub mod network;
 pub mod proposer;
+mod recovery;
 #[cfg(test)]
 mod suite;
 pub mod types;

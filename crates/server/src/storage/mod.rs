@@ -60,6 +60,12 @@ pub trait LogStore: Send + Sync + 'static {
     /// itself goes on in the background, in slices. A mark never moves back: an earlier `to_index` changes nothing.
     fn purge(&self, to_index: u64, purged: Bytes, done: Done);
 
+    /// About the bytes of the entries that are there: exact for those appended since the log was opened. Cheap.
+    fn held_bytes(&self) -> u64;
+
+    /// The same as [`LogStore::read`], if it takes no disk; else none. Never waits, so that async code may call it.
+    fn read_from_memory(&self, indices: Range<u64>, max_bytes: usize) -> Option<Vec<Bytes>>;
+
     /// Reads entries: as many of `indices` as are there (so what was purged is skipped), in order, but no more than
     /// `max_bytes` (always at least one, if there is one).
     ///

@@ -81,6 +81,29 @@ impl Cluster {
         std::fs::remove_dir_all(self.configs[n].data_dir.join("state")).unwrap();
     }
 
+    /// Loses a stopped server's log, and nothing else.
+    pub fn lose_log(&self, n: usize) {
+        std::fs::remove_dir_all(self.configs[n].data_dir.join("log")).unwrap();
+    }
+
+    /// Changes the sizes and times of a stopped server.
+    pub fn tune(&mut self, n: usize, change: impl FnOnce(&mut Tuning)) {
+        change(&mut self.configs[n].tuning);
+    }
+
+    /// Waits until a server has purged its log up to some entry.
+    pub async fn wait_until_purged(&self, n: usize, index: u64) {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(n).await;
+            if status.purged_index >= index {
+                return;
+            }
+            assert!(Instant::now() < give_up, "never purged up to {index}: {status:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Gives a stopped server another peer port.
     pub fn move_peer_port(&mut self, n: usize) {
         let port = free_port();

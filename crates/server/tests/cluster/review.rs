@@ -46,6 +46,20 @@ async fn a_lost_state_beside_a_purged_log_is_noticed() {
     }
 }
 
+/// The log's directory is lost, and with it the vote: the server must refuse, or it could vote twice in a term.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_log_beside_a_state_is_noticed() {
+    let mut cluster = Cluster::start(3).await;
+    let mut alice = Person::register(&cluster, 0, "alice").await;
+    alice.send(0, "alice", "hello").await;
+    let follower = cluster.a_follower().await;
+    cluster.halt(follower).await;
+    cluster.lose_log(follower);
+    cluster.resume(follower);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!cluster.is_running(follower));
+}
+
 /// A follower comes back at another address: the leader must dial that one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_moved_is_followed_to_its_new_address() {

@@ -1,5 +1,4 @@
-//! Servers that have lost a part of what they had, or found a cluster a second time. What these tests ask for is not so
-//! yet: run them with `--ignored`.
+//! Servers that have lost a part of what they had, or are told to found a cluster a second time.
 
 use std::{fs, process::Command};
 
@@ -31,7 +30,6 @@ fn others_do_not_notice(options: &[&str], further: &[&str], lose: impl FnOnce(&m
 }
 
 #[test]
-#[ignore = "the leader aborts when a follower's log has gone back"]
 fn a_server_whose_log_is_gone() {
     others_do_not_notice(&[], &[], |cluster, _| {
         cluster.servers[2].kill();
@@ -40,7 +38,6 @@ fn a_server_whose_log_is_gone() {
 }
 
 #[test]
-#[ignore = "the leader aborts when a follower's log has gone back"]
 fn a_server_with_an_old_copy_of_its_directory() {
     others_do_not_notice(&[], &[], |cluster, flow| {
         let old = cluster.directory.join("old");
@@ -57,7 +54,6 @@ fn a_server_with_an_old_copy_of_its_directory() {
 }
 
 #[test]
-#[ignore = "the server aborts instead of saying what is missing"]
 fn a_server_whose_state_is_gone() {
     others_do_not_notice(&["--snapshot-entries", "40", "--keep-entries", "10"], &[], |cluster, _| {
         cluster.servers[2].kill();
@@ -66,7 +62,6 @@ fn a_server_whose_state_is_gone() {
 }
 
 #[test]
-#[ignore = "it founds a second cluster, takes messages for it, and may mix its log with the first one's"]
 fn a_server_that_founds_again_although_the_others_know_a_cluster() {
     others_do_not_notice(&[], &["--bootstrap"], |cluster, _| {
         cluster.servers[2].kill();

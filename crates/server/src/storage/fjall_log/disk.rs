@@ -8,6 +8,7 @@ use fjall::{
     config::{CompressionPolicy, FilterPolicy},
 };
 
+use super::sizes::Sizes;
 use crate::storage::database::{Kind, Opened, io_error, open_or_create};
 
 const VOTE_KEY: &[u8] = b"vote";
@@ -23,6 +24,9 @@ const LOG: Kind = Kind {
 
 /// Half of the database's default: the newest entries are in memory once already.
 const MEMTABLE_BYTES: u64 = 32 << 20;
+
+/// Entries looked at to guess the size of those that an earlier run wrote.
+const SAMPLES: u64 = 64;
 
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
@@ -44,6 +48,7 @@ pub(super) struct Recovered {
     pub(super) vote: Option<Bytes>,
     pub(super) purged: Option<(u64, Bytes)>,
     pub(super) indices: Range<u64>,
+    pub(super) sizes: Sizes,
     /// Purged entries that are still on disk.
     pub(super) garbage: Range<u64>,
 }
@@ -90,7 +95,21 @@ impl Disk {
                 first..last.map_or(Ok(first), |last| decode_index(&last))? + 1
             }
         };
-        Ok(Recovered { vote, purged, indices, garbage })
+        let sizes = Sizes::estimate(indices.end - indices.start, self.average_bytes(&indices)?);
+        Ok(Recovered { vote, purged, indices, sizes, garbage })
+    }
+
+    /// About the size of an entry. Reading them all would make a start slow.
+    fn average_bytes(&self, indices: &Range<u64>) -> io::Result<u32> {
+        let entries = indices.end - indices.start;
+        let step = entries.div_ceil(SAMPLES).max(1);
+        let (mut bytes, mut samples) = (0, 0);
+        for index in indices.clone().step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+            let size = self.opened.records.size_of(encode_index(index)).map_err(io_error)?;
+            bytes += u64::from(size.unwrap_or(0));
+            samples += 1;
+        }
+        Ok(u32::try_from(bytes / samples.max(1)).unwrap_or(u32::MAX))
     }
 
     /// Makes `group` durable.

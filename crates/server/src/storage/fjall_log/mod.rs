@@ -10,6 +10,7 @@
 //! On disk (`disk`), format 1: keyspace `log`, big-endian index to entry; keyspace `meta`, `format`, `vote` and `purged`.
 
 mod disk;
+mod sizes;
 mod tail;
 mod writer;
 
@@ -27,7 +28,7 @@ use std::{
 
 use bytes::Bytes;
 
-use self::{disk::Disk, tail::Tail};
+use self::{disk::Disk, sizes::Sizes, tail::Tail};
 use super::{
     Done, LogExtent, LogStore,
     files::{Failure, lock},
@@ -75,6 +76,8 @@ struct View {
     purged: Option<(u64, Bytes)>,
     indices: Range<u64>,
     tail: Tail,
+    /// Those of all `indices`.
+    sizes: Sizes,
     /// Counts the calls that remove entries: a reader that finds it changed reads again.
     removals: u64,
     queue: VecDeque<Queued>,
@@ -120,6 +123,7 @@ impl FjallLog {
                 vote: recovered.vote,
                 purged: recovered.purged,
                 tail: Tail::new(recovered.indices.end),
+                sizes: recovered.sizes,
                 indices: recovered.indices,
                 removals: 0,
                 queue: VecDeque::new(),
@@ -224,11 +228,21 @@ impl LogStore for FjallLog {
         self.submit(purged.len(), done, |view, _| Ok(view.purge(to_index, purged)));
     }
 
+    fn held_bytes(&self) -> u64 {
+        lock(&self.shared.view).sizes.bytes()
+    }
+
+    fn read_from_memory(&self, indices: Range<u64>, max_bytes: usize) -> Option<Vec<Bytes>> {
+        let view = lock(&self.shared.view);
+        let wanted = view.present(&indices);
+        (wanted.is_empty() || wanted.start >= view.tail.first_index()).then(|| view.tail.read(wanted, max_bytes))
+    }
+
     fn read(&self, indices: Range<u64>, max_bytes: usize) -> io::Result<Vec<Bytes>> {
         loop {
             let (on_disk, in_memory, removals) = {
                 let view = lock(&self.shared.view);
-                let wanted = indices.start.max(view.indices.start)..indices.end.min(view.indices.end);
+                let wanted = view.present(&indices);
                 let split = view.tail.first_index().clamp(wanted.start, wanted.end.max(wanted.start));
                 (wanted.start..split, view.tail.read(split..wanted.end, max_bytes), view.removals)
             };
@@ -258,6 +272,11 @@ impl LogStore for FjallLog {
 }
 
 impl View {
+    /// Those of `indices` that are there.
+    fn present(&self, indices: &Range<u64>) -> Range<u64> {
+        indices.start.max(self.indices.start)..indices.end.min(self.indices.end)
+    }
+
     fn append(&mut self, first_index: u64, entries: Vec<Bytes>, number: u64) -> io::Result<Write> {
         let unused = self.indices.is_empty() && self.purged.is_none();
         if unused && !entries.is_empty() {
@@ -271,6 +290,7 @@ impl View {
         self.indices.end += entries.len() as u64;
         for entry in &entries {
             self.tail.push(entry.clone(), number);
+            self.sizes.push(entry.len());
         }
         Ok(Write::Append { first_index, entries })
     }
@@ -280,6 +300,7 @@ impl View {
         let removed = from..self.indices.end;
         self.indices.end = from;
         self.tail.truncate(from);
+        self.sizes.truncate(from - self.indices.start);
         self.removals += 1;
         Write::Truncate(removed)
     }
@@ -292,6 +313,7 @@ impl View {
         };
         let start = (to_index + 1).max(self.indices.start);
         let removed = self.indices.start..start.min(self.indices.end);
+        self.sizes.purge(removed.end.saturating_sub(removed.start));
         self.indices = start..self.indices.end.max(start);
         self.tail.purge(start);
         self.removals += 1;

@@ -195,6 +195,14 @@ impl LogStore for MemoryLog {
         self.submit(LogWrite::Purge(to_index, purged), done);
     }
 
+    fn held_bytes(&self) -> u64 {
+        lock(&self.inner).visible.entries.iter().map(|entry| entry.len() as u64).sum()
+    }
+
+    fn read_from_memory(&self, indices: Range<u64>, max_bytes: usize) -> Option<Vec<Bytes>> {
+        self.read(indices, max_bytes).ok()
+    }
+
     fn read(&self, indices: Range<u64>, max_bytes: usize) -> io::Result<Vec<Bytes>> {
         let inner = lock(&self.inner);
         let content = &inner.visible;
