@@ -1,5 +1,7 @@
 //! Whole clusters in one process, over real sockets: forming, failing over, coming back empty.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod harness;
 mod review;
 
