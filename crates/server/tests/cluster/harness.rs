@@ -165,7 +165,7 @@ impl Cluster {
                 let status = self.cluster_status(n).await;
                 let up = |server: &chat::ServerStatus| server.voter && server.role != "down";
                 whole &= status.as_ref().is_some_and(|status| {
-                    status.state == "normal"
+                    (status.state == "normal" || self.running.len() < 3)
                         && status.servers.len() == self.running.len()
                         && status.servers.iter().all(up)
                 });
@@ -288,7 +288,14 @@ impl Person {
         let subscribe = chat::Subscribe { after: 0, ..Default::default() };
         let frame = chat::ClientFrame { frame: Some(client_frame::Frame::Subscribe(subscribe)) };
         let frames = futures::StreamExt::chain(futures::stream::iter([frame]), futures::stream::pending());
-        let mut client = self.client(n).await.unwrap();
+        let give_up = Instant::now() + PATIENCE;
+        let mut client = loop {
+            match self.client(n).await {
+                Some(client) => break client,
+                None => assert!(Instant::now() < give_up, "cannot reach server {n}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
         let mut incoming = client.converse(self.request(frames)).await.unwrap().into_inner();
         let mut texts = Vec::new();
         while texts.len() < count {
