@@ -124,7 +124,7 @@ impl Cluster {
         let give_up = Instant::now() + PATIENCE;
         wait("a whole cluster", || {
             let seen: Vec<Option<Value>> = (0..self.servers.len()).map(|place| self.status(place)).collect();
-            let whole = seen.iter().all(|status| status.as_ref().is_some_and(|status| is_whole(status)));
+            let whole = seen.iter().all(|status| status.as_ref().is_some_and(is_whole));
             assert!(whole || Instant::now() < give_up, "never whole: {seen:#?}\n{}", self.said());
             whole
         });
