@@ -36,9 +36,10 @@ use crate::{
 };
 
 /// A handshake that takes longer is given up.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Handshakes under way at once; a flood of connections waits here and disturbs nobody.
-const HANDSHAKES: usize = 64;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Handshakes under way at once; a flood of connections waits here and disturbs nobody. Many, for silent strangers hold
+/// their places until the deadline and must not keep a returning server out.
+const HANDSHAKES: usize = 1024;
 /// Replies queued into a forward stream.
 const REPLIES: usize = 64;
 /// A request to join is passed on at most this often.
