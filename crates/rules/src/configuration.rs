@@ -24,6 +24,12 @@ impl Voters {
         Self { sets }
     }
 
+    /// The sets, the one strived for last.
+    #[must_use]
+    pub fn sets(&self) -> &[BTreeSet<ServerId>] {
+        &self.sets
+    }
+
     /// Whether a change of the voters is under way.
     #[must_use]
     pub fn is_joint(&self) -> bool {

@@ -11,7 +11,9 @@ pub struct PeerView {
     pub incarnation: Option<Incarnation>,
     /// It answers in time. A guess: a wrong one costs availability, never safety.
     pub is_healthy: bool,
-    /// It has all that [`crate::hold_back`] lets it have, but for what is on its way.
+    /// The highest index of the leader's log known to be on its disk.
+    pub persisted: Option<u64>,
+    /// It has all that [`crate::hold_back`] lets it have, but for the lag the caller allows.
     pub is_caught_up: bool,
     /// The servers (by id) between whose current incarnations and its own the death streams stand *both ways*.
     pub death_streams: BTreeSet<ServerId>,
@@ -92,6 +94,9 @@ impl Proposal {
 ///   process dies, the two others are healthy and may not stand.
 /// - **Admitted only with death streams standing both ways** between the newcomer and every member (rule 5). Counterexample: admitted
 ///   without, the others die, and it has no proof of it: two of three crashed, and the third waits for ever.
+/// - **Admitted only with the newest configuration on its disk** (rule 5), whatever lag is allowed. Counterexample: a member was removed, missed
+///   a write, and is admitted again, still the same incarnation; the others announce that to it and die before it has the entries between. Both
+///   configurations it knows of list it, and it goes on without the write.
 /// - A restarted member leaves first: its listed incarnation is dead, so it may neither stand nor be proven alive.
 ///
 /// One change at a time, always the same for the same view. None where survivor mode is off.
@@ -176,7 +181,8 @@ fn fit<'a>(
     view.peers.iter().filter_map(move |(id, peer)| {
         let is_voter = voters.contains(id) && !in_sync.contains_key(id);
         let streams_stand = in_sync.keys().all(|member| peer.death_streams.contains(member));
-        let is_fit = is_voter && peer.is_healthy && peer.is_caught_up && streams_stand;
+        let has_newest = peer.persisted.is_some_and(|index| index >= view.newest.log_id.index);
+        let is_fit = is_voter && peer.is_healthy && peer.is_caught_up && has_newest && streams_stand;
         peer.incarnation.filter(|_| is_fit).map(|incarnation| (*id, incarnation))
     })
 }

@@ -10,7 +10,7 @@ use crate::{
 fn well(server: Member) -> (ServerId, PeerView) {
     let death_streams = (1..=3).filter(|other| *other != server.id).collect();
     let incarnation = Some(server.incarnation);
-    (server.id, PeerView { incarnation, is_healthy: true, is_caught_up: true, death_streams })
+    (server.id, PeerView { incarnation, is_healthy: true, persisted: Some(9), is_caught_up: true, death_streams })
 }
 
 /// The same, but it does not answer.
@@ -85,8 +85,10 @@ fn nobody_is_admitted_without_death_streams_to_all_or_far_behind() {
     let (id, newcomer) = well(restarted(3));
     let halfway = PeerView { death_streams: BTreeSet::from([1]), ..newcomer.clone() };
     assert_eq!(proposed(&two, &[well(member(2)), (id, halfway)]), None);
-    let behind = PeerView { is_caught_up: false, ..newcomer };
+    let behind = PeerView { is_caught_up: false, ..newcomer.clone() };
     assert_eq!(proposed(&two, &[well(member(2)), (id, behind)]), None);
+    let unaware = PeerView { persisted: Some(4), ..newcomer };
+    assert_eq!(proposed(&two, &[well(member(2)), (id, unaware)]), None, "it lacks the newest configuration");
 }
 
 #[test]

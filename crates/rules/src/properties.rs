@@ -42,11 +42,13 @@ fn indexes() -> impl Strategy<Value = BTreeMap<ServerId, u64>> {
 
 fn peers() -> impl Strategy<Value = BTreeMap<ServerId, PeerView>> {
     let streams = proptest::collection::btree_set(SERVERS, 0..=3);
-    let peer = (incarnation(), any::<bool>(), any::<bool>(), streams);
+    let persisted = proptest::option::of(0..12u64);
+    let peer = (incarnation(), any::<bool>(), persisted, any::<bool>(), streams);
     proptest::collection::btree_map(2..=3u64, peer, 0..=2).prop_map(|peers| {
-        let view = |id, (counter, is_healthy, is_caught_up, death_streams): (Option<u64>, bool, bool, _)| PeerView {
+        let view = |id, (counter, is_healthy, persisted, is_caught_up, death_streams): (Option<u64>, bool, _, bool, _)| PeerView {
             incarnation: counter.map(|counter| Incarnation { directory: id, counter }),
             is_healthy,
+            persisted,
             is_caught_up,
             death_streams,
         };
@@ -161,6 +163,7 @@ proptest! {
         for (id, incarnation) in proposal.in_sync.iter().filter(|(id, _)| **id != 1) {
             let was_there = newest.in_sync.get(id) == Some(incarnation);
             prop_assert!(was_there || peers[id].incarnation == Some(*incarnation));
+            prop_assert!(was_there || peers[id].persisted.is_some_and(|index| index >= newest.log_id.index));
         }
     }
 
