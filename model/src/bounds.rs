@@ -7,6 +7,8 @@ pub struct Bounds {
     pub writes: u8,
     /// Processes that crash.
     pub crashes: u8,
+    /// Times that every process ends at once.
+    pub power_cuts: u8,
     /// Processes started again.
     pub restarts: u8,
     /// Times that links are cut.
@@ -37,6 +39,7 @@ impl Bounds {
         Self {
             writes: 1,
             crashes: 1,
+            power_cuts: 0,
             restarts: 0,
             cuts: 0,
             partial_cuts: false,

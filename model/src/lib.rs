@@ -8,6 +8,7 @@
 //! last server of three can go on. What is left out: time (anything may happen at any time), pre-votes, probing for the place where logs
 //! diverge, snapshots, changes of the voters by an operator, false proofs of death, disks that lose what they acknowledged.
 
+mod action;
 pub mod bounds;
 pub mod explore;
 mod facts;
@@ -19,5 +20,6 @@ pub mod state;
 mod steps;
 mod streams;
 
+pub use action::Action;
 pub use bounds::{Bounds, Broken};
-pub use steps::{Action, Model};
+pub use steps::Model;

@@ -6,11 +6,10 @@
 use threefold_rules::Mode;
 
 use crate::{
-    Model,
+    Action, Model,
     facts::packed,
     machine::is_leader,
     state::{SERVERS, State, link, others},
-    steps::Action,
 };
 
 /// What is done for the cluster from outside.

@@ -179,6 +179,8 @@ pub struct Spent {
     pub writes: u8,
     /// Crashes.
     pub crashes: u8,
+    /// Power cuts.
+    pub power_cuts: u8,
     /// Restarts.
     pub restarts: u8,
     /// Times that links were cut.

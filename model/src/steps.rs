@@ -1,14 +1,13 @@
 //! The steps: everything that may happen next, and what it leads to.
 
 use stateright::{Model as Stateright, Property};
-use threefold_rules::Mode;
 
 use crate::{
-    Bounds, Broken,
+    Action, Bounds, Broken,
     facts::{committed, packed},
     machine::is_leader,
     properties,
-    state::{ALL, Body, Conf, Entry, Kind, Message, SERVERS, State, link, name, others},
+    state::{ALL, Body, Entry, Kind, Message, SERVERS, State, link, others},
 };
 
 /// The model: how far it goes, and which rule it lacks.
@@ -18,74 +17,6 @@ pub struct Model {
     pub bounds: Bounds,
     /// The rule taken away, if any.
     pub broken: Option<Broken>,
-}
-
-/// A step.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// A process ends.
-    Crash(usize),
-    /// A process starts again.
-    Restart(usize),
-    /// Links are cut.
-    Cut(u8),
-    /// A link heals.
-    Heal(u8),
-    /// A death stream comes up: to, from.
-    Connect(usize, usize),
-    /// A death stream over a cut link is reset: to, from.
-    Reset(usize, usize),
-    /// A server announces what it has not yet: only where that rule is taken away.
-    Announce(usize),
-    /// A server stands for election.
-    Stand(usize, Mode),
-    /// A message arrives.
-    Deliver(Message),
-    /// A message arrives; the server announces the configurations in it and dies before it persists them.
-    TornDeliver(Message),
-    /// A client's write reaches a leader.
-    Write(usize),
-    /// A leader sends an append.
-    Send(Message),
-    /// A leader changes the configuration.
-    Change(usize, Conf),
-    /// It dies having announced it, before it appends it.
-    TornChange(usize, Conf),
-    /// A sole survivor goes on alone.
-    Force(usize),
-    /// It dies between its new epoch and its configuration.
-    TornForce(usize),
-}
-
-impl std::fmt::Debug for Action {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let links = |set: &u8| {
-            let pairs = [(0, 1), (0, 2), (1, 2)].into_iter().filter(|(a, b)| set & link(*a, *b) != 0);
-            pairs.map(|(a, b)| format!(" {}-{}", name(a), name(b))).collect::<String>()
-        };
-        let message = |message: &Message| {
-            let term = crate::state::Term(message.term);
-            format!("{}->{} term {term}: {:?}", name(message.from.into()), name(message.to.into()), message.body)
-        };
-        match self {
-            Self::Crash(id) => write!(f, "{} crashes", name(*id)),
-            Self::Restart(id) => write!(f, "{} restarts", name(*id)),
-            Self::Cut(set) => write!(f, "cut{}", links(set)),
-            Self::Heal(set) => write!(f, "heal{}", links(set)),
-            Self::Connect(to, from) => write!(f, "death stream {}->{} comes up", name(*from), name(*to)),
-            Self::Reset(to, from) => write!(f, "death stream {}->{} is reset", name(*from), name(*to)),
-            Self::Announce(id) => write!(f, "{} announces, late", name(*id)),
-            Self::Stand(id, mode) => write!(f, "{} stands ({mode:?})", name(*id)),
-            Self::Deliver(it) => write!(f, "arrives {}", message(it)),
-            Self::TornDeliver(it) => write!(f, "arrives, and the receiver crashes midway: {}", message(it)),
-            Self::Write(id) => write!(f, "{} appends a write", name(*id)),
-            Self::Send(it) => write!(f, "sent {}", message(it)),
-            Self::Change(id, conf) => write!(f, "{} appends {conf:?}", name(*id)),
-            Self::TornChange(id, conf) => write!(f, "{} announces {conf:?} and crashes", name(*id)),
-            Self::Force(id) => write!(f, "{} forces itself", name(*id)),
-            Self::TornForce(id) => write!(f, "{} begins to force itself and crashes", name(*id)),
-        }
-    }
 }
 
 impl Model {
@@ -101,6 +32,9 @@ impl Model {
 
     fn faults(&self, state: &State, actions: &mut Vec<Action>) {
         let (bounds, spent) = (&self.bounds, &state.spent);
+        if spent.power_cuts < bounds.power_cuts && state.servers.iter().any(|server| server.up) {
+            actions.push(Action::PowerCut);
+        }
         for id in 0..SERVERS {
             if state.servers[id].up && spent.crashes < bounds.crashes {
                 actions.push(Action::Crash(id));
@@ -202,6 +136,7 @@ impl Model {
     pub fn take(&self, state: &mut State, action: &Action) -> Option<()> {
         match action {
             Action::Crash(id) => self.crash(state, *id),
+            Action::PowerCut => (0..SERVERS).for_each(|id| self.crash(state, id)),
             Action::Restart(id) => self.restart(state, *id),
             Action::Cut(links) => state.cut = *links,
             Action::Heal(links) => state.cut &= !links,
@@ -281,6 +216,7 @@ impl Model {
         let spent = &mut state.spent;
         match action {
             Action::Crash(_) | Action::TornDeliver(_) => spent.crashes += 1,
+            Action::PowerCut => spent.power_cuts += 1,
             Action::Restart(_) => spent.restarts += 1,
             Action::Cut(_) => spent.cuts += 1,
             Action::Write(_) => spent.writes += 1,

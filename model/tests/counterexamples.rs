@@ -155,6 +155,7 @@ fn next(model: &Model, state: &State, words: &str) -> Option<Action> {
 }
 
 /// Takes these steps from the beginning.
+#[expect(clippy::panic, clippy::unwrap_used, reason = "a test's helper")]
 fn play(model: &Model, steps: &[&str]) -> State {
     steps.iter().fold(State::initial(), |state, words| {
         let action = next(model, &state, words).unwrap_or_else(|| panic!("not possible: {words}"));

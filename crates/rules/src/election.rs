@@ -63,9 +63,9 @@ pub fn may_stand(server: Member, latest: &Configuration) -> Option<Mode> {
 /// A restarted server may vote for a listed candidate. It must: after one of three was restarted and another died, the third
 /// has no other voter. It is safe, since its disk, by the log rule, speaks for what it had persisted.
 ///
-/// A server that is in sync and never stopped refuses cold candidates. Counterexample without it: A and B continue, cut
-/// off from each other; A, proven the last by C's and B's earlier incarnations, may hold entries that the cold candidate's configuration
-/// knows nothing of, and a continuing member's vote makes up the candidate's majority.
+/// A server that is in sync and never stopped refuses cold candidates. Counterexample without it: A restarts and is elected cold by B and C, which
+/// never stopped. C takes its first entry and dies. To B, every other listed incarnation is dead now, so it goes on alone; A
+/// commits with what C acknowledged. Two histories.
 ///
 /// # Errors
 /// The reason for which no vote is given.

@@ -90,8 +90,8 @@ const EPOCH_BITS: u32 = 32;
 
 /// The first term of the next epoch: the term a sole survivor goes on in. None: the terms are used up (2^32 forces).
 ///
-/// Counterexample with the next term instead: an election that the survivor never heard of has left a log with a higher term on
-/// a dead server's disk. When it comes back, its log outranks the survivor's, and what the survivor acknowledged is truncated.
+/// Counterexample with the next term instead: an election that the survivor never heard of has left entries of that term, or a later one, on
+/// a dead server's disk or on their way. They outrank the survivor's log, and what it acknowledged is truncated.
 /// No epoch sees 2^32 elections, so nothing of an old one outranks the new.
 #[must_use]
 pub fn next_epoch(term: u64) -> Option<u64> {

@@ -87,9 +87,8 @@ impl Proposal {
 
 /// Which change of the configuration a leader proposes now, if any.
 ///
-/// - **Only with everything before it committed** (rule 1): an entry of the leader's own term, and the newest configuration.
-///   Counterexample without it: changes pile up in the log of a leader that nobody hears; two leaders in turn
-///   remove different members, and the two sets that result have no member that stops the other.
+/// - **Only with everything before it committed** (rule 1): an entry of the leader's own term, and the newest configuration. This is Raft's own
+///   rule for changes of its configuration, and keeps short what a sole survivor must look at. The model knows no counterexample without it.
 /// - **Never below a majority of the voters** (rule 3), but by the swap of one for another. Counterexample: an in-sync set of the leader alone; its
 ///   process dies, the two others are healthy and may not stand.
 /// - **Admitted only with death streams standing both ways** between the newcomer and every member (rule 5). Counterexample: admitted

@@ -45,13 +45,16 @@ fn peers() -> impl Strategy<Value = BTreeMap<ServerId, PeerView>> {
     let persisted = proptest::option::of(0..12u64);
     let peer = (incarnation(), any::<bool>(), persisted, any::<bool>(), streams);
     proptest::collection::btree_map(2..=3u64, peer, 0..=2).prop_map(|peers| {
-        let view = |id, (counter, is_healthy, persisted, is_caught_up, death_streams): (Option<u64>, bool, _, bool, _)| PeerView {
-            incarnation: counter.map(|counter| Incarnation { directory: id, counter }),
-            is_healthy,
-            persisted,
-            is_caught_up,
-            death_streams,
-        };
+        let view =
+            |id, (counter, is_healthy, persisted, is_caught_up, death_streams): (Option<u64>, bool, _, bool, _)| {
+                PeerView {
+                    incarnation: counter.map(|counter| Incarnation { directory: id, counter }),
+                    is_healthy,
+                    persisted,
+                    is_caught_up,
+                    death_streams,
+                }
+            };
         peers.into_iter().map(|(id, peer)| (id, view(id, peer))).collect()
     })
 }
