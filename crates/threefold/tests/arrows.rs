@@ -9,14 +9,16 @@ use std::{
 };
 
 /// Of the workspace's own crates, what each may depend on. Whoever adds a crate says here where it stands.
-const ARROWS: [(&str, &str, &[&str]); 7] = [
+const ARROWS: [(&str, &str, &[&str]); 9] = [
     ("crates/core", "threefold-core", &[]),
+    ("crates/rules", "threefold-rules", &[]),
     ("crates/proto", "threefold-proto", &["threefold-core"]),
     ("crates/server", "threefold-server", &["threefold-core", "threefold-proto"]),
     // Itself, with its fake cluster, in its own tests.
     ("crates/client", "threefold-client", &["threefold-core", "threefold-proto", "threefold-client"]),
     ("crates/threefold", "threefold", &["threefold-server", "threefold-client"]),
     ("bench", "threefold-bench", &["threefold-client", "threefold-proto"]),
+    ("model", "threefold-model", &["threefold-rules"]),
     ("trial", "threefold-trial", &["threefold", "threefold-client", "threefold-core"]),
 ];
 
