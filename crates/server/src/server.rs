@@ -135,11 +135,7 @@ impl Server {
     }
 
     fn member(&self) -> Member {
-        Member {
-            name: self.config.name.clone(),
-            peer_address: self.config.peer_address.clone(),
-            client_address: self.config.client_address.clone(),
-        }
+        Member::at(&self.config.name, &self.config.peer_address, &self.config.client_address)
     }
 
     /// Founds a cluster or finds the way into one.

@@ -13,7 +13,7 @@ const ARROWS: [(&str, &str, &[&str]); 9] = [
     ("crates/core", "threefold-core", &[]),
     ("crates/rules", "threefold-rules", &[]),
     ("crates/proto", "threefold-proto", &["threefold-core"]),
-    ("crates/server", "threefold-server", &["threefold-core", "threefold-proto"]),
+    ("crates/server", "threefold-server", &["threefold-core", "threefold-rules", "threefold-proto"]),
     // Itself, with its fake cluster, in its own tests.
     ("crates/client", "threefold-client", &["threefold-core", "threefold-proto", "threefold-client"]),
     ("crates/threefold", "threefold", &["threefold-server", "threefold-client"]),

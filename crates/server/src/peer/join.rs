@@ -76,7 +76,7 @@ pub async fn join(channels: Arc<Channels>, engine: Arc<Engine>, member: Member, 
 }
 
 fn as_member(peer: &PeerConfig) -> Member {
-    Member { name: peer.name.clone(), peer_address: peer.peer_address.clone(), client_address: String::new() }
+    Member::at(&peer.name, &peer.peer_address, "")
 }
 
 async fn ask(channels: &Channels, engine: &Engine, member: &Member, other: &PeerConfig) -> Result<(), String> {

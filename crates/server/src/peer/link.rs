@@ -73,7 +73,7 @@ impl Links {
     }
 
     fn still_member(&self, id: u64, member: &Member) -> bool {
-        self.engine.others().iter().any(|peer| peer.id == id && peer.member == *member)
+        self.engine.others().iter().any(|peer| peer.id == id && peer.member.is_at(member))
     }
 
     /// Keeps the link to one server while it is a member at this address.
@@ -212,7 +212,7 @@ pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::Li
                 presence.change_elsewhere(link, &change.online, &change.offline);
             }
             // A newer server's message, or one before its greeting: not for us.
-            (Some(Message::Presence(_)) | None, _) => {}
+            (Some(Message::Presence(_) | Message::Visible(_)) | None, _) => {}
         }
     }
     if let Some(link) = link {

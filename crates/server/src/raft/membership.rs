@@ -70,8 +70,11 @@ impl Engine {
             }
         }
         let noted = match known {
-            Some(known) if known.member == member => 0,
-            Some(_) => self.change(ChangeMembers::SetNodes([(id, member.clone())].into())).await?,
+            Some(known) if known.member.is_at(&member) => 0,
+            Some(known) => {
+                let moved = Member { standing: known.member.standing, ..member.clone() };
+                self.change(ChangeMembers::SetNodes([(id, moved)].into())).await?
+            }
             None => {
                 tracing::info!(server = %member.name, id, "admitting a server");
                 self.change(ChangeMembers::AddNodes([(id, member.clone())].into())).await?
@@ -106,7 +109,7 @@ impl Engine {
         let committed = &metrics.committed_membership_config;
         committed.get_joint_config().len() == 1
             && committed.voter_ids().any(|voter| voter == id)
-            && committed.get_node(&id) == Some(member)
+            && committed.get_node(&id).is_some_and(|known| known.is_at(member))
     }
 
     /// Whether a server still runs on the directory it was a member with.

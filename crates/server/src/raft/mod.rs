@@ -16,6 +16,7 @@ pub mod proposer;
 mod recovery;
 #[cfg(test)]
 mod suite;
+pub mod survivor;
 pub mod types;
 pub mod visibility;
 

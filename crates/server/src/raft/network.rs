@@ -313,6 +313,8 @@ fn vote_request_to_wire(request: &VoteRequest<TypeConfig>) -> peer::VoteRequest 
         vote: Some(vote_to_wire(&request.vote)),
         last_log_id: request.last_log_id.as_ref().map(log_id_to_wire),
         leadership_transfer: request.leadership_transfer,
+        incarnation: 0,
+        cold: false,
     }
 }
 
@@ -390,7 +392,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer_address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let member = Member { name: "server-2".into(), peer_address, client_address: String::new() };
+        let member = Member::at("server-2", peer_address, "");
         let mut network = factory.new_client(2, &member).await;
         let began = tokio::time::Instant::now();
         let requests = futures::stream::pending::<AppendEntriesRequest<TypeConfig>>();

@@ -26,6 +26,39 @@ pub struct Member {
     pub peer_address: String,
     /// Where clients reach it.
     pub client_address: String,
+    /// Its part in survivor mode.
+    pub standing: Standing,
+}
+
+impl Member {
+    /// A server at these addresses, with no part in survivor mode.
+    #[must_use]
+    pub fn at(name: impl Into<String>, peer_address: impl Into<String>, client_address: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            peer_address: peer_address.into(),
+            client_address: client_address.into(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// Whether both have the same name and addresses.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        (&self.name, &self.peer_address, &self.client_address)
+            == (&other.name, &other.peer_address, &other.client_address)
+    }
+}
+
+/// A server's part in survivor mode, in the replicated configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The incarnation's counter in which it is in sync. Zero: it is not.
+    pub in_sync: u64,
+    /// An operator chose it as a voter, and a sole survivor went on without it: it votes again when it is back.
+    pub awaited: bool,
+    /// The switch of survivor mode: on, if any server's is.
+    pub survivor_mode: bool,
 }
 
 /// What a log entry carries: opaque here, given a meaning by [`super::machine`].
@@ -160,12 +193,16 @@ pub fn member_to_wire(member: &Member) -> peer::Node {
         name: member.name.clone(),
         peer_address: member.peer_address.clone(),
         client_address: member.client_address.clone(),
+        in_sync: member.standing.in_sync,
+        awaited: member.standing.awaited,
+        survivor_mode: member.standing.survivor_mode,
     }
 }
 
 /// A server from protobuf.
 pub fn member_from_wire(node: peer::Node) -> Member {
-    Member { name: node.name, peer_address: node.peer_address, client_address: node.client_address }
+    let standing = Standing { in_sync: node.in_sync, awaited: node.awaited, survivor_mode: node.survivor_mode };
+    Member { standing, ..Member::at(node.name, node.peer_address, node.client_address) }
 }
 
 /// An entry as protobuf.
@@ -215,7 +252,8 @@ mod tests {
     use super::*;
 
     fn member(name: &str) -> Member {
-        Member { name: name.into(), peer_address: format!("{name}:1"), client_address: format!("{name}:2") }
+        let standing = Standing { in_sync: 7, awaited: true, survivor_mode: true };
+        Member { standing, ..Member::at(name, format!("{name}:1"), format!("{name}:2")) }
     }
 
     #[test]
