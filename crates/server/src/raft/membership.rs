@@ -104,13 +104,15 @@ impl Engine {
         changed.map(|changed| changed.log_id.index).map_err(|error| EngineError(error.to_string()))
     }
 
-    /// Whether a server has a vote in the configuration that is committed, and that is not half changed.
+    /// Whether a server has a vote in the configuration that is committed, and that is not half changed; or is awaited, and
+    /// gets its vote back when it is in sync.
     fn has_vote(&self, id: u64, member: &Member) -> bool {
         let metrics = self.raft().metrics().borrow_watched().clone();
         let committed = &metrics.committed_membership_config;
         committed.get_joint_config().len() == 1
-            && committed.voter_ids().any(|voter| voter == id)
-            && committed.get_node(&id).is_some_and(|known| known.is_at(member))
+            && committed.get_node(&id).is_some_and(|known| {
+                known.is_at(member) && (known.standing.awaited || committed.voter_ids().any(|voter| voter == id))
+            })
     }
 
     /// Whether a server still runs on the directory it was a member with.

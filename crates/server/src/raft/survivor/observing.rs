@@ -29,17 +29,18 @@ impl Engine {
 
     /// Watches for ever.
     pub(in crate::raft) async fn observe(self: Arc<Self>) {
-        let mut led_at = Instant::now();
+        let mut led_at = None;
         let mut held_up_since = None;
+        let (mut changes, mut leader) = (self.configurations().changes(), self.leader());
         loop {
             if self.is_led() {
-                led_at = Instant::now();
+                led_at = Some(Instant::now());
             }
             let overview = self.overview();
             let is_held_up = overview.committed_index > overview.visible_index;
             held_up_since = is_held_up.then(|| held_up_since.unwrap_or_else(Instant::now));
             let is_late = held_up_since.is_some_and(|since| since.elapsed() > SILENCE);
-            let condition = self.judge(led_at.elapsed() < SILENCE, is_late);
+            let condition = self.judge(led_at.is_some_and(|at| at.elapsed() < SILENCE), is_late);
             self.condition.send_if_modified(|known| {
                 let is_new = *known != condition;
                 if is_new && known.word != condition.word {
@@ -48,7 +49,11 @@ impl Engine {
                 *known = condition;
                 is_new
             });
-            sleep(LOOK).await;
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                _ = changes.changed() => {}
+                _ = leader.changed() => {}
+            }
         }
     }
 
