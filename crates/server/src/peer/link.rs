@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::channels::{Channels, Lane, refuses};
+use super::channels::{Channels, Lane};
 use crate::{
     node::presence::Presence,
     raft::{
@@ -66,6 +66,7 @@ impl Links {
                 }
             }
             tokio::select! {
+                biased;
                 () = sleep(MEMBERS) => {}
                 Some(Ok(ended)) = tasks.join_next() => { linked.remove(&ended); }
             }
@@ -107,6 +108,7 @@ impl Links {
         };
         tracing::debug!(server = %peer.member.name, "linked");
         tokio::select! {
+            biased;
             () = self.tell_presence(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
         }
@@ -118,7 +120,7 @@ impl Links {
     async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
         let give_up = Instant::now() + VERDICT_PATIENCE;
         while Instant::now() < give_up {
-            if refuses(&peer.member.peer_address).await {
+            if self.channels.refuses(&peer.member.peer_address).await {
                 return true;
             }
             let mut client = self.channels.client(&peer.member, Lane::Control);
@@ -171,8 +173,9 @@ impl Links {
         let turn = sleep(SURVIVOR_TURN * fitter as u32);
         let succeeded = async { drop(leader.wait_for(|leader| leader.is_some_and(|leader| leader != dead)).await) };
         let my_turn = tokio::select! {
-            () = turn => true,
+            biased;
             () = succeeded => false,
+            () = turn => true,
         };
         if my_turn {
             self.engine.take_over_from(dead).await;

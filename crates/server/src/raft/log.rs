@@ -23,7 +23,10 @@ use super::types::{
     Malformed, RaftEntry, RaftLogId, RaftVote, TypeConfig, entry_from_wire, entry_to_wire, from_record,
     log_id_from_wire, log_id_to_wire, to_record, vote_from_wire, vote_to_wire,
 };
-use crate::storage::{LogExtent, LogStore};
+use crate::{
+    ambient,
+    storage::{LogExtent, LogStore},
+};
 
 /// Bytes of entries in one append to a follower: below gRPC's message limit even with one entry over it.
 const APPEND_BYTES: usize = 1024 * 1024;
@@ -66,8 +69,7 @@ impl Log {
             return decode(records);
         }
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.read(indices, max_bytes).and_then(decode));
-        read.await.map_err(io::Error::other)?
+        ambient::blocking(move || store.read(indices, max_bytes).and_then(decode)).await?
     }
 
     /// Reads the first of `indices`: none only if the log ends before them, and then it must go on from there.

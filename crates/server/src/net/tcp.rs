@@ -1,0 +1,120 @@
+//! The real network: TCP, and mutual TLS between servers.
+
+use std::{io, pin::Pin, task};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{Caller, ClientListener, ClientSocket, Connection, PeerListener, PeerNetwork, PeerStream};
+use crate::peer::tls::{Identity, bears_name};
+
+impl PeerNetwork for Identity {
+    fn dial(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<Connection>> {
+        let (identity, name, address) = (self.clone(), name.to_owned(), address.to_owned());
+        async move {
+            let stream = TcpStream::connect(&address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(identity.connect(&name, stream).await?) as Connection)
+        }
+        .boxed()
+    }
+
+    fn knock(&self, address: &str) -> BoxFuture<'static, io::Result<()>> {
+        let address = address.to_owned();
+        async move { TcpStream::connect(address).await.map(drop) }.boxed()
+    }
+}
+
+/// A port on which other servers are asked for their certificates.
+pub struct TlsListener {
+    listener: TcpListener,
+    identity: Identity,
+}
+
+impl TlsListener {
+    /// On `listener`, with this server's own certificate.
+    pub fn new(listener: TcpListener, identity: Identity) -> Self {
+        Self { listener, identity }
+    }
+}
+
+impl PeerListener for TlsListener {
+    type Stream = TlsPeer;
+
+    async fn accept(&mut self) -> io::Result<impl Future<Output = io::Result<TlsPeer>> + Send + 'static> {
+        let (stream, _) = self.listener.accept().await?;
+        let identity = self.identity.clone();
+        Ok(async move {
+            stream.set_nodelay(true)?;
+            identity.accept(stream).await.map(TlsPeer)
+        })
+    }
+}
+
+/// An authenticated connection from another server.
+pub struct TlsPeer(TlsStream<TcpStream>);
+
+impl PeerStream for TlsPeer {
+    fn caller(&self) -> Caller {
+        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = certificates.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
+        Caller::new(move |name| bears_name(&certificate, name))
+    }
+}
+
+impl AsyncRead for TlsPeer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsPeer {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl ClientListener for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        let (socket, _) = TcpListener::accept(self).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+}
+
+impl ClientSocket for TcpStream {
+    async fn first_word(&mut self) -> io::Result<()> {
+        self.peek(&mut [0]).await.map(drop)
+    }
+}
