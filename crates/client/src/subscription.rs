@@ -103,6 +103,7 @@ impl Task {
     async fn run(mut self) {
         let program = self.sender.clone();
         tokio::select! {
+            biased;
             () = program.closed() => {}
             () = self.keep_connected() => {}
         }
@@ -162,6 +163,7 @@ impl Task {
         loop {
             let silence: Duration = if pinged { SILENCE } else { PING_AFTER };
             tokio::select! {
+                biased;
                 frame = stream.inbound.message() => {
                     pinged = false;
                     let taken = match frame {

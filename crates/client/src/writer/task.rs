@@ -135,6 +135,7 @@ impl Task {
         let mut future = std::pin::pin!(future);
         loop {
             tokio::select! {
+                biased;
                 output = &mut future => return output,
                 () = self.attend() => {}
             }
@@ -151,6 +152,7 @@ impl Task {
         }
         let deadline = self.outbox.next_deadline();
         tokio::select! {
+            biased;
             submission = self.submissions.recv(), if self.open && self.outbox.has_room() => match submission {
                 Some(submission) => self.accept(submission),
                 None => self.open = false,
@@ -200,6 +202,7 @@ impl Task {
             let waiting = self.outbox.in_flight() > 0;
             let idle = self.outbox.is_empty().then_some(pace.idle + IDLE);
             tokio::select! {
+                biased;
                 frame = stream.inbound.message() => match frame {
                     Ok(Some(frame)) => self.take(frame, &stream.server, &mut pace)?,
                     Ok(None) => return Err(unavailable("the server closed the stream", false)),

@@ -95,6 +95,7 @@ impl<D: Door> Conversation<D> {
             tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions))
         };
         let ended = tokio::select! {
+            biased;
             ended = work => ended.map(|_| ()),
             () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
             () = self.outlet.gone() => Err(Ending::Gone),
