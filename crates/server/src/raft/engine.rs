@@ -464,6 +464,7 @@ impl Engine {
     /// Notes what an append tells of its leader, before Raft takes it.
     fn note_leader(&self, request: &peer::AppendRequest) {
         *self.heard_leader_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.survivor.unstuck();
         if let Some(visible) = request.visible {
             self.raise(log_id_from_wire(visible));
         }
