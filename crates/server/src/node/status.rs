@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Node;
 use crate::{
+    ambient,
     peer::channels::Lane,
     raft::{Peer, survivor::condition::Condition},
 };
@@ -27,7 +28,7 @@ impl Node {
             name: config.name.clone(),
             client_address: config.client_address.clone(),
             peer_address: config.peer_address.clone(),
-            pid: std::process::id(),
+            pid: ambient::process_id(),
             role: overview.role.word().to_owned(),
             term: overview.term,
             last_index: overview.last_index,
@@ -41,6 +42,8 @@ impl Node {
             version: version().to_owned(),
             leader: overview.leader.unwrap_or(0),
             voter: overview.peers.iter().any(|peer| peer.id == self.inner.engine.id() && peer.voter),
+            in_sync: self.inner.engine.is_in_sync(),
+            incarnation: self.inner.engine.survivor().own.incarnation.counter,
         }
     }
 

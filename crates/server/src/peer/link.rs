@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::channels::{Channels, Lane, refuses};
+use super::channels::{Channels, Lane};
 use crate::{
     node::presence::Presence,
     raft::{
@@ -37,6 +37,8 @@ const SURVIVOR_PATIENCE: Duration = Duration::from_millis(100);
 const VERDICT_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks at a server that may have died.
 const VERDICT_RETRY: Duration = Duration::from_millis(10);
+/// Between two leaderships, of this server or others.
+const TURNOVER: Duration = Duration::from_millis(1);
 /// How much longer each less fit survivor waits before it stands, should the fitter ones fail.
 const SURVIVOR_TURN: Duration = Duration::from_millis(150);
 
@@ -66,6 +68,7 @@ impl Links {
                 }
             }
             tokio::select! {
+                biased;
                 () = sleep(MEMBERS) => {}
                 Some(Ok(ended)) = tasks.join_next() => { linked.remove(&ended); }
             }
@@ -107,6 +110,7 @@ impl Links {
         };
         tracing::debug!(server = %peer.member.name, "linked");
         tokio::select! {
+            biased;
             () = self.tell_presence(&messages) => {}
             () = self.tell_visible(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
@@ -119,7 +123,7 @@ impl Links {
     async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
         let give_up = Instant::now() + VERDICT_PATIENCE;
         while Instant::now() < give_up {
-            if refuses(&peer.member.peer_address).await {
+            if self.channels.refuses(&peer.member.peer_address).await {
                 return true;
             }
             let mut client = self.channels.client(&peer.member, Lane::Control);
@@ -159,8 +163,10 @@ impl Links {
     async fn tell_visible(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
         let mut leader = self.engine.leader();
         loop {
+            // Of the Raft that runs now: a force starts another.
             let mut raised = self.engine.raised();
-            while *leader.borrow_and_update() == Some(self.engine.id()) {
+            let leads = *leader.borrow_and_update() == Some(self.engine.id());
+            while leads {
                 let visible = *raised.borrow_and_update();
                 let visible = visible.filter(|log_id| !self.engine.configurations().is_plain_at(log_id.index));
                 if let Some(visible) = visible {
@@ -170,13 +176,16 @@ impl Links {
                     }
                 }
                 tokio::select! {
+                    biased;
+                    changed = leader.changed() => if changed.is_err() { return } else { break },
                     changed = raised.changed() => if changed.is_err() { break },
-                    changed = leader.changed() => if changed.is_err() { return },
                 }
             }
-            if leader.changed().await.is_err() {
+            if !leads && leader.changed().await.is_err() {
                 return;
             }
+            // While a force is under way the old Raft's news have ended and there are no new ones yet.
+            sleep(TURNOVER).await;
         }
     }
 
@@ -197,8 +206,9 @@ impl Links {
         let turn = sleep(SURVIVOR_TURN * fitter as u32);
         let succeeded = async { drop(leader.wait_for(|leader| leader.is_some_and(|leader| leader != dead)).await) };
         let my_turn = tokio::select! {
-            () = turn => true,
+            biased;
             () = succeeded => false,
+            () = turn => true,
         };
         if my_turn {
             self.engine.take_over_from(dead).await;

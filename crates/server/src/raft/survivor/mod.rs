@@ -132,6 +132,7 @@ impl Survivor {
                 Sendable::UpTo(_) | Sendable::Nothing => {}
             }
             let changed = tokio::select! {
+                biased;
                 changed = persisted.changed() => changed,
                 changed = changes.changed() => changed,
                 changed = deaths.changed() => changed,
@@ -148,7 +149,7 @@ impl Survivor {
     }
 
     /// Somebody leads: nothing is stuck.
-    fn unstuck(&self) {
+    pub fn unstuck(&self) {
         self.behind_since.send_if_modified(|since| since.take().is_some());
     }
 
@@ -158,6 +159,7 @@ impl Survivor {
         loop {
             let at = *since.borrow_and_update();
             tokio::select! {
+                biased;
                 changed = since.changed() => if changed.is_err() { return std::future::pending().await },
                 () = async { match at { Some(at) => tokio::time::sleep_until(at + STUCK).await, None => std::future::pending().await } } => return,
             }
