@@ -61,7 +61,7 @@ async fn follower(directory: &std::path::Path) -> Arc<Engine> {
         log: store,
         state: Arc::new(MemoryState::default()),
         executor: Arc::new(InlineExecutor),
-        channels: Arc::new(Channels::new(Identity::load(&files).unwrap())),
+        channels: Arc::new(Channels::new(Arc::new(Identity::load(&files).unwrap()))),
         observer: Arc::new(Nobody),
         deaths: Arc::new(Deaths::default()),
         announcer: Arc::new(Announcer::default()),
