@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
+mod clock;
 mod cuts;
 mod disk;
 mod five;

@@ -187,8 +187,8 @@ fn tools() -> Result<Tools, String> {
     if !added.status.success() {
         return Err(said(added));
     }
-    let command = Place::behind(&[&tools.ip, "netns", "exec", &trial]).command(&tools.nft);
-    let ruled = feed(&mut { command }.args(["-f", "-"]), RULES);
+    let inside = Place::behind(&[&tools.ip, "netns", "exec", &trial]);
+    let ruled = feed(inside.command(&tools.nft).args(["-f", "-"]), RULES);
     remove(&tools.ip, &trial);
     if !ruled.status.success() {
         return Err(said(ruled));

@@ -156,7 +156,7 @@ impl Scene {
 
     /// Waits until these servers say that the cluster cannot go on, as far as they see. Says why.
     pub fn say_stuck(&self, places: &[usize]) -> Vec<String> {
-        let says = |place: &usize| self.says(*place, "that it cannot go on", |status| is_stuck(status));
+        let says = |place: &usize| self.says(*place, "that it cannot go on", is_stuck);
         places.iter().map(says).map(|status| status["detail"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -212,6 +212,7 @@ impl Scene {
                 check_history(history, &[flow]);
                 assert_eq!(history.len(), flow.ids.len(), "{} has no more than was acknowledged", server.name);
             }
+            check_times(&histories);
             match &first {
                 Some(first) => assert_eq!(*first, histories, "{} shows the same as the first", server.name),
                 None => first = Some(histories),
@@ -226,4 +227,14 @@ impl Scene {
 /// Whether a server says that the cluster cannot go on.
 pub fn is_stuck(status: &Value) -> bool {
     ["unavailable", "frozen"].iter().any(|word| status["state"] == *word)
+}
+
+/// Checks that no message is older than one before it, whoever wrote it.
+fn check_times(histories: &[Vec<Value>]) {
+    let number = |message: &Value, key: &str| message[key].as_u64().unwrap();
+    let mut all: Vec<&Value> = histories.iter().flatten().collect();
+    all.sort_by_key(|message| number(message, "id"));
+    for pair in all.windows(2) {
+        assert!(number(pair[0], "time_ms") <= number(pair[1], "time_ms"), "the time goes back: {pair:?}");
+    }
 }
