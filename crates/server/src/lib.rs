@@ -12,4 +12,4 @@ pub mod raft;
 mod server;
 pub mod storage;
 
-pub use server::{StartError, run};
+pub use server::{Ended, StartError, run};

@@ -22,13 +22,15 @@ use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
     channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
+    death::{Accepted, DeathStreams, boundary::Watched},
     forward, link,
-    tls::{Identity, bears_name},
+    tls::{DEATH_ALPN, Identity, bears_name},
 };
 use crate::{
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
+        network::INCARNATION_HEADER,
         proposer::{Proposal, Proposer, fits},
         types::{member_from_wire, member_to_wire},
     },
@@ -86,7 +88,9 @@ impl PeerProtocol for PeerService {
         let requests = self.engine.cluster().accept(request)?.take_while(|request| std::future::ready(request.is_ok()));
         let requests = requests.filter_map(|request| std::future::ready(request.ok()));
         let replies = self.engine.append(requests).map(|reply| reply.map_err(unavailable));
-        Ok(Response::new(Box::pin(replies)))
+        let mut response: Response<Self::AppendStream> = Response::new(Box::pin(replies));
+        response.metadata_mut().insert(INCARNATION_HEADER, self.greeting.incarnation.into());
+        Ok(response)
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
@@ -148,9 +152,9 @@ impl PeerProtocol for PeerService {
     }
 
     async fn link(&self, request: Request<Streaming<peer::LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
-        let presence = self.presence.clone();
+        let (presence, engine) = (self.presence.clone(), self.engine.clone());
         let messages = request.into_inner();
-        tokio::spawn(async move { link::listen(&presence, messages).await });
+        tokio::spawn(async move { link::listen(&presence, &engine, messages).await });
         // After the greeting nothing more is said in this direction; the stream's end says it all.
         let greeting = futures::stream::once(std::future::ready(Ok(link::greeting(&self.greeting))));
         Ok(Response::new(Box::pin(greeting.chain(futures::stream::pending()))))
@@ -254,7 +258,7 @@ async fn receive_state(
 pub struct PeerCertificate(Arc<CertificateDer<'static>>);
 
 /// An authenticated connection.
-struct PeerStream(TlsStream<TcpStream>);
+struct PeerStream(TlsStream<Watched<TcpStream>>);
 
 impl Connected for PeerStream {
     type ConnectInfo = PeerCertificate;
@@ -309,10 +313,11 @@ pub async fn serve(
     listener: TcpListener,
     identity: Identity,
     service: PeerService,
+    deaths: Arc<DeathStreams>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (streams, incoming) = mpsc::channel(HANDSHAKES);
-    let accepting = tokio::spawn(accept(listener, identity, streams));
+    let accepting = tokio::spawn(accept(listener, identity, streams, deaths));
     let service =
         PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     let served = tonic::transport::Server::builder()
@@ -328,7 +333,12 @@ pub async fn serve(
 }
 
 /// Accepts connections; each handshake has a task and a deadline of its own.
-async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender<io::Result<PeerStream>>) {
+async fn accept(
+    listener: TcpListener,
+    identity: Identity,
+    streams: mpsc::Sender<io::Result<PeerStream>>,
+    deaths: Arc<DeathStreams>,
+) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
@@ -341,10 +351,14 @@ async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender
                 continue;
             }
         };
-        let (identity, streams) = (identity.clone(), streams.clone());
+        let (identity, streams, deaths) = (identity.clone(), streams.clone(), deaths.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             match timeout(HANDSHAKE_TIMEOUT, identity.accept(stream)).await {
+                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(DEATH_ALPN) => {
+                    drop(permit);
+                    return receive_death_stream(&deaths, stream).await;
+                }
                 Ok(Ok(stream)) => drop(streams.send(Ok(PeerStream(stream))).await),
                 Ok(Err(error)) => tracing::info!(%error, "refused a connection to the peer port"),
                 Err(_) => tracing::info!("a connection to the peer port did not finish its handshake"),
@@ -352,6 +366,15 @@ async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender
             drop(permit);
         });
     }
+}
+
+async fn receive_death_stream(deaths: &Arc<DeathStreams>, stream: TlsStream<Watched<TcpStream>>) {
+    let tcp = stream.get_ref().0.get_ref();
+    let (Ok(local), Ok(remote)) = (tcp.local_addr(), tcp.peer_addr()) else { return };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().cloned());
+    let bears = move |name: &str| certificate.as_ref().is_some_and(|certificate| bears_name(certificate, name));
+    let ended_cleanly = |stream: &TlsStream<Watched<TcpStream>>| stream.get_ref().0.ended_at_boundary();
+    deaths.receive(stream, Accepted { local, remote, bears: &bears }, ended_cleanly).await;
 }
 
 #[cfg(test)]
