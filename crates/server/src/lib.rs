@@ -3,13 +3,15 @@
 //! `node` is the only door: gateways submit, read and follow there. `raft` alone knows openraft, `storage` alone
 //! knows the database, `peer` is what servers say to each other.
 
+pub mod ambient;
 pub mod clock;
 pub mod config;
 pub mod gateway;
+pub mod net;
 pub mod node;
 pub mod peer;
 pub mod raft;
 mod server;
 pub mod storage;
 
-pub use server::{Ended, StartError, run};
+pub use server::{Ended, Environment, StartError, run, run_in};

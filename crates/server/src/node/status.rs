@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Node;
 use crate::{
+    ambient,
     peer::channels::Lane,
     raft::{Peer, survivor::condition::Condition},
 };
@@ -27,7 +28,7 @@ impl Node {
             name: config.name.clone(),
             client_address: config.client_address.clone(),
             peer_address: config.peer_address.clone(),
-            pid: std::process::id(),
+            pid: ambient::process_id(),
             role: overview.role.word().to_owned(),
             term: overview.term,
             last_index: overview.last_index,

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::channels::{Channels, Lane, refuses};
+use super::channels::{Channels, Lane};
 use crate::{
     node::presence::Presence,
     raft::{
@@ -66,6 +66,7 @@ impl Links {
                 }
             }
             tokio::select! {
+                biased;
                 () = sleep(MEMBERS) => {}
                 Some(Ok(ended)) = tasks.join_next() => { linked.remove(&ended); }
             }
@@ -107,6 +108,7 @@ impl Links {
         };
         tracing::debug!(server = %peer.member.name, "linked");
         tokio::select! {
+            biased;
             () = self.tell_presence(&messages) => {}
             () = self.tell_visible(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
@@ -119,7 +121,7 @@ impl Links {
     async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
         let give_up = Instant::now() + VERDICT_PATIENCE;
         while Instant::now() < give_up {
-            if refuses(&peer.member.peer_address).await {
+            if self.channels.refuses(&peer.member.peer_address).await {
                 return true;
             }
             let mut client = self.channels.client(&peer.member, Lane::Control);
@@ -170,6 +172,7 @@ impl Links {
                     }
                 }
                 tokio::select! {
+                    biased;
                     changed = raised.changed() => if changed.is_err() { break },
                     changed = leader.changed() => if changed.is_err() { return },
                 }
@@ -197,8 +200,9 @@ impl Links {
         let turn = sleep(SURVIVOR_TURN * fitter as u32);
         let succeeded = async { drop(leader.wait_for(|leader| leader.is_some_and(|leader| leader != dead)).await) };
         let my_turn = tokio::select! {
-            () = turn => true,
+            biased;
             () = succeeded => false,
+            () = turn => true,
         };
         if my_turn {
             self.engine.take_over_from(dead).await;

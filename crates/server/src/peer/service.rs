@@ -5,28 +5,26 @@ use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, task, 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
-use rustls::pki_types::CertificateDer;
 use threefold_proto::peer::{
     self,
     peer_server::{Peer as PeerProtocol, PeerServer},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
     time::timeout,
 };
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
     channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
-    death::{Accepted, DeathStreams, boundary::Watched},
+    death::DeathStreams,
     forward, link,
-    tls::{DEATH_ALPN, Identity, bears_name},
 };
 use crate::{
+    ambient,
+    net::{Caller, PeerListener, PeerStream},
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
@@ -161,11 +159,11 @@ impl PeerProtocol for PeerService {
     }
 
     async fn join(&self, request: Request<peer::JoinRequest>) -> Result<Response<peer::JoinReply>, Status> {
-        let authenticated = request.extensions().get::<PeerCertificate>().cloned();
+        let authenticated = request.extensions().get::<Caller>().cloned();
         let request = request.into_inner();
         let node = request.node.clone().ok_or_else(|| Status::invalid_argument("no server named"))?;
         // A member that passes the request on vouches for the name; the server itself must bear it.
-        if request.hops == 0 && !authenticated.is_some_and(|certificate| bears_name(&certificate.0, &node.name)) {
+        if request.hops == 0 && !authenticated.is_some_and(|caller| caller.bears_name(&node.name)) {
             return Err(Status::permission_denied(format!("the certificate is not for the name {}", node.name)));
         }
         Ok(Response::new(self.admit(request, node).await))
@@ -230,46 +228,38 @@ async fn receive_state(
     mut chunks: Streaming<peer::SnapshotChunk>,
 ) -> Result<(peer::SnapshotHeader, ReceivedState), Status> {
     let io_error = |error: io::Error| Status::internal(error.to_string());
-    let join_error = |error: tokio::task::JoinError| Status::internal(error.to_string());
-    let mut install =
-        tokio::task::spawn_blocking(move || state.begin_install()).await.map_err(join_error)?.map_err(io_error)?;
+    let begun = ambient::blocking(move || state.begin_install()).await;
+    let mut install = begun.and_then(|begun| begun).map_err(io_error)?;
     let (mut header, mut received) = (None, 0);
     while let Some(chunk) = chunks.message().await? {
         header = header.or(chunk.header);
         received += chunk.records.len() as u64;
         let records = chunk.records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
-        install = tokio::task::spawn_blocking(move || install.write(&records).map(|()| install))
-            .await
-            .map_err(join_error)?
-            .map_err(io_error)?;
+        let written = ambient::blocking(move || install.write(&records).map(|()| install)).await;
+        install = written.and_then(|written| written).map_err(io_error)?;
         let Some(total) = chunk.total else { continue };
         let header = header.ok_or_else(|| Status::invalid_argument("a state without a header"))?;
         if header.version != 1 || total != received {
             return Err(Status::invalid_argument("a state of another version, or torn"));
         }
-        let finished = tokio::task::spawn_blocking(move || install.finish()).await.map_err(join_error)?;
-        return finished.map(|state| (header, state)).map_err(io_error);
+        let finished = ambient::blocking(move || install.finish()).await;
+        return finished.and_then(|finished| finished).map(|state| (header, state)).map_err(io_error);
     }
     Err(Status::cancelled("the state ended before its last chunk"))
 }
 
-/// The certificate at the other end of a connection.
-#[derive(Clone)]
-pub struct PeerCertificate(Arc<CertificateDer<'static>>);
+/// A connection from another server, as tonic takes it.
+struct Incoming<S>(S);
 
-/// An authenticated connection.
-struct PeerStream(TlsStream<Watched<TcpStream>>);
+impl<S: PeerStream> Connected for Incoming<S> {
+    type ConnectInfo = Caller;
 
-impl Connected for PeerStream {
-    type ConnectInfo = PeerCertificate;
-
-    fn connect_info(&self) -> PeerCertificate {
-        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
-        PeerCertificate(Arc::new(certificates.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()))))
+    fn connect_info(&self) -> Caller {
+        self.0.caller()
     }
 }
 
-impl AsyncRead for PeerStream {
+impl<S: PeerStream> AsyncRead for Incoming<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
@@ -279,7 +269,7 @@ impl AsyncRead for PeerStream {
     }
 }
 
-impl AsyncWrite for PeerStream {
+impl<S: PeerStream> AsyncWrite for Incoming<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
@@ -310,14 +300,13 @@ impl AsyncWrite for PeerStream {
 /// # Errors
 /// When the server cannot go on.
 pub async fn serve(
-    listener: TcpListener,
-    identity: Identity,
+    listener: impl PeerListener,
     service: PeerService,
     deaths: Arc<DeathStreams>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (streams, incoming) = mpsc::channel(HANDSHAKES);
-    let accepting = tokio::spawn(accept(listener, identity, streams, deaths));
+    let accepting = tokio::spawn(accept(listener, streams, deaths));
     let service =
         PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     let served = tonic::transport::Server::builder()
@@ -333,17 +322,16 @@ pub async fn serve(
 }
 
 /// Accepts connections; each handshake has a task and a deadline of its own.
-async fn accept(
-    listener: TcpListener,
-    identity: Identity,
-    streams: mpsc::Sender<io::Result<PeerStream>>,
+async fn accept<L: PeerListener>(
+    mut listener: L,
+    streams: mpsc::Sender<io::Result<Incoming<L::Stream>>>,
     deaths: Arc<DeathStreams>,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let handshake = match listener.accept().await {
+            Ok(handshake) => handshake,
             Err(error) => {
                 // Out of descriptors, most likely: those in use must end first.
                 tracing::warn!(%error, "cannot accept a peer's connection");
@@ -351,30 +339,20 @@ async fn accept(
                 continue;
             }
         };
-        let (identity, streams, deaths) = (identity.clone(), streams.clone(), deaths.clone());
+        let (streams, deaths) = (streams.clone(), deaths.clone());
         tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            match timeout(HANDSHAKE_TIMEOUT, identity.accept(stream)).await {
-                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(DEATH_ALPN) => {
+            match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) if stream.is_death_stream() => {
                     drop(permit);
-                    return receive_death_stream(&deaths, stream).await;
+                    return deaths.receive(stream).await;
                 }
-                Ok(Ok(stream)) => drop(streams.send(Ok(PeerStream(stream))).await),
+                Ok(Ok(stream)) => drop(streams.send(Ok(Incoming(stream))).await),
                 Ok(Err(error)) => tracing::info!(%error, "refused a connection to the peer port"),
                 Err(_) => tracing::info!("a connection to the peer port did not finish its handshake"),
             }
             drop(permit);
         });
     }
-}
-
-async fn receive_death_stream(deaths: &Arc<DeathStreams>, stream: TlsStream<Watched<TcpStream>>) {
-    let tcp = stream.get_ref().0.get_ref();
-    let (Ok(local), Ok(remote)) = (tcp.local_addr(), tcp.peer_addr()) else { return };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().cloned());
-    let bears = move |name: &str| certificate.as_ref().is_some_and(|certificate| bears_name(certificate, name));
-    let ended_cleanly = |stream: &TlsStream<Watched<TcpStream>>| stream.get_ref().0.ended_at_boundary();
-    deaths.receive(stream, Accepted { local, remote, bears: &bears }, ended_cleanly).await;
 }
 
 #[cfg(test)]

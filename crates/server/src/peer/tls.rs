@@ -15,8 +15,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::death::boundary::Watched;
-use crate::config::PeerTls;
+use crate::{config::PeerTls, net::boundary::Watched};
 
 /// The protocol of a death stream, as TLS negotiates it.
 pub const DEATH_ALPN: &[u8] = b"threefold-death/1";

@@ -27,6 +27,7 @@ use super::{
     },
 };
 use crate::{
+    ambient,
     peer::death::Announcer,
     storage::{LogExtent, LogStore},
 };
@@ -147,8 +148,7 @@ impl Log {
             return decode(records);
         }
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.read(indices, max_bytes).and_then(decode));
-        read.await.map_err(io::Error::other)?
+        ambient::blocking(move || store.read(indices, max_bytes).and_then(decode)).await?
     }
 
     /// Reads the first of `indices`: none only if the log ends before them, and then it must go on from there.

@@ -31,7 +31,10 @@ use super::{
     },
     visibility::Visibility,
 };
-use crate::storage::{ReceivedState, StateSnapshot, StateStore};
+use crate::{
+    ambient,
+    storage::{ReceivedState, StateSnapshot, StateStore},
+};
 
 /// Entries applied in one atomic step, at most: bounds the time until the first of them is answered.
 const APPLY_ENTRIES: usize = 64;
@@ -234,7 +237,7 @@ impl SnapshotBuilder {
         durable: bool,
     ) -> io::Result<(SnapshotMeta<CommittedLeader, u64, super::types::Member>, SnapshotData)> {
         let store = self.store.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let task = ambient::blocking(move || {
             let view = store.snapshot()?;
             if durable {
                 store.persist()?;
@@ -242,7 +245,7 @@ impl SnapshotBuilder {
             let (last_log_id, last_membership) = applied_mark(&*view).map_err(io::Error::other)?;
             Ok::<_, io::Error>((SnapshotMeta { last_log_id, last_membership }, SnapshotData::Live(view)))
         });
-        task.await.map_err(io::Error::other)?
+        task.await?
     }
 }
 

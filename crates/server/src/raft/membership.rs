@@ -13,7 +13,7 @@ use super::{
     Engine, EngineError, Peer, Role,
     types::{Member, RaftLogId},
 };
-use crate::peer::channels::Lane;
+use crate::{ambient, peer::channels::Lane};
 
 /// A learner that is at most this many entries behind may become a voter.
 const LAG_ENTRIES: u64 = 100;
@@ -150,7 +150,8 @@ impl Engine {
             if metrics.state == openraft::ServerState::Leader
                 && metrics.last_applied.is_some()
                 && self.cluster.recovery_id().is_empty()
-                && let Err(error) = self.found(rand::random()).await
+                && let Ok(recovery_id) = ambient::random()
+                && let Err(error) = self.found(recovery_id).await
             {
                 tracing::info!(%error, "cannot give the cluster its recovery id yet");
             }

@@ -15,6 +15,7 @@ mod membership;
 pub mod network;
 pub mod proposer;
 mod recovery;
+mod runtime;
 #[cfg(test)]
 mod suite;
 pub mod survivor;

@@ -3,7 +3,7 @@
 //! Appends are pipelined on one bidirectional stream a follower; votes and heartbeats have a connection of
 //! their own, so that they never wait behind data; a snapshot too.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use openraft::{
@@ -33,6 +33,7 @@ use super::{
     },
 };
 use crate::{
+    ambient,
     peer::channels::{Channels, Lane},
     storage::StateSnapshot,
 };
@@ -241,10 +242,11 @@ impl RaftNetworkV2<TypeConfig> for Network {
         };
         tracing::info!(to = %self.first_known.name, last_log_id = ?snapshot.meta.last_log_id, "sending the whole state");
         let (chunks, outgoing) = mpsc::channel(CHUNKS_AHEAD);
-        let reader = tokio::task::spawn_blocking(move || send_chunks(&*view, header, &chunks));
+        let reader = tokio::spawn(send_chunks(view.into(), header, chunks));
         let mut client = self.client(Lane::Bulk);
         // Dropping the call ends the stream without its last chunk, and so the receiver's install.
         let reply = tokio::select! {
+            biased;
             reply = client.install_snapshot(self.cluster.address(self.target, ReceiverStream::new(outgoing))) => reply,
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
@@ -305,16 +307,18 @@ fn incarnation_of(metadata: &tonic::metadata::MetadataMap) -> Option<u64> {
 }
 
 /// Sends the header and every record; the last chunk tells the total.
-fn send_chunks(
-    view: &dyn StateSnapshot,
+async fn send_chunks(
+    view: Arc<dyn StateSnapshot>,
     header: peer::SnapshotHeader,
-    chunks: &mpsc::Sender<peer::SnapshotChunk>,
-) -> Result<(), threefold_core::store::StoreError> {
+    chunks: mpsc::Sender<peer::SnapshotChunk>,
+) -> io::Result<()> {
     let mut header = Some(header);
     let mut after: Option<bytes::Bytes> = None;
     let mut sent = 0;
     loop {
-        let records = view.chunk(after.as_deref(), CHUNK_BYTES)?;
+        let (store, key) = (view.clone(), after.clone());
+        let read = ambient::blocking(move || store.chunk(key.as_deref(), CHUNK_BYTES)).await?;
+        let records = read.map_err(io::Error::other)?;
         let end = records.is_empty();
         sent += records.len() as u64;
         after = records.last().map(|(key, _)| key.clone()).or(after);
@@ -324,7 +328,7 @@ fn send_chunks(
             total: end.then_some(sent),
         };
         // The call has ended: there is nobody to read on for.
-        if chunks.blocking_send(chunk).is_err() || end {
+        if chunks.send(chunk).await.is_err() || end {
             return Ok(());
         }
     }
@@ -450,7 +454,7 @@ mod tests {
         certs::issue(directory.path(), directory.path(), "server-1", &[]).unwrap();
         let (certificate, key) = certs::server_files(directory.path(), "server-1");
         let files = PeerTls { ca: directory.path().join("authority.pem"), certificate, key };
-        let channels = Arc::new(Channels::new(Identity::load(&files).unwrap()));
+        let channels = Arc::new(Channels::new(Arc::new(Identity::load(&files).unwrap())));
         let cluster = Arc::new(Cluster::new(1, Arc::new(crate::storage::memory::MemoryState::default())));
         let log_watch = LogWatch { configurations: Arc::default(), announcer: Arc::default() };
         let survivor = Arc::new(Survivor::new(1, 1, log_watch, Arc::default()));

@@ -11,7 +11,8 @@ use tokio::{
 
 use super::{DeathStreams, StreamId, frame};
 use crate::{
-    peer::channels::{Lane, refuses},
+    net::{Caller, Ends, PeerStream},
+    peer::channels::Lane,
     raft::{
         Peer,
         survivor::configuration::{incarnation, rule_stored},
@@ -30,55 +31,42 @@ const QUICK_LOOKS: u32 = 300;
 /// A server that does not answer within this gives no sign now.
 const STATUS_PATIENCE: Duration = Duration::from_millis(200);
 
-/// An accepted connection, as [`DeathStreams::receive`] needs it.
-pub struct Accepted<'a> {
-    /// This side's address.
-    pub local: SocketAddr,
-    /// The other side's.
-    pub remote: SocketAddr,
-    /// Whether the certificate at the other side bears a name.
-    pub bears: &'a (dyn Fn(&str) -> bool + Send + Sync),
-}
-
 fn is_address(said: &str, seen: SocketAddr) -> bool {
     let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     said.parse::<SocketAddr>().is_ok_and(|said| canonical(said) == canonical(seen))
 }
 
 impl DeathStreams {
-    /// Receives one stream until its end. `ended_cleanly` tells, after the last byte, whether the other side's kernel closed the
-    /// connection between two records.
-    pub async fn receive<S: AsyncRead + AsyncWrite + Unpin>(
-        self: &Arc<Self>,
-        mut stream: S,
-        accepted: Accepted<'_>,
-        ended_cleanly: impl Fn(&S) -> bool,
-    ) {
-        match timeout(HELLO_TIMEOUT, self.greet(&mut stream, &accepted)).await {
+    /// Receives one stream until its end.
+    pub async fn receive(self: &Arc<Self>, mut stream: impl PeerStream) {
+        let Ok(ends) = stream.ends() else { return };
+        let caller = stream.caller();
+        match timeout(HELLO_TIMEOUT, self.greet(&mut stream, ends, &caller)).await {
             Ok(Ok(id)) => {
-                let is_clean = self.listen(&mut stream, id).await && ended_cleanly(&stream);
+                let is_clean = self.listen(&mut stream, id).await && stream.ended_cleanly();
                 self.deaths.ended(id, is_clean);
                 if is_clean {
                     tracing::debug!(incarnation = ?id, "a death stream has ended as a dead process's does");
                 }
             }
-            Ok(Err(error)) => tracing::info!(%error, from = %accepted.remote, "refused a death stream"),
-            Err(_) => tracing::info!(from = %accepted.remote, "a death stream did not say hello"),
+            Ok(Err(error)) => tracing::info!(%error, from = %ends.remote, "refused a death stream"),
+            Err(_) => tracing::info!(from = %ends.remote, "a death stream did not say hello"),
         }
     }
 
     async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
-        accepted: &Accepted<'_>,
+        ends: Ends,
+        caller: &Caller,
     ) -> io::Result<StreamId> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let frame::Read::Frame(peer::DeathFrame { frame: Some(Frame::Hello(hello)) }) = frame::read(stream).await?
         else {
             return Err(invalid("it did not begin with a hello"));
         };
-        let refused = self.refusal(&hello, accepted);
-        let is_direct = is_address(&hello.from, accepted.remote) && is_address(&hello.to, accepted.local);
+        let refused = self.refusal(&hello, caller);
+        let is_direct = is_address(&hello.from, ends.remote) && is_address(&hello.to, ends.local);
         let reply = peer::DeathReply {
             node_id: self.greeting.node_id,
             incarnation: self.greeting.incarnation,
@@ -95,11 +83,11 @@ impl DeathStreams {
         Ok(self.deaths.begin(incarnation(hello.node_id, hello.incarnation), is_direct, will))
     }
 
-    fn refusal(&self, hello: &peer::DeathHello, accepted: &Accepted<'_>) -> Option<String> {
+    fn refusal(&self, hello: &peer::DeathHello, caller: &Caller) -> Option<String> {
         if hello.version != 1 {
             return Some(format!("death streams of version {} are unknown here", hello.version));
         }
-        if hello.incarnation == 0 || !(accepted.bears)(&hello.name) {
+        if hello.incarnation == 0 || !caller.bears_name(&hello.name) {
             return Some(format!("the certificate is not for the name {}", hello.name));
         }
         if !self.engine.cluster().may_share_history(&hello.recovery_id) {
@@ -155,7 +143,7 @@ impl DeathStreams {
     }
 
     async fn look(&self, peer: &Peer, suspect: Incarnation) {
-        if refuses(&peer.member.peer_address).await || self.has_successor(peer, suspect).await {
+        if self.channels.refuses(&peer.member.peer_address).await || self.has_successor(peer, suspect).await {
             tracing::info!(server = %peer.member.name, incarnation = suspect.counter, "proven: the server's process has died");
             self.deaths.second_sign(suspect);
         }

@@ -7,7 +7,6 @@
 //! error proves nothing. Nor does a connection whose ends have other addresses than both sides think: something stands between
 //! that could end it in a living server's name.
 
-pub mod boundary;
 mod frame;
 mod heard;
 mod incoming;
@@ -19,11 +18,10 @@ use threefold_proto::peer;
 use tokio::{task::JoinSet, time::sleep};
 
 pub use heard::{Deaths, StreamId};
-pub use incoming::Accepted;
-pub use outgoing::{Announcer, Resetting};
+pub use outgoing::Announcer;
 
-use super::{channels::Channels, tls::Identity};
-use crate::raft::Engine;
+use super::channels::Channels;
+use crate::{net::PeerNetwork, raft::Engine};
 
 /// The configuration is looked at this often for servers without a stream.
 const MEMBERS: Duration = Duration::from_millis(100);
@@ -35,7 +33,7 @@ pub struct DeathStreams {
     /// For the second sign.
     pub channels: Arc<Channels>,
     /// For the connections.
-    pub identity: Identity,
+    pub network: Arc<dyn PeerNetwork>,
     /// Who this server is.
     pub greeting: peer::Hello,
     /// What is heard.
@@ -58,6 +56,7 @@ impl DeathStreams {
                 }
             }
             tokio::select! {
+                biased;
                 () = sleep(MEMBERS) => {}
                 Some(Ok(ended)) = tasks.join_next() => { kept.remove(&ended); }
             }

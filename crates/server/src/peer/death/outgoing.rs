@@ -2,24 +2,24 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use threefold_proto::peer::{self, death_frame::Frame};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt as _},
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{DeathStreams, frame};
-use crate::raft::{
-    Peer,
-    types::{RaftStoredMembership, stored_membership_to_wire},
+use crate::{
+    net::DeathStream,
+    raft::{
+        Peer,
+        types::{RaftStoredMembership, stored_membership_to_wire},
+    },
 };
 
 /// Between two attempts to reach a server; it may be back any moment.
@@ -30,51 +30,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
 /// The other side hears this often that the stream stands.
 const ALIVE: Duration = Duration::from_millis(300);
-
-/// A connection whose kernel must not end it cleanly while this process lives: dropping it resets it.
-pub struct Resetting(TcpStream);
-
-impl Resetting {
-    /// From now on.
-    pub fn new(stream: TcpStream) -> Self {
-        Self(stream)
-    }
-
-    /// The connection.
-    pub fn get_ref(&self) -> &TcpStream {
-        &self.0
-    }
-}
-
-impl Drop for Resetting {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.set_zero_linger() {
-            // A clean end would prove this process dead while it lives.
-            tracing::error!(%error, "cannot reset a death stream: the server stops");
-            std::process::abort();
-        }
-    }
-}
-
-impl AsyncRead for Resetting {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Resetting {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
 
 /// A configuration to be written, and whom to tell that it was.
 type Notice = (RaftStoredMembership, oneshot::Sender<()>);
@@ -135,14 +90,8 @@ impl DeathStreams {
 
     /// One stream, until it breaks.
     async fn stream(&self, peer: &Peer) -> io::Result<()> {
-        let connect = async {
-            let stream = TcpStream::connect(&peer.member.peer_address).await?;
-            stream.set_nodelay(true)?;
-            let (from, to) = (stream.local_addr()?, stream.peer_addr()?);
-            let stream = self.identity.connect_death(&peer.member.name, Resetting::new(stream)).await?;
-            Ok((stream, from.to_string(), to.to_string()))
-        };
-        let (mut stream, from, to) = within(connect, CONNECT_TIMEOUT).await?;
+        let dialled = self.network.dial_death(&peer.member.name, &peer.member.peer_address);
+        let DeathStream { connection: mut stream, ends } = within(dialled, CONNECT_TIMEOUT).await?;
         // First the place in line, then the look at what was announced so far: between the two nothing is missed.
         let mut notices = self.announcer.register();
         let hello = peer::DeathHello {
@@ -151,8 +100,8 @@ impl DeathStreams {
             incarnation: self.greeting.incarnation,
             name: self.greeting.name.clone(),
             recovery_id: self.engine.cluster().recovery_id().into(),
-            from,
-            to,
+            from: ends.local.to_string(),
+            to: ends.remote.to_string(),
             configurations: self.engine.configurations().announced().iter().map(stored_membership_to_wire).collect(),
         };
         let hello = peer::DeathFrame { frame: Some(Frame::Hello(hello)) };

@@ -29,6 +29,7 @@ impl Engine {
                 std::process::abort();
             }
             tokio::select! {
+                biased;
                 () = sleep(LOOK) => {}
                 changed = deaths.changed() => if changed.is_err() { return },
             }

@@ -56,6 +56,7 @@ pub async fn raise_visibility(raft: Raft<TypeConfig, Machine>, survivor: Arc<Sur
         }
         survivor.persisted.send_if_modified(|known| std::mem::replace(known, persisted.clone()) != persisted);
         tokio::select! {
+            biased;
             changed = metrics.changed() => if changed.is_err() { return },
             changed = changes.changed() => if changed.is_err() { return },
         }
@@ -141,6 +142,7 @@ pub async fn change_in_sync(
         }
         while changes.try_join_next().is_some() {}
         tokio::select! {
+            biased;
             () = sleep(LOOK) => {}
             changed = deaths.changed() => if changed.is_err() { return },
         }
@@ -232,6 +234,7 @@ async fn make(
     let in_log = async {
         while survivor.log_watch.configurations.newest().rule.log_id == newest.rule.log_id {
             tokio::select! {
+                biased;
                 changed = seen.changed() => if changed.is_err() { return },
                 _ = &mut failed => return sleep(LOOK).await,
             }

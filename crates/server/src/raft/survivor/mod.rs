@@ -130,6 +130,7 @@ impl Survivor {
                 Sendable::UpTo(_) | Sendable::Nothing => {}
             }
             let changed = tokio::select! {
+                biased;
                 changed = persisted.changed() => changed,
                 changed = changes.changed() => changed,
                 changed = deaths.changed() => changed,
@@ -156,6 +157,7 @@ impl Survivor {
         loop {
             let at = *since.borrow_and_update();
             tokio::select! {
+                biased;
                 changed = since.changed() => if changed.is_err() { return std::future::pending().await },
                 () = async { match at { Some(at) => tokio::time::sleep_until(at + STUCK).await, None => std::future::pending().await } } => return,
             }

@@ -50,6 +50,7 @@ impl Engine {
                 is_new
             });
             tokio::select! {
+                biased;
                 () = sleep(LOOK) => {}
                 _ = changes.changed() => {}
                 _ = leader.changed() => {}
