@@ -12,8 +12,7 @@ fn one_is_cut_off(cut: Cut) {
         scene.network.divide(cut, &[&[alone], &others]);
         let mark = scene.mark();
         scene.go_on_promptly(&format!("one of three cut off ({cut:?})"), &mark, &others);
-        scene.nothing_is_acknowledged_at(alone);
-        scene.stand_still(&[alone]);
+        scene.are_frozen(&[alone]);
         let mark = scene.mark();
         scene.network.heal();
         scene.everybody_goes_on(&mark);
@@ -42,8 +41,7 @@ fn three_servers_that_cannot_reach_each_other_acknowledge_nothing() {
     let Some(scene) = Scene::start(3, &[]) else { return };
     for cut in Cut::ALL {
         scene.network.divide(cut, &[&[0], &[1], &[2]]);
-        scene.all().iter().for_each(|place| scene.nothing_is_acknowledged_at(*place));
-        scene.stand_still(&scene.all());
+        scene.are_frozen(&scene.all());
         let mark = scene.mark();
         scene.network.heal();
         scene.everybody_goes_on(&mark);
@@ -66,8 +64,7 @@ fn a_leader_of_three_that_nobody_hears_or_that_hears_nobody_is_replaced() {
             }
             let mark = scene.mark();
             scene.go_on_promptly(&format!("a leader cut off one way ({cut:?}, heard: {heard})"), &mark, &others);
-            scene.nothing_is_acknowledged_at(leader);
-            scene.stand_still(&[leader]);
+            scene.are_frozen(&[leader]);
             scene.network.heal();
             scene.everybody_goes_on(&mark);
             scene.recover();

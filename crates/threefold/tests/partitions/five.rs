@@ -27,8 +27,7 @@ fn of_five_servers_two_cut_off_stand_still_and_three_go_on() {
         scene.network.divide(cut, &[&few, &many]);
         let mark = scene.mark();
         scene.go_on_promptly(&format!("two of five cut off ({cut:?})"), &mark, &many);
-        few.iter().for_each(|place| scene.nothing_is_acknowledged_at(*place));
-        scene.stand_still(&few);
+        scene.are_frozen(&few);
         scene.network.heal();
         scene.everybody_goes_on(&mark);
         scene.recover();

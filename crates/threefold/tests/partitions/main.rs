@@ -7,11 +7,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 mod clock;
+mod cold;
 mod cuts;
 mod disk;
 mod five;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod hosts;
 mod kills;
 mod network;
 mod pauses;

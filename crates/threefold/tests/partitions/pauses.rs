@@ -27,12 +27,29 @@ fn the_last_of_three_acknowledges_nothing_while_two_are_stopped() {
         let left = (scene.cluster.leader() + distance) % 3;
         let stopped = scene.others(&[left]);
         scene.signal("-STOP", &stopped);
-        scene.nothing_is_acknowledged_at(left);
-        scene.stand_still(&scene.all());
+        for reason in scene.are_frozen(&[left]) {
+            assert!(reason.contains("not proven dead"), "{reason}");
+        }
         let mark = scene.mark();
         scene.signal("-CONT", &stopped);
         scene.everybody_goes_on(&mark);
         scene.recover();
     }
+    scene.judge();
+}
+
+#[test]
+fn the_last_of_three_goes_on_once_the_stopped_ones_are_dead() {
+    let Some(mut scene) = Scene::start(3, &[]) else { return };
+    let left = (scene.cluster.leader() + 1) % 3;
+    let stopped = scene.others(&[left]);
+    scene.signal("-STOP", &stopped);
+    scene.are_frozen(&[left]);
+    scene.cluster.kill(&stopped);
+    let mark = scene.mark();
+    scene.go_on_promptly("two of three stopped, then killed", &mark, &[left]);
+    scene.says_word(left, "sole survivor");
+    scene.start_again(&stopped);
+    scene.recover();
     scene.judge();
 }

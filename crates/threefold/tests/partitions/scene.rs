@@ -4,7 +4,7 @@
 //! more, the roamer, is at the desk, knows all servers and may be told by any.
 
 use std::{
-    thread::sleep,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,8 +17,9 @@ use crate::{
 
 /// Between two messages of a writer.
 const PACE: Duration = Duration::from_millis(20);
-/// Silence is watched for so long. Too short could only overlook something, never complain wrongly.
-const WATCH: Duration = Duration::from_millis(1500);
+/// Who tries in vain waits so long, and silence is watched meanwhile. Too short could only overlook something, never
+/// complain wrongly.
+const VISIT_SECONDS: &str = "2";
 /// What the cluster promises after a failure that it survives. Unoptimised programs, several clusters at a time, get longer;
 /// the trial of survivors measures optimised ones.
 pub const PROMPT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 3 });
@@ -130,14 +131,6 @@ impl Scene {
         assert!(took <= PROMPT, "{what}: {took:?}\n{}", self.said());
     }
 
-    /// Checks that for a while no writer of these places has anything acknowledged.
-    pub fn stand_still(&self, places: &[usize]) {
-        let counts = || places.iter().map(|place| self.flows[*place].count()).collect::<Vec<_>>();
-        let before = counts();
-        sleep(WATCH);
-        assert_eq!(before, counts(), "acknowledged at {places:?}\n{}", self.said());
-    }
-
     /// Waits until a server says this of the cluster; gives its whole status.
     pub fn says(&self, place: usize, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let give_up = Instant::now() + PATIENCE;
@@ -154,19 +147,26 @@ impl Scene {
         })
     }
 
-    /// Waits until these servers say that the cluster cannot go on, as far as they see. Says why.
-    pub fn say_stuck(&self, places: &[usize]) -> Vec<String> {
-        let says = |place: &usize| self.says(*place, "that it cannot go on", is_stuck);
-        places.iter().map(says).map(|status| status["detail"].as_str().unwrap().to_owned()).collect()
+    /// Waits until a server says this word of the cluster; gives the sentence that explains it.
+    pub fn says_word(&self, place: usize, word: &str) -> String {
+        let status = self.says(place, word, |status| status["state"] == word);
+        status["detail"].as_str().unwrap().to_owned()
     }
 
-    /// Somebody at one of the machines, who tries and is not told that it was done.
-    pub fn nothing_is_acknowledged_at(&self, place: usize) {
-        self.say_stuck(&[place]);
-        let visitor = self.cluster.stranger("visitor").at(&self.cluster.servers[place].client);
-        let visitor = visitor.moved(&self.network.machine(place));
-        let failed = visitor.fails(&["send", "reader", "in vain", "--timeout", "2"]);
-        assert_eq!(failed.exit, 3, "{failed:?}");
+    /// Waits until all these servers say that the cluster is frozen. From then on their writers are told nothing, and
+    /// neither is somebody else at each of their machines who waits for an answer. Gives the reasons.
+    pub fn are_frozen(&self, places: &[usize]) -> Vec<String> {
+        let reasons = in_parallel(places, |place| self.says_word(place, "frozen"));
+        let counts = || places.iter().map(|place| self.flows[*place].count()).collect::<Vec<_>>();
+        let before = counts();
+        in_parallel(places, |place| {
+            let visitor = self.cluster.stranger("visitor").at(&self.cluster.servers[place].client);
+            let visitor = visitor.moved(&self.network.machine(place));
+            let failed = visitor.fails(&["send", "reader", "in vain", "--timeout", VISIT_SECONDS]);
+            assert_eq!(failed.exit, 3, "{failed:?}");
+        });
+        assert_eq!(before, counts(), "acknowledged at {places:?}\n{}", self.said());
+        reasons
     }
 
     /// Starts these servers again.
@@ -224,9 +224,12 @@ impl Scene {
     }
 }
 
-/// Whether a server says that the cluster cannot go on.
-pub fn is_stuck(status: &Value) -> bool {
-    ["unavailable", "frozen"].iter().any(|word| status["state"] == *word)
+/// Does it for all places at the same time.
+fn in_parallel<T: Send>(places: &[usize], each: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = places.iter().map(|place| scope.spawn(|| each(*place))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// Checks that no message is older than one before it, whoever wrote it.
