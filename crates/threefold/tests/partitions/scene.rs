@@ -153,10 +153,21 @@ impl Scene {
         status["detail"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until a server says that the cluster is frozen and waits for these.
+    pub fn says_it_waits_for(&self, place: usize, awaited: &[usize]) {
+        let names: Vec<&str> = awaited.iter().map(|place| self.cluster.servers[*place].name.as_str()).collect();
+        self.says(place, &format!("frozen, waiting for {names:?}"), |status| {
+            let detail = status["detail"].as_str().unwrap();
+            status["state"] == "frozen"
+                && detail.starts_with("waiting for ")
+                && names.iter().all(|name| detail.contains(name))
+        });
+    }
+
     /// Waits until all these servers say that the cluster is frozen. From then on their writers are told nothing, and
-    /// neither is somebody else at each of their machines who waits for an answer. Gives the reasons.
-    pub fn are_frozen(&self, places: &[usize]) -> Vec<String> {
-        let reasons = in_parallel(places, |place| self.says_word(place, "frozen"));
+    /// neither is somebody else at each of their machines who waits for an answer.
+    pub fn are_frozen(&self, places: &[usize]) {
+        in_parallel(places, |place| self.says_word(place, "frozen"));
         let counts = || places.iter().map(|place| self.flows[*place].count()).collect::<Vec<_>>();
         let before = counts();
         in_parallel(places, |place| {
@@ -166,7 +177,6 @@ impl Scene {
             assert_eq!(failed.exit, 3, "{failed:?}");
         });
         assert_eq!(before, counts(), "acknowledged at {places:?}\n{}", self.said());
-        reasons
     }
 
     /// Starts these servers again.

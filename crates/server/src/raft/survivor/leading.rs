@@ -32,6 +32,9 @@ type Metrics = RaftMetrics<TypeConfig>;
 const UNHEALTHY: Duration = Duration::from_millis(700);
 /// The same, for a disk that takes entries and does not come to an end with them.
 const STALLED: Duration = Duration::from_millis(1500);
+/// Who stays when somebody leaves has acknowledged something within this. A leader that hears nobody any more, but is heard, would else remove
+/// the server it missed first, by an entry that it can never commit; whoever has that entry could then not go on without this leader.
+const IN_TOUCH: Duration = Duration::from_millis(350);
 /// So many looks in a row must agree: after a pause of this server's own process everybody seems silent at the first one.
 const DOUBTS: u32 = 4;
 /// A server with at most so many entries to catch up with is caught up: the rest takes no longer than a disk's hiccup.
@@ -110,12 +113,24 @@ impl Leadership {
         if index > advance.index || metrics.last_log_index.is_none_or(|last| index >= last) {
             *advance = Advance { index, at: now };
         }
-        let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
-        let silent = acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()));
-        let seems_healthy = silent < UNHEALTHY && advance.at.elapsed() < STALLED;
+        let advanced = advance.at;
+        let seems_healthy = self.silence(id, metrics) < UNHEALTHY && advanced.elapsed() < STALLED;
         let doubts = self.doubts.entry(id).or_default();
         *doubts = if seems_healthy { 0 } else { doubts.saturating_add(1) };
         *doubts < DOUBTS
+    }
+
+    /// How long ago a server acknowledged anything to this leader.
+    fn silence(&self, id: u64, metrics: &Metrics) -> Duration {
+        let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
+        acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()))
+    }
+
+    /// Whether those that stay answer now, where somebody is to leave.
+    fn is_in_touch(&self, own: u64, proposal: &Proposal, metrics: &Metrics) -> bool {
+        let leaves = matches!(proposal.change, Change::Remove(_) | Change::Swap { .. });
+        let mut staying = proposal.in_sync.keys().filter(|id| **id != own);
+        !leaves || staying.all(|id| self.silence(*id, metrics) < IN_TOUCH)
     }
 }
 
@@ -141,6 +156,7 @@ pub async fn change_in_sync(
             let newest = survivor.log_watch.configurations.newest();
             let proposal = propose(&survivor, &newest, &metrics, &mut leadership);
             let proposal = proposal.filter(|proposal| proposal.change != Change::Begin || !paused());
+            let proposal = proposal.filter(|proposal| leadership.is_in_touch(survivor.own.id, proposal, &metrics));
             if let Some(proposal) = proposal {
                 tracing::info!(change = ?proposal.change, in_sync = ?proposal.in_sync.keys(), "changing the in-sync set");
                 make(&raft, &survivor, &newest, &proposal, &mut changes).await;
