@@ -34,8 +34,11 @@ const UNHEALTHY: Duration = Duration::from_millis(700);
 const NEVER_HEARD: Duration = Duration::from_millis(300);
 /// The same, for a disk that takes entries and does not come to an end with them.
 const STALLED: Duration = Duration::from_millis(1500);
-/// So many looks in a row must agree: after a pause of this server's own process everybody seems silent at the first one.
-const DOUBTS: u32 = 4;
+/// Who stays when somebody leaves has acknowledged something within this. A leader that hears nobody any more, but is heard, would else remove
+/// the server it missed first, by an entry that it can never commit; whoever has that entry could then not go on without this leader.
+const IN_TOUCH: Duration = Duration::from_millis(350);
+/// Every look for so long must agree: after a pause of this server's own process everybody seems silent at first.
+const DOUBT: Duration = Duration::from_millis(100);
 /// A server with at most so many entries to catch up with is caught up: the rest takes no longer than a disk's hiccup.
 const LAG_ENTRIES: u64 = 64;
 /// The set is looked at this often, and at every sign of a death.
@@ -95,13 +98,13 @@ struct Leadership {
     term: u64,
     since: Instant,
     advances: BTreeMap<u64, Advance>,
-    /// Looks in a row at which a server seemed slow or gone.
-    doubts: BTreeMap<u64, u32>,
+    /// Since when a server seems slow or gone, at every look.
+    doubted: BTreeMap<u64, Instant>,
 }
 
 impl Leadership {
     fn of(term: u64) -> Self {
-        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubts: BTreeMap::new() }
+        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubted: BTreeMap::new() }
     }
 
     /// Whether a server answers in time, and its disk comes to an end with what it is sent.
@@ -113,15 +116,29 @@ impl Leadership {
         if index > advance.index || index >= limit {
             *advance = Advance { index, at: now };
         }
+        let advanced = advance.at;
+        let has_answered =
+            metrics.heartbeat.as_ref().is_some_and(|heartbeat| matches!(heartbeat.get(&id), Some(Some(_))));
+        let patience = if has_answered { UNHEALTHY } else { NEVER_HEARD };
+        let seems_healthy = self.silence(id, metrics) < patience && advanced.elapsed() < STALLED;
+        if seems_healthy {
+            self.doubted.remove(&id);
+            return true;
+        }
+        self.doubted.entry(id).or_insert(now).elapsed() < DOUBT
+    }
+
+    /// How long ago a server acknowledged anything to this leader.
+    fn silence(&self, id: u64, metrics: &Metrics) -> Duration {
         let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
-        let answers = match acknowledged {
-            Some(at) => at.elapsed() < UNHEALTHY,
-            None => self.since.elapsed() < NEVER_HEARD,
-        };
-        let seems_healthy = answers && advance.at.elapsed() < STALLED;
-        let doubts = self.doubts.entry(id).or_default();
-        *doubts = if seems_healthy { 0 } else { doubts.saturating_add(1) };
-        *doubts < DOUBTS
+        acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()))
+    }
+
+    /// Whether those that stay answer now, where somebody is to leave.
+    fn is_in_touch(&self, own: u64, proposal: &Proposal, metrics: &Metrics) -> bool {
+        let leaves = matches!(proposal.change, Change::Remove(_) | Change::Swap { .. });
+        let mut staying = proposal.in_sync.keys().filter(|id| **id != own);
+        !leaves || staying.all(|id| self.silence(*id, metrics) < IN_TOUCH)
     }
 }
 
@@ -148,6 +165,7 @@ pub async fn change_in_sync(
             let newest = survivor.log_watch.configurations.newest();
             let proposal = propose(&survivor, &newest, &now, &mut leadership);
             let proposal = proposal.filter(|proposal| proposal.change != Change::Begin || !paused());
+            let proposal = proposal.filter(|proposal| leadership.is_in_touch(survivor.own.id, proposal, &now));
             if let Some(proposal) = proposal {
                 tracing::info!(change = ?proposal.change, in_sync = ?proposal.in_sync.keys(), "changing the in-sync set");
                 make(&raft, &survivor, &newest, &proposal, &mut changes).await;
