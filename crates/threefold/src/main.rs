@@ -28,6 +28,8 @@ enum Command {
     /// Make the certificates with which the servers of a cluster know each other
     Certs(certs::CertsArgs),
     #[command(flatten)]
+    Operator(commands::operate::OperatorCommand),
+    #[command(flatten)]
     Client(commands::ClientCommand),
 }
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Up(args) => exit::code(run(up::run(args))),
         Command::Serve(args) => exit::code(run(serve::run(*args))),
         Command::Certs(args) => exit::code(certs::run(&args)),
+        Command::Operator(command) => commands::run_operator(command),
         Command::Client(command) => commands::run(command),
     }
 }

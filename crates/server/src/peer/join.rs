@@ -21,6 +21,8 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(200);
 /// A member asks again this often: a leader may have died before its admission was certain.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A server that an operator has removed asks again this often: it may be let in again.
+const REMOVED_LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A peer that does not answer within this is passed over.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -49,29 +51,47 @@ pub async fn may_found(channels: &Channels, name: &str, peers: &[PeerConfig]) ->
     true
 }
 
+/// How a question for admission was answered.
+enum Answer {
+    Admitted,
+    /// An operator has removed this server.
+    Removed(String),
+    /// Not now, or not here.
+    NotYet(String),
+}
+
 /// Asks until admitted, and from time to time whether that still holds. Runs for ever.
 pub async fn join(channels: Arc<Channels>, engine: Arc<Engine>, member: Member, peers: Vec<PeerConfig>) {
     let others = peers.into_iter().filter(|peer| peer.name != member.name).collect::<Vec<_>>();
     let mut said = String::new();
     while !others.is_empty() {
-        let mut admitted = false;
+        let mut pause = RETRY;
         for other in &others {
-            let news = match ask(&channels, &engine, &member, other).await {
-                Ok(()) => {
-                    admitted = true;
-                    "this server is a member of the cluster".to_owned()
-                }
-                Err(why) => format!("waiting to be admitted: {}: {why}", other.name),
+            let answer = ask(&channels, &engine, &member, other).await;
+            let news = match &answer {
+                Answer::Admitted => "this server is a member of the cluster".to_owned(),
+                Answer::Removed(why) => format!("this server is not a member any more: {why}"),
+                Answer::NotYet(why) => format!("waiting to be admitted: {}: {why}", other.name),
             };
             if news != said {
                 tracing::info!("{news}");
                 said = news;
             }
-            if admitted {
-                break;
+            match answer {
+                Answer::Admitted => {
+                    engine.retire(false);
+                    pause = LOOK_AGAIN;
+                    break;
+                }
+                Answer::Removed(_) => {
+                    engine.retire(true);
+                    pause = REMOVED_LOOK_AGAIN;
+                    break;
+                }
+                Answer::NotYet(_) => {}
             }
         }
-        sleep(if admitted { LOOK_AGAIN } else { RETRY }).await;
+        sleep(pause).await;
     }
 }
 
@@ -79,7 +99,7 @@ fn as_member(peer: &PeerConfig) -> Member {
     Member::at(&peer.name, &peer.peer_address, "")
 }
 
-async fn ask(channels: &Channels, engine: &Engine, member: &Member, other: &PeerConfig) -> Result<(), String> {
+async fn ask(channels: &Channels, engine: &Engine, member: &Member, other: &PeerConfig) -> Answer {
     use peer::join_reply::State;
     let request = peer::JoinRequest {
         node_id: engine.id(),
@@ -87,13 +107,15 @@ async fn ask(channels: &Channels, engine: &Engine, member: &Member, other: &Peer
         hops: 0,
         recovery_id: engine.cluster().recovery_id().into(),
     };
-    let reply = timeout(PATIENCE, channels.client(&as_member(other), Lane::Control).join(request))
-        .await
-        .map_err(|_| "no answer".to_owned())?
-        .map_err(|status| status.message().to_owned())?
-        .into_inner();
+    let reply = timeout(PATIENCE, channels.client(&as_member(other), Lane::Control).join(request)).await;
+    let reply = match reply {
+        Ok(Ok(reply)) => reply.into_inner(),
+        Ok(Err(status)) => return Answer::NotYet(status.message().to_owned()),
+        Err(_) => return Answer::NotYet("no answer".to_owned()),
+    };
     match reply.state() {
-        State::Admitted => Ok(()),
-        State::Pending | State::Refused | State::Unspecified => Err(reply.detail),
+        State::Admitted => Answer::Admitted,
+        State::Removed => Answer::Removed(reply.detail),
+        State::Pending | State::Refused | State::Unspecified => Answer::NotYet(reply.detail),
     }
 }

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use threefold_core::store::Read;
 use tonic::{Request, Status, metadata::MetadataValue};
 
-use super::machine;
+use super::{
+    machine,
+    roll::{self, Word},
+};
 use crate::storage::StateStore;
 
 /// Names the node id that a message is for.
@@ -33,6 +36,21 @@ impl Cluster {
     pub fn recovery_id(&self) -> Vec<u8> {
         let store: &dyn Read = &*self.state;
         machine::recovery_id(store).unwrap_or_else(|error| crate::node::stop(&error)).unwrap_or_default()
+    }
+
+    /// What an operator has last said of the server called `name`, if anything was ever said.
+    pub(super) fn word_on(&self, name: &str) -> Option<Word> {
+        roll::read(&*self.state, name).unwrap_or_else(|error| crate::node::stop(&error))
+    }
+
+    /// Whether an operator has invited the server called `name`, as far as this server has heard.
+    pub fn invites(&self, name: &str) -> bool {
+        matches!(self.word_on(name), Some(Word::Invited { .. }))
+    }
+
+    /// Whether an operator has removed the server called `name`, as far as this server has heard.
+    pub fn has_removed(&self, name: &str) -> bool {
+        self.word_on(name) == Some(Word::Removed)
     }
 
     /// A message for the server `target` and no other.

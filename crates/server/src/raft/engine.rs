@@ -110,6 +110,8 @@ pub struct Engine {
     pub(super) changing: tokio::sync::Mutex<()>,
     visibility: Arc<Visibility>,
     leader: watch::Receiver<Option<u64>>,
+    /// An operator has removed this server.
+    retired: watch::Sender<bool>,
     /// Ends with the engine.
     _housekeeping: JoinSet<()>,
 }
@@ -153,7 +155,8 @@ impl Engine {
         )
         .await
         .map_err(|error| EngineError(error.to_string()))?;
-        let leader = watch_server(&raft, parts.channels.clone());
+        let retired = watch::Sender::new(false);
+        let leader = watch_server(&raft, parts.channels.clone(), retired.subscribe());
         let mut housekeeping = JoinSet::new();
         housekeeping.spawn(housekeeping::run(raft.clone(), log, state, tuning.clone()));
         let engine = Self {
@@ -164,6 +167,7 @@ impl Engine {
             changing: tokio::sync::Mutex::new(()),
             visibility,
             leader,
+            retired,
             _housekeeping: housekeeping,
         };
         Ok(Arc::new(engine))
@@ -172,6 +176,18 @@ impl Engine {
     /// This server's node id.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Takes note that an operator has removed this server from the cluster, or has let it in again. Meanwhile it follows
+    /// nobody and does not stand for election.
+    pub fn retire(&self, retired: bool) {
+        self.raft.runtime_config().elect(!retired);
+        self.retired.send_if_modified(|known| std::mem::replace(known, retired) != retired);
+    }
+
+    /// Whether an operator has removed this server from the cluster; changes are seen.
+    pub fn retired(&self) -> watch::Receiver<bool> {
+        self.retired.subscribe()
     }
 
     /// Who leads, as far as this server knows; changes are seen.
@@ -416,8 +432,13 @@ fn raft_config(tuning: &Tuning) -> openraft::Config {
     }
 }
 
-/// Follows the metrics: gives the leader, so that others wake only when it changes, and notes the members' addresses.
-fn watch_server(raft: &Raft<TypeConfig, Machine>, channels: Arc<Channels>) -> watch::Receiver<Option<u64>> {
+/// Follows the metrics: gives the leader, so that others wake only when it changes, and notes the members' addresses. A
+/// server that was removed knows of no leader.
+fn watch_server(
+    raft: &Raft<TypeConfig, Machine>,
+    channels: Arc<Channels>,
+    mut retired: watch::Receiver<bool>,
+) -> watch::Receiver<Option<u64>> {
     let mut metrics = raft.server_metrics();
     let note = move |metrics: &openraft::metrics::RaftServerMetrics<TypeConfig>| {
         let members = metrics.membership_config.membership().nodes();
@@ -426,8 +447,15 @@ fn watch_server(raft: &Raft<TypeConfig, Machine>, channels: Arc<Channels>) -> wa
     };
     let (tx, rx) = watch::channel(note(&metrics.borrow_watched()));
     tokio::spawn(async move {
-        while metrics.changed().await.is_ok() {
-            let leader = note(&metrics.borrow_watched());
+        loop {
+            let changed = tokio::select! {
+                changed = metrics.changed() => changed.is_ok(),
+                changed = retired.changed() => changed.is_ok(),
+            };
+            if !changed {
+                return;
+            }
+            let leader = note(&metrics.borrow_watched()).filter(|_| !*retired.borrow());
             tx.send_if_modified(|current| std::mem::replace(current, leader) != leader);
         }
     });

@@ -24,6 +24,7 @@ use threefold_proto::peer;
 
 use super::{
     executor::{self, Executor},
+    roll,
     types::{
         Payload, RaftEntry, RaftLogId, RaftStoredMembership, Replies, TypeConfig, from_record, log_id_from_wire,
         log_id_to_wire, stored_membership_from_wire, stored_membership_to_wire, to_record,
@@ -187,6 +188,10 @@ fn apply_payload(
         if store.get(KEY_RECOVERY_ID).map_err(io::Error::other)?.is_none() {
             store.put(KEY_RECOVERY_ID.to_vec(), recovery_id.to_vec());
         }
+        return Ok(Replies::default());
+    }
+    if let Some((&roll::OPERATORS_WORD, word)) = payload.0.split_first() {
+        roll::apply(store, word).map_err(io::Error::other)?;
         return Ok(Replies::default());
     }
     let unpacked = entry::unpack(&payload.0)

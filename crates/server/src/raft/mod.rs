@@ -14,6 +14,7 @@ mod membership;
 pub mod network;
 pub mod proposer;
 mod recovery;
+mod roll;
 #[cfg(test)]
 mod suite;
 pub mod survivor;
@@ -21,4 +22,7 @@ pub mod types;
 pub mod visibility;
 
 pub use engine::{Engine, EngineError, Overview, Parts, Peer, Role, position_of};
-pub use membership::Admission;
+pub use membership::{
+    Admission,
+    operator::{Declined, Order},
+};

@@ -10,6 +10,7 @@ mod full_disk;
 mod harness;
 mod input;
 mod losses;
+mod membership;
 mod startup;
 mod strangers;
 mod up;

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod flow;
+mod operator;
 mod person;
 mod process;
 mod server;
@@ -18,6 +19,7 @@ use std::{
 
 pub use cluster::{Cluster, shared};
 pub use flow::{Flow, Follower, check_history};
+pub use operator::{Operator, leader, voters};
 pub use person::{Failed, Person, text};
 pub use process::Process;
 pub use server::{Server, make_certificates};
