@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod node;
 pub mod peer;
 pub mod raft;
+pub mod recover;
 mod server;
 pub mod storage;
 

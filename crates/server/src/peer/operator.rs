@@ -81,6 +81,14 @@ pub struct LogEnd {
     pub last: Option<RaftLogId>,
 }
 
+impl LogEnd {
+    /// The last entry on its disk: term and index.
+    #[must_use]
+    pub fn last(&self) -> Option<(u64, u64)> {
+        self.last.map(|log_id| (log_id.leader_id.term, log_id.index))
+    }
+}
+
 impl Operator {
     /// With the certificate of a server of the cluster, and the addresses of some.
     ///

@@ -34,7 +34,7 @@ use super::{
 use crate::storage::{ReceivedState, StateSnapshot, StateStore};
 
 /// Entries applied in one atomic step, at most: bounds the time until the first of them is answered.
-const APPLY_ENTRIES: usize = 64;
+pub(super) const APPLY_ENTRIES: usize = 64;
 
 /// Bytes copied at once from one state to another.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -85,6 +85,28 @@ pub fn applied_mark(store: &dyn Read) -> Result<(Option<RaftLogId>, RaftStoredMe
     Ok((header.last_log_id.map(log_id_from_wire), membership.unwrap_or_default()))
 }
 
+/// The mark as a state keeps it: key and record.
+fn mark(applied: &RaftLogId, membership: &RaftStoredMembership) -> (Vec<u8>, Vec<u8>) {
+    let mark = peer::SnapshotHeader {
+        version: 1,
+        vote: None,
+        last_log_id: Some(log_id_to_wire(applied)),
+        last_membership: Some(stored_membership_to_wire(membership)),
+    };
+    (KEY_APPLIED.to_vec(), to_record(&mark).to_vec())
+}
+
+/// Puts a state, whatever it has applied, at this place of a history with this recovery id: one atomic step.
+pub(super) fn begin_history(
+    store: &dyn StateStore,
+    applied: &RaftLogId,
+    membership: &RaftStoredMembership,
+    recovery_id: [u8; 16],
+) -> io::Result<()> {
+    let (key, record) = mark(applied, membership);
+    store.commit(Changes::from([(key, Some(record)), (KEY_RECOVERY_ID.to_vec(), Some(recovery_id.to_vec()))]))
+}
+
 /// The state machine.
 pub struct Machine {
     store: Arc<dyn StateStore>,
@@ -98,11 +120,12 @@ pub struct Machine {
 type Answer = (ApplyResponder<TypeConfig>, Replies);
 
 /// What a step of entries came to.
-struct Step {
+pub(super) struct Step {
     replies: Vec<Replies>,
     happened: Vec<Happened>,
     applied: RaftLogId,
-    membership: RaftStoredMembership,
+    /// The newest configuration then.
+    pub(super) membership: RaftStoredMembership,
 }
 
 impl Machine {
@@ -143,7 +166,8 @@ impl Machine {
     }
 }
 
-fn apply_entries(
+/// Applies entries, which follow what was applied before, in one atomic step.
+pub(super) fn apply_entries(
     store: &dyn StateStore,
     entries: &[RaftEntry],
     mut membership: RaftStoredMembership,
@@ -165,13 +189,8 @@ fn apply_entries(
         });
     }
     let applied = applied.ok_or_else(|| io::Error::other("a step without entries"))?;
-    let mark = peer::SnapshotHeader {
-        version: 1,
-        vote: None,
-        last_log_id: Some(log_id_to_wire(&applied)),
-        last_membership: Some(stored_membership_to_wire(&membership)),
-    };
-    overlay.put(KEY_APPLIED.to_vec(), to_record(&mark).to_vec());
+    let (key, record) = mark(&applied, &membership);
+    overlay.put(key, record);
     let changes: Changes = overlay.into_changes();
     store.commit(changes)?;
     Ok(Step { replies, happened, applied, membership })

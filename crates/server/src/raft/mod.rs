@@ -12,6 +12,7 @@ pub mod log;
 pub mod machine;
 mod membership;
 pub mod network;
+pub mod offline;
 pub mod proposer;
 mod recovery;
 mod roll;

@@ -12,6 +12,7 @@ pub mod operate;
 mod output;
 mod password;
 mod people;
+pub mod recover;
 mod render;
 mod send;
 mod session_file;
@@ -160,6 +161,13 @@ pub fn run(command: ClientCommand) -> ExitCode {
 pub fn run_operator(command: operate::OperatorCommand) -> ExitCode {
     let json = command.json();
     carry_out(operate::run(command), json)
+}
+
+/// Recovers a server and reports why it could not.
+#[must_use]
+pub fn run_recovery(args: recover::RecoverArgs) -> ExitCode {
+    let json = args.json;
+    carry_out(recover::recover(args), json)
 }
 
 fn carry_out(command: impl Future<Output = Result<(), Failure>>, json: bool) -> ExitCode {

@@ -265,7 +265,7 @@ impl Engine {
 }
 
 /// The members of a configuration.
-fn peers_of(configuration: &RaftStoredMembership) -> Vec<Peer> {
+pub(super) fn peers_of(configuration: &RaftStoredMembership) -> Vec<Peer> {
     let voters = configuration.membership().voter_ids().collect::<BTreeSet<_>>();
     let nodes = configuration.membership().nodes();
     nodes.map(|(id, member)| Peer { id: *id, member: member.clone(), voter: voters.contains(id) }).collect()
@@ -277,7 +277,7 @@ fn place_of(configuration: &RaftStoredMembership) -> u64 {
 }
 
 /// The switch of survivor mode.
-fn survivor_mode(configuration: &RaftStoredMembership) -> bool {
+pub(super) fn survivor_mode(configuration: &RaftStoredMembership) -> bool {
     configuration.membership().nodes().any(|(_, member)| member.standing.survivor_mode)
 }
 
