@@ -8,7 +8,7 @@ use threefold_core::{
     store::{Read, StoreError},
 };
 use threefold_proto::chat;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::node::{Committed, Followed, Follower, Node, Unavailable};
 
@@ -50,6 +50,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn online(&self) -> Vec<AccountId>;
     /// The client addresses of all servers.
     fn client_addresses(&self) -> Vec<String>;
+    /// Why this server is not a member of the cluster any more, if so; changes are seen.
+    fn retired(&self) -> watch::Receiver<Option<String>>;
     /// The cluster's state.
     fn status(&self, patience: Duration) -> impl Future<Output = chat::ClusterStatus> + Send;
     /// This server's own part of it.
@@ -119,6 +121,10 @@ impl Door for Node {
 
     fn online(&self) -> Vec<AccountId> {
         Node::online(self)
+    }
+
+    fn retired(&self) -> watch::Receiver<Option<String>> {
+        Node::retired(self)
     }
 
     fn client_addresses(&self) -> Vec<String> {

@@ -14,7 +14,10 @@ use threefold_core::{
     store::{Read, StoreError},
 };
 use threefold_proto::peer;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 pub use hub::{Followed, Follower, Hub};
 pub use presence::Present;
@@ -165,6 +168,11 @@ impl Node {
     /// Who is connected, anywhere in the cluster; sorted.
     pub fn online(&self) -> Vec<AccountId> {
         self.inner.presence.everywhere()
+    }
+
+    /// Why this server is not a member of the cluster any more, if so; changes are seen.
+    pub fn retired(&self) -> watch::Receiver<Option<String>> {
+        self.inner.engine.retired()
     }
 
     /// The client addresses of all servers.

@@ -52,7 +52,10 @@ impl Node {
         let mut servers = futures::future::join_all(others.map(|peer| self.ask(peer, patience))).await;
         servers.push(self.local_status());
         servers.sort_by(|a, b| a.name.cmp(&b.name));
-        let (state, detail) = judge(&overview, &servers);
+        let (state, detail) = match self.inner.engine.retired().borrow().clone() {
+            Some(why) => ("removed".to_owned(), why),
+            None => judge(&overview, &servers),
+        };
         chat::ClusterStatus { state, detail, servers, recovery_id: self.recovery_id().into() }
     }
 

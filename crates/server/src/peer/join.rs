@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use threefold_proto::peer;
 use tokio::time::{sleep, timeout};
 
@@ -22,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// A member asks again this often: a leader may have died before its admission was certain.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A server that an operator has removed asks again this often: it may be let in again.
-const REMOVED_LOOK_AGAIN: Duration = Duration::from_secs(1);
+const RETIRED_LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A peer that does not answer within this is passed over.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -51,45 +52,46 @@ pub async fn may_found(channels: &Channels, name: &str, peers: &[PeerConfig]) ->
     true
 }
 
-/// How a question for admission was answered.
+/// How a question for admission was answered. The weightiest answer of several counts; the order is that of weight.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
-    Admitted,
+    /// Not now, or not there.
+    NotYet(String),
     /// An operator has removed this server.
     Removed(String),
-    /// Not now, or not here.
-    NotYet(String),
+    Admitted,
+    /// A recovery has replaced the history that this server holds. That is so for ever.
+    Replaced(String),
 }
 
 /// Asks until admitted, and from time to time whether that still holds. Runs for ever.
 pub async fn join(channels: Arc<Channels>, engine: Arc<Engine>, member: Member, peers: Vec<PeerConfig>) {
     let others = peers.into_iter().filter(|peer| peer.name != member.name).collect::<Vec<_>>();
+    if others.is_empty() {
+        return;
+    }
     let mut said = String::new();
-    while !others.is_empty() {
-        let mut pause = RETRY;
-        for other in &others {
-            let answer = ask(&channels, &engine, &member, other).await;
-            let news = match &answer {
-                Answer::Admitted => "this server is a member of the cluster".to_owned(),
-                Answer::Removed(why) => format!("this server is not a member any more: {why}"),
-                Answer::NotYet(why) => format!("waiting to be admitted: {}: {why}", other.name),
-            };
-            if news != said {
-                tracing::info!("{news}");
-                said = news;
-            }
-            match answer {
-                Answer::Admitted => {
-                    engine.retire(false);
-                    pause = LOOK_AGAIN;
-                    break;
-                }
-                Answer::Removed(_) => {
-                    engine.retire(true);
-                    pause = REMOVED_LOOK_AGAIN;
-                    break;
-                }
-                Answer::NotYet(_) => {}
-            }
+    let mut verdict = Answer::NotYet(String::new());
+    loop {
+        let asked = others.iter().map(|other| ask(&channels, &engine, &member, other));
+        let answers = join_all(asked).await;
+        // What was replaced stays so, whatever others of the old history say.
+        let replaced = Some(verdict).filter(|verdict| matches!(verdict, Answer::Replaced(_)));
+        verdict = answers.into_iter().chain(replaced).max().unwrap_or_else(|| Answer::NotYet(String::new()));
+        let (news, pause) = match &verdict {
+            Answer::NotYet(why) => (format!("waiting to be admitted: {why}"), RETRY),
+            Answer::Removed(why) => (format!("this server is not a member any more: {why}"), RETIRED_LOOK_AGAIN),
+            Answer::Admitted => ("this server is a member of the cluster".to_owned(), LOOK_AGAIN),
+            Answer::Replaced(why) => (format!("this server is not a member any more: {why}"), LOOK_AGAIN),
+        };
+        match &verdict {
+            Answer::NotYet(_) => {}
+            Answer::Admitted => engine.retire(None),
+            Answer::Removed(why) | Answer::Replaced(why) => engine.retire(Some(why.clone())),
+        }
+        if news != said {
+            tracing::info!("{news}");
+            said = news;
         }
         sleep(pause).await;
     }
@@ -110,12 +112,15 @@ async fn ask(channels: &Channels, engine: &Engine, member: &Member, other: &Peer
     let reply = timeout(PATIENCE, channels.client(&as_member(other), Lane::Control).join(request)).await;
     let reply = match reply {
         Ok(Ok(reply)) => reply.into_inner(),
-        Ok(Err(status)) => return Answer::NotYet(status.message().to_owned()),
-        Err(_) => return Answer::NotYet("no answer".to_owned()),
+        Ok(Err(status)) => return Answer::NotYet(format!("{}: {}", other.name, status.message())),
+        Err(_) => return Answer::NotYet(format!("{}: no answer", other.name)),
     };
     match reply.state() {
         State::Admitted => Answer::Admitted,
         State::Removed => Answer::Removed(reply.detail),
-        State::Pending | State::Refused | State::Unspecified => Answer::NotYet(reply.detail),
+        State::Replaced => Answer::Replaced(reply.detail),
+        State::Pending | State::Refused | State::Unspecified => {
+            Answer::NotYet(format!("{}: {}", other.name, reply.detail))
+        }
     }
 }

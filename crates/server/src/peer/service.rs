@@ -198,10 +198,15 @@ impl PeerService {
             );
             return reply(State::Refused, detail);
         }
-        if self.engine.cluster().recovery_id().is_empty() {
+        if cluster.recovery_id().is_empty() {
             return reply(State::Pending, "the cluster is not founded yet".to_owned());
         }
-        if !self.engine.cluster().may_share_history(&request.recovery_id) {
+        if cluster.has_replaced(&request.recovery_id) {
+            let detail = "the cluster was recovered without this server, and its history was replaced: start it with an empty \
+                          directory, and it joins as new";
+            return reply(State::Replaced, detail.to_owned());
+        }
+        if !cluster.may_share_history(&request.recovery_id) {
             let detail = "this server holds the history of another cluster: start it with an empty directory";
             return reply(State::Refused, detail.to_owned());
         }

@@ -38,6 +38,12 @@ impl Cluster {
         machine::recovery_id(store).unwrap_or_else(|error| crate::node::stop(&error)).unwrap_or_default()
     }
 
+    /// Whether a recovery has put this server's history in the place of the one with this recovery id.
+    pub fn has_replaced(&self, theirs: &[u8]) -> bool {
+        let store: &dyn Read = &*self.state;
+        machine::has_replaced(store, theirs).unwrap_or_else(|error| crate::node::stop(&error))
+    }
+
     /// What an operator has last said of the server called `name`, if anything was ever said.
     pub(super) fn word_on(&self, name: &str) -> Option<Word> {
         roll::read(&*self.state, name).unwrap_or_else(|error| crate::node::stop(&error))

@@ -110,8 +110,8 @@ pub struct Engine {
     pub(super) changing: tokio::sync::Mutex<()>,
     visibility: Arc<Visibility>,
     leader: watch::Receiver<Option<u64>>,
-    /// An operator has removed this server.
-    retired: watch::Sender<bool>,
+    /// Why this server is not a member any more.
+    retired: watch::Sender<Option<String>>,
     /// Ends with the engine.
     _housekeeping: JoinSet<()>,
 }
@@ -155,7 +155,7 @@ impl Engine {
         )
         .await
         .map_err(|error| EngineError(error.to_string()))?;
-        let retired = watch::Sender::new(false);
+        let retired = watch::Sender::new(None);
         let leader = watch_server(&raft, parts.channels.clone(), retired.subscribe());
         let mut housekeeping = JoinSet::new();
         housekeeping.spawn(housekeeping::run(raft.clone(), log, state, tuning.clone()));
@@ -178,15 +178,19 @@ impl Engine {
         self.id
     }
 
-    /// Takes note that an operator has removed this server from the cluster, or has let it in again. Meanwhile it follows
-    /// nobody and does not stand for election.
-    pub fn retire(&self, retired: bool) {
-        self.raft.runtime_config().elect(!retired);
-        self.retired.send_if_modified(|known| std::mem::replace(known, retired) != retired);
+    /// Takes note that this server is not a member of the cluster any more, and why; or that it is one (again). Meanwhile
+    /// it follows nobody and does not stand for election.
+    pub fn retire(&self, why: Option<String>) {
+        self.raft.runtime_config().elect(why.is_none());
+        self.retired.send_if_modified(|known| {
+            let changed = *known != why;
+            *known = why;
+            changed
+        });
     }
 
-    /// Whether an operator has removed this server from the cluster; changes are seen.
-    pub fn retired(&self) -> watch::Receiver<bool> {
+    /// Why this server is not a member of the cluster any more, if so; changes are seen.
+    pub fn retired(&self) -> watch::Receiver<Option<String>> {
         self.retired.subscribe()
     }
 
@@ -437,7 +441,7 @@ fn raft_config(tuning: &Tuning) -> openraft::Config {
 fn watch_server(
     raft: &Raft<TypeConfig, Machine>,
     channels: Arc<Channels>,
-    mut retired: watch::Receiver<bool>,
+    mut retired: watch::Receiver<Option<String>>,
 ) -> watch::Receiver<Option<u64>> {
     let mut metrics = raft.server_metrics();
     let note = move |metrics: &openraft::metrics::RaftServerMetrics<TypeConfig>| {
@@ -455,7 +459,7 @@ fn watch_server(
             if !changed {
                 return;
             }
-            let leader = note(&metrics.borrow_watched()).filter(|_| !*retired.borrow());
+            let leader = note(&metrics.borrow_watched()).filter(|_| retired.borrow().is_none());
             tx.send_if_modified(|current| std::mem::replace(current, leader) != leader);
         }
     });

@@ -44,6 +44,11 @@ const KEY_APPLIED: &[u8] = &[0x00, 1];
 /// The cluster's recovery id, 16 bytes.
 pub(crate) const KEY_RECOVERY_ID: &[u8] = &[0x00, 2];
 
+/// The recovery ids before it, whose histories were replaced by a recovery: 16 bytes each.
+const KEY_REPLACED_RECOVERY_IDS: &[u8] = &[0x00, 4];
+/// Bytes of a recovery id.
+const RECOVERY_ID_BYTES: usize = 16;
+
 /// First byte of an entry that founds a cluster: its recovery id follows. (Entries of commands begin with
 /// [`entry::ENTRY_VERSION`].)
 const FOUND_CLUSTER: u8 = 0xF0;
@@ -104,7 +109,19 @@ pub(super) fn begin_history(
     recovery_id: [u8; 16],
 ) -> io::Result<()> {
     let (key, record) = mark(applied, membership);
-    store.commit(Changes::from([(key, Some(record)), (KEY_RECOVERY_ID.to_vec(), Some(recovery_id.to_vec()))]))
+    let mut replaced = store.get(KEY_REPLACED_RECOVERY_IDS).map_err(io::Error::other)?.unwrap_or_default();
+    replaced.extend(store.get(KEY_RECOVERY_ID).map_err(io::Error::other)?.unwrap_or_default());
+    store.commit(Changes::from([
+        (key, Some(record)),
+        (KEY_RECOVERY_ID.to_vec(), Some(recovery_id.to_vec())),
+        (KEY_REPLACED_RECOVERY_IDS.to_vec(), Some(replaced)),
+    ]))
+}
+
+/// Whether the history with this recovery id was replaced by that of this state.
+pub(super) fn has_replaced(store: &dyn Read, recovery_id: &[u8]) -> Result<bool, StoreError> {
+    let replaced = store.get(KEY_REPLACED_RECOVERY_IDS)?.unwrap_or_default();
+    Ok(replaced.chunks(RECOVERY_ID_BYTES).any(|known| known == recovery_id))
 }
 
 /// The state machine.

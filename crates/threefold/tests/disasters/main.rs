@@ -11,6 +11,7 @@ mod harness;
 mod input;
 mod losses;
 mod membership;
+mod recovery;
 mod startup;
 mod strangers;
 mod up;

@@ -97,6 +97,7 @@ impl<D: Door> Conversation<D> {
         let ended = tokio::select! {
             ended = work => ended.map(|_| ()),
             () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
+            why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
             () = self.outlet.gone() => Err(Ending::Gone),
         };
         match ended {
