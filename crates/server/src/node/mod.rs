@@ -136,7 +136,8 @@ impl Node {
         }
         let member = engine.others().into_iter().find(|peer| peer.id == leader)?.member;
         let mut client = self.inner.channels.client(&member, Lane::Control);
-        let reply = answered(client.read_index(engine.cluster().address(leader, peer::ReadIndexRequest {}))).await.ok()?;
+        let reply =
+            answered(client.read_index(engine.cluster().address(leader, peer::ReadIndexRequest {}))).await.ok()?;
         reply.leader.then_some(reply.index)
     }
 

@@ -77,9 +77,10 @@ pub async fn join(channels: Arc<Channels>, engine: Arc<Engine>, member: Member, 
         let answers = join_all(asked).await;
         // What was replaced stays so, whatever others of the old history say.
         let replaced = Some(verdict).filter(|verdict| matches!(verdict, Answer::Replaced(_)));
+        let reasons = reasons(others.iter().map(|other| other.name.as_str()).zip(&answers));
         verdict = answers.into_iter().chain(replaced).max().unwrap_or_else(|| Answer::NotYet(String::new()));
         let (news, pause) = match &verdict {
-            Answer::NotYet(why) => (format!("waiting to be admitted: {why}"), RETRY),
+            Answer::NotYet(_) => (format!("waiting to be admitted: {reasons}"), RETRY),
             Answer::Removed(why) => (format!("this server is not a member any more: {why}"), RETIRED_LOOK_AGAIN),
             Answer::Admitted => ("this server is a member of the cluster".to_owned(), LOOK_AGAIN),
             Answer::Replaced(why) => (format!("this server is not a member any more: {why}"), LOOK_AGAIN),
@@ -97,6 +98,20 @@ pub async fn join(channels: Arc<Channels>, engine: Arc<Engine>, member: Member, 
     }
 }
 
+/// Why this server is not admitted yet: each reason once, with the names of those who gave it.
+fn reasons<'a>(answers: impl Iterator<Item = (&'a str, &'a Answer)>) -> String {
+    let mut reasons: Vec<(Vec<&str>, &str)> = Vec::new();
+    for (name, answer) in answers {
+        let Answer::NotYet(why) = answer else { continue };
+        match reasons.iter_mut().find(|(_, known)| known == why) {
+            Some((names, _)) => names.push(name),
+            None => reasons.push((vec![name], why)),
+        }
+    }
+    let reasons = reasons.iter().map(|(names, why)| format!("{}: {why}", names.join(", ")));
+    reasons.collect::<Vec<_>>().join("; ")
+}
+
 fn as_member(peer: &PeerConfig) -> Member {
     Member::at(&peer.name, &peer.peer_address, "")
 }
@@ -112,15 +127,28 @@ async fn ask(channels: &Channels, engine: &Engine, member: &Member, other: &Peer
     let reply = timeout(PATIENCE, channels.client(&as_member(other), Lane::Control).join(request)).await;
     let reply = match reply {
         Ok(Ok(reply)) => reply.into_inner(),
-        Ok(Err(status)) => return Answer::NotYet(format!("{}: {}", other.name, status.message())),
-        Err(_) => return Answer::NotYet(format!("{}: no answer", other.name)),
+        Ok(Err(status)) => return Answer::NotYet(status.message().to_owned()),
+        Err(_) => return Answer::NotYet("no answer".to_owned()),
     };
     match reply.state() {
         State::Admitted => Answer::Admitted,
         State::Removed => Answer::Removed(reply.detail),
         State::Replaced => Answer::Replaced(reply.detail),
-        State::Pending | State::Refused | State::Unspecified => {
-            Answer::NotYet(format!("{}: {}", other.name, reply.detail))
-        }
+        State::Pending | State::Refused | State::Unspecified => Answer::NotYet(reply.detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_given_once_and_the_weightiest_answer_counts() {
+        let not_yet = |why: &str| Answer::NotYet(why.to_owned());
+        let answers = [("a", not_yet("no answer")), ("b", not_yet("not expected")), ("c", not_yet("no answer"))];
+        let said = reasons(answers.iter().map(|(name, answer)| (*name, answer)));
+        assert_eq!(said, "a, c: no answer; b: not expected");
+        let (removed, replaced) = (Answer::Removed(String::new()), Answer::Replaced(String::new()));
+        assert!(not_yet("z") < removed && removed < Answer::Admitted && Answer::Admitted < replaced);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io, 
+    io,
     ops::Range,
     sync::mpsc,
 };
@@ -21,8 +21,8 @@ use super::{
     membership::peers_of,
     recovery::{self, Unfit},
     types::{
-        CommittedLeader, Malformed, Member, RaftEntry, RaftLogId, RaftMembership, RaftStoredMembership, RaftVote, Standing,
-        entry_from_wire, from_record, log_id_to_wire, to_record, vote_from_wire, vote_to_wire,
+        CommittedLeader, Malformed, Member, RaftEntry, RaftLogId, RaftMembership, RaftStoredMembership, RaftVote,
+        Standing, entry_from_wire, from_record, log_id_to_wire, to_record, vote_from_wire, vote_to_wire,
     },
 };
 use crate::storage::{Done, LogStore, StateStore};

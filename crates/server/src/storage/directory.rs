@@ -371,7 +371,14 @@ fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
             node_id => break node_id,
         }
     };
-    Ok(Identity { format: FORMAT, server: server_name.to_owned(), node_id, incarnation: 0, has_stores: false, recovering: false })
+    Ok(Identity {
+        format: FORMAT,
+        server: server_name.to_owned(),
+        node_id,
+        incarnation: 0,
+        has_stores: false,
+        recovering: false,
+    })
 }
 
 fn write_identity(path: &Path, identity: &Identity) -> Result<(), DirectoryError> {

@@ -32,7 +32,9 @@ their data directories be emptied before they are started again: they are refuse
 
 /// The options of `threefold recover`.
 #[derive(Args, Debug)]
-#[command(after_help = "Without --force it only shows what the server has. The data directory is copied before it is changed.")]
+#[command(
+    after_help = "Without --force it only shows what the server has. The data directory is copied before it is changed."
+)]
 pub struct RecoverArgs {
     /// The server's configuration, a TOML file as for `threefold serve`
     #[arg(long, env = "THREEFOLD_CONFIG", value_name = "FILE")]
@@ -89,7 +91,8 @@ pub async fn recover(args: RecoverArgs) -> Result<(), Failure> {
 impl Situation {
     async fn look(args: &RecoverArgs) -> Result<Self, Failure> {
         let settings = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-        let missing = || Failure::usage("say which server: --config with its configuration, or --data-dir with its data");
+        let missing =
+            || Failure::usage("say which server: --config with its configuration, or --data-dir with its data");
         let data_dir = args.data_dir.clone().or(settings.data_dir).ok_or_else(missing)?;
         let owner = Directory::owner(&data_dir).map_err(|error| failure(error.into()))?;
         let Some(name) = settings.name.or(owner) else {
@@ -100,10 +103,11 @@ impl Situation {
         let tls = files.map(|((ca, certificate), key)| PeerTls { ca, certificate, key });
         let offline = Offline::open(&data_dir, &name).map_err(failure)?;
         // Those it knows as members, and those it was told of.
-        let members = offline.findings().members.iter().map(|peer| PeerConfig {
-            name: peer.member.name.clone(),
-            peer_address: peer.member.peer_address.clone(),
-        });
+        let members = offline
+            .findings()
+            .members
+            .iter()
+            .map(|peer| PeerConfig { name: peer.member.name.clone(), peer_address: peer.member.peer_address.clone() });
         let told = settings.peers.unwrap_or_default().into_iter().map(|peer| peer.0);
         let mut others = Vec::new();
         for other in members.chain(told).filter(|other| other.name != name) {
@@ -197,7 +201,9 @@ fn confirm(name: &str, yes: Option<&str>) -> Result<(), Failure> {
     let answer = match yes {
         Some(answer) => answer.to_owned(),
         None if !io::stdin().is_terminal() => {
-            return Err(Failure::usage("nobody to ask: --yes NAME says that the others are stopped and will be emptied"));
+            return Err(Failure::usage(
+                "nobody to ask: --yes NAME says that the others are stopped and will be emptied",
+            ));
         }
         None => {
             let mut prompt = io::stderr();

@@ -127,9 +127,7 @@ fn one_server_goes_on_alone_and_the_others_come_back_only_when_they_are_emptied(
         let other = &cluster.servers[(place + 1) % 3].client;
         let history = bob.at(other).history_up_to("alice", sent["id"].as_u64().unwrap());
         check_history(&history[..kept.ids.len()], &[&kept]);
-        until("an acknowledgement", || {
-            alice.at(other).run(&["send", "bob", "and on"]).status.success().then_some(())
-        });
+        until("an acknowledgement", || alice.at(other).run(&["send", "bob", "and on"]).status.success().then_some(()));
         cluster.start_all();
         cluster.wait_until_whole();
     }

@@ -185,7 +185,9 @@ impl Engine {
             Word::Removed => Some(Admission::Removed),
             Word::Invited { peer_address, .. } if peer_address != member.peer_address => {
                 let Member { name, peer_address: actual, .. } = member;
-                Some(Admission::Refused(format!("{name} was to join at {peer_address}, but says that it is at {actual}")))
+                Some(Admission::Refused(format!(
+                    "{name} was to join at {peer_address}, but says that it is at {actual}"
+                )))
             }
             Word::Invited { .. } => None,
         }

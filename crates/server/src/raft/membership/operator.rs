@@ -144,8 +144,7 @@ impl Engine {
             }
             (_, None) => {}
         }
-        let word =
-            Word::Invited { peer_address: peer_address.to_owned(), in_place_of: in_place_of.map(str::to_owned) };
+        let word = Word::Invited { peer_address: peer_address.to_owned(), in_place_of: in_place_of.map(str::to_owned) };
         self.say(name, word).await?;
         let place = in_place_of.map_or(String::new(), |old| format!(", in the place of {old}"));
         Ok(format!("{name} may join at {peer_address}{place}: it is admitted once it runs and has caught up"))
@@ -179,7 +178,8 @@ impl Engine {
         self.say(name, Word::Removed).await?;
         let base = self.change_voters(self.configuration(), peers, remaining).await?;
         // Voters leave with their vote.
-        let left = peers_of(&base).into_iter().map(|peer| peer.id).filter(|id| ids.contains(id)).collect::<BTreeSet<_>>();
+        let left =
+            peers_of(&base).into_iter().map(|peer| peer.id).filter(|id| ids.contains(id)).collect::<BTreeSet<_>>();
         if !left.is_empty() {
             self.change(&base, ChangeMembers::RemoveNodes(left)).await?;
         }

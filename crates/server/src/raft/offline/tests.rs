@@ -20,7 +20,11 @@ fn log_id(term: u64, index: u64) -> RaftLogId {
 fn members(ids: &[u64]) -> RaftMembership {
     let standing = Standing { in_sync: 3, awaited: false, survivor_mode: true };
     let member = |id: u64| Member { standing, ..Member::at(format!("server-{id}"), format!("host-{id}:7500"), "") };
-    RaftMembership::new(vec![ids.iter().copied().collect()], ids.iter().map(|id| (*id, member(*id))).collect::<BTreeMap<_, _>>()).unwrap()
+    RaftMembership::new(
+        vec![ids.iter().copied().collect()],
+        ids.iter().map(|id| (*id, member(*id))).collect::<BTreeMap<_, _>>(),
+    )
+    .unwrap()
 }
 
 fn raft_entry(term: u64, index: u64, payload: EntryPayload<Payload, u64, Member>) -> RaftEntry {

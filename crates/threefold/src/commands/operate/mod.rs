@@ -70,8 +70,10 @@ pub struct Options {
 
 /// The options of `threefold join`.
 #[derive(Args, Debug)]
-#[command(after_help = "Then start the server: `threefold serve` with a certificate for NAME, this address as its peer \
-                        address, and some servers of the cluster as its peers. It becomes a member once it has caught up.")]
+#[command(
+    after_help = "Then start the server: `threefold serve` with a certificate for NAME, this address as its peer \
+                        address, and some servers of the cluster as its peers. It becomes a member once it has caught up."
+)]
 pub struct JoinArgs {
     /// The new server's name
     name: String,
@@ -85,8 +87,10 @@ pub struct JoinArgs {
 
 /// The options of `threefold remove`.
 #[derive(Args, Debug)]
-#[command(after_help = "Refused where the servers that remain would be without a majority that is up. A removed server does \
-                        not come back by itself, also not with an empty directory: `threefold join` lets it in again.")]
+#[command(
+    after_help = "Refused where the servers that remain would be without a majority that is up. A removed server does \
+                        not come back by itself, also not with an empty directory: `threefold join` lets it in again."
+)]
 pub struct RemoveArgs {
     /// The server's name
     name: String,
@@ -94,8 +98,10 @@ pub struct RemoveArgs {
 
 /// The options of `threefold replace`.
 #[derive(Args, Debug)]
-#[command(after_help = "Then start NEW as after `threefold join`: once it has caught up, it gets the vote of OLD in a single \
-                        change, and OLD is removed.")]
+#[command(
+    after_help = "Then start NEW as after `threefold join`: once it has caught up, it gets the vote of OLD in a single \
+                        change, and OLD is removed."
+)]
 pub struct ReplaceArgs {
     /// The server that leaves
     old: String,
@@ -118,8 +124,10 @@ pub struct TransferArgs {
 
 /// The options of `threefold survivor-mode`.
 #[derive(Args, Debug)]
-#[command(after_help = "In survivor mode the last of three servers goes on by itself when the processes of the two others \
-                        have died. It takes part only while exactly three servers vote.")]
+#[command(
+    after_help = "In survivor mode the last of three servers goes on by itself when the processes of the two others \
+                        have died. It takes part only while exactly three servers vote."
+)]
 pub struct SurvivorArgs {
     /// On or off
     switch: Switch,
@@ -161,9 +169,7 @@ impl OperatorCommand {
                 in_place_of: Some(args.old.clone()),
             },
             Self::TransferLeader(With { args, .. }) => Order::TransferLeader { to: args.name.clone() },
-            Self::SurvivorMode(With { args, .. }) => {
-                Order::SurvivorMode { on: matches!(args.switch, Switch::On) }
-            }
+            Self::SurvivorMode(With { args, .. }) => Order::SurvivorMode { on: matches!(args.switch, Switch::On) },
         }
     }
 
@@ -218,7 +224,9 @@ impl From<NotDone> for Failure {
     fn from(error: NotDone) -> Self {
         match error {
             NotDone::Refused(why) => Self::declined(why),
-            NotDone::Unavailable(why) => Self::unavailable(format!("{why}; try again, or see what the servers' logs say")),
+            NotDone::Unavailable(why) => {
+                Self::unavailable(format!("{why}; try again, or see what the servers' logs say"))
+            }
         }
     }
 }
