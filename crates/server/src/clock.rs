@@ -3,27 +3,34 @@
 //! The state's clock never goes back, so a wall clock that leaps ahead by mistake would end every session for good. Within the
 //! life of a process leaps are seen against the monotonic clock and not followed; small corrections are.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// The wall clock may be corrected by so much at once; more is a leap.
 const CORRECTION: Duration = Duration::from_secs(10 * 60);
 
+/// Shows the time since 1970, and the monotonic clock of the same moment.
+pub type WallClock = Arc<dyn Fn() -> (Duration, Instant) + Send + Sync>;
+
+/// The system's clocks.
+#[must_use]
+pub fn system() -> WallClock {
+    Arc::new(|| (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now()))
+}
+
 /// A wall clock without leaps.
 pub struct LogClock {
-    read: Box<dyn FnMut() -> (Duration, Instant) + Send>,
+    read: WallClock,
     wall: Duration,
     seen: Instant,
     leapt: bool,
 }
 
 impl LogClock {
-    /// The system's clock.
-    pub fn system() -> Self {
-        Self::over(Box::new(|| (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now())))
-    }
-
-    /// Over any clock that shows both times.
-    pub(crate) fn over(mut read: Box<dyn FnMut() -> (Duration, Instant) + Send>) -> Self {
+    /// Over this clock.
+    pub fn over(read: WallClock) -> Self {
         let (wall, seen) = read();
         Self { read, wall, seen, leapt: false }
     }
@@ -44,7 +51,7 @@ impl LogClock {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -53,7 +60,7 @@ mod tests {
         let start = Instant::now();
         let set = Arc::new(Mutex::new((1_000_000_u64, 0_u64)));
         let read = set.clone();
-        let mut clock = LogClock::over(Box::new(move || {
+        let mut clock = LogClock::over(Arc::new(move || {
             let (wall, elapsed) = *read.lock().unwrap();
             (Duration::from_secs(wall), start + Duration::from_secs(elapsed))
         }));

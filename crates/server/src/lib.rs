@@ -3,9 +3,11 @@
 //! `node` is the only door: gateways submit, read and follow there. `raft` alone knows openraft, `storage` alone
 //! knows the database, `peer` is what servers say to each other.
 
+pub mod ambient;
 pub mod clock;
 pub mod config;
 pub mod gateway;
+pub mod net;
 pub mod node;
 pub mod peer;
 pub mod raft;
@@ -13,4 +15,4 @@ pub mod recover;
 mod server;
 pub mod storage;
 
-pub use server::{StartError, run};
+pub use server::{Ended, Environment, StartError, run, run_in};

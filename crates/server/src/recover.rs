@@ -14,6 +14,7 @@ use futures::future::join_all;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
+    ambient,
     config::{PeerConfig, PeerTls},
     peer::{
         operator::{LogEnd, Operator},
@@ -98,7 +99,7 @@ impl Offline {
     /// When the disk fails. Before the copy is complete nothing is changed; after that, the directory cannot be used until
     /// this has succeeded.
     pub fn recover(mut self) -> Result<Recovered, RecoverError> {
-        let recovery_id = rand::random();
+        let recovery_id = ambient::random().map_err(OfflineError::Io)?;
         let backup = self.directory.back_up()?;
         self.directory.record_recovery(true)?;
         let (log, state) = stores(&self.directory)?;

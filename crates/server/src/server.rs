@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, future::Future, io, sync::Arc, time::Duration};
 
 use threefold_core::Position;
+use threefold_proto::peer::Hello;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -11,19 +12,28 @@ use tokio::{
 };
 
 use crate::{
-    clock::LogClock,
+    ambient,
+    clock::{self, LogClock, WallClock},
     config::Config,
     gateway::{Cost, Gateway, Passwords, http},
+    net::{ClientListener, PeerListener, PeerNetwork, tcp::TlsListener},
     node::{Hub, Inner, Node, presence::Presence, router::Router},
     peer::{
         channels::Channels,
+        death::{Announcer, DeathStreams, Deaths},
         forward::Forwarder,
         join,
         link::Links,
         service::{self, PeerService},
         tls::Identity,
     },
-    raft::{Engine, Parts, executor::ThreadExecutor, machine, proposer::Proposer, types::Member},
+    raft::{
+        Engine, Parts,
+        executor::{Executor, ThreadExecutor},
+        machine,
+        proposer::Proposer,
+        types::{Member, Standing},
+    },
     storage::{LogStore, StateStore, directory::Directory, fjall_log::FjallLog, fjall_state::FjallState},
 };
 
@@ -36,6 +46,16 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(pub String);
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It must be started anew, as a new incarnation: in sync, but behind the servers that could lead, it may vote for them only
+    /// then.
+    Restart,
+}
 
 fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> StartError + '_ {
     move |error| StartError(format!("{what}: {error}"))
@@ -52,7 +72,7 @@ async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListene
 ///
 /// # Errors
 /// When it cannot start, or must stop because its disk failed or an invariant broke.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<Ended, StartError> {
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
     let mut directory =
         Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
@@ -64,11 +84,57 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     directory.record_stores().map_err(|error| StartError(error.to_string()))?;
     // Last, when all else stands: until then its peers find nobody here, and so know at once that the old process died.
     let peer_listener = bind(config.peer_listen, "peer").await?;
-    let server =
-        Server::start(config, (directory.node_id(), directory.incarnation()), identity.clone(), log, state).await?;
-    let result = server.serve(client_listener, peer_listener, identity, shutdown).await;
+    let executor = ThreadExecutor::start("apply").map_err(|error| failed("cannot start a thread")(&error))?;
+    let environment = Environment {
+        node_id: directory.node_id(),
+        incarnation: directory.incarnation(),
+        log,
+        state,
+        executor: Arc::new(executor),
+        network: Arc::new(identity.clone()),
+        clock: clock::system(),
+        password_cost: Cost::default(),
+    };
+    let result =
+        run_in(config, environment, TlsListener::new(peer_listener, identity), client_listener, shutdown).await;
     drop(directory);
     result
+}
+
+/// What a server stands on: all of it that is not the server's own, so that a simulation can put something else in its
+/// place.
+pub struct Environment {
+    /// The number of its directory, which no other ever has.
+    pub node_id: u64,
+    /// How often that directory was opened: durably larger than at every earlier start.
+    pub incarnation: u64,
+    /// Its log.
+    pub log: Arc<dyn LogStore>,
+    /// Its state.
+    pub state: Arc<dyn StateStore>,
+    /// Where it applies.
+    pub executor: Arc<dyn Executor>,
+    /// How it reaches the other servers.
+    pub network: Arc<dyn PeerNetwork>,
+    /// Its clock.
+    pub clock: WallClock,
+    /// What a password's hash costs.
+    pub password_cost: Cost,
+}
+
+/// Runs one server in an environment until `shutdown`. Of `config`, its directory, its listening addresses and its
+/// certificates are not used.
+///
+/// # Errors
+/// When it cannot start, or must stop because its disk failed or an invariant broke.
+pub async fn run_in(
+    config: Config,
+    environment: Environment,
+    peer_listener: impl PeerListener,
+    client_listener: impl ClientListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Ended, StartError> {
+    Server::start(config, environment).await?.serve(client_listener, peer_listener, shutdown).await
 }
 
 /// A service ends when the server does, not before: a server that nobody can reach must not look alive.
@@ -90,32 +156,31 @@ struct Server {
     channels: Arc<Channels>,
     state: Arc<dyn StateStore>,
     config: Config,
-    incarnation: u64,
+    greeting: Hello,
+    deaths: Arc<DeathStreams>,
 }
 
 impl Server {
-    async fn start(
-        config: Config,
-        (id, incarnation): (u64, u64),
-        identity: Identity,
-        log: Arc<dyn LogStore>,
-        state: Arc<dyn StateStore>,
-    ) -> Result<Self, StartError> {
+    async fn start(config: Config, environment: Environment) -> Result<Self, StartError> {
+        let Environment { node_id: id, incarnation, log, state, executor, network, clock, password_cost } = environment;
         let (applied, _) = machine::applied_mark(&*state).map_err(|error| failed("cannot read the state")(&error))?;
         let position = applied.map_or(Position::default(), |log_id| Position::end_of(log_id.index));
         let hub = Hub::new(state.clone(), position);
-        let channels = Arc::new(Channels::new(identity));
-        let executor = ThreadExecutor::start("apply").map_err(|error| failed("cannot start a thread")(&error))?;
+        let channels = Arc::new(Channels::new(network.clone()));
+        let (deaths, announcer) = (Arc::new(Deaths::default()), Arc::new(Announcer::default()));
         let parts = Parts {
             id,
+            incarnation,
             log,
             state: state.clone(),
-            executor: Arc::new(executor),
+            executor,
             channels: channels.clone(),
             observer: hub.clone(),
+            deaths: deaths.clone(),
+            announcer: announcer.clone(),
         };
         let engine = Engine::start(parts, &config.tuning).await.map_err(|error| StartError(error.to_string()))?;
-        let proposer = Proposer::start(engine.clone(), LogClock::system());
+        let proposer = Proposer::start(engine.clone(), LogClock::over(clock.clone()));
         let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone() };
         let router = Router::start(id, engine.leader(), proposer.clone(), forwarder);
         let presence = Arc::new(Presence::default());
@@ -129,9 +194,24 @@ impl Server {
             state: state.clone(),
             channels: channels.clone(),
         });
-        let passwords = Passwords::new(Cost::default()).map_err(|error| StartError(error.to_string()))?;
-        let gateway = Gateway::new(node.clone(), passwords);
-        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, incarnation })
+        let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
+        let gateway = Gateway::with_clock(node.clone(), passwords, clock);
+        let greeting = Hello {
+            node_id: id,
+            name: config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation,
+        };
+        let streams = DeathStreams {
+            engine: engine.clone(),
+            channels: channels.clone(),
+            network,
+            greeting: greeting.clone(),
+            deaths,
+            announcer,
+        };
+        let deaths = Arc::new(streams);
+        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, greeting, deaths })
     }
 
     fn member(&self) -> Member {
@@ -145,23 +225,16 @@ impl Server {
             && empty
             && join::may_found(&self.channels, &self.config.name, &self.config.peers).await
         {
-            let recovery_id = rand::random();
-            self.engine.bootstrap(self.member(), recovery_id).await.map_err(|error| StartError(error.to_string()))?;
+            let recovery_id = ambient::random().map_err(|error| failed("cannot choose a recovery id")(&error))?;
+            let standing = Standing { survivor_mode: self.config.survivor_mode, ..Standing::default() };
+            let founder = Member { standing, ..self.member() };
+            self.engine.bootstrap(founder, recovery_id).await.map_err(|error| StartError(error.to_string()))?;
             tracing::info!("founded a new cluster");
         }
         let joining = join::join(self.channels.clone(), self.engine.clone(), self.member(), self.config.peers.clone());
         tokio::spawn(joining);
         tokio::spawn(self.engine.clone().finish_changes());
         Ok(())
-    }
-
-    fn greeting(&self) -> threefold_proto::peer::Hello {
-        threefold_proto::peer::Hello {
-            node_id: self.engine.id(),
-            name: self.config.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            incarnation: self.incarnation,
-        }
     }
 
     fn peer_service(&self) -> PeerService {
@@ -173,29 +246,34 @@ impl Server {
             state: self.state.clone(),
             node: self.node.clone(),
             expected: self.config.peers.iter().map(|peer| peer.name.clone()).collect::<BTreeSet<_>>(),
-            greeting: self.greeting(),
+            greeting: self.greeting.clone(),
             installing: Arc::new(Semaphore::new(1)),
         }
     }
 
     async fn serve(
         self,
-        client_listener: TcpListener,
-        peer_listener: TcpListener,
-        identity: Identity,
+        client_listener: impl ClientListener,
+        peer_listener: impl PeerListener,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), StartError> {
+    ) -> Result<Ended, StartError> {
         let (stop, stopping) = watch::channel(false);
         let stopped = |mut stopping: watch::Receiver<bool>| async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        let mut peers =
-            tokio::spawn(service::serve(peer_listener, identity, self.peer_service(), stopped(stopping.clone())));
+        let mut peers = tokio::spawn(service::serve(
+            peer_listener,
+            self.peer_service(),
+            self.deaths.clone(),
+            stopped(stopping.clone()),
+        ));
+        // Not ended with the rest: the kernel ends the streams when this process does, and so proves its death.
+        tokio::spawn(self.deaths.clone().run());
         let links = Links {
             engine: self.engine.clone(),
             channels: self.channels.clone(),
             presence: self.presence.clone(),
-            greeting: self.greeting(),
+            greeting: self.greeting.clone(),
         };
         let links = tokio::spawn(links.run());
         let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
@@ -206,12 +284,14 @@ impl Server {
             Err(StartError(format!("consensus has stopped: {why}")))
         };
         let result = tokio::select! {
+            biased;
             result = run => result,
             ended = &mut peers => Err(ended_by_itself("the service for other servers", ended)),
             ended = &mut clients => Err(ended_by_itself("the service for clients", ended)),
-            () = shutdown => Ok(()),
+            () = shutdown => Ok(Ended::Stopped),
+            () = self.engine.survivor().stuck() => Ok(Ended::Restart),
         };
-        if result.is_ok() {
+        if matches!(result, Ok(Ended::Stopped)) {
             self.engine.hand_over(HAND_OVER_PATIENCE).await;
         }
         links.abort();
@@ -223,13 +303,10 @@ impl Server {
         self.engine.shutdown().await;
         peers.abort();
         let state = self.state.clone();
-        let persisted = tokio::task::spawn_blocking(move || state.persist()).await;
-        result?;
-        match persisted {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(failed("cannot save the state")(&error)),
-            Err(error) => Err(failed("cannot save the state")(&error)),
-        }
+        let persisted = ambient::blocking(move || state.persist()).await.and_then(|persisted| persisted);
+        let ended = result?;
+        persisted.map_err(|error| failed("cannot save the state")(&error))?;
+        Ok(ended)
     }
 }
 

@@ -96,6 +96,21 @@ fn consensus_and_database_are_known_in_one_place_each() {
     }
 }
 
+/// Unbiased, `select!` draws lots whose numbers no simulation can repeat.
+#[test]
+fn what_is_simulated_selects_in_a_fixed_order() {
+    let simulated = ["crates/server/src/", "crates/client/src/", "sim/"];
+    for (name, text) in all_sources() {
+        if simulated.iter().any(|place| name.starts_with(place)) {
+            let mut lines = text.lines();
+            while let Some(line) = lines.find(|line| line.contains("select! {")) {
+                let biased = lines.next().is_some_and(|next| next.trim() == "biased;");
+                assert!(biased, "{name} selects at random: {}", line.trim());
+            }
+        }
+    }
+}
+
 #[test]
 fn long_files_are_looked_at_again() {
     for (name, text) in all_sources() {

@@ -405,6 +405,7 @@ impl Conversation {
         let mut changed = self.service.shared.changed.subscribe();
         loop {
             let done = tokio::select! {
+                biased;
                 frame = frames.next() => match frame {
                     Some(Ok(ClientFrame { frame: Some(frame) })) => self.take(frame).await,
                     _ => Err(Over),

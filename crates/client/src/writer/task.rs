@@ -135,6 +135,7 @@ impl Task {
         let mut future = std::pin::pin!(future);
         loop {
             tokio::select! {
+                biased;
                 output = &mut future => return output,
                 () = self.attend() => {}
             }
@@ -151,6 +152,7 @@ impl Task {
         }
         let deadline = self.outbox.next_deadline();
         tokio::select! {
+            biased;
             submission = self.submissions.recv(), if self.open && self.outbox.has_room() => match submission {
                 Some(submission) => self.accept(submission),
                 None => self.open = false,
@@ -200,6 +202,7 @@ impl Task {
             let waiting = self.outbox.in_flight() > 0;
             let idle = self.outbox.is_empty().then_some(pace.idle + IDLE);
             tokio::select! {
+                biased;
                 frame = stream.inbound.message() => match frame {
                     Ok(Some(frame)) => self.take(frame, &stream.server, &mut pace)?,
                     Ok(None) => return Err(unavailable("the server closed the stream", false)),
@@ -232,7 +235,14 @@ impl Task {
     fn take(&mut self, frame: ServerFrame, server: &str, pace: &mut Pace) -> Result<(), Verdict> {
         pace.heard = Instant::now();
         pace.pinged = false;
-        let Some(Frame::Result(result)) = frame.frame else { return Ok(()) };
+        let result = match frame.frame {
+            Some(Frame::Result(result)) => result,
+            Some(Frame::Condition(condition)) => {
+                self.client.pool.note_condition(condition);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         match self.outbox.answered(result) {
             Answered::Acknowledged(position) => {
                 count(&self.counters.acknowledged);

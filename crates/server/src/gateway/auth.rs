@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use threefold_core::{
@@ -87,7 +87,7 @@ impl<D: Door> Gateway<D> {
 
     /// Renews a session in use, if it is time.
     pub(super) fn renew(&self, session: &SessionInfo, token: TokenHash) {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as u64);
+        let now_ms = self.now_ms();
         if !is_due(session.expires_at_ms, now_ms) || !self.auth().renewals.begin(session.session) {
             return;
         }

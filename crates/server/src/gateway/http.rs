@@ -20,13 +20,13 @@ use hyper_util::{
 };
 use threefold_proto::chat::chat_server::ChatServer;
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tonic::Status;
 
 use super::{Gateway, door::Door, grpc};
+use crate::net::{ClientListener, ClientSocket};
 
 /// Connections at once: at some 50 KiB each, 1 GiB; and a common limit of open files is 65,536.
 const CONNECTIONS: usize = 20_000;
@@ -53,7 +53,7 @@ const ABOUT: &str = "This is a Threefold chat server. Clients speak gRPC here (t
 /// # Errors
 /// When the services cannot be set up. A failed connection is no error of the server.
 pub async fn serve<D: Door>(
-    listener: TcpListener,
+    mut listener: impl ClientListener,
     gateway: Gateway<D>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -64,14 +64,15 @@ pub async fn serve<D: Door>(
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
+            biased;
+            () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => admit(socket, &places, &router, &gateway),
+                Ok(socket) => admit(socket, &places, &router, &gateway),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
-            () = &mut shutdown => break,
         }
     }
     drop(listener);
@@ -87,7 +88,7 @@ fn service_name() -> &'static str {
     <ChatServer<()> as tonic::server::NamedService>::NAME
 }
 
-fn admit<D: Door>(socket: TcpStream, places: &Arc<Semaphore>, router: &Router, gateway: &Gateway<D>) {
+fn admit<D: Door>(socket: impl ClientSocket, places: &Arc<Semaphore>, router: &Router, gateway: &Gateway<D>) {
     // Closed at once rather than left waiting: the client then goes to another server.
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         tracing::warn!(CONNECTIONS, "too many connections: one more was closed");
@@ -104,18 +105,18 @@ fn admit<D: Door>(socket: TcpStream, places: &Arc<Semaphore>, router: &Router, g
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn converse<D: Door>(
-    socket: TcpStream,
+    mut socket: impl ClientSocket,
     _place: OwnedSemaphorePermit,
     router: Router,
     gateway: &Gateway<D>,
 ) -> Result<(), BoxError> {
-    socket.set_nodelay(true)?;
     // The protocol is told by the first bytes, for which the HTTP library would wait for ever.
-    timeout(FIRST_WORD_TIMEOUT, socket.peek(&mut [0])).await??;
+    timeout(FIRST_WORD_TIMEOUT, socket.first_word()).await??;
     let builder = protocols();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     tokio::select! {
+        biased;
         ended = connection.as_mut() => return ended,
         () = gateway.closed() => connection.as_mut().graceful_shutdown(),
     }

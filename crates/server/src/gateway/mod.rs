@@ -31,7 +31,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::node::{Node, Unavailable};
+use crate::{
+    clock::{self, WallClock},
+    node::{Node, Unavailable},
+};
 
 pub use auth::Caller;
 pub use door::{Door, Follow};
@@ -51,6 +54,7 @@ impl<D> Clone for Gateway<D> {
 struct Shared<D> {
     door: D,
     passwords: Passwords,
+    clock: WallClock,
     auth: auth::Auth,
     directory: directory::Directory,
     streams: Arc<Semaphore>,
@@ -58,11 +62,17 @@ struct Shared<D> {
 }
 
 impl<D: Door> Gateway<D> {
-    /// Operations behind `door`.
+    /// Operations behind `door`, with the system's clock.
     pub fn new(door: D, passwords: Passwords) -> Self {
+        Self::with_clock(door, passwords, clock::system())
+    }
+
+    /// Operations behind `door`, with this clock.
+    pub fn with_clock(door: D, passwords: Passwords, clock: WallClock) -> Self {
         let shared = Shared {
             door,
             passwords,
+            clock,
             auth: auth::Auth::default(),
             directory: directory::Directory::default(),
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
@@ -99,6 +109,12 @@ impl<D: Door> Gateway<D> {
 
     fn passwords(&self) -> &Passwords {
         &self.shared.passwords
+    }
+
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64 {
+        let (now, _) = (self.shared.clock)();
+        now.as_millis() as u64
     }
 
     fn auth(&self) -> &auth::Auth {

@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use crate::ambient;
+
 /// Hashes at once: more would take the cores from serving everybody who is logged in.
 const HASHES_AT_ONCE: usize = 2;
 /// Hashes that wait: at 50 ms each, the last of them is done in less than two seconds.
@@ -55,10 +57,25 @@ pub struct Passwords {
     workers: Arc<Semaphore>,
 }
 
+/// Bytes of a salt, as the algorithm's authors recommend (RFC 9106, section 3.1).
+const SALT_BYTES: usize = 16;
+
 /// The cost is none that Argon2 allows, or there is no randomness.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot hash passwords: {0}")]
-pub struct CannotHash(#[from] password_hash::Error);
+pub enum CannotHash {
+    /// The algorithm refuses.
+    #[error("cannot hash passwords: {0}")]
+    Refused(#[from] password_hash::Error),
+    /// There is no randomness for a salt.
+    #[error("cannot hash passwords: no secure randomness: {0}")]
+    NoRandomness(#[from] std::io::Error),
+}
+
+/// The hash of a password under a salt of its own, in PHC string form.
+fn salted(argon2: &Argon2<'_>, password: &[u8]) -> Result<String, CannotHash> {
+    let salt = ambient::random::<SALT_BYTES>()?;
+    Ok(argon2.hash_password_with_salt(password, &salt)?.to_string())
+}
 
 impl Passwords {
     /// Hashes with `cost`. Runs one hash, so that a cost that does not work shows at the start.
@@ -69,7 +86,7 @@ impl Passwords {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None).map_err(password_hash::Error::from)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         // The salt is random and kept nowhere else, so no input is known to give this hash.
-        let nobody = argon2.hash_password(&rand::random::<[u8; 32]>())?.to_string();
+        let nobody = salted(&argon2, &ambient::random::<32>()?)?;
         Ok(Self {
             argon2,
             nobody,
@@ -85,7 +102,7 @@ impl Passwords {
     pub async fn hash(&self, password: String, deadline: Instant) -> Result<String, Refusal> {
         check_new(&password)?;
         let argon2 = self.argon2.clone();
-        self.run(deadline, move || argon2.hash_password(password.as_bytes()).map(|hash| hash.to_string()))
+        self.run(deadline, move || salted(&argon2, password.as_bytes()))
             .await?
             .map_err(|error| Refusal::Internal(format!("hashing a password: {error}")))
     }
@@ -133,7 +150,7 @@ impl Passwords {
         };
         // A caller that gives up leaves a hash running: the permits go with the work, not the caller.
         let permits: [OwnedSemaphorePermit; 2] = [place, worker];
-        let work = tokio::task::spawn_blocking(move || {
+        let work = ambient::blocking(move || {
             let done = work();
             drop(permits);
             done

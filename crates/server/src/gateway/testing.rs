@@ -25,7 +25,7 @@ use super::{
     Cost, Gateway, Passwords,
     door::{Door, Follow},
 };
-use crate::node::{Committed, Followed, Unavailable};
+use crate::node::{Committed, Condition, Followed, Unavailable, Word};
 
 pub(super) const RECOVERY_ID: [u8; 16] = *b"of this cluster!";
 
@@ -41,6 +41,7 @@ struct Shared {
     pub answers: Semaphore,
     pub unavailable: AtomicBool,
     pub retired: watch::Sender<Option<String>>,
+    pub condition: watch::Sender<Condition>,
 }
 
 #[derive(Default)]
@@ -58,12 +59,17 @@ impl Solo {
             answers: Semaphore::new(1_000_000),
             unavailable: AtomicBool::new(false),
             retired: watch::Sender::new(None),
+            condition: watch::Sender::new(Condition { word: Word::Normal, detail: String::new() }),
         }))
     }
 
     /// A gateway before it, with passwords that cost nothing.
     pub fn gateway(&self) -> Gateway<Self> {
         Gateway::new(self.clone(), Passwords::new(Cost::CHEAP).unwrap())
+    }
+
+    pub fn set_condition(&self, word: Word, detail: &str) {
+        self.0.condition.send_replace(Condition { word, detail: detail.to_owned() });
     }
 
     pub fn set_unavailable(&self, unavailable: bool) {
@@ -175,6 +181,10 @@ impl Door for Solo {
 
     fn retired(&self) -> watch::Receiver<Option<String>> {
         self.0.retired.subscribe()
+    }
+
+    fn condition(&self) -> watch::Receiver<Condition> {
+        self.0.condition.subscribe()
     }
 
     async fn status(&self, _patience: Duration) -> chat::ClusterStatus {

@@ -19,6 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
+pub use crate::raft::survivor::condition::{Condition, Word};
 pub use hub::{Followed, Follower, Hub};
 pub use presence::Present;
 pub use router::Committed;
@@ -174,6 +175,11 @@ impl Node {
     /// Why this server is not a member of the cluster any more, if so; changes are seen.
     pub fn retired(&self) -> watch::Receiver<Option<String>> {
         self.inner.engine.retired()
+    }
+
+    /// The cluster's condition, as this server sees it; changes are seen.
+    pub fn condition(&self) -> tokio::sync::watch::Receiver<Condition> {
+        self.inner.engine.condition()
     }
 
     /// The client addresses of all servers.

@@ -182,6 +182,7 @@ impl<F: Forward> Task<F> {
         let Some(Proposed { log_index, replies }) = outcome else {
             // A leader just elected, or just gone: a short breath instead of a hot loop.
             tokio::select! {
+                biased;
                 _ = sleep(RETRY) => {}
                 _ = self.leader.changed() => {}
             }

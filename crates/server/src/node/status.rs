@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use super::Node;
 use crate::{
+    ambient,
     peer::channels::Lane,
-    raft::{Overview, Peer, Role},
+    raft::{Peer, survivor::condition::Condition},
 };
 
 fn version() -> &'static str {
@@ -27,7 +28,7 @@ impl Node {
             name: config.name.clone(),
             client_address: config.client_address.clone(),
             peer_address: config.peer_address.clone(),
-            pid: std::process::id(),
+            pid: ambient::process_id(),
             role: overview.role.word().to_owned(),
             term: overview.term,
             last_index: overview.last_index,
@@ -52,11 +53,8 @@ impl Node {
         let mut servers = futures::future::join_all(others.map(|peer| self.ask(peer, patience))).await;
         servers.push(self.local_status());
         servers.sort_by(|a, b| a.name.cmp(&b.name));
-        let (state, detail) = match self.inner.engine.retired().borrow().clone() {
-            Some(why) => ("removed".to_owned(), why),
-            None => judge(&overview, &servers),
-        };
-        chat::ClusterStatus { state, detail, servers, recovery_id: self.recovery_id().into() }
+        let Condition { word, detail } = self.inner.engine.condition().borrow().clone();
+        chat::ClusterStatus { state: word.word().to_owned(), detail, servers, recovery_id: self.recovery_id().into() }
     }
 
     async fn ask(&self, peer: &Peer, patience: Duration) -> chat::ServerStatus {
@@ -77,29 +75,4 @@ impl Node {
             ..Default::default()
         })
     }
-}
-
-/// The cluster's state in a word and a sentence.
-fn judge(overview: &Overview, servers: &[chat::ServerStatus]) -> (String, String) {
-    let voters = servers.iter().filter(|server| server.voter);
-    let (up, down): (Vec<_>, Vec<_>) = voters.partition(|server| server.role != "down");
-    let all = up.len() + down.len();
-    let majority = all / 2 + 1;
-    let names = down.iter().map(|server| server.name.as_str()).collect::<Vec<_>>().join(", ");
-    let leads = overview.leader.is_some() && up.iter().any(|server| server.role == Role::Leader.word());
-    let (state, detail) = if up.len() < majority {
-        (
-            "unavailable",
-            format!("{} of {all} servers are down ({names}): a majority of {majority} is needed", down.len()),
-        )
-    } else if !leads {
-        ("unavailable", "no leader is elected just now".to_owned())
-    } else if !down.is_empty() {
-        ("degraded", format!("{names} is down; the cluster can lose {} more", up.len() - majority))
-    } else if all < 3 {
-        ("degraded", format!("only {all} of the servers have joined yet"))
-    } else {
-        ("normal", format!("all {all} servers are up; the cluster can lose {}", up.len() - majority))
-    };
-    (state.to_owned(), detail)
 }

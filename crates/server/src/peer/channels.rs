@@ -4,20 +4,19 @@ use std::{
     collections::BTreeMap,
     future::Future,
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
 use threefold_proto::peer::{admin_client::AdminClient, peer_client::PeerClient};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tonic::{
     Response, Status,
     transport::{Channel, Endpoint, Uri},
 };
 
-use super::tls::Identity;
-use crate::raft::types::Member;
+use crate::{net::PeerNetwork, raft::types::Member};
 
 /// A connection that takes longer than this to stand is no better than none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,15 +47,15 @@ pub enum Lane {
 
 /// Connections to all other servers, made when first used and again after they broke.
 pub struct Channels {
-    identity: Identity,
+    network: Arc<dyn PeerNetwork>,
     open: Mutex<BTreeMap<(String, String, Lane), Channel>>,
     members: Mutex<BTreeMap<u64, Member>>,
 }
 
 impl Channels {
     /// None yet.
-    pub fn new(identity: Identity) -> Self {
-        Self { identity, open: Mutex::default(), members: Mutex::default() }
+    pub fn new(network: Arc<dyn PeerNetwork>) -> Self {
+        Self { network, open: Mutex::default(), members: Mutex::default() }
     }
 
     /// Takes note of the members' present addresses: a server may come back at another one.
@@ -89,17 +88,11 @@ impl Channels {
     }
 
     fn open_lazily(&self, name: String, address: String) -> Channel {
-        let identity = self.identity.clone();
+        let network = self.network.clone();
         let connector = tower::service_fn(move |_: Uri| {
-            let (identity, name, address) = (identity.clone(), name.clone(), address.clone());
+            let dialling = timeout(CONNECT_TIMEOUT, network.dial(&name, &address));
             async move {
-                let connect = async {
-                    let stream = TcpStream::connect(&address).await?;
-                    stream.set_nodelay(true)?;
-                    identity.connect(&name, stream).await
-                };
-                let stream =
-                    timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+                let stream = dialling.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
                 stream.map(TokioIo::new)
             }
         });
@@ -111,6 +104,15 @@ impl Channels {
             .initial_connection_window_size(WINDOW_BYTES)
             .connect_with_connector_lazy(connector)
     }
+
+    /// Whether a new connection to `address` is refused at once: the sign, after a stream has ended, that no
+    /// process listens there any more.
+    pub async fn refuses(&self, address: &str) -> bool {
+        match timeout(CONNECT_TIMEOUT, self.network.knock(address)).await {
+            Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+            Ok(Ok(())) | Err(_) => false,
+        }
+    }
 }
 
 /// The answer to a question, waited for no longer than [`ATTEMPT_TIMEOUT`].
@@ -121,15 +123,6 @@ pub async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>
     match timeout(ATTEMPT_TIMEOUT, call).await {
         Ok(reply) => reply.map(Response::into_inner),
         Err(_) => Err(Status::unavailable("no answer in time")),
-    }
-}
-
-/// Whether a new connection to `address` is refused at once: the sign, after a stream has ended, that no
-/// process listens there any more.
-pub async fn refuses(address: &str) -> bool {
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
-        Ok(Ok(_)) | Err(_) => false,
     }
 }
 

@@ -13,13 +13,13 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::channels::{Channels, Lane, refuses};
+use super::channels::{Channels, Lane};
 use crate::{
     node::presence::Presence,
     raft::{
         Engine, Peer,
         network::last_log_id,
-        types::{Member, RaftLogId},
+        types::{Member, RaftLogId, log_id_from_wire, log_id_to_wire},
     },
 };
 
@@ -66,6 +66,7 @@ impl Links {
                 }
             }
             tokio::select! {
+                biased;
                 () = sleep(MEMBERS) => {}
                 Some(Ok(ended)) = tasks.join_next() => { linked.remove(&ended); }
             }
@@ -107,7 +108,9 @@ impl Links {
         };
         tracing::debug!(server = %peer.member.name, "linked");
         tokio::select! {
+            biased;
             () = self.tell_presence(&messages) => {}
+            () = self.tell_visible(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
         }
         Some(hello.incarnation)
@@ -118,7 +121,7 @@ impl Links {
     async fn has_died(&self, peer: &Peer, incarnation: u64) -> bool {
         let give_up = Instant::now() + VERDICT_PATIENCE;
         while Instant::now() < give_up {
-            if refuses(&peer.member.peer_address).await {
+            if self.channels.refuses(&peer.member.peer_address).await {
                 return true;
             }
             let mut client = self.channels.client(&peer.member, Lane::Control);
@@ -154,6 +157,32 @@ impl Links {
         }
     }
 
+    /// Tells, while this server leads, how far may be shown; the newest news only.
+    async fn tell_visible(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
+        let mut leader = self.engine.leader();
+        loop {
+            let mut raised = self.engine.raised();
+            while *leader.borrow_and_update() == Some(self.engine.id()) {
+                let visible = *raised.borrow_and_update();
+                let visible = visible.filter(|log_id| !self.engine.configurations().is_plain_at(log_id.index));
+                if let Some(visible) = visible {
+                    let message = peer::LinkMessage { message: Some(Message::Visible(log_id_to_wire(&visible))) };
+                    if messages.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    biased;
+                    changed = raised.changed() => if changed.is_err() { break },
+                    changed = leader.changed() => if changed.is_err() { return },
+                }
+            }
+            if leader.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// If the dead server led: the fittest survivor stands at once, the others a turn later each, unless somebody
     /// leads by then.
     async fn server_died(&self, dead: u64, incarnation: u64) {
@@ -171,8 +200,9 @@ impl Links {
         let turn = sleep(SURVIVOR_TURN * fitter as u32);
         let succeeded = async { drop(leader.wait_for(|leader| leader.is_some_and(|leader| leader != dead)).await) };
         let my_turn = tokio::select! {
-            () = turn => true,
+            biased;
             () = succeeded => false,
+            () = turn => true,
         };
         if my_turn {
             self.engine.take_over_from(dead).await;
@@ -200,7 +230,7 @@ pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
 }
 
 /// Takes what another server tells over its link, until the link ends.
-pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::LinkMessage>) {
+pub async fn listen(presence: &Presence, engine: &Engine, mut messages: tonic::Streaming<peer::LinkMessage>) {
     let mut link = None;
     while let Ok(Some(message)) = messages.message().await {
         match (message.message, link) {
@@ -211,6 +241,7 @@ pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::Li
             (Some(Message::Presence(change)), Some(link)) => {
                 presence.change_elsewhere(link, &change.online, &change.offline);
             }
+            (Some(Message::Visible(visible)), Some(_)) => engine.raise(log_id_from_wire(visible)),
             // A newer server's message, or one before its greeting: not for us.
             (Some(Message::Presence(_) | Message::Visible(_)) | None, _) => {}
         }

@@ -3,6 +3,7 @@
 mod admin;
 pub mod certs;
 pub mod channels;
+pub mod death;
 pub mod forward;
 pub mod join;
 pub mod link;

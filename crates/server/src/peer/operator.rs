@@ -3,7 +3,7 @@
 //! Promises: every order may be given again, so it is, until the deadline, while no server answers or nobody leads; a
 //! refusal is final. Needs a certificate of the cluster's authority, any server's.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use threefold_proto::peer::{AdminReply, PeerStatusRequest, admin_reply::State};
 use tokio::time::{Instant, sleep, timeout};
@@ -95,7 +95,7 @@ impl Operator {
     /// # Errors
     /// When a certificate cannot be used.
     pub fn new(files: &PeerTls, servers: Vec<PeerConfig>) -> Result<Self, TlsError> {
-        Ok(Self { channels: Channels::new(Identity::load(files)?), servers })
+        Ok(Self { channels: Channels::new(Arc::new(Identity::load(files)?)), servers })
     }
 
     /// Gives an order, again and again for at most `patience`.

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, future::Future, io, pin::Pin, sync::Arc, task, 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use prost::Message as _;
-use rustls::pki_types::CertificateDer;
 use threefold_proto::peer::{
     self,
     admin_server::AdminServer,
@@ -13,24 +12,25 @@ use threefold_proto::peer::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
     time::timeout,
 };
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
     admin::AdminService,
     channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
+    death::DeathStreams,
     forward, link,
-    tls::{Identity, bears_name},
 };
 use crate::{
+    ambient,
+    net::{Caller, PeerListener, PeerStream},
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
+        network::INCARNATION_HEADER,
         proposer::{Proposal, Proposer, fits},
         types::{member_from_wire, member_to_wire},
     },
@@ -88,7 +88,9 @@ impl PeerProtocol for PeerService {
         let requests = self.engine.cluster().accept(request)?.take_while(|request| std::future::ready(request.is_ok()));
         let requests = requests.filter_map(|request| std::future::ready(request.ok()));
         let replies = self.engine.append(requests).map(|reply| reply.map_err(unavailable));
-        Ok(Response::new(Box::pin(replies)))
+        let mut response: Response<Self::AppendStream> = Response::new(Box::pin(replies));
+        response.metadata_mut().insert(INCARNATION_HEADER, self.greeting.incarnation.into());
+        Ok(response)
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
@@ -151,20 +153,20 @@ impl PeerProtocol for PeerService {
     }
 
     async fn link(&self, request: Request<Streaming<peer::LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
-        let presence = self.presence.clone();
+        let (presence, engine) = (self.presence.clone(), self.engine.clone());
         let messages = request.into_inner();
-        tokio::spawn(async move { link::listen(&presence, messages).await });
+        tokio::spawn(async move { link::listen(&presence, &engine, messages).await });
         // After the greeting nothing more is said in this direction; the stream's end says it all.
         let greeting = futures::stream::once(std::future::ready(Ok(link::greeting(&self.greeting))));
         Ok(Response::new(Box::pin(greeting.chain(futures::stream::pending()))))
     }
 
     async fn join(&self, request: Request<peer::JoinRequest>) -> Result<Response<peer::JoinReply>, Status> {
-        let authenticated = request.extensions().get::<PeerCertificate>().cloned();
+        let authenticated = request.extensions().get::<Caller>().cloned();
         let request = request.into_inner();
         let node = request.node.clone().ok_or_else(|| Status::invalid_argument("no server named"))?;
         // A member that passes the request on vouches for the name; the server itself must bear it.
-        if request.hops == 0 && !authenticated.is_some_and(|certificate| bears_name(&certificate.0, &node.name)) {
+        if request.hops == 0 && !authenticated.is_some_and(|caller| caller.bears_name(&node.name)) {
             return Err(Status::permission_denied(format!("the certificate is not for the name {}", node.name)));
         }
         Ok(Response::new(self.admit(request, node).await))
@@ -248,46 +250,38 @@ async fn receive_state(
     mut chunks: Streaming<peer::SnapshotChunk>,
 ) -> Result<(peer::SnapshotHeader, ReceivedState), Status> {
     let io_error = |error: io::Error| Status::internal(error.to_string());
-    let join_error = |error: tokio::task::JoinError| Status::internal(error.to_string());
-    let mut install =
-        tokio::task::spawn_blocking(move || state.begin_install()).await.map_err(join_error)?.map_err(io_error)?;
+    let begun = ambient::blocking(move || state.begin_install()).await;
+    let mut install = begun.and_then(|begun| begun).map_err(io_error)?;
     let (mut header, mut received) = (None, 0);
     while let Some(chunk) = chunks.message().await? {
         header = header.or(chunk.header);
         received += chunk.records.len() as u64;
         let records = chunk.records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>();
-        install = tokio::task::spawn_blocking(move || install.write(&records).map(|()| install))
-            .await
-            .map_err(join_error)?
-            .map_err(io_error)?;
+        let written = ambient::blocking(move || install.write(&records).map(|()| install)).await;
+        install = written.and_then(|written| written).map_err(io_error)?;
         let Some(total) = chunk.total else { continue };
         let header = header.ok_or_else(|| Status::invalid_argument("a state without a header"))?;
         if header.version != 1 || total != received {
             return Err(Status::invalid_argument("a state of another version, or torn"));
         }
-        let finished = tokio::task::spawn_blocking(move || install.finish()).await.map_err(join_error)?;
-        return finished.map(|state| (header, state)).map_err(io_error);
+        let finished = ambient::blocking(move || install.finish()).await;
+        return finished.and_then(|finished| finished).map(|state| (header, state)).map_err(io_error);
     }
     Err(Status::cancelled("the state ended before its last chunk"))
 }
 
-/// The certificate at the other end of a connection.
-#[derive(Clone)]
-pub struct PeerCertificate(Arc<CertificateDer<'static>>);
+/// A connection from another server, as tonic takes it.
+struct Incoming<S>(S);
 
-/// An authenticated connection.
-struct PeerStream(TlsStream<TcpStream>);
+impl<S: PeerStream> Connected for Incoming<S> {
+    type ConnectInfo = Caller;
 
-impl Connected for PeerStream {
-    type ConnectInfo = PeerCertificate;
-
-    fn connect_info(&self) -> PeerCertificate {
-        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
-        PeerCertificate(Arc::new(certificates.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()))))
+    fn connect_info(&self) -> Caller {
+        self.0.caller()
     }
 }
 
-impl AsyncRead for PeerStream {
+impl<S: PeerStream> AsyncRead for Incoming<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
@@ -297,7 +291,7 @@ impl AsyncRead for PeerStream {
     }
 }
 
-impl AsyncWrite for PeerStream {
+impl<S: PeerStream> AsyncWrite for Incoming<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
@@ -328,13 +322,13 @@ impl AsyncWrite for PeerStream {
 /// # Errors
 /// When the server cannot go on.
 pub async fn serve(
-    listener: TcpListener,
-    identity: Identity,
+    listener: impl PeerListener,
     service: PeerService,
+    deaths: Arc<DeathStreams>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (streams, incoming) = mpsc::channel(HANDSHAKES);
-    let accepting = tokio::spawn(accept(listener, identity, streams));
+    let accepting = tokio::spawn(accept(listener, streams, deaths));
     let admin = AdminServer::new(AdminService { engine: service.engine.clone(), channels: service.channels.clone() });
     let service =
         PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
@@ -352,12 +346,16 @@ pub async fn serve(
 }
 
 /// Accepts connections; each handshake has a task and a deadline of its own.
-async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender<io::Result<PeerStream>>) {
+async fn accept<L: PeerListener>(
+    mut listener: L,
+    streams: mpsc::Sender<io::Result<Incoming<L::Stream>>>,
+    deaths: Arc<DeathStreams>,
+) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let handshake = match listener.accept().await {
+            Ok(handshake) => handshake,
             Err(error) => {
                 // Out of descriptors, most likely: those in use must end first.
                 tracing::warn!(%error, "cannot accept a peer's connection");
@@ -365,11 +363,14 @@ async fn accept(listener: TcpListener, identity: Identity, streams: mpsc::Sender
                 continue;
             }
         };
-        let (identity, streams) = (identity.clone(), streams.clone());
+        let (streams, deaths) = (streams.clone(), deaths.clone());
         tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            match timeout(HANDSHAKE_TIMEOUT, identity.accept(stream)).await {
-                Ok(Ok(stream)) => drop(streams.send(Ok(PeerStream(stream))).await),
+            match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) if stream.is_death_stream() => {
+                    drop(permit);
+                    return deaths.receive(stream).await;
+                }
+                Ok(Ok(stream)) => drop(streams.send(Ok(Incoming(stream))).await),
                 Ok(Err(error)) => tracing::info!(%error, "refused a connection to the peer port"),
                 Err(_) => tracing::info!("a connection to the peer port did not finish its handshake"),
             }

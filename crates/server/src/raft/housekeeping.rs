@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{machine::Machine, types::TypeConfig};
 use crate::{
+    ambient,
     config::Tuning,
     storage::{LogStore, StateStore},
 };
@@ -113,7 +114,7 @@ async fn shrink(raft: &Raft<TypeConfig, Machine>, state: Arc<dyn StateStore>, ap
     let _ = timeout(PAUSE, taken).await;
     let snapshot = raft.metrics().borrow_watched().snapshot?.index + 1;
     // And so it may never have been synced.
-    tokio::task::spawn_blocking(move || state.persist()).await.ok()?.ok()?;
+    ambient::blocking(move || state.persist()).await.ok()?.ok()?;
     if let Some(upto) = snapshot.min(applied).checked_sub(keep + 1) {
         raft.trigger().purge_log(upto).await.ok()?;
     }

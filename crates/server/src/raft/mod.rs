@@ -8,6 +8,7 @@ pub mod cluster;
 mod engine;
 pub mod executor;
 mod housekeeping;
+mod instance;
 pub mod log;
 pub mod machine;
 mod membership;
@@ -16,6 +17,7 @@ pub mod offline;
 pub mod proposer;
 mod recovery;
 mod roll;
+mod runtime;
 #[cfg(test)]
 mod suite;
 pub mod survivor;

@@ -232,7 +232,7 @@ mod tests {
     fn a_time_shown_while_another_leads_is_not_held_on_to() {
         let wall_s = Arc::new(std::sync::atomic::AtomicU64::new(1_000));
         let (read, now) = (wall_s.clone(), std::time::Instant::now());
-        let clock = LogClock::over(Box::new(move || {
+        let clock = LogClock::over(Arc::new(move || {
             (std::time::Duration::from_secs(read.load(std::sync::atomic::Ordering::SeqCst)), now)
         }));
         let mut times = Times { clock, latest_ms: 0 };

@@ -96,7 +96,7 @@ impl RaftTypeConfig for TypeConfig {
     type Vote = RaftVote;
     type Payload = EntryPayload<Payload, u64, Member>;
     type Entry = RaftEntry;
-    type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
+    type AsyncRuntime = super::runtime::Runtime;
     type Responder<T>
         = OneshotResponder<Self, T>
     where

@@ -38,6 +38,7 @@ impl<D: Door> Conversation<D> {
             let delivery = self.deliver(wanted);
             tokio::pin!(delivery);
             wanted = tokio::select! {
+                biased;
                 ended = &mut delivery => return ended,
                 next = subscriptions.recv() => match next {
                     Some(next) => next,
@@ -65,10 +66,12 @@ impl<D: Door> Conversation<D> {
                     None => pending().await,
                 }
             };
+            // What comes now and then goes before what may come without a pause.
             tokio::select! {
-                followed = follower.next() => self.pass_on(followed, &mut progress).await?,
-                () = told => self.tell(progress.tell()).await?,
+                biased;
                 _ = session_check.tick() => self.check_session()?,
+                () = told => self.tell(progress.tell()).await?,
+                followed = follower.next() => self.pass_on(followed, &mut progress).await?,
             }
         }
     }

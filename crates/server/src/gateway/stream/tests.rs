@@ -364,3 +364,20 @@ async fn a_server_that_is_no_member_any_more_sends_its_clients_away() {
     door.set_retired(None);
     assert!(gateway.authenticate(ann.caller.token, Instant::now()).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_frozen_cluster_is_told_with_its_reason_and_so_is_its_thaw() {
+    let door = Solo::new();
+    let anna = user(&door, "anna").await;
+    let mut client = connect(&door.gateway(), &anna);
+    for (word, detail) in [
+        (Word::Frozen, "waiting for server-2: it may know more"),
+        (Word::Frozen, "waiting for server-3: it may know more"),
+        (Word::SoleSurvivor, "server-1 goes on alone"),
+        (Word::Normal, "all are in sync"),
+    ] {
+        door.set_condition(word, detail);
+        let Frame::Condition(told) = client.next().await else { panic!("something else") };
+        assert_eq!((told.state.as_str(), told.detail.as_str()), (word.word(), detail));
+    }
+}

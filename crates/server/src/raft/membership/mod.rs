@@ -19,9 +19,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     Engine, EngineError, Peer, Role,
     roll::Word,
+    survivor::configuration::SURVIVOR_VOTERS,
     types::{Member, RaftLogId, RaftStoredMembership, Standing},
 };
-use crate::peer::channels::Lane;
+use crate::{ambient, peer::channels::Lane};
 
 /// A learner that is at most this many entries behind may become a voter.
 const LAG_ENTRIES: u64 = 100;
@@ -143,6 +144,13 @@ impl Engine {
         if now == voters {
             return Ok(base);
         }
+        // Who is in sync follows from who votes: survivor mode begins again by itself, among the new voters.
+        let _paused = self.pause_survivor_mode().await?;
+        let mut base = self.configuration();
+        let given_up = no_longer_awaited(&base, &voters);
+        if !given_up.is_empty() {
+            base = self.change(&base, ChangeMembers::SetNodes(given_up)).await?;
+        }
         self.change(&base, ChangeMembers::ReplaceAllVoters(voters)).await
     }
 
@@ -156,7 +164,7 @@ impl Engine {
     ) -> Result<RaftStoredMembership, EngineError> {
         let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *base.log_id() };
         let keep_as_learners = false;
-        let changed = self.raft.change_membership_if(change, keep_as_learners, [unchanged]).await;
+        let changed = self.raft().change_membership_if(change, keep_as_learners, [unchanged]).await;
         let changed = changed.map_err(|error| EngineError(error.to_string()))?;
         let membership = changed.membership.unwrap_or_else(|| base.membership().clone());
         Ok(RaftStoredMembership::new(Some(changed.log_id), membership))
@@ -164,12 +172,12 @@ impl Engine {
 
     /// The newest configuration in this server's log: what a change is based on.
     pub(super) fn configuration(&self) -> RaftStoredMembership {
-        self.raft.metrics().borrow_watched().membership_config.as_ref().clone()
+        self.configurations().newest().stored
     }
 
     /// Waits until this server has a majority's word that it leads, and has applied everything committed before.
     async fn confirm(&self) -> Result<(), EngineError> {
-        match timeout(CONFIRM_PATIENCE, self.raft.ensure_linearizable(ReadPolicy::ReadIndex)).await {
+        match timeout(CONFIRM_PATIENCE, self.raft().ensure_linearizable(ReadPolicy::ReadIndex)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(EngineError(error.to_string())),
             Err(_) => Err(EngineError("no majority confirms that this server leads".to_owned())),
@@ -206,13 +214,15 @@ impl Engine {
         namesakes(peers, id, member).chain(replaced).map(|peer| peer.id).collect()
     }
 
-    /// Whether a server has a vote in the configuration that is committed, and that is not half changed.
+    /// Whether a server has a vote in the configuration that is committed, and that is not half changed; or is awaited, and
+    /// gets its vote back when it is in sync.
     fn has_vote(&self, id: u64, member: &Member) -> bool {
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let metrics = self.raft().metrics().borrow_watched().clone();
         let committed = &metrics.committed_membership_config;
         committed.get_joint_config().len() == 1
-            && committed.voter_ids().any(|voter| voter == id)
-            && committed.get_node(&id).is_some_and(|known| known.is_at(member))
+            && committed.get_node(&id).is_some_and(|known| {
+                known.is_at(member) && (known.standing.awaited || committed.voter_ids().any(|voter| voter == id))
+            })
     }
 
     /// Whether a server still runs on the directory it was a member with.
@@ -227,7 +237,7 @@ impl Engine {
     async fn catch_up(&self, id: u64, at_least: u64) -> Result<(), EngineError> {
         let give_up = Instant::now() + CATCH_UP_PATIENCE;
         while Instant::now() < give_up {
-            let metrics = self.raft.metrics().borrow_watched().clone();
+            let metrics = self.raft().metrics().borrow_watched().clone();
             let replication =
                 metrics.replication.ok_or_else(|| EngineError("this server no longer leads".to_owned()))?;
             let matched: Option<RaftLogId> = replication.get(&id).copied().flatten();
@@ -246,11 +256,12 @@ impl Engine {
         loop {
             sleep(HALF_DONE_POLL).await;
             let Ok(_changing) = self.changing.try_lock() else { continue };
-            let metrics = self.raft.metrics().borrow_watched().clone();
+            let metrics = self.raft().metrics().borrow_watched().clone();
             if metrics.state == openraft::ServerState::Leader
                 && metrics.last_applied.is_some()
                 && self.cluster.recovery_id().is_empty()
-                && let Err(error) = self.found(rand::random()).await
+                && let Ok(recovery_id) = ambient::random()
+                && let Err(error) = self.found(recovery_id).await
             {
                 tracing::info!(%error, "cannot give the cluster its recovery id yet");
             }
@@ -281,6 +292,18 @@ fn place_of(configuration: &RaftStoredMembership) -> u64 {
 /// The switch of survivor mode.
 pub(super) fn survivor_mode(configuration: &RaftStoredMembership) -> bool {
     configuration.membership().nodes().any(|(_, member)| member.standing.survivor_mode)
+}
+
+/// The servers that a sole survivor waits for, and that survivor mode cannot take back among these voters, for they are too
+/// many together: such a server is admitted like any other when it is back.
+fn no_longer_awaited(configuration: &RaftStoredMembership, voters: &BTreeSet<u64>) -> BTreeMap<u64, Member> {
+    let nodes = configuration.membership().nodes();
+    let awaited = nodes.filter(|(id, member)| member.standing.awaited && !voters.contains(id)).collect::<Vec<_>>();
+    if awaited.len() + voters.len() <= SURVIVOR_VOTERS {
+        return BTreeMap::new();
+    }
+    let given_up = |member: &Member| Member { standing: Standing { awaited: false, ..member.standing }, ..member.clone() };
+    awaited.into_iter().map(|(id, member)| (*id, given_up(member))).collect()
 }
 
 /// All servers, with the switch of survivor mode on or off. When it is off, nobody is in sync, and nobody is awaited.

@@ -176,6 +176,8 @@ impl Engine {
         }
         // First the word, so that it does not come back between the two.
         self.say(name, Word::Removed).await?;
+        // Also one that a sole survivor waits for is one of those that survivor mode counts on.
+        let _paused = self.pause_survivor_mode().await?;
         let base = self.change_voters(self.configuration(), peers, remaining).await?;
         // Voters leave with their vote.
         let left =
@@ -222,6 +224,9 @@ impl Engine {
                 if !heir.voter {
                     return Err(Declined::Refused(format!("{name} has no vote yet, and so cannot lead")));
                 }
+                if !self.may_lead(heir.id) {
+                    return Err(Declined::Unavailable(format!("{name} is not in sync yet, and so cannot lead")));
+                }
                 if !self.lives(heir).await {
                     return Err(Declined::Refused(format!("{name} does not answer, and so cannot lead")));
                 }
@@ -238,12 +243,12 @@ impl Engine {
     /// Hands leadership to the furthest of `heirs`, and waits until somebody else leads.
     pub(super) async fn transfer_to(&self, heirs: &BTreeSet<u64>) -> Result<Member, Declined> {
         let failed = |why: &str| Declined::Unavailable(why.to_owned());
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let metrics = self.raft().metrics().borrow_watched().clone();
         let replication = metrics.replication.ok_or_else(|| failed("this server no longer leads"))?;
         let matched = |id: &u64| -> Option<RaftLogId> { replication.get(id).copied().flatten() };
-        let heir = heirs.iter().copied().filter(|id| *id != self.id).max_by_key(matched);
+        let heir = heirs.iter().copied().filter(|id| *id != self.id && self.may_lead(*id)).max_by_key(matched);
         let heir = heir.ok_or_else(|| failed("there is no other server that could lead"))?;
-        self.raft.trigger().transfer_leader(heir).await.map_err(|fatal| Declined::Unavailable(fatal.to_string()))?;
+        self.raft().trigger().transfer_leader(heir).await.map_err(|fatal| Declined::Unavailable(fatal.to_string()))?;
         let mut leader = self.leader();
         let others = leader.wait_for(|leader| leader.is_some_and(|leader| leader != self.id));
         let other = match timeout(TRANSFER_PATIENCE, others).await {
@@ -255,10 +260,17 @@ impl Engine {
         other.ok_or_else(|| failed("another server leads, but this one does not know it yet"))
     }
 
+    /// Whether a voter may stand for election, as far as its being in sync goes.
+    fn may_lead(&self, id: u64) -> bool {
+        let newest = self.configurations().newest().rule;
+        newest.is_plain() || newest.in_sync.contains_key(&id)
+    }
+
     async fn set_survivor_mode(&self, on: bool) -> Result<String, Declined> {
         let word = if on { "on" } else { "off" };
-        let base = self.configuration();
-        if survivor_mode(&base) != on {
+        if self.survivor_mode() != on {
+            let _paused = self.pause_survivor_mode().await?;
+            let base = self.configuration();
             self.change(&base, ChangeMembers::SetNodes(switched(&base, on))).await?;
             tracing::info!("survivor mode was switched {word} by an operator");
         }
@@ -267,7 +279,7 @@ impl Engine {
 
     /// Replicates an operator's word.
     async fn say(&self, name: &str, word: Word) -> Result<(), EngineError> {
-        let said = self.raft.client_write(roll::entry(name, &word)).await;
+        let said = self.raft().client_write(roll::entry(name, &word)).await;
         said.map(drop).map_err(|error| EngineError(error.to_string()))
     }
 }

@@ -1,0 +1,151 @@
+//! The real network: TCP, and mutual TLS between servers.
+
+use std::{io, pin::Pin, task};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    Caller, ClientListener, ClientSocket, Connection, DeathStream, Ends, PeerListener, PeerNetwork, PeerStream,
+    boundary::Watched, resetting::Resetting,
+};
+use crate::peer::tls::{DEATH_ALPN, Identity, bears_name};
+
+impl PeerNetwork for Identity {
+    fn dial(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<Connection>> {
+        let (identity, name, address) = (self.clone(), name.to_owned(), address.to_owned());
+        async move {
+            let stream = TcpStream::connect(&address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(identity.connect(&name, stream).await?) as Connection)
+        }
+        .boxed()
+    }
+
+    fn dial_death(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<DeathStream>> {
+        let (identity, name, address) = (self.clone(), name.to_owned(), address.to_owned());
+        async move {
+            let stream = TcpStream::connect(&address).await?;
+            stream.set_nodelay(true)?;
+            let ends = ends(&stream)?;
+            let connection = identity.connect_death(&name, Resetting::new(stream)).await?;
+            Ok(DeathStream { connection: Box::new(connection), ends })
+        }
+        .boxed()
+    }
+
+    fn knock(&self, address: &str) -> BoxFuture<'static, io::Result<()>> {
+        let address = address.to_owned();
+        async move { TcpStream::connect(address).await.map(drop) }.boxed()
+    }
+}
+
+fn ends(stream: &TcpStream) -> io::Result<Ends> {
+    Ok(Ends { local: stream.local_addr()?, remote: stream.peer_addr()? })
+}
+
+/// A port on which other servers are asked for their certificates.
+pub struct TlsListener {
+    listener: TcpListener,
+    identity: Identity,
+}
+
+impl TlsListener {
+    /// On `listener`, with this server's own certificate.
+    pub fn new(listener: TcpListener, identity: Identity) -> Self {
+        Self { listener, identity }
+    }
+}
+
+impl PeerListener for TlsListener {
+    type Stream = TlsPeer;
+
+    async fn accept(&mut self) -> io::Result<impl Future<Output = io::Result<TlsPeer>> + Send + 'static> {
+        let (stream, _) = self.listener.accept().await?;
+        let identity = self.identity.clone();
+        Ok(async move {
+            stream.set_nodelay(true)?;
+            identity.accept(stream).await.map(TlsPeer)
+        })
+    }
+}
+
+/// An authenticated connection from another server.
+pub struct TlsPeer(TlsStream<Watched<TcpStream>>);
+
+impl PeerStream for TlsPeer {
+    fn caller(&self) -> Caller {
+        let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = certificates.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
+        Caller::new(move |name| bears_name(&certificate, name))
+    }
+
+    fn is_death_stream(&self) -> bool {
+        self.0.get_ref().1.alpn_protocol() == Some(DEATH_ALPN)
+    }
+
+    fn ends(&self) -> io::Result<Ends> {
+        ends(self.0.get_ref().0.get_ref())
+    }
+
+    fn ended_cleanly(&self) -> bool {
+        self.0.get_ref().0.ended_at_boundary()
+    }
+}
+
+impl AsyncRead for TlsPeer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsPeer {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> task::Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl ClientListener for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        let (socket, _) = TcpListener::accept(self).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+}
+
+impl ClientSocket for TcpStream {
+    async fn first_word(&mut self) -> io::Result<()> {
+        self.peek(&mut [0]).await.map(drop)
+    }
+}
