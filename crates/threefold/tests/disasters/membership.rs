@@ -157,3 +157,39 @@ fn what_would_do_harm_is_refused_and_what_is_done_already_is_done() {
     assert!(operator.refused(&["remove", last]).contains("is the only server"));
     until("a message", || cluster.stranger("late").run(&["register", "late"]).status.success().then_some(()));
 }
+
+#[test]
+fn the_operator_of_a_sole_survivor_lets_the_dead_go_and_others_in() {
+    let mut cluster = Cluster::start(&[]);
+    let operator = cluster.operator();
+    let alice = cluster.person("alice");
+    alice.done(&["send", "alice", "before"]);
+    for place in [1, 2] {
+        cluster.servers[place].child.as_mut().unwrap().kill().unwrap();
+    }
+    for place in [1, 2] {
+        cluster.servers[place].kill();
+    }
+    alice.done(&["send", "alice", "alone", "--timeout", "30"]);
+    assert_eq!(voters(&operator.done(&["remove", "server-2"])), ["server-1"]);
+    let removed = cluster.servers.remove(1);
+    let mut fourth = cluster.further("server-4");
+    operator.done(&["join", "server-4", &fourth.peer]);
+    fourth.start(&[]);
+    operator.done(&["join", "server-4", &fourth.peer, "--wait"]);
+    cluster.servers.push(fourth);
+    cluster.start_all();
+    cluster.wait_until_whole();
+    assert_eq!(voters(&operator.done(&["join", "server-4", &cluster.servers[2].peer])).len(), 3);
+    drop(removed);
+    // And again the last one goes on alone.
+    for place in [0, 1] {
+        cluster.servers[place].child.as_mut().unwrap().kill().unwrap();
+    }
+    for place in [0, 1] {
+        cluster.servers[place].kill();
+    }
+    let last = alice.at(&cluster.servers[2].client);
+    last.done(&["send", "alice", "alone again", "--timeout", "30"]);
+    assert_eq!(last.history("alice").len(), 3);
+}

@@ -19,7 +19,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     Engine, EngineError, Peer, Role,
     roll::Word,
-    survivor::configuration::SURVIVOR_VOTERS,
     types::{Member, RaftLogId, RaftStoredMembership, Standing},
 };
 use crate::{ambient, peer::channels::Lane};
@@ -146,12 +145,7 @@ impl Engine {
         }
         // Who is in sync follows from who votes: survivor mode begins again by itself, among the new voters.
         let _paused = self.pause_survivor_mode().await?;
-        let mut base = self.configuration();
-        let given_up = no_longer_awaited(&base, &voters);
-        if !given_up.is_empty() {
-            base = self.change(&base, ChangeMembers::SetNodes(given_up)).await?;
-        }
-        self.change(&base, ChangeMembers::ReplaceAllVoters(voters)).await
+        self.change(&self.configuration(), ChangeMembers::ReplaceAllVoters(voters)).await
     }
 
     /// Writes a configuration that differs from `base` by `change`, and gives what it led to. Every configuration is
@@ -215,13 +209,16 @@ impl Engine {
     }
 
     /// Whether a server has a vote in the configuration that is committed, and that is not half changed; or is awaited, and
-    /// gets its vote back when it is in sync.
+    /// gets its vote back when it is in sync. (Where survivor mode cannot give it back, for there are not three chosen voters,
+    /// it is admitted like any other.)
     fn has_vote(&self, id: u64, member: &Member) -> bool {
         let metrics = self.raft().metrics().borrow_watched().clone();
         let committed = &metrics.committed_membership_config;
+        let takes_back = self.configurations().newest().rule.survivor_mode;
+        let is_awaited = |known: &Member| takes_back && known.standing.awaited;
         committed.get_joint_config().len() == 1
             && committed.get_node(&id).is_some_and(|known| {
-                known.is_at(member) && (known.standing.awaited || committed.voter_ids().any(|voter| voter == id))
+                known.is_at(member) && (is_awaited(known) || committed.voter_ids().any(|voter| voter == id))
             })
     }
 
@@ -292,18 +289,6 @@ fn place_of(configuration: &RaftStoredMembership) -> u64 {
 /// The switch of survivor mode.
 pub(super) fn survivor_mode(configuration: &RaftStoredMembership) -> bool {
     configuration.membership().nodes().any(|(_, member)| member.standing.survivor_mode)
-}
-
-/// The servers that a sole survivor waits for, and that survivor mode cannot take back among these voters, for they are too
-/// many together: such a server is admitted like any other when it is back.
-fn no_longer_awaited(configuration: &RaftStoredMembership, voters: &BTreeSet<u64>) -> BTreeMap<u64, Member> {
-    let nodes = configuration.membership().nodes();
-    let awaited = nodes.filter(|(id, member)| member.standing.awaited && !voters.contains(id)).collect::<Vec<_>>();
-    if awaited.len() + voters.len() <= SURVIVOR_VOTERS {
-        return BTreeMap::new();
-    }
-    let given_up = |member: &Member| Member { standing: Standing { awaited: false, ..member.standing }, ..member.clone() };
-    awaited.into_iter().map(|(id, member)| (*id, given_up(member))).collect()
 }
 
 /// All servers, with the switch of survivor mode on or off. When it is off, nobody is in sync, and nobody is awaited.
