@@ -82,8 +82,10 @@ impl Engine {
         self.confirm().await?;
         let base = self.configuration();
         let peers = peers_of(&base);
-        if let Some(objection) = self.objection(&peers, id, &member) {
-            return Err(EngineError(format!("{objection:?}")));
+        match self.objection(&peers, id, &member) {
+            Some(Admission::Refused(why)) => return Err(EngineError(why)),
+            Some(_) => return Err(EngineError("an operator has removed it".to_owned())),
+            None => {}
         }
         for namesake in namesakes(&peers, id, &member) {
             if namesake.id == self.id || self.lives(namesake).await {

@@ -246,7 +246,12 @@ impl Engine {
         let metrics = self.raft().metrics().borrow_watched().clone();
         let replication = metrics.replication.ok_or_else(|| failed("this server no longer leads"))?;
         let matched = |id: &u64| -> Option<RaftLogId> { replication.get(id).copied().flatten() };
-        let heir = heirs.iter().copied().filter(|id| *id != self.id && self.may_lead(*id)).max_by_key(matched);
+        // One that died without missing an entry is as far as any other.
+        let peers = peers_of(&self.configuration());
+        let heirs =
+            peers.iter().filter(|peer| heirs.contains(&peer.id) && peer.id != self.id && self.may_lead(peer.id));
+        let heirs = join_all(heirs.map(|peer| async { self.lives(peer).await.then_some(peer.id) })).await;
+        let heir = heirs.into_iter().flatten().max_by_key(matched);
         let heir = heir.ok_or_else(|| failed("there is no other server that could lead"))?;
         self.raft().trigger().transfer_leader(heir).await.map_err(|fatal| Declined::Unavailable(fatal.to_string()))?;
         let mut leader = self.leader();
@@ -255,7 +260,6 @@ impl Engine {
             Ok(Ok(other)) => *other,
             Ok(Err(_)) | Err(_) => return Err(failed("no other server has taken over yet")),
         };
-        let peers = peers_of(&self.configuration());
         let other = peers.into_iter().find(|peer| Some(peer.id) == other).map(|peer| peer.member);
         other.ok_or_else(|| failed("another server leads, but this one does not know it yet"))
     }
