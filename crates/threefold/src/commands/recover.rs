@@ -27,8 +27,8 @@ use super::{
 const WARNING: &str = "\
 This makes the server the beginning of a new cluster, with everything that it has and nothing that it has not:
 messages that others have acknowledged and this server never received ARE LOST. Do it only if the other servers cannot
-be brought back; two of three that start go on by themselves and lose nothing. The others must be stopped now, and
-their data directories be emptied before they are started again: they are refused until then.";
+be brought back: started together, servers go on by themselves as soon as that is safe, and lose nothing. The others must be
+stopped now, and their data directories be emptied before they are started again: they are refused until then.";
 
 /// The options of `threefold recover`.
 #[derive(Args, Debug)]
