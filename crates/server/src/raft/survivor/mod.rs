@@ -12,6 +12,8 @@ pub mod configurations;
 mod leading;
 mod observing;
 mod pausing;
+#[cfg(test)]
+mod review;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
