@@ -15,6 +15,8 @@ pub enum Word {
     SoleSurvivor,
     /// Nothing can be written.
     Frozen,
+    /// This server is not a member of the cluster any more.
+    Removed,
 }
 
 impl Word {
@@ -26,6 +28,7 @@ impl Word {
             Self::Degraded => "degraded",
             Self::SoleSurvivor => "sole survivor",
             Self::Frozen => "frozen",
+            Self::Removed => "removed",
         }
     }
 }

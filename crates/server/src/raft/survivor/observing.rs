@@ -32,6 +32,7 @@ impl Engine {
         let mut led_at = None;
         let mut reached = (0, Instant::now());
         let (mut changes, mut leader) = (self.configurations().changes(), self.leader());
+        let mut retired = self.retired();
         loop {
             if self.is_led() {
                 led_at = Some(Instant::now());
@@ -42,7 +43,10 @@ impl Engine {
                 reached = (overview.visible_index, Instant::now());
             }
             let is_late = reached.1.elapsed() > SILENCE;
-            let condition = self.judge(led_at.is_some_and(|at| at.elapsed() < SILENCE), is_late);
+            let condition = match retired.borrow_and_update().clone() {
+                Some(detail) => Condition { word: Word::Removed, detail },
+                None => self.judge(led_at.is_some_and(|at| at.elapsed() < SILENCE), is_late),
+            };
             self.condition.send_if_modified(|known| {
                 let is_new = *known != condition;
                 if is_new && known.word != condition.word {
@@ -56,6 +60,7 @@ impl Engine {
                 () = sleep(LOOK) => {}
                 _ = changes.changed() => {}
                 _ = leader.changed() => {}
+                _ = retired.changed() => {}
             }
         }
     }
