@@ -106,7 +106,7 @@ fn a_configuration_that_is_being_announced_survives_the_installation_of_a_state_
     // The consensus task appends an entry that follows the state which the apply worker is installing.
     configurations.announcing(stored(15));
     configurations.replaced(stored(9), 12);
-    configurations.appended();
+    configurations.appended(15);
     assert_eq!(configurations.newest().rule.log_id.index, 15, "it is on disk, and decides");
 }
 
