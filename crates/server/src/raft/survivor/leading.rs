@@ -30,6 +30,8 @@ type Metrics = RaftMetrics<TypeConfig>;
 
 /// A server that has acknowledged nothing for so long is slow or gone: it holds up every write until it leaves the in-sync set.
 const UNHEALTHY: Duration = Duration::from_millis(700);
+/// The same, for one that has never answered this leader: most likely its predecessor, whose silence has lasted since before the election.
+const UNANSWERED: Duration = Duration::from_millis(350);
 /// The same, for a disk that takes entries and does not come to an end with them.
 const STALLED: Duration = Duration::from_millis(1500);
 /// Who stays when somebody leaves has acknowledged something within this. A leader that hears nobody any more, but is heard, would else remove
@@ -114,7 +116,9 @@ impl Leadership {
             *advance = Advance { index, at: now };
         }
         let advanced = advance.at;
-        let seems_healthy = self.silence(id, metrics) < UNHEALTHY && advanced.elapsed() < STALLED;
+        let silence = self.silence(id, metrics);
+        let patience = if silence < self.since.elapsed() { UNHEALTHY } else { UNANSWERED };
+        let seems_healthy = silence < patience && advanced.elapsed() < STALLED;
         let doubts = self.doubts.entry(id).or_default();
         *doubts = if seems_healthy { 0 } else { doubts.saturating_add(1) };
         *doubts < DOUBTS
