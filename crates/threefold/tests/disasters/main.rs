@@ -11,6 +11,8 @@ mod full_disk;
 mod harness;
 mod input;
 mod losses;
+mod membership;
+mod recovery;
 mod startup;
 mod strangers;
 mod up;

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, Person, Place, Server, server::make_certificates, until, wait};
+use super::{Operator, PATIENCE, Person, Place, Server, server::make_certificates, until, wait};
 
 const NAMES: [&str; 3] = ["server-1", "server-2", "server-3"];
 
@@ -133,15 +133,30 @@ impl Cluster {
         servers.iter().find(|server| server["name"] == self.servers[place].name.as_str()).cloned()
     }
 
-    /// Waits until every server says that all are up and vote.
+    /// Waits until every server says that all are up and vote, and nobody else is a member.
     pub fn wait_until_whole(&self) {
         let give_up = Instant::now() + PATIENCE;
         wait("a whole cluster", || {
             let seen: Vec<Option<Value>> = (0..self.servers.len()).map(|place| self.status(place)).collect();
-            let whole = seen.iter().all(|status| status.as_ref().is_some_and(|status| self.is_whole(status)));
+            let all = self.servers.len();
+            let whole = seen.iter().all(|status| status.as_ref().is_some_and(|status| is_whole(status, all)));
             assert!(whole || Instant::now() < give_up, "never whole: {seen:#?}\n{}", self.said());
             whole
         });
+    }
+
+    /// A further server with a certificate of its own, that knows the first three; not started, and no member.
+    pub fn further(&self, name: &str) -> Server {
+        make_certificates(&self.directory.join("certs"), &[name]);
+        let mut server = Server::new(&self.directory, name);
+        server.options.clone_from(&self.servers[0].options);
+        server
+    }
+
+    /// Somebody who runs it, and asks these servers.
+    pub fn operator(&self) -> Operator {
+        let peers = self.servers.iter().map(Server::as_peer).collect::<Vec<_>>().join(",");
+        Operator { certificates: self.directory.join("certs"), peers }
     }
 
     /// Everything the servers have said, for a failed test.
@@ -156,9 +171,10 @@ impl Cluster {
                 .find(|place| self.own_status(*place).is_some_and(|status| status["role"] == "leader"))
         })
     }
-    fn is_whole(&self, status: &Value) -> bool {
-        let servers = status["servers"].as_array().unwrap();
-        let up = |server: &Value| server["voter"] == true && server["role"] != "down";
-        status["state"] == "normal" && servers.len() == self.servers.len() && servers.iter().all(up)
-    }
+}
+
+fn is_whole(status: &Value, all: usize) -> bool {
+    let servers = status["servers"].as_array().unwrap();
+    let up = |server: &Value| server["voter"] == true && server["role"] != "down";
+    status["state"] == "normal" && servers.len() == all && servers.iter().all(up)
 }

@@ -8,6 +8,7 @@
 mod cluster;
 mod disk;
 mod flow;
+mod operator;
 mod person;
 mod place;
 mod process;
@@ -23,6 +24,7 @@ use std::{
 pub use cluster::{Cluster, shared};
 pub use disk::SmallDisk;
 pub use flow::{Flow, Flowed, Follower, check_history};
+pub use operator::{Operator, leader, voters};
 pub use person::{Failed, Person, text};
 pub use place::Place;
 pub use process::Process;

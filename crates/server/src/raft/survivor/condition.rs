@@ -15,6 +15,8 @@ pub enum Word {
     SoleSurvivor,
     /// Nothing can be written.
     Frozen,
+    /// This server is not a member of the cluster any more.
+    Removed,
 }
 
 impl Word {
@@ -26,6 +28,7 @@ impl Word {
             Self::Degraded => "degraded",
             Self::SoleSurvivor => "sole survivor",
             Self::Frozen => "frozen",
+            Self::Removed => "removed",
         }
     }
 }
@@ -120,7 +123,7 @@ impl View<'_> {
         let majority = voters.len() / 2 + 1;
         let is_up = |id: &u64| *id == self.own.id || self.reachable.contains(id);
         let (up, down): (Vec<u64>, Vec<u64>) = voters.iter().partition(|id| is_up(id));
-        if voters.len() < 3 && self.names.len() < 3 {
+        if voters.len() < 3 {
             return condition(Word::Degraded, format!("only {} have joined yet", servers(voters.len())));
         }
         if up.len() < majority {
