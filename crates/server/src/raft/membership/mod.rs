@@ -31,6 +31,8 @@ const CATCH_UP_PATIENCE: Duration = Duration::from_secs(30);
 const CATCH_UP_POLL: Duration = Duration::from_millis(20);
 /// A server has this long to show that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+/// Death streams stand within this, or a link gives none.
+const STREAMS_PATIENCE: Duration = Duration::from_secs(2);
 /// The configuration is looked at this often for changes half done.
 const HALF_DONE_POLL: Duration = Duration::from_millis(500);
 /// A leader that cannot confirm within this that it leads is cut off.
