@@ -109,3 +109,48 @@ fn a_configuration_that_is_being_announced_survives_the_installation_of_a_state_
     configurations.appended(15);
     assert_eq!(configurations.newest().rule.log_id.index, 15, "it is on disk, and decides");
 }
+
+/// Two voters cannot lose one: that is not normal, whoever is about to join.
+#[test]
+fn two_of_three_servers_are_not_normal_while_the_third_is_still_a_learner() {
+    use super::condition::{View, Word};
+    let nodes = (1..=3).map(|id| (id, Member::at(format!("server-{id}"), "", "")));
+    let two = RaftMembership::new(vec![BTreeSet::from([1, 2])], nodes.collect::<BTreeMap<_, _>>()).unwrap();
+    let place = RaftLogId::new(CommittedLeader::new(1), 5);
+    let newest = super::configuration::rule_configuration(Some(place), &two);
+    let names = (1..=3).map(|id| (id, format!("server-{id}"))).collect();
+    let all = BTreeSet::from([2, 3]);
+    let view = View {
+        own: super::configuration::member(1, 1),
+        newest: &newest,
+        names: &names,
+        is_led: true,
+        holding_up: BTreeSet::new(),
+        reachable: &all,
+        indirect: &BTreeSet::new(),
+        blocked: None,
+    };
+    let condition = view.judge();
+    assert_eq!(condition.word, Word::Degraded, "{}", condition.detail);
+}
+
+/// A server that was just started again hears the leader before it has caught up: what its log says of itself is of another run.
+#[test]
+fn a_server_that_was_restarted_does_not_call_the_cluster_normal_by_its_old_log() {
+    use super::condition::{View, Word};
+    let place = RaftLogId::new(CommittedLeader::new(1), 5);
+    let newest = super::configuration::rule_configuration(Some(place), &all_in_sync());
+    let names = (1..=3).map(|id| (id, format!("server-{id}"))).collect();
+    let view = View {
+        own: super::configuration::member(1, 2),
+        newest: &newest,
+        names: &names,
+        is_led: true,
+        holding_up: BTreeSet::new(),
+        reachable: &BTreeSet::from([2, 3]),
+        indirect: &BTreeSet::new(),
+        blocked: None,
+    };
+    let condition = view.judge();
+    assert_ne!(condition.word, Word::Normal, "{}", condition.detail);
+}
