@@ -177,6 +177,16 @@ impl Cluster {
         Ok(true)
     }
 
+    /// The places of the servers that run, as far as is known.
+    pub fn alive(&self) -> Vec<usize> {
+        (0..self.plans.len()).filter(|place| self.running[*place].is_some()).collect()
+    }
+
+    /// In which word a server says how the cluster does; none if it does not answer.
+    pub async fn word_of(&self, place: usize) -> Option<String> {
+        Some(self.client.status_of(&self.plans[place].client.to_string()).await.ok()?.state)
+    }
+
     /// What each server says of the cluster, for an error message.
     pub async fn states(&self) -> String {
         let mut states = Vec::new();

@@ -77,8 +77,8 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             heartbeat_ms: 100,
-            election_min_ms: 600,
-            election_max_ms: 1200,
+            election_min_ms: 400,
+            election_max_ms: 800,
             snapshot_entries: 20_000,
             keep_entries: 10_000,
             log_bytes: LOG_BYTES,

@@ -161,6 +161,12 @@ impl<'a> Rounds<'a> {
             }
         }
         self.quiet().await?;
+        if let [survivor] = self.cluster.alive()[..] {
+            self.until("the last server says that it is the sole survivor", async |cluster| {
+                Ok(cluster.word_of(survivor).await.as_deref() == Some("sole survivor"))
+            })
+            .await?;
+        }
         let started = Instant::now();
         self.cluster.start_dead()?;
         self.until_normal().await?;
@@ -181,22 +187,26 @@ impl<'a> Rounds<'a> {
 
     /// Waits for some more acknowledgements.
     async fn quiet(&mut self) -> anyhow::Result<()> {
-        let (give_up, enough) = (Instant::now() + PATIENCE, self.ledger.acknowledged() + QUIET);
-        while self.ledger.acknowledged() < enough {
-            if Instant::now() > give_up {
-                bail!("too little is acknowledged for {PATIENCE:?}: {}", self.cluster.states().await);
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+        let enough = self.ledger.acknowledged() + QUIET;
+        let ledger = self.ledger.clone();
+        self.until("enough is acknowledged", async |_| Ok(ledger.acknowledged() >= enough)).await
     }
 
     /// Waits until every server says that all is normal.
     async fn until_normal(&mut self) -> anyhow::Result<()> {
+        self.until("all is normal", async |cluster| cluster.is_normal().await).await
+    }
+
+    /// Waits until it is so.
+    async fn until(
+        &mut self,
+        what: &str,
+        is_so: impl AsyncFn(&mut Cluster) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let give_up = Instant::now() + PATIENCE;
-        while !self.cluster.is_normal().await? {
+        while !is_so(self.cluster).await? {
             if Instant::now() > give_up {
-                bail!("not normal again for {PATIENCE:?}: {}", self.cluster.states().await);
+                bail!("waited {PATIENCE:?} in vain until {what}: {}", self.cluster.states().await);
             }
             sleep(LOOK_EVERY).await;
         }

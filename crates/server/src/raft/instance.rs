@@ -85,7 +85,7 @@ impl Instance {
         loop {
             let state = metrics.borrow_watched().running_state.clone();
             if let Err(fatal) = state {
-                return fatal.to_string();
+                return self.visibility.failure().unwrap_or_else(|| fatal.to_string());
             }
             if metrics.changed().await.is_err() {
                 return "it has ended".to_owned();

@@ -317,7 +317,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let mut batches = entries.ready_chunks(APPLY_ENTRIES);
         while let Some(batch) = batches.next().await {
-            self.apply_visible(batch.into_iter().collect::<io::Result<Vec<_>>>()?).await?;
+            let applied = self.apply_visible(batch.into_iter().collect::<io::Result<Vec<_>>>()?).await;
+            applied.inspect_err(|error| self.visibility.fail(error))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! visible. In survivor mode the leader raises the visible log id, once an entry is also on every in-sync disk, and tells the followers.
 //! A gate belongs to one Raft instance, compares log ids, never bare indexes, and closes for good with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
@@ -18,6 +18,8 @@ pub struct Visibility {
     /// Whether it is closed. Held for reading by whoever has passed, so that closing waits for them.
     is_closed: RwLock<bool>,
     closing: watch::Sender<bool>,
+    /// Why the state machine behind it has failed, if it has.
+    failure: OnceLock<String>,
 }
 
 /// The gate was closed for good: its Raft instance has ended.
@@ -34,7 +36,7 @@ impl Visibility {
     /// Nothing is visible beyond `visible` but where plain Raft is in force.
     pub fn new(configurations: Arc<Configurations>, visible: Option<RaftLogId>) -> Self {
         let (visible, closing) = (watch::Sender::new(visible), watch::Sender::new(false));
-        Self { visible, configurations, is_closed: RwLock::new(false), closing }
+        Self { visible, configurations, is_closed: RwLock::new(false), closing, failure: OnceLock::new() }
     }
 
     /// Everything up to `log_id` may be shown. Never goes back. It is a fact for ever, whoever leads.
@@ -51,6 +53,16 @@ impl Visibility {
     /// What was raised; changes are seen.
     pub fn raised(&self) -> watch::Receiver<Option<RaftLogId>> {
         self.visible.subscribe()
+    }
+
+    /// The state machine has failed, and takes nothing more. Raft itself may end with no more than that nobody answers.
+    pub fn fail(&self, why: &std::io::Error) {
+        let _ = self.failure.set(why.to_string());
+    }
+
+    /// Why it has failed first, if it has.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
     }
 
     /// Whether an entry, known to be committed, may be shown.

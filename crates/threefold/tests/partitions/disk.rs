@@ -13,7 +13,7 @@ fn a_server_whose_disk_fills_up_under_load_stops_and_comes_back_with_everything(
     scene.begin();
     let loud = scene.cluster.person("loud");
     let text = "x".repeat(16_000);
-    for _ in 0..2 {
+    for _ in 0..3 {
         disk.fill(256 << 10);
         let mark = scene.mark();
         wait("the server to stop", || {
