@@ -23,6 +23,9 @@ pub struct Config {
     /// Form a new cluster of this one server, if its directory is empty. The listed peers are then admitted
     /// as they ask. An empty server without this waits to be admitted.
     pub bootstrap: bool,
+    /// Found the cluster with survivor mode switched on: three servers then survive the death of any two processes. Of a cluster
+    /// that is founded, `threefold survivor-mode` switches it.
+    pub survivor_mode: bool,
     /// Mutual TLS between servers.
     pub peer_tls: PeerTls,
     /// Fine tuning; the default is for production.

@@ -14,4 +14,4 @@ pub mod raft;
 mod server;
 pub mod storage;
 
-pub use server::{Environment, StartError, run, run_in};
+pub use server::{Ended, Environment, StartError, run, run_in};

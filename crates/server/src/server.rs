@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, future::Future, io, sync::Arc, time::Duration};
 
 use threefold_core::Position;
+use threefold_proto::peer::Hello;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -19,6 +20,7 @@ use crate::{
     node::{Hub, Inner, Node, presence::Presence, router::Router},
     peer::{
         channels::Channels,
+        death::{Announcer, DeathStreams, Deaths},
         forward::Forwarder,
         join,
         link::Links,
@@ -30,7 +32,7 @@ use crate::{
         executor::{Executor, ThreadExecutor},
         machine,
         proposer::Proposer,
-        types::Member,
+        types::{Member, Standing},
     },
     storage::{LogStore, StateStore, directory::Directory, fjall_log::FjallLog, fjall_state::FjallState},
 };
@@ -44,6 +46,16 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(pub String);
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// It must be started anew, as a new incarnation: in sync, but behind the servers that could lead, it may vote for them only
+    /// then.
+    Restart,
+}
 
 fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> StartError + '_ {
     move |error| StartError(format!("{what}: {error}"))
@@ -60,7 +72,7 @@ async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListene
 ///
 /// # Errors
 /// When it cannot start, or must stop because its disk failed or an invariant broke.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<Ended, StartError> {
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
     let mut directory =
         Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
@@ -121,7 +133,7 @@ pub async fn run_in(
     peer_listener: impl PeerListener,
     client_listener: impl ClientListener,
     shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), StartError> {
+) -> Result<Ended, StartError> {
     Server::start(config, environment).await?.serve(client_listener, peer_listener, shutdown).await
 }
 
@@ -144,7 +156,8 @@ struct Server {
     channels: Arc<Channels>,
     state: Arc<dyn StateStore>,
     config: Config,
-    incarnation: u64,
+    greeting: Hello,
+    deaths: Arc<DeathStreams>,
 }
 
 impl Server {
@@ -153,9 +166,19 @@ impl Server {
         let (applied, _) = machine::applied_mark(&*state).map_err(|error| failed("cannot read the state")(&error))?;
         let position = applied.map_or(Position::default(), |log_id| Position::end_of(log_id.index));
         let hub = Hub::new(state.clone(), position);
-        let channels = Arc::new(Channels::new(network));
-        let parts =
-            Parts { id, log, state: state.clone(), executor, channels: channels.clone(), observer: hub.clone() };
+        let channels = Arc::new(Channels::new(network.clone()));
+        let (deaths, announcer) = (Arc::new(Deaths::default()), Arc::new(Announcer::default()));
+        let parts = Parts {
+            id,
+            incarnation,
+            log,
+            state: state.clone(),
+            executor,
+            channels: channels.clone(),
+            observer: hub.clone(),
+            deaths: deaths.clone(),
+            announcer: announcer.clone(),
+        };
         let engine = Engine::start(parts, &config.tuning).await.map_err(|error| StartError(error.to_string()))?;
         let proposer = Proposer::start(engine.clone(), LogClock::over(clock.clone()));
         let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone() };
@@ -173,7 +196,22 @@ impl Server {
         });
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
         let gateway = Gateway::with_clock(node.clone(), passwords, clock);
-        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, incarnation })
+        let greeting = Hello {
+            node_id: id,
+            name: config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            incarnation,
+        };
+        let streams = DeathStreams {
+            engine: engine.clone(),
+            channels: channels.clone(),
+            network,
+            greeting: greeting.clone(),
+            deaths,
+            announcer,
+        };
+        let deaths = Arc::new(streams);
+        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, greeting, deaths })
     }
 
     fn member(&self) -> Member {
@@ -188,22 +226,15 @@ impl Server {
             && join::may_found(&self.channels, &self.config.name, &self.config.peers).await
         {
             let recovery_id = ambient::random().map_err(|error| failed("cannot choose a recovery id")(&error))?;
-            self.engine.bootstrap(self.member(), recovery_id).await.map_err(|error| StartError(error.to_string()))?;
+            let standing = Standing { survivor_mode: self.config.survivor_mode, ..Standing::default() };
+            let founder = Member { standing, ..self.member() };
+            self.engine.bootstrap(founder, recovery_id).await.map_err(|error| StartError(error.to_string()))?;
             tracing::info!("founded a new cluster");
         }
         let joining = join::join(self.channels.clone(), self.engine.clone(), self.member(), self.config.peers.clone());
         tokio::spawn(joining);
         tokio::spawn(self.engine.clone().finish_changes());
         Ok(())
-    }
-
-    fn greeting(&self) -> threefold_proto::peer::Hello {
-        threefold_proto::peer::Hello {
-            node_id: self.engine.id(),
-            name: self.config.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            incarnation: self.incarnation,
-        }
     }
 
     fn peer_service(&self) -> PeerService {
@@ -215,7 +246,7 @@ impl Server {
             state: self.state.clone(),
             node: self.node.clone(),
             expected: self.config.peers.iter().map(|peer| peer.name.clone()).collect::<BTreeSet<_>>(),
-            greeting: self.greeting(),
+            greeting: self.greeting.clone(),
             installing: Arc::new(Semaphore::new(1)),
         }
     }
@@ -225,17 +256,24 @@ impl Server {
         client_listener: impl ClientListener,
         peer_listener: impl PeerListener,
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<(), StartError> {
+    ) -> Result<Ended, StartError> {
         let (stop, stopping) = watch::channel(false);
         let stopped = |mut stopping: watch::Receiver<bool>| async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        let mut peers = tokio::spawn(service::serve(peer_listener, self.peer_service(), stopped(stopping.clone())));
+        let mut peers = tokio::spawn(service::serve(
+            peer_listener,
+            self.peer_service(),
+            self.deaths.clone(),
+            stopped(stopping.clone()),
+        ));
+        // Not ended with the rest: the kernel ends the streams when this process does, and so proves its death.
+        tokio::spawn(self.deaths.clone().run());
         let links = Links {
             engine: self.engine.clone(),
             channels: self.channels.clone(),
             presence: self.presence.clone(),
-            greeting: self.greeting(),
+            greeting: self.greeting.clone(),
         };
         let links = tokio::spawn(links.run());
         let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
@@ -250,9 +288,10 @@ impl Server {
             result = run => result,
             ended = &mut peers => Err(ended_by_itself("the service for other servers", ended)),
             ended = &mut clients => Err(ended_by_itself("the service for clients", ended)),
-            () = shutdown => Ok(()),
+            () = shutdown => Ok(Ended::Stopped),
+            () = self.engine.survivor().stuck() => Ok(Ended::Restart),
         };
-        if result.is_ok() {
+        if matches!(result, Ok(Ended::Stopped)) {
             self.engine.hand_over(HAND_OVER_PATIENCE).await;
         }
         links.abort();
@@ -265,8 +304,9 @@ impl Server {
         peers.abort();
         let state = self.state.clone();
         let persisted = ambient::blocking(move || state.persist()).await.and_then(|persisted| persisted);
-        result?;
-        persisted.map_err(|error| failed("cannot save the state")(&error))
+        let ended = result?;
+        persisted.map_err(|error| failed("cannot save the state")(&error))?;
+        Ok(ended)
     }
 }
 

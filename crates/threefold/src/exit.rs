@@ -33,11 +33,16 @@ impl Failure {
 
 /// Says why, if there is something to say, and gives the exit code.
 pub fn code(result: Result<(), Failure>) -> ExitCode {
+    ExitCode::from(status(result))
+}
+
+/// As [`code`], as a number.
+pub fn status(result: Result<(), Failure>) -> u8 {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             eprintln!("threefold: {failure}");
-            ExitCode::from(failure.code())
+            failure.code()
         }
     }
 }

@@ -14,8 +14,10 @@ use clap::Args;
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+use threefold_server::Ended;
+
 use crate::{
-    exit::Failure,
+    exit::{self, Failure},
     settings::{LogFormat, Settings},
 };
 
@@ -46,7 +48,27 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     log_panics();
     let parent = if args.parent_watch { Some(watch_parent()?) } else { None };
     let shutdown = shutdown_signal(parent)?;
-    threefold_server::run(complete.config, shutdown).await.map_err(|error| Failure::Refused(error.to_string()))
+    let ended = match threefold_server::run(complete.config, shutdown).await {
+        Ok(Ended::Stopped) => Ok(()),
+        Ok(Ended::Restart) => Err(restart()),
+        Err(error) => Err(Failure::Refused(error.to_string())),
+    };
+    // At once, with every death stream as it is: the kernel then ends them, and that proves to the other servers that this
+    // process is dead. Unwinding the runtime would reset them.
+    std::process::exit(exit::status(ended).into())
+}
+
+/// Puts a new process in this one's place: same arguments, same standard streams, a later incarnation.
+fn restart() -> Failure {
+    let error = match std::env::current_exe() {
+        Ok(program) => {
+            use std::os::unix::process::CommandExt as _;
+            tracing::warn!("starting anew, to be able to vote for a server that knows more");
+            std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
+        }
+        Err(error) => error,
+    };
+    Failure::Refused(format!("cannot start anew: {error}"))
 }
 
 fn log_to_stderr(level: &str, format: LogFormat) -> Result<(), Failure> {

@@ -58,6 +58,10 @@ pub struct Settings {
     /// Found a new cluster, if the directory is empty. Exactly one server of a new cluster is started with this, once.
     #[arg(long, env = "THREEFOLD_BOOTSTRAP", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub bootstrap: Option<bool>,
+    /// Found the cluster with survivor mode: of three servers the last one goes on alone when the processes of the two others have
+    /// died [default: true].
+    #[arg(long, env = "THREEFOLD_SURVIVOR_MODE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub survivor_mode: Option<bool>,
     /// The certificate of the authority that signed those of the servers.
     #[arg(long, env = "THREEFOLD_PEER_CA", value_name = "FILE")]
     pub peer_ca: Option<PathBuf>,
@@ -125,6 +129,7 @@ impl Settings {
             peer_address: self.peer_address.or(below.peer_address),
             peers: self.peers.or(below.peers),
             bootstrap: self.bootstrap.or(below.bootstrap),
+            survivor_mode: self.survivor_mode.or(below.survivor_mode),
             peer_ca: self.peer_ca.or(below.peer_ca),
             peer_cert: self.peer_cert.or(below.peer_cert),
             peer_key: self.peer_key.or(below.peer_key),
@@ -162,6 +167,7 @@ impl Settings {
             peer_address: advertised(self.peer_address, peer_listen, "peer-address")?,
             peers: peers.into_iter().map(|peer| peer.0).collect(),
             bootstrap: self.bootstrap.unwrap_or(false),
+            survivor_mode: self.survivor_mode.unwrap_or(true),
             peer_tls: PeerTls {
                 ca: required(self.peer_ca, "peer-ca")?,
                 certificate: required(self.peer_cert, "peer-cert")?,

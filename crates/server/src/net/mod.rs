@@ -3,9 +3,11 @@
 //! The rest of the server sees these traits only, so that a whole cluster also runs over a simulated network. On a real
 //! one ([`tcp`]) they are TCP, between servers under mutual TLS.
 
+pub mod boundary;
+pub mod resetting;
 pub mod tcp;
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,9 +27,32 @@ pub trait PeerNetwork: Send + Sync + 'static {
     /// Connects to the server called `name` at `address` (host:port). Waits for as long as the network does.
     fn dial(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<Connection>>;
 
+    /// Opens a death stream to the server called `name` at `address`.
+    ///
+    /// Obligations: as long as this process lives nothing ends the stream cleanly; dropping it resets it. When the process dies the
+    /// receiver reads everything that was written, and then, if nothing stands between the two, a clean end.
+    fn dial_death(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<DeathStream>>;
+
     /// Connects to whoever is at `address`, says nothing and leaves. An error of the kind
     /// [`io::ErrorKind::ConnectionRefused`] means that no process listens there.
     fn knock(&self, address: &str) -> BoxFuture<'static, io::Result<()>>;
+}
+
+/// A death stream that was dialled.
+pub struct DeathStream {
+    /// The stream.
+    pub connection: Connection,
+    /// Its ends, as this side sees them.
+    pub ends: Ends,
+}
+
+/// The addresses of a connection's two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// This side.
+    pub local: SocketAddr,
+    /// The other side.
+    pub remote: SocketAddr,
 }
 
 /// Where other servers connect.
@@ -45,6 +70,20 @@ pub trait PeerListener: Send + 'static {
 pub trait PeerStream: Transport {
     /// Who it is.
     fn caller(&self) -> Caller;
+
+    /// Whether it is a death stream, not one of calls. Where such a stream ends without a farewell, reading it gives an
+    /// error of the kind [`io::ErrorKind::UnexpectedEof`].
+    fn is_death_stream(&self) -> bool;
+
+    /// Its ends.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    fn ends(&self) -> io::Result<Ends>;
+
+    /// After reading has ended: whether the other side's kernel closed it, without an error or a reset, and after a whole
+    /// record.
+    fn ended_cleanly(&self) -> bool;
 }
 
 /// The server at the other end of a connection. Cheap to clone.

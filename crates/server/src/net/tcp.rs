@@ -10,8 +10,11 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Caller, ClientListener, ClientSocket, Connection, PeerListener, PeerNetwork, PeerStream};
-use crate::peer::tls::{Identity, bears_name};
+use super::{
+    Caller, ClientListener, ClientSocket, Connection, DeathStream, Ends, PeerListener, PeerNetwork, PeerStream,
+    boundary::Watched, resetting::Resetting,
+};
+use crate::peer::tls::{DEATH_ALPN, Identity, bears_name};
 
 impl PeerNetwork for Identity {
     fn dial(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<Connection>> {
@@ -24,10 +27,26 @@ impl PeerNetwork for Identity {
         .boxed()
     }
 
+    fn dial_death(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<DeathStream>> {
+        let (identity, name, address) = (self.clone(), name.to_owned(), address.to_owned());
+        async move {
+            let stream = TcpStream::connect(&address).await?;
+            stream.set_nodelay(true)?;
+            let ends = ends(&stream)?;
+            let connection = identity.connect_death(&name, Resetting::new(stream)).await?;
+            Ok(DeathStream { connection: Box::new(connection), ends })
+        }
+        .boxed()
+    }
+
     fn knock(&self, address: &str) -> BoxFuture<'static, io::Result<()>> {
         let address = address.to_owned();
         async move { TcpStream::connect(address).await.map(drop) }.boxed()
     }
+}
+
+fn ends(stream: &TcpStream) -> io::Result<Ends> {
+    Ok(Ends { local: stream.local_addr()?, remote: stream.peer_addr()? })
 }
 
 /// A port on which other servers are asked for their certificates.
@@ -57,13 +76,25 @@ impl PeerListener for TlsListener {
 }
 
 /// An authenticated connection from another server.
-pub struct TlsPeer(TlsStream<TcpStream>);
+pub struct TlsPeer(TlsStream<Watched<TcpStream>>);
 
 impl PeerStream for TlsPeer {
     fn caller(&self) -> Caller {
         let certificates = self.0.get_ref().1.peer_certificates().unwrap_or_default();
         let certificate = certificates.first().cloned().unwrap_or_else(|| CertificateDer::from(Vec::new()));
         Caller::new(move |name| bears_name(&certificate, name))
+    }
+
+    fn is_death_stream(&self) -> bool {
+        self.0.get_ref().1.alpn_protocol() == Some(DEATH_ALPN)
+    }
+
+    fn ends(&self) -> io::Result<Ends> {
+        ends(self.0.get_ref().0.get_ref())
+    }
+
+    fn ended_cleanly(&self) -> bool {
+        self.0.get_ref().0.ended_at_boundary()
     }
 }
 

@@ -10,7 +10,7 @@ use super::Node;
 use crate::{
     ambient,
     peer::channels::Lane,
-    raft::{Overview, Peer, Role},
+    raft::{Peer, survivor::condition::Condition},
 };
 
 fn version() -> &'static str {
@@ -53,8 +53,8 @@ impl Node {
         let mut servers = futures::future::join_all(others.map(|peer| self.ask(peer, patience))).await;
         servers.push(self.local_status());
         servers.sort_by(|a, b| a.name.cmp(&b.name));
-        let (state, detail) = judge(&overview, &servers);
-        chat::ClusterStatus { state, detail, servers, recovery_id: self.recovery_id().into() }
+        let Condition { word, detail } = self.inner.engine.condition().borrow().clone();
+        chat::ClusterStatus { state: word.word().to_owned(), detail, servers, recovery_id: self.recovery_id().into() }
     }
 
     async fn ask(&self, peer: &Peer, patience: Duration) -> chat::ServerStatus {
@@ -75,29 +75,4 @@ impl Node {
             ..Default::default()
         })
     }
-}
-
-/// The cluster's state in a word and a sentence.
-fn judge(overview: &Overview, servers: &[chat::ServerStatus]) -> (String, String) {
-    let voters = servers.iter().filter(|server| server.voter);
-    let (up, down): (Vec<_>, Vec<_>) = voters.partition(|server| server.role != "down");
-    let all = up.len() + down.len();
-    let majority = all / 2 + 1;
-    let names = down.iter().map(|server| server.name.as_str()).collect::<Vec<_>>().join(", ");
-    let leads = overview.leader.is_some() && up.iter().any(|server| server.role == Role::Leader.word());
-    let (state, detail) = if up.len() < majority {
-        (
-            "unavailable",
-            format!("{} of {all} servers are down ({names}): a majority of {majority} is needed", down.len()),
-        )
-    } else if !leads {
-        ("unavailable", "no leader is elected just now".to_owned())
-    } else if !down.is_empty() {
-        ("degraded", format!("{names} is down; the cluster can lose {} more", up.len() - majority))
-    } else if all < 3 {
-        ("degraded", format!("only {all} of the servers have joined yet"))
-    } else {
-        ("normal", format!("all {all} servers are up; the cluster can lose {}", up.len() - majority))
-    };
-    (state.to_owned(), detail)
 }

@@ -19,7 +19,7 @@ use crate::{
     raft::{
         Engine, Peer,
         network::last_log_id,
-        types::{Member, RaftLogId},
+        types::{Member, RaftLogId, log_id_from_wire, log_id_to_wire},
     },
 };
 
@@ -110,6 +110,7 @@ impl Links {
         tokio::select! {
             biased;
             () = self.tell_presence(&messages) => {}
+            () = self.tell_visible(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
         }
         Some(hello.incarnation)
@@ -153,6 +154,32 @@ impl Links {
                 offline: told.difference(&here).map(|account| account.0).collect(),
             };
             told = here;
+        }
+    }
+
+    /// Tells, while this server leads, how far may be shown; the newest news only.
+    async fn tell_visible(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
+        let mut leader = self.engine.leader();
+        loop {
+            let mut raised = self.engine.raised();
+            while *leader.borrow_and_update() == Some(self.engine.id()) {
+                let visible = *raised.borrow_and_update();
+                let visible = visible.filter(|log_id| !self.engine.configurations().is_plain_at(log_id.index));
+                if let Some(visible) = visible {
+                    let message = peer::LinkMessage { message: Some(Message::Visible(log_id_to_wire(&visible))) };
+                    if messages.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    biased;
+                    changed = raised.changed() => if changed.is_err() { break },
+                    changed = leader.changed() => if changed.is_err() { return },
+                }
+            }
+            if leader.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -203,7 +230,7 @@ pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
 }
 
 /// Takes what another server tells over its link, until the link ends.
-pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::LinkMessage>) {
+pub async fn listen(presence: &Presence, engine: &Engine, mut messages: tonic::Streaming<peer::LinkMessage>) {
     let mut link = None;
     while let Ok(Some(message)) = messages.message().await {
         match (message.message, link) {
@@ -214,6 +241,7 @@ pub async fn listen(presence: &Presence, mut messages: tonic::Streaming<peer::Li
             (Some(Message::Presence(change)), Some(link)) => {
                 presence.change_elsewhere(link, &change.online, &change.offline);
             }
+            (Some(Message::Visible(visible)), Some(_)) => engine.raise(log_id_from_wire(visible)),
             // A newer server's message, or one before its greeting: not for us.
             (Some(Message::Presence(_) | Message::Visible(_)) | None, _) => {}
         }

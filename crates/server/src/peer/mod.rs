@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod channels;
+pub mod death;
 pub mod forward;
 pub mod join;
 pub mod link;

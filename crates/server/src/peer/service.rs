@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
     channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
+    death::DeathStreams,
     forward, link,
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
+        network::INCARNATION_HEADER,
         proposer::{Proposal, Proposer, fits},
         types::{member_from_wire, member_to_wire},
     },
@@ -84,7 +86,9 @@ impl PeerProtocol for PeerService {
         let requests = self.engine.cluster().accept(request)?.take_while(|request| std::future::ready(request.is_ok()));
         let requests = requests.filter_map(|request| std::future::ready(request.ok()));
         let replies = self.engine.append(requests).map(|reply| reply.map_err(unavailable));
-        Ok(Response::new(Box::pin(replies)))
+        let mut response: Response<Self::AppendStream> = Response::new(Box::pin(replies));
+        response.metadata_mut().insert(INCARNATION_HEADER, self.greeting.incarnation.into());
+        Ok(response)
     }
 
     async fn vote(&self, request: Request<peer::VoteRequest>) -> Result<Response<peer::VoteReply>, Status> {
@@ -146,9 +150,9 @@ impl PeerProtocol for PeerService {
     }
 
     async fn link(&self, request: Request<Streaming<peer::LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
-        let presence = self.presence.clone();
+        let (presence, engine) = (self.presence.clone(), self.engine.clone());
         let messages = request.into_inner();
-        tokio::spawn(async move { link::listen(&presence, messages).await });
+        tokio::spawn(async move { link::listen(&presence, &engine, messages).await });
         // After the greeting nothing more is said in this direction; the stream's end says it all.
         let greeting = futures::stream::once(std::future::ready(Ok(link::greeting(&self.greeting))));
         Ok(Response::new(Box::pin(greeting.chain(futures::stream::pending()))))
@@ -298,10 +302,11 @@ impl<S: PeerStream> AsyncWrite for Incoming<S> {
 pub async fn serve(
     listener: impl PeerListener,
     service: PeerService,
+    deaths: Arc<DeathStreams>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (streams, incoming) = mpsc::channel(HANDSHAKES);
-    let accepting = tokio::spawn(accept(listener, streams));
+    let accepting = tokio::spawn(accept(listener, streams, deaths));
     let service =
         PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     let served = tonic::transport::Server::builder()
@@ -317,7 +322,11 @@ pub async fn serve(
 }
 
 /// Accepts connections; each handshake has a task and a deadline of its own.
-async fn accept<L: PeerListener>(mut listener: L, streams: mpsc::Sender<io::Result<Incoming<L::Stream>>>) {
+async fn accept<L: PeerListener>(
+    mut listener: L,
+    streams: mpsc::Sender<io::Result<Incoming<L::Stream>>>,
+    deaths: Arc<DeathStreams>,
+) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
@@ -330,9 +339,13 @@ async fn accept<L: PeerListener>(mut listener: L, streams: mpsc::Sender<io::Resu
                 continue;
             }
         };
-        let streams = streams.clone();
+        let (streams, deaths) = (streams.clone(), deaths.clone());
         tokio::spawn(async move {
             match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) if stream.is_death_stream() => {
+                    drop(permit);
+                    return deaths.receive(stream).await;
+                }
                 Ok(Ok(stream)) => drop(streams.send(Ok(Incoming(stream))).await),
                 Ok(Err(error)) => tracing::info!(%error, "refused a connection to the peer port"),
                 Err(_) => tracing::info!("a connection to the peer port did not finish its handshake"),

@@ -12,15 +12,20 @@ use rustls::{
     server::WebPkiClientVerifier,
     version::TLS13,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::config::PeerTls;
+use crate::{config::PeerTls, net::boundary::Watched};
+
+/// The protocol of a death stream, as TLS negotiates it.
+pub const DEATH_ALPN: &[u8] = b"threefold-death/1";
 
 /// This server's certificate, and how it checks those of others.
 #[derive(Clone)]
 pub struct Identity {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
+    death_connector: TlsConnector,
 }
 
 /// A file that cannot be used; the words name it.
@@ -60,7 +65,7 @@ impl Identity {
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(|error| unusable(&error))?;
-        server.alpn_protocols = vec![b"h2".to_vec()];
+        server.alpn_protocols = vec![b"h2".to_vec(), DEATH_ALPN.to_vec()];
         // Unread tickets in a dead process's buffers would turn the end of its streams into a reset.
         server.send_tls13_tickets = 0;
         let mut client = ClientConfig::builder_with_provider(provider)
@@ -71,15 +76,21 @@ impl Identity {
             .map_err(|error| unusable(&error))?;
         client.alpn_protocols = vec![b"h2".to_vec()];
         client.resumption = rustls::client::Resumption::disabled();
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(server)), connector: TlsConnector::from(Arc::new(client)) })
+        let mut death = client.clone();
+        death.alpn_protocols = vec![DEATH_ALPN.to_vec()];
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(server)),
+            connector: TlsConnector::from(Arc::new(client)),
+            death_connector: TlsConnector::from(Arc::new(death)),
+        })
     }
 
     /// The server side of a connection.
     pub async fn accept(
         &self,
         stream: tokio::net::TcpStream,
-    ) -> io::Result<tokio_rustls::server::TlsStream<tokio::net::TcpStream>> {
-        self.acceptor.accept(stream).await
+    ) -> io::Result<tokio_rustls::server::TlsStream<Watched<tokio::net::TcpStream>>> {
+        self.acceptor.accept(Watched::new(stream)).await
     }
 
     /// The client side of a connection to the server called `name`.
@@ -90,6 +101,18 @@ impl Identity {
     ) -> io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         self.connector.connect(name, stream).await
+    }
+}
+
+impl Identity {
+    /// The client side of a death stream to the server called `name`.
+    pub async fn connect_death<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        name: &str,
+        stream: S,
+    ) -> io::Result<tokio_rustls::client::TlsStream<S>> {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        self.death_connector.connect(name, stream).await
     }
 }
 

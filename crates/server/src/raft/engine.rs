@@ -1,38 +1,46 @@
 //! One Raft instance, in this server's words.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt as _};
 use openraft::{
-    Raft, ReadPolicy, ServerState, SnapshotPolicy, async_runtime::WatchReceiver as _, impls::OneshotResponder,
-    raft::TransferLeaderRequest, storage::Snapshot,
+    Raft, ReadPolicy, ServerState,
+    async_runtime::WatchReceiver as _,
+    impls::OneshotResponder,
+    raft::{TransferLeaderRequest, VoteResponse},
+    storage::Snapshot,
 };
 use threefold_core::Position;
 use threefold_proto::peer;
-use tokio::{sync::watch, task::JoinSet};
+use threefold_rules::Mode;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     cluster::Cluster,
     executor::Executor,
-    housekeeping,
-    log::Log,
+    instance::Instance,
+    log::LogWatch,
     machine::{self, Machine, Observer, SnapshotData},
-    network::{self, NetworkFactory},
+    network,
     proposer::Proposed,
     recovery,
-    types::{Member, Payload, RaftLogId, RaftVote, TypeConfig, log_id_to_wire, vote_to_wire},
-    visibility::Visibility,
+    survivor::{self, Survivor, condition::Condition, configurations::Configurations},
+    types::{Member, Payload, RaftLogId, RaftVote, TypeConfig, log_id_from_wire, log_id_to_wire, vote_to_wire},
 };
 use crate::{
     config::Tuning,
-    peer::channels::Channels,
+    peer::{
+        channels::Channels,
+        death::{Announcer, Deaths},
+    },
     storage::{LogStore, ReceivedState, StateStore},
 };
-
-/// A whole state may take this long to cross.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(3600);
-/// Entries in one append; their bytes are bounded by the log.
-const APPEND_ENTRIES: u64 = 256;
 
 /// What this server is in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,24 +108,34 @@ pub struct Overview {
 #[error("consensus: {0}")]
 pub struct EngineError(pub(super) String);
 
-/// One Raft instance.
+/// Raft on this server, over every instance that a force may need.
 pub struct Engine {
     pub(super) id: u64,
-    pub(super) raft: Raft<TypeConfig, Machine>,
     pub(super) channels: Arc<Channels>,
     pub(super) cluster: Arc<Cluster>,
-    /// Held by whoever changes the configuration: one change at a time.
+    pub(super) parts: Parts,
+    pub(super) tuning: Tuning,
+    pub(super) survivor: Arc<Survivor>,
+    /// Held by whoever changes the voters: one change at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
-    visibility: Arc<Visibility>,
-    leader: watch::Receiver<Option<u64>>,
-    /// Ends with the engine.
-    _housekeeping: JoinSet<()>,
+    /// Changes of the voters that need plain Raft.
+    pub(super) pauses: Arc<AtomicUsize>,
+    pub(super) instance: RwLock<Arc<Instance>>,
+    /// Held while one instance takes the place of another.
+    pub(super) swapping: tokio::sync::Mutex<()>,
+    pub(super) leader: watch::Sender<Option<u64>>,
+    pub(super) condition: watch::Sender<Condition>,
+    /// When a leader was last heard.
+    heard_leader_at: Mutex<Option<Instant>>,
 }
 
 /// What an engine is made of.
+#[derive(Clone)]
 pub struct Parts {
     /// This server's node id.
     pub id: u64,
+    /// How many times its directory was opened.
+    pub incarnation: u64,
     /// Its log.
     pub log: Arc<dyn LogStore>,
     /// Its state.
@@ -128,6 +146,10 @@ pub struct Parts {
     pub channels: Arc<Channels>,
     /// Whom it tells what was applied.
     pub observer: Arc<dyn Observer>,
+    /// What it hears of deaths.
+    pub deaths: Arc<Deaths>,
+    /// How it announces configurations.
+    pub announcer: Arc<Announcer>,
 }
 
 impl Engine {
@@ -136,37 +158,69 @@ impl Engine {
     /// # Errors
     /// When log or state cannot be read, or contradict each other.
     pub async fn start(parts: Parts, tuning: &Tuning) -> Result<Arc<Self>, EngineError> {
-        let (applied, _) = machine::applied_mark(&*parts.state).map_err(|error| EngineError(error.to_string()))?;
-        recovery::check(&parts.log.extent(), applied).map_err(|error| EngineError(error.to_string()))?;
-        let (log, state) = (Arc::downgrade(&parts.log), Arc::downgrade(&parts.state));
-        let visibility = Arc::new(Visibility::plain());
+        let failed = |error: &dyn std::fmt::Display| EngineError(error.to_string());
+        let (applied, membership) = machine::applied_mark(&*parts.state).map_err(|error| failed(&error))?;
+        recovery::check(&parts.log.extent(), applied).map_err(|error| failed(&error))?;
+        let watched = LogWatch::open(parts.log.clone(), (applied, membership), parts.announcer.clone()).await;
+        let log_watch = watched.map_err(|error| failed(&error))?;
+        let survivor = Arc::new(Survivor::new(parts.id, parts.incarnation, log_watch, parts.deaths.clone()));
         let cluster = Arc::new(Cluster::new(parts.id, parts.state.clone()));
-        let machine = Machine::new(parts.state, parts.executor, visibility.clone(), parts.observer)
-            .map_err(|error| EngineError(error.to_string()))?;
-        let config = raft_config(tuning).validate().map_err(|error| EngineError(error.to_string()))?;
-        let raft = Raft::new(
-            parts.id,
-            Arc::new(config),
-            NetworkFactory::new(parts.channels.clone(), cluster.clone()),
-            Log::new(parts.log),
-            machine,
-        )
-        .await
-        .map_err(|error| EngineError(error.to_string()))?;
-        let leader = watch_server(&raft, parts.channels.clone());
-        let mut housekeeping = JoinSet::new();
-        housekeeping.spawn(housekeeping::run(raft.clone(), log, state, tuning.clone()));
+        let leader = watch::Sender::new(None);
+        let pauses = Arc::new(AtomicUsize::new(0));
+        let instance = Instance::start(&parts, tuning, &cluster, &survivor, &leader, &pauses, None).await?;
         let engine = Self {
             id: parts.id,
-            raft,
-            channels: parts.channels,
+            channels: parts.channels.clone(),
             cluster,
+            tuning: tuning.clone(),
+            survivor,
             changing: tokio::sync::Mutex::new(()),
-            visibility,
+            pauses,
+            instance: RwLock::new(Arc::new(instance)),
+            swapping: tokio::sync::Mutex::new(()),
             leader,
-            _housekeeping: housekeeping,
+            condition: watch::Sender::new(survivor::unknown()),
+            heard_leader_at: Mutex::default(),
+            parts,
         };
-        Ok(Arc::new(engine))
+        let engine = Arc::new(engine);
+        tokio::spawn(engine.clone().survive());
+        tokio::spawn(engine.clone().observe());
+        Ok(engine)
+    }
+
+    /// Raft as it runs now.
+    pub(super) fn raft(&self) -> Raft<TypeConfig, Machine> {
+        self.instance().raft.clone()
+    }
+
+    pub(super) fn instance(&self) -> Arc<Instance> {
+        self.instance.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The configurations in this server's log.
+    pub fn configurations(&self) -> &Configurations {
+        &self.survivor.log_watch.configurations
+    }
+
+    /// What this server knows of survivor mode.
+    pub fn survivor(&self) -> &Arc<Survivor> {
+        &self.survivor
+    }
+
+    /// How far may be shown, as a leader has told; changes are seen. A new one after a force.
+    pub fn raised(&self) -> watch::Receiver<Option<RaftLogId>> {
+        self.instance().visibility.raised()
+    }
+
+    /// A leader says that everything up to here is visible.
+    pub fn raise(&self, log_id: RaftLogId) {
+        self.instance().visibility.raise(log_id);
+    }
+
+    /// How long ago a leader was heard.
+    pub fn leader_silence(&self) -> Option<Duration> {
+        self.heard_leader_at.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
     /// This server's node id.
@@ -176,7 +230,7 @@ impl Engine {
 
     /// Who leads, as far as this server knows; changes are seen.
     pub fn leader(&self) -> watch::Receiver<Option<u64>> {
-        self.leader.clone()
+        self.leader.subscribe()
     }
 
     /// Proposes an entry. None: this server does not lead or has ended. The inner future gives the outcome, or
@@ -186,7 +240,7 @@ impl Engine {
             return None;
         }
         let (responder, outcome) = OneshotResponder::new_pair();
-        self.raft.client_write_ff(payload, Some(responder)).await.ok()?;
+        self.raft().client_write_ff(payload, Some(responder)).await.ok()?;
         Some(async move {
             let written = outcome.await.ok()?.ok()?;
             Some(Proposed { log_index: written.log_id.index, replies: written.data.0 })
@@ -196,13 +250,13 @@ impl Engine {
     /// The log index that a read must wait for to see everything acknowledged before this call (ReadIndex:
     /// confirmed by a majority). None: this server does not lead, or cannot confirm that it does.
     pub async fn read_index(&self) -> Option<u64> {
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        let linearizer = self.raft().get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         Some(linearizer.read_log_id().index())
     }
 
     /// Where this server stands.
     pub fn overview(&self) -> Overview {
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let metrics = self.raft().metrics().borrow_watched().clone();
         let index = |log_id: Option<RaftLogId>| log_id.map_or(0, |log_id| log_id.index);
         let membership = metrics.membership_config.membership();
         let voters = membership.voter_ids().collect::<BTreeSet<_>>();
@@ -222,7 +276,7 @@ impl Engine {
             last_index: metrics.last_log_index.unwrap_or(0),
             committed_index: index(metrics.local_committed),
             applied_index: index(metrics.last_applied),
-            visible_index: index(self.visibility.visible(metrics.local_committed)),
+            visible_index: index(self.instance().visibility.visible(metrics.local_committed)),
             snapshot_index: index(metrics.snapshot),
             purged_index: index(metrics.purged),
             peers,
@@ -236,14 +290,13 @@ impl Engine {
 
     /// Waits until Raft has stopped by a failure, and says which.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
         loop {
-            let state = metrics.borrow_watched().running_state.clone();
-            if let Err(fatal) = state {
-                return fatal.to_string();
-            }
-            if metrics.changed().await.is_err() {
-                return "it has ended".to_owned();
+            let instance = self.instance();
+            let why = instance.ended().await;
+            // Unless it was stopped to make room for another one.
+            let _swapped = self.swapping.lock().await;
+            if Arc::ptr_eq(&instance, &self.instance()) {
+                return why;
             }
         }
     }
@@ -254,17 +307,22 @@ impl Engine {
     /// When this server has been part of a cluster before.
     pub async fn bootstrap(&self, member: Member, recovery_id: [u8; 16]) -> Result<(), EngineError> {
         let failed = |error: &dyn std::fmt::Display| EngineError(format!("cannot form a cluster: {error}"));
-        self.raft
+        self.raft()
             .initialize(std::collections::BTreeMap::from([(self.id, member)]))
             .await
             .map_err(|error| failed(&error))?;
-        self.leader.clone().wait_for(|leader| *leader == Some(self.id)).await.map_err(|error| failed(&error))?;
+        self.leader
+            .subscribe()
+            .wait_for(|leader| *leader == Some(self.id))
+            .await
+            .map(drop)
+            .map_err(|error| failed(&error))?;
         self.found(recovery_id).await.map_err(|error| failed(&error))
     }
 
     /// Gives the cluster its recovery id, if it has none yet.
     pub(super) async fn found(&self, recovery_id: [u8; 16]) -> Result<(), EngineError> {
-        let founded = self.raft.client_write(machine::found_cluster(recovery_id)).await;
+        let founded = self.raft().client_write(machine::found_cluster(recovery_id)).await;
         founded.map(drop).map_err(|error| EngineError(error.to_string()))
     }
 
@@ -275,18 +333,21 @@ impl Engine {
 
     /// Whether this server is, or was, part of a cluster.
     pub async fn is_initialized(&self) -> bool {
-        self.raft.is_initialized().await.unwrap_or(false)
+        self.raft().is_initialized().await.unwrap_or(false)
     }
 
     /// Stands for election at once, by the path of a leadership transfer: the lease of the leader, known to be dead,
     /// does not stand in the way. The votes decide as always.
     pub async fn take_over_from(&self, dead: u64) {
         let (vote, last_log_id) = self.vote_and_last_log_id();
+        if self.survivor.may_stand() != Some(Mode::Normal) {
+            return;
+        }
         if !vote.committed || vote.leader_id.voted_for != dead {
             return;
         }
         let request = TransferLeaderRequest::new(vote, self.id, last_log_id);
-        if let Ok(Err(error)) = self.raft.handle_transfer_leader(request).await {
+        if let Ok(Err(error)) = self.raft().handle_transfer_leader(request).await {
             tracing::info!(%error, "did not stand for election");
         }
     }
@@ -294,13 +355,15 @@ impl Engine {
     /// Hands leadership to the follower that is furthest, if this server leads, and waits (at most `patience`) until it
     /// has gone.
     pub async fn hand_over(&self, patience: Duration) {
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let metrics = self.raft().metrics().borrow_watched().clone();
         let Some(replication) = metrics.replication.filter(|_| metrics.state == ServerState::Leader) else { return };
         let voters = metrics.membership_config.voter_ids().collect::<BTreeSet<_>>();
-        let candidates = replication.into_iter().filter(|(id, _)| *id != self.id && voters.contains(id));
+        let newest = self.configurations().newest().rule;
+        let may_lead = |id: &u64| voters.contains(id) && (newest.is_plain() || newest.in_sync.contains_key(id));
+        let candidates = replication.into_iter().filter(|(id, _)| *id != self.id && may_lead(id));
         let Some((heir, _)) = candidates.max_by_key(|(_, matched)| *matched) else { return };
-        if self.raft.trigger().transfer_leader(heir).await.is_ok() {
-            let mut leader = self.leader.clone();
+        if self.raft().trigger().transfer_leader(heir).await.is_ok() {
+            let mut leader = self.leader.subscribe();
             let gone = leader.wait_for(|leader| *leader != Some(self.id));
             let _ = tokio::time::timeout(patience, gone).await;
         }
@@ -308,8 +371,8 @@ impl Engine {
 
     /// This server's vote and the end of its log on disk.
     pub fn vote_and_last_log_id(&self) -> (RaftVote, Option<RaftLogId>) {
-        let flushed = self.raft.watch_log_progress().get();
-        let vote = self.raft.metrics().borrow_watched().vote;
+        let flushed = self.raft().watch_log_progress().get();
+        let vote = self.raft().metrics().borrow_watched().vote;
         (vote, flushed.and_then(|point| point.last_log_id))
     }
 
@@ -329,9 +392,11 @@ impl Engine {
 
     /// Takes a stream of appends from the leader; answers in order.
     pub fn append(
-        &self,
+        self: &Arc<Self>,
         requests: impl Stream<Item = peer::AppendRequest> + Send + 'static,
     ) -> impl Stream<Item = Result<peer::AppendReply, EngineError>> + Send + 'static {
+        let engine = self.clone();
+        let requests = requests.inspect(move |request| engine.note_leader(request));
         // A request that makes no sense ends the stream, and so the leader's patience with it.
         let requests = requests.map(network::append_from_wire).take_while(|request| {
             if let Err(error) = request {
@@ -340,7 +405,7 @@ impl Engine {
             std::future::ready(request.is_ok())
         });
         let requests = requests.filter_map(|request| std::future::ready(request.ok()));
-        let results = self.raft.stream_append(requests);
+        let results: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(self.raft().stream_append(requests));
         results.map(|result| result.map(network::append_reply_to_wire).map_err(|fatal| EngineError(fatal.to_string())))
     }
 
@@ -349,8 +414,16 @@ impl Engine {
     /// # Errors
     /// When the request makes no sense or Raft has stopped.
     pub async fn vote(&self, request: peer::VoteRequest, pre_vote: bool) -> Result<peer::VoteReply, EngineError> {
+        let (counter, is_cold) = (request.incarnation, request.cold);
         let request = network::vote_request_from_wire(request).map_err(|error| EngineError(error.to_string()))?;
-        let response = if pre_vote { self.raft.pre_vote(request).await } else { self.raft.vote(request).await };
+        let (own_vote, last_log_id) = self.vote_and_last_log_id();
+        let decision = self.survivor.may_vote(&request.vote, counter, is_cold, request.last_log_id, last_log_id);
+        if let Err(refusal) = decision {
+            tracing::debug!(candidate = request.vote.leader_id.voted_for, ?refusal, "no vote");
+            return Ok(network::vote_reply_to_wire(&VoteResponse::new(own_vote, last_log_id, false)));
+        }
+        let raft = self.raft();
+        let response = if pre_vote { raft.pre_vote(request).await } else { raft.vote(request).await };
         response.map(|response| network::vote_reply_to_wire(&response)).map_err(|error| EngineError(error.to_string()))
     }
 
@@ -363,7 +436,11 @@ impl Engine {
         request: peer::TransferLeaderRequest,
     ) -> Result<peer::TransferLeaderReply, EngineError> {
         let request = network::transfer_from_wire(request).map_err(|error| EngineError(error.to_string()))?;
-        let answer = self.raft.handle_transfer_leader(request).await.map_err(|fatal| EngineError(fatal.to_string()))?;
+        if *request.to_node_id() == self.id && self.survivor.may_stand() != Some(Mode::Normal) {
+            return Ok(peer::TransferLeaderReply { refused: "not in sync: this server may not lead".to_owned() });
+        }
+        let answer =
+            self.raft().handle_transfer_leader(request).await.map_err(|fatal| EngineError(fatal.to_string()))?;
         Ok(peer::TransferLeaderReply { refused: answer.err().map(|error| error.to_string()).unwrap_or_default() })
     }
 
@@ -379,57 +456,26 @@ impl Engine {
         let vote = super::types::vote_from_wire(header.vote).map_err(|error| EngineError(error.to_string()))?;
         let meta = network::snapshot_meta(header).map_err(|error| EngineError(error.to_string()))?;
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Received(received) };
-        let response = self.raft.install_full_snapshot(vote, snapshot).await;
+        let response = self.raft().install_full_snapshot(vote, snapshot).await;
         let response = response.map_err(|error| EngineError(error.to_string()))?;
         Ok(peer::SnapshotReply { vote: Some(vote_to_wire(&response.vote)) })
     }
 
+    /// Notes what an append tells of its leader, before Raft takes it.
+    fn note_leader(&self, request: &peer::AppendRequest) {
+        *self.heard_leader_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if let Some(visible) = request.visible {
+            self.raise(log_id_from_wire(visible));
+        }
+    }
+
     /// Ends Raft on this server.
     pub async fn shutdown(&self) {
-        let _ = self.raft.shutdown().await;
+        let _ = self.raft().shutdown().await;
     }
 }
 
 /// How far a log index reaches, as a position.
 pub fn position_of(log_index: u64) -> Position {
     Position::end_of(log_index)
-}
-
-fn raft_config(tuning: &Tuning) -> openraft::Config {
-    openraft::Config {
-        cluster_name: "threefold".to_owned(),
-        heartbeat_interval: tuning.heartbeat_ms,
-        election_timeout_min: tuning.election_min_ms,
-        election_timeout_max: tuning.election_max_ms,
-        install_snapshot_timeout: SNAPSHOT_TIMEOUT.as_millis() as u64,
-        max_payload_entries: APPEND_ENTRIES,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(tuning.snapshot_entries),
-        max_in_snapshot_log_to_keep: tuning.keep_entries,
-        enable_pre_vote: Some(true),
-        // A restarted leader may have a state older than what it acknowledged: it must be elected again.
-        enable_leader_restore: Some(false),
-        // Somebody put an old copy of a member's directory back: openraft would panic, and stop the leader for one
-        // follower's sake. It is sent again what it has lost. (That copy may have forgotten votes and entries that counted:
-        // no operator should do this, and no setting could make it safe.)
-        allow_log_reversion: Some(true),
-        ..openraft::Config::default()
-    }
-}
-
-/// Follows the metrics: gives the leader, so that others wake only when it changes, and notes the members' addresses.
-fn watch_server(raft: &Raft<TypeConfig, Machine>, channels: Arc<Channels>) -> watch::Receiver<Option<u64>> {
-    let mut metrics = raft.server_metrics();
-    let note = move |metrics: &openraft::metrics::RaftServerMetrics<TypeConfig>| {
-        let members = metrics.membership_config.membership().nodes();
-        channels.note_members(members.map(|(id, member)| (*id, member.clone())).collect());
-        metrics.current_leader
-    };
-    let (tx, rx) = watch::channel(note(&metrics.borrow_watched()));
-    tokio::spawn(async move {
-        while metrics.changed().await.is_ok() {
-            let leader = note(&metrics.borrow_watched());
-            tx.send_if_modified(|current| std::mem::replace(current, leader) != leader);
-        }
-    });
-    rx
 }

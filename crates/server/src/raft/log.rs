@@ -13,18 +13,22 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _, stream};
 use openraft::{
-    OptionalSend, RaftLogReader,
+    EntryPayload, OptionalSend, RaftLogReader,
     entry::RaftEntry as _,
     storage::{IOFlushed, LogState, RaftLogStorage},
 };
 use tokio::sync::oneshot;
 
-use super::types::{
-    Malformed, RaftEntry, RaftLogId, RaftVote, TypeConfig, entry_from_wire, entry_to_wire, from_record,
-    log_id_from_wire, log_id_to_wire, to_record, vote_from_wire, vote_to_wire,
+use super::{
+    survivor::configurations::Configurations,
+    types::{
+        Malformed, RaftEntry, RaftLogId, RaftStoredMembership, RaftVote, TypeConfig, entry_from_wire, entry_to_wire,
+        from_record, log_id_from_wire, log_id_to_wire, to_record, vote_from_wire, vote_to_wire,
+    },
 };
 use crate::{
     ambient,
+    peer::death::Announcer,
     storage::{LogExtent, LogStore},
 };
 
@@ -39,16 +43,91 @@ pub(super) fn purged_log_id(extent: &LogExtent) -> Result<Option<RaftLogId>, Mal
     extent.purged.clone().map(|record| from_record(record).map(log_id_from_wire)).transpose()
 }
 
+/// Told of everything that enters the log. A configuration is announced to the other servers before it is written
+/// or acted on (rule 6 of survivor mode).
+#[derive(Clone, Debug)]
+pub struct LogWatch {
+    /// The configurations in the log.
+    pub configurations: Arc<Configurations>,
+    /// Announces them.
+    pub announcer: Arc<Announcer>,
+}
+
+impl LogWatch {
+    /// Of a log that is about to be opened: `applied` is the state's configuration.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn open(
+        store: Arc<dyn LogStore>,
+        applied: (Option<RaftLogId>, RaftStoredMembership),
+        announcer: Arc<Announcer>,
+    ) -> io::Result<Self> {
+        let (last_applied, membership) = applied;
+        let first = last_applied.map_or(0, |log_id| log_id.index + 1).max(store.extent().indices.start);
+        let end = store.extent().indices.end;
+        let watch = Self { configurations: Arc::default(), announcer: announcer.clone() };
+        let mut log = Log::new(store, watch);
+        let later = {
+            let entries = std::pin::pin!(log.entries_stream(first..end.max(first)).await);
+            entries
+                .try_filter_map(|entry| std::future::ready(Ok(membership_of(&entry))))
+                .try_collect::<Vec<_>>()
+                .await?
+        };
+        Ok(Self { configurations: Arc::new(Configurations::new(membership, later)), announcer })
+    }
+
+    async fn appending(&self, entries: &[RaftEntry]) {
+        let mut announced = false;
+        for stored in entries.iter().filter_map(membership_of) {
+            self.configurations.announcing(stored.clone());
+            self.announcer.announce(&stored).await;
+            announced = true;
+        }
+        if announced {
+            self.configurations.appended();
+        }
+        for entry in entries {
+            self.configurations.note_entry(entry.log_id.leader_id.term, entry.log_id.index);
+        }
+    }
+
+    /// A whole state is about to take the place of the present one, and with it its configuration.
+    pub async fn received(&self, stored: &RaftStoredMembership, last_index: u64) {
+        self.announcer.announce(stored).await;
+        self.configurations.replaced(stored.clone(), last_index);
+    }
+}
+
+fn membership_of(entry: &RaftEntry) -> Option<RaftStoredMembership> {
+    match &entry.payload {
+        EntryPayload::Membership(membership) => Some(RaftStoredMembership::new(Some(entry.log_id), membership.clone())),
+        EntryPayload::Blank | EntryPayload::Normal(_) => None,
+    }
+}
+
 /// openraft's log, over a [`LogStore`].
 #[derive(Clone)]
 pub struct Log {
     store: Arc<dyn LogStore>,
+    watch: LogWatch,
 }
 
 impl Log {
     /// The log in `store`.
-    pub fn new(store: Arc<dyn LogStore>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn LogStore>, watch: LogWatch) -> Self {
+        Self { store, watch }
+    }
+
+    /// Appends an entry and waits until it is on disk. For an entry that Raft, which does not run, knows nothing of.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn append_durably(&mut self, entry: RaftEntry) -> io::Result<()> {
+        let (index, record) = (entry.log_id.index, to_record(&entry_to_wire(&entry)));
+        self.watch.appending(&[entry]).await;
+        self.done(|store, done| store.append(index, vec![record], done)).await
     }
 
     async fn done(&self, write: impl FnOnce(&dyn LogStore, crate::storage::Done)) -> io::Result<()> {
@@ -180,15 +259,10 @@ impl RaftLogStorage<TypeConfig> for Log {
         I: IntoIterator<Item = RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut first_index = None;
-        let records = entries
-            .into_iter()
-            .map(|entry| {
-                first_index.get_or_insert(entry.log_id.index);
-                to_record(&entry_to_wire(&entry))
-            })
-            .collect::<Vec<_>>();
-        match first_index {
+        let entries = entries.into_iter().collect::<Vec<_>>();
+        self.watch.appending(&entries).await;
+        let records = entries.iter().map(|entry| to_record(&entry_to_wire(entry))).collect::<Vec<_>>();
+        match entries.first().map(|entry| entry.log_id.index) {
             Some(index) => self.store.append(index, records, Box::new(move |result| callback.io_completed(result))),
             None => callback.io_completed(Ok(())),
         }
@@ -197,6 +271,7 @@ impl RaftLogStorage<TypeConfig> for Log {
 
     async fn truncate_after(&mut self, last_log_id: Option<RaftLogId>) -> io::Result<()> {
         let from_index = last_log_id.map_or(0, |log_id| log_id.index + 1);
+        self.watch.configurations.truncated(from_index);
         self.done(|store, done| store.truncate(from_index, done)).await
     }
 
@@ -208,14 +283,16 @@ impl RaftLogStorage<TypeConfig> for Log {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt as _;
-    use openraft::EntryPayload;
-
     use super::*;
     use crate::{
         raft::types::{CommittedLeader, Payload},
         storage::{fjall_log::FjallLog, memory::MemoryLog},
     };
+    use futures::StreamExt as _;
+
+    fn watch() -> LogWatch {
+        LogWatch { configurations: Arc::default(), announcer: Arc::default() }
+    }
 
     fn entry(index: u64, bytes: usize) -> RaftEntry {
         let log_id = RaftLogId::new(CommittedLeader::new(1), index);
@@ -246,7 +323,7 @@ mod tests {
     async fn an_entry_that_is_missing_is_never_skipped() {
         let store = Arc::new(MemoryLog::new());
         append(&*store, 4, 4..9, 10);
-        let mut log = Log::new(store);
+        let mut log = Log::new(store, watch());
         assert_eq!(applied(&mut log, 4..9).await, Ok((4..9).collect()));
         assert_eq!(applied(&mut log, 6..6).await, Ok(Vec::new()));
         let (indices, error) = applied(&mut log, 2..9).await.unwrap_err();
@@ -256,7 +333,7 @@ mod tests {
 
         let store = Arc::new(MemoryLog::new());
         append(&*store, 0, [0, 1, 3, 4], 10);
-        let (_, error) = applied(&mut Log::new(store), 0..4).await.unwrap_err();
+        let (_, error) = applied(&mut Log::new(store, watch()), 0..4).await.unwrap_err();
         assert!(error.contains("entry 2 is missing"), "{error}");
     }
 
@@ -274,7 +351,7 @@ mod tests {
         let store = Arc::new(FjallLog::open(&path).unwrap());
         assert!(store.held_bytes().abs_diff(held) < 1 << 10, "{} of {held}", store.held_bytes());
         assert!(store.read_from_memory(0..1, 1).is_none(), "only on disk");
-        let mut log = Log::new(store.clone());
+        let mut log = Log::new(store.clone(), watch());
         let slice = log.slice(0..ENTRIES, SLICE_BYTES).await.unwrap();
         assert_eq!(slice.len(), 3, "a fourth would be more than a slice");
         assert_eq!(applied(&mut log, 0..ENTRIES).await, Ok((0..ENTRIES).collect()));

@@ -24,6 +24,7 @@ use threefold_proto::peer;
 
 use super::{
     executor::{self, Executor},
+    log::LogWatch,
     types::{
         Payload, RaftEntry, RaftLogId, RaftStoredMembership, Replies, TypeConfig, from_record, log_id_from_wire,
         log_id_to_wire, stored_membership_from_wire, stored_membership_to_wire, to_record,
@@ -92,6 +93,7 @@ pub struct Machine {
     store: Arc<dyn StateStore>,
     executor: Arc<dyn Executor>,
     visibility: Arc<Visibility>,
+    log_watch: LogWatch,
     observer: Arc<dyn Observer>,
     applied: Option<RaftLogId>,
     membership: RaftStoredMembership,
@@ -116,26 +118,39 @@ impl Machine {
         store: Arc<dyn StateStore>,
         executor: Arc<dyn Executor>,
         visibility: Arc<Visibility>,
+        log_watch: LogWatch,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
         let (applied, membership) = applied_mark(&*store)?;
-        Ok(Self { store, executor, visibility, observer, applied, membership })
+        Ok(Self { store, executor, visibility, log_watch, observer, applied, membership })
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
         executor::run(&*self.executor, work).await.ok_or_else(|| io::Error::other("the apply thread has ended"))?
     }
 
+    /// Applies entries as they become visible.
+    async fn apply_visible(&mut self, mut batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
+        let visibility = self.visibility.clone();
+        while let Some((first, _)) = batch.first() {
+            let _pass = visibility.pass(first.log_id).await.map_err(io::Error::other)?;
+            let visible = batch.iter().take_while(|(entry, _)| visibility.is_visible(entry.log_id)).count().max(1);
+            let later = batch.split_off(visible);
+            self.step(batch).await?;
+            batch = later;
+        }
+        Ok(())
+    }
+
     /// Applies some entries in one atomic step and answers them.
     async fn step(&mut self, batch: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
         let (entries, responders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let Some(last) = entries.last() else { return Ok(()) };
-        self.visibility.wait(last.log_id).await.map_err(io::Error::other)?;
         let store = self.store.clone();
         let membership = self.membership.clone();
         let step = self.run(move || apply_entries(&*store, &entries, membership)).await?;
         self.applied = Some(step.applied);
         self.membership = step.membership;
+        self.visibility.applied(step.applied);
         self.observer.applied(Position::end_of(step.applied.index), &step.happened);
         let answers = responders.into_iter().zip(step.replies);
         for (responder, replies) in answers.filter_map(|(responder, replies)| Some::<Answer>((responder?, replies))) {
@@ -261,7 +276,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let mut batches = entries.ready_chunks(APPLY_ENTRIES);
         while let Some(batch) = batches.next().await {
-            self.step(batch.into_iter().collect::<io::Result<Vec<_>>>()?).await?;
+            self.apply_visible(batch.into_iter().collect::<io::Result<Vec<_>>>()?).await?;
         }
         Ok(())
     }
@@ -275,6 +290,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         meta: &SnapshotMeta<CommittedLeader, u64, super::types::Member>,
         snapshot: SnapshotData,
     ) -> io::Result<()> {
+        let visibility = self.visibility.clone();
+        let _pass = visibility.enter().await.map_err(io::Error::other)?;
+        let last_index = meta.last_log_id.map_or(0, |log_id| log_id.index);
+        self.log_watch.received(&meta.last_membership, last_index).await;
         let store = self.store.clone();
         let install = move || match snapshot {
             SnapshotData::Received(received) => store.finish_install(received),
@@ -288,6 +307,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         self.applied = applied;
         self.membership = membership;
         if let Some(applied) = applied {
+            self.visibility.applied(applied);
             self.observer.replaced(Position::end_of(applied.index));
         }
         Ok(())

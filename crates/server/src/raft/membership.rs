@@ -85,6 +85,7 @@ impl Engine {
         let removed = namesakes(&peers, id, &member).map(|peer| peer.id).collect::<BTreeSet<_>>();
         let voters = peers.iter().filter(|peer| peer.voter).map(|peer| peer.id).chain([id]);
         let voters = voters.filter(|voter| !removed.contains(voter)).collect::<BTreeSet<_>>();
+        let _paused = self.pause_survivor_mode().await?;
         self.change(ChangeMembers::ReplaceAllVoters(voters)).await?;
         // Voters leave with their vote; learners that never got one must be told to.
         let left = self.overview().peers.into_iter().map(|peer| peer.id).filter(|id| removed.contains(id));
@@ -99,17 +100,19 @@ impl Engine {
     /// Makes a change and gives the log index of the configuration it led to.
     async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<u64, EngineError> {
         let keep_as_learners = false;
-        let changed = self.raft.change_membership(change, keep_as_learners).await;
+        let changed = self.raft().change_membership(change, keep_as_learners).await;
         changed.map(|changed| changed.log_id.index).map_err(|error| EngineError(error.to_string()))
     }
 
-    /// Whether a server has a vote in the configuration that is committed, and that is not half changed.
+    /// Whether a server has a vote in the configuration that is committed, and that is not half changed; or is awaited, and
+    /// gets its vote back when it is in sync.
     fn has_vote(&self, id: u64, member: &Member) -> bool {
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let metrics = self.raft().metrics().borrow_watched().clone();
         let committed = &metrics.committed_membership_config;
         committed.get_joint_config().len() == 1
-            && committed.voter_ids().any(|voter| voter == id)
-            && committed.get_node(&id).is_some_and(|known| known.is_at(member))
+            && committed.get_node(&id).is_some_and(|known| {
+                known.is_at(member) && (known.standing.awaited || committed.voter_ids().any(|voter| voter == id))
+            })
     }
 
     /// Whether a server still runs on the directory it was a member with.
@@ -124,7 +127,7 @@ impl Engine {
     async fn catch_up(&self, id: u64, at_least: u64) -> Result<(), EngineError> {
         let give_up = Instant::now() + CATCH_UP_PATIENCE;
         while Instant::now() < give_up {
-            let metrics = self.raft.metrics().borrow_watched().clone();
+            let metrics = self.raft().metrics().borrow_watched().clone();
             let replication =
                 metrics.replication.ok_or_else(|| EngineError("this server no longer leads".to_owned()))?;
             let matched: Option<RaftLogId> = replication.get(&id).copied().flatten();
@@ -143,7 +146,7 @@ impl Engine {
         loop {
             sleep(HALF_DONE_POLL).await;
             let Ok(_changing) = self.changing.try_lock() else { continue };
-            let metrics = self.raft.metrics().borrow_watched().clone();
+            let metrics = self.raft().metrics().borrow_watched().clone();
             if metrics.state == openraft::ServerState::Leader
                 && metrics.last_applied.is_some()
                 && self.cluster.recovery_id().is_empty()

@@ -8,6 +8,7 @@ pub mod cluster;
 mod engine;
 pub mod executor;
 mod housekeeping;
+mod instance;
 pub mod log;
 pub mod machine;
 mod membership;

@@ -18,13 +18,15 @@ use openraft::{
     storage::Snapshot,
 };
 use threefold_proto::peer::{self, peer_client::PeerClient};
-use tokio::sync::mpsc;
+use threefold_rules::Mode;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::{
     cluster::Cluster,
     machine::SnapshotData,
+    survivor::Survivor,
     types::{
         CommittedLeader, Malformed, Member, RaftLogId, RaftVote, TypeConfig, entry_from_wire, entry_to_wire,
         log_id_from_wire, log_id_to_wire, stored_membership_to_wire, vote_from_wire, vote_to_wire,
@@ -50,18 +52,27 @@ const RECONNECT: Duration = Duration::from_millis(50);
 pub struct NetworkFactory {
     channels: Arc<Channels>,
     cluster: Arc<Cluster>,
+    survivor: Arc<Survivor>,
+    visible: watch::Receiver<Option<RaftLogId>>,
 }
 
 impl NetworkFactory {
     /// Over these connections, within this cluster.
-    pub fn new(channels: Arc<Channels>, cluster: Arc<Cluster>) -> Self {
-        Self { channels, cluster }
+    pub fn new(
+        channels: Arc<Channels>,
+        cluster: Arc<Cluster>,
+        survivor: Arc<Survivor>,
+        visible: watch::Receiver<Option<RaftLogId>>,
+    ) -> Self {
+        Self { channels, cluster, survivor, visible }
     }
 
     fn network(&self, target: u64, node: &Member, lane: Lane) -> Network {
         Network {
             channels: self.channels.clone(),
             cluster: self.cluster.clone(),
+            survivor: self.survivor.clone(),
+            visible: self.visible.clone(),
             target,
             first_known: node.clone(),
             lane,
@@ -89,6 +100,8 @@ impl RaftNetworkFactory<TypeConfig> for NetworkFactory {
 pub struct Network {
     channels: Arc<Channels>,
     cluster: Arc<Cluster>,
+    survivor: Arc<Survivor>,
+    visible: watch::Receiver<Option<RaftLogId>>,
     target: u64,
     /// Where it was when this was made; openraft keeps this through changes of the address.
     first_known: Member,
@@ -116,13 +129,23 @@ impl Network {
         pre_vote: bool,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client(Lane::Control);
-        let request = self.cluster.address(self.target, vote_request_to_wire(&rpc));
+        // Decided anew for every request: the configuration may have changed since this server became a candidate.
+        let mode = self.survivor.may_stand().ok_or_else(|| rpc_error("this server has no vote"))?;
+        let wire = peer::VoteRequest {
+            incarnation: self.survivor.own.incarnation.counter,
+            cold: mode == Mode::Cold,
+            ..vote_request_to_wire(&rpc)
+        };
+        let request = self.cluster.address(self.target, wire);
         let call = async {
             let reply = if pre_vote { client.pre_vote(request).await } else { client.vote(request).await };
-            reply.map_err(rpc_error)
+            let reply = vote_reply_from_wire(reply.map_err(rpc_error)?.into_inner()).map_err(rpc_error)?;
+            if reply.vote_granted {
+                self.survivor.ballot_complete(mode, rpc.vote.leader_id.term, pre_vote, self.target).await;
+            }
+            Ok(reply)
         };
-        let reply = tokio::time::timeout(option.hard_ttl(), call).await.map_err(rpc_error)??.into_inner();
-        vote_reply_from_wire(reply).map_err(rpc_error)
+        tokio::time::timeout(option.hard_ttl(), call).await.map_err(rpc_error)?
     }
 }
 
@@ -154,11 +177,25 @@ impl RaftNetworkV2<TypeConfig> for Network {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let mut client = self.client(self.lane);
-        let requests = self.cluster.address(self.target, input.map(|request| append_to_wire(&request)));
+        // Which process answers is known from the call's first answer, before any entry is sent.
+        let (process, answers) = watch::channel(None);
+        let outgoing = Outgoing { survivor: self.survivor.clone(), target: self.target, answers };
+        let visible = self.visible.clone();
+        let requests = input.then(move |request| {
+            let (outgoing, visible) = (outgoing.clone(), visible.clone());
+            async move {
+                outgoing.wait_until_sendable(&request).await;
+                append_to_wire(&request, *visible.borrow())
+            }
+        });
+        let requests = self.cluster.address(self.target, requests);
         Box::pin(async move {
             let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
             let replies = match call.await.map_err(rpc_error).and_then(|reply| reply.map_err(rpc_error)) {
-                Ok(replies) => replies.into_inner(),
+                Ok(replies) => {
+                    process.send_replace(Some(incarnation_of(replies.metadata())));
+                    replies.into_inner()
+                }
                 Err(error) => {
                     // openraft waits its backoff when it hands out a request; a connection that is refused before that
                     // would be tried again at once, for ever.
@@ -243,6 +280,32 @@ impl RaftNetworkV2<TypeConfig> for Network {
     }
 }
 
+/// Holds entries back from a server that is not in sync (rule 3).
+#[derive(Clone)]
+struct Outgoing {
+    survivor: Arc<Survivor>,
+    target: u64,
+    /// The incarnation that answered the call; none in it: it did not say.
+    answers: watch::Receiver<Option<Option<u64>>>,
+}
+
+impl Outgoing {
+    async fn wait_until_sendable(mut self, request: &AppendEntriesRequest<TypeConfig>) {
+        let Some(last) = request.entries.last() else { return };
+        // If the call fails, so does the stream that waits here: it is dropped.
+        let Ok(counter) = self.answers.wait_for(Option::is_some).await.map(|answer| answer.flatten()) else { return };
+        let term = request.vote.leader_id.term;
+        self.survivor.wait_until_sendable(term, self.target, counter, last.log_id.index).await;
+    }
+}
+
+/// Tells, in the answer to an append, which incarnation takes it.
+pub const INCARNATION_HEADER: &str = "threefold-incarnation";
+
+fn incarnation_of(metadata: &tonic::metadata::MetadataMap) -> Option<u64> {
+    metadata.get(INCARNATION_HEADER)?.to_str().ok()?.parse().ok()
+}
+
 /// Sends the header and every record; the last chunk tells the total.
 async fn send_chunks(
     view: Arc<dyn StateSnapshot>,
@@ -272,13 +335,13 @@ async fn send_chunks(
 }
 
 /// An append as protobuf.
-pub fn append_to_wire(request: &AppendEntriesRequest<TypeConfig>) -> peer::AppendRequest {
+pub fn append_to_wire(request: &AppendEntriesRequest<TypeConfig>, visible: Option<RaftLogId>) -> peer::AppendRequest {
     peer::AppendRequest {
         vote: Some(vote_to_wire(&request.vote)),
         prev_log_id: request.prev_log_id.as_ref().map(log_id_to_wire),
         entries: request.entries.iter().map(entry_to_wire).collect(),
         leader_commit: request.leader_commit.as_ref().map(log_id_to_wire),
-        visible: None,
+        visible: visible.as_ref().map(log_id_to_wire),
     }
 }
 
@@ -381,6 +444,7 @@ mod tests {
     use crate::{
         config::PeerTls,
         peer::{certs, tls::Identity},
+        raft::log::LogWatch,
     };
 
     #[tokio::test]
@@ -392,7 +456,9 @@ mod tests {
         let files = PeerTls { ca: directory.path().join("authority.pem"), certificate, key };
         let channels = Arc::new(Channels::new(Arc::new(Identity::load(&files).unwrap())));
         let cluster = Arc::new(Cluster::new(1, Arc::new(crate::storage::memory::MemoryState::default())));
-        let mut factory = NetworkFactory::new(channels, cluster);
+        let log_watch = LogWatch { configurations: Arc::default(), announcer: Arc::default() };
+        let survivor = Arc::new(Survivor::new(1, 1, log_watch, Arc::default()));
+        let mut factory = NetworkFactory::new(channels, cluster, survivor, watch::channel(None).1);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let peer_address = listener.local_addr().unwrap().to_string();
         drop(listener);

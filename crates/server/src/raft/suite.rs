@@ -11,13 +11,14 @@ use tempfile::TempDir;
 use threefold_core::{Position, apply::Happened};
 
 use super::{
-    executor::{InlineExecutor, ThreadExecutor},
-    log::Log,
+    executor::{Executor, InlineExecutor, ThreadExecutor},
+    log::{Log, LogWatch},
     machine::{Machine, Observer},
     types::TypeConfig,
     visibility::Visibility,
 };
 use crate::storage::{
+    LogStore, StateStore,
     fjall_log::FjallLog,
     fjall_state::FjallState,
     memory::{MemoryLog, MemoryState},
@@ -30,6 +31,19 @@ impl Observer for Nobody {
     fn replaced(&self, _position: Position) {}
 }
 
+/// Log and machine of plain Raft: the suite's configurations have no in-sync set.
+fn parts(
+    log: impl LogStore,
+    state: impl StateStore,
+    executor: impl Executor,
+) -> Result<(Log, Machine), StorageError<TypeConfig>> {
+    let watch = LogWatch { configurations: Arc::default(), announcer: Arc::default() };
+    let visibility = Arc::new(Visibility::new(watch.configurations.clone(), None));
+    let machine = Machine::new(Arc::new(state), Arc::new(executor), visibility, watch.clone(), Arc::new(Nobody));
+    let machine = machine.map_err(|error| StorageError::read(TypeConfig::err_from_string(error)))?;
+    Ok((Log::new(Arc::new(log), watch), machine))
+}
+
 struct OnDisk;
 
 impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for OnDisk {
@@ -39,9 +53,8 @@ impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for OnDisk {
         let log = FjallLog::open(&directory.path().join("log")).map_err(|e| error(&e))?;
         let state = FjallState::open(&directory.path().join("state")).map_err(|e| error(&e))?;
         let executor = ThreadExecutor::start("apply").map_err(|e| error(&e))?;
-        let machine =
-            Machine::new(Arc::new(state), Arc::new(executor), Arc::new(Visibility::plain()), Arc::new(Nobody));
-        Ok((directory, Log::new(Arc::new(log)), machine.map_err(|e| error(&e))?))
+        let (log, machine) = parts(log, state, executor)?;
+        Ok((directory, log, machine))
     }
 }
 
@@ -49,10 +62,8 @@ struct InMemory;
 
 impl StoreBuilder<TypeConfig, Log, Machine, ()> for InMemory {
     async fn build(&self) -> Result<((), Log, Machine), StorageError<TypeConfig>> {
-        let error = |error: &dyn std::fmt::Display| StorageError::read(TypeConfig::err_from_string(error));
-        let state = Arc::new(MemoryState::default());
-        let machine = Machine::new(state, Arc::new(InlineExecutor), Arc::new(Visibility::plain()), Arc::new(Nobody));
-        Ok(((), Log::new(Arc::new(MemoryLog::default())), machine.map_err(|e| error(&e))?))
+        let (log, machine) = parts(MemoryLog::default(), MemoryState::default(), InlineExecutor)?;
+        Ok(((), log, machine))
     }
 }
 

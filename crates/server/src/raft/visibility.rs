@@ -1,25 +1,23 @@
-//! The visible log id: how far anything may be applied, acknowledged or shown.
+//! The gate: how far anything may be applied, acknowledged or shown.
 //!
-//! Everything that makes data visible waits here, and only here. In plain Raft what is committed is
-//! visible. Survivor mode will raise the visible log id itself, once an entry is also on every in-sync disk.
-//! A gate belongs to one Raft instance and compares log ids, never bare indexes.
+//! Everything that makes data visible passes here, and only here. Where plain Raft is in force, what is committed is
+//! visible. In survivor mode the leader raises the visible log id, once an entry is also on every in-sync disk, and tells the followers.
+//! A gate belongs to one Raft instance, compares log ids, never bare indexes, and closes for good with it.
 
-use tokio::sync::watch;
+use std::sync::Arc;
 
-use super::types::RaftLogId;
+use tokio::sync::{RwLock, RwLockReadGuard, watch};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Visible {
-    /// What is committed is visible.
-    Committed,
-    /// Up to here. (None: nothing.)
-    UpTo(Option<RaftLogId>),
-}
+use super::{survivor::configurations::Configurations, types::RaftLogId};
 
 /// The gate.
 #[derive(Debug)]
 pub struct Visibility {
-    visible: watch::Sender<Visible>,
+    visible: watch::Sender<Option<RaftLogId>>,
+    configurations: Arc<Configurations>,
+    /// Whether it is closed. Held for reading by whoever has passed, so that closing waits for them.
+    is_closed: RwLock<bool>,
+    closing: watch::Sender<bool>,
 }
 
 /// The gate was closed for good: its Raft instance has ended.
@@ -27,68 +25,120 @@ pub struct Visibility {
 #[error("the Raft instance this entry belongs to has ended")]
 pub struct Closed;
 
+/// While this is held, the gate does not close.
+pub struct Pass<'a> {
+    _open: RwLockReadGuard<'a, bool>,
+}
+
 impl Visibility {
-    /// Plain Raft: committed is visible.
-    pub fn plain() -> Self {
-        Self { visible: watch::Sender::new(Visible::Committed) }
+    /// Nothing is visible beyond `visible` but where plain Raft is in force.
+    pub fn new(configurations: Arc<Configurations>, visible: Option<RaftLogId>) -> Self {
+        let (visible, closing) = (watch::Sender::new(visible), watch::Sender::new(false));
+        Self { visible, configurations, is_closed: RwLock::new(false), closing }
     }
 
-    /// Nothing is visible until it is said to be.
-    pub fn gated() -> Self {
-        Self { visible: watch::Sender::new(Visible::UpTo(None)) }
-    }
-
-    /// Everything up to `log_id` may be shown. Never goes back.
+    /// Everything up to `log_id` may be shown. Never goes back. It is a fact for ever, whoever leads.
     pub fn raise(&self, log_id: RaftLogId) {
-        self.visible.send_if_modified(|visible| match visible {
-            Visible::UpTo(current) if *current < Some(log_id) => {
-                *current = Some(log_id);
-                true
+        self.visible.send_if_modified(|visible| {
+            let is_later = *visible < Some(log_id);
+            if is_later {
+                *visible = Some(log_id);
             }
-            Visible::UpTo(_) | Visible::Committed => false,
+            is_later
         });
+    }
+
+    /// What was raised; changes are seen.
+    pub fn raised(&self) -> watch::Receiver<Option<RaftLogId>> {
+        self.visible.subscribe()
+    }
+
+    /// Whether an entry, known to be committed, may be shown.
+    pub fn is_visible(&self, committed: RaftLogId) -> bool {
+        *self.visible.borrow() >= Some(committed) || self.configurations.is_plain_at(committed.index)
     }
 
     /// The visible log id, given what is committed.
     pub fn visible(&self, committed: Option<RaftLogId>) -> Option<RaftLogId> {
-        match *self.visible.borrow() {
-            Visible::Committed => committed,
-            Visible::UpTo(log_id) => log_id.min(committed),
+        match committed {
+            Some(committed) if !self.is_visible(committed) => *self.visible.borrow(),
+            _ => committed,
         }
     }
 
-    /// Waits until `log_id` is visible.
+    /// Everything up to `log_id` was applied: configurations before it no longer matter.
+    pub fn applied(&self, log_id: RaftLogId) {
+        self.raise(log_id);
+        self.configurations.visible(log_id);
+    }
+
+    /// Waits until `committed`, the log id of a committed entry, is visible. The gate then stays open until the pass is
+    /// dropped.
     ///
     /// # Errors
     /// When the gate is closed first.
-    pub async fn wait(&self, log_id: RaftLogId) -> Result<(), Closed> {
-        self.visible
-            .subscribe()
-            .wait_for(|visible| match visible {
-                Visible::Committed => true,
-                Visible::UpTo(current) => *current >= Some(log_id),
-            })
-            .await
-            .map(|_| ())
-            .map_err(|_| Closed)
+    pub async fn pass(&self, committed: RaftLogId) -> Result<Pass<'_>, Closed> {
+        let mut visible = self.visible.subscribe();
+        let mut changes = self.configurations.changes();
+        let mut closing = self.closing.subscribe();
+        while !self.is_visible(committed) {
+            let changed = tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing) => return Err(Closed),
+                changed = visible.changed() => changed,
+                changed = changes.changed() => changed,
+            };
+            changed.map_err(|_| Closed)?;
+        }
+        self.enter().await
+    }
+
+    /// Passes without an entry to wait for.
+    ///
+    /// # Errors
+    /// When the gate is closed.
+    pub async fn enter(&self) -> Result<Pass<'_>, Closed> {
+        let open = self.is_closed.read().await;
+        if *open { Err(Closed) } else { Ok(Pass { _open: open }) }
+    }
+
+    /// Closes the gate for good, once those who have passed are done. Nothing is applied after this returns.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        *self.is_closed.write().await = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use futures::FutureExt as _;
+    use openraft::StoredMembership;
+
     use super::*;
+    use crate::raft::types::{CommittedLeader, Member, RaftMembership, Standing};
 
     fn id(term: u64, index: u64) -> RaftLogId {
-        RaftLogId::new(crate::raft::types::CommittedLeader::new(term), index)
+        RaftLogId::new(CommittedLeader::new(term), index)
+    }
+
+    fn gate(survivor_mode: bool) -> Visibility {
+        let standing = Standing { in_sync: 1, survivor_mode, ..Standing::default() };
+        let node = |id: u64| (id, Member { standing, ..Member::at(format!("server-{id}"), "", "") });
+        let nodes = (1..=3).map(node).collect::<BTreeMap<_, _>>();
+        let membership = RaftMembership::new(vec![BTreeSet::from([1, 2, 3])], nodes).unwrap();
+        let stored = StoredMembership::new(Some(id(1, 1)), membership);
+        Visibility::new(Arc::new(Configurations::new(stored, [])), None)
     }
 
     #[tokio::test]
     async fn a_gated_entry_waits_for_its_log_id_not_for_its_index() {
-        let gate = Visibility::gated();
+        let gate = gate(true);
         gate.raise(id(1, 9));
-        assert!(gate.wait(id(1, 9)).await.is_ok());
+        assert!(gate.pass(id(1, 9)).await.is_ok());
         // The same index of a later term is another entry.
-        let mut waiting = Box::pin(gate.wait(id(2, 9)));
+        let mut waiting = Box::pin(gate.pass(id(2, 9)));
         assert!(futures::poll!(&mut waiting).is_pending());
         gate.raise(id(2, 8));
         assert!(futures::poll!(&mut waiting).is_pending());
@@ -96,5 +146,28 @@ mod tests {
         assert!(waiting.await.is_ok());
         gate.raise(id(1, 50));
         assert_eq!(gate.visible(Some(id(3, 1))), Some(id(2, 9)), "never goes back");
+    }
+
+    #[tokio::test]
+    async fn plain_raft_shows_what_is_committed() {
+        let gate = gate(false);
+        assert!(gate.pass(id(4, 40)).await.is_ok());
+        assert_eq!(gate.visible(Some(id(4, 40))), Some(id(4, 40)));
+    }
+
+    #[tokio::test]
+    async fn a_closed_gate_lets_nobody_pass_and_waits_for_those_who_have() {
+        let gate = gate(true);
+        gate.raise(id(1, 9));
+        let pass = gate.pass(id(1, 9)).await.ok();
+        let mut waiting = Box::pin(gate.pass(id(1, 10)));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        let mut closing = Box::pin(gate.close());
+        assert!(futures::poll!(&mut closing).is_pending(), "somebody is still applying");
+        assert!(waiting.await.is_err());
+        drop(pass);
+        closing.await;
+        gate.raise(id(1, 11));
+        assert!(matches!(gate.pass(id(1, 9)).now_or_never(), Some(Err(Closed))));
     }
 }

@@ -59,7 +59,7 @@ impl Cluster {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let result = runtime.block_on(run(config, async { drop(stopped.await) }));
             runtime.shutdown_timeout(PATIENCE);
-            result.unwrap();
+            assert_eq!(result.unwrap(), threefold_server::Ended::Stopped);
         });
         self.running[n] = Some((stop, thread));
     }
@@ -221,6 +221,7 @@ fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerC
         peer_address: format!("127.0.0.1:{peer}"),
         peers: peers.to_vec(),
         bootstrap: n == 0,
+        survivor_mode: true,
         peer_tls: PeerTls { ca: certificates.join("authority.pem"), certificate, key },
         tuning: Tuning { snapshot_entries: 50, keep_entries: 10, ..Tuning::default() },
     }

@@ -1,0 +1,147 @@
+//! This server's own death streams: one to each other server, and the announcements on them.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use threefold_proto::peer::{self, death_frame::Frame};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::{DeathStreams, frame};
+use crate::{
+    net::DeathStream,
+    raft::{
+        Peer,
+        types::{RaftStoredMembership, stored_membership_to_wire},
+    },
+};
+
+/// Between two attempts to reach a server; it may be back any moment.
+const RETRY: Duration = Duration::from_millis(50);
+/// A connection that takes longer than this to stand is no better than none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A notice that is not written within this is not waited for: the stream is reset, and proves nothing.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
+/// The other side hears this often that the stream stands.
+const ALIVE: Duration = Duration::from_millis(300);
+
+/// A configuration to be written, and whom to tell that it was.
+type Notice = (RaftStoredMembership, oneshot::Sender<()>);
+
+/// Takes announcements to every stream that stands.
+#[derive(Debug, Default)]
+pub struct Announcer {
+    streams: Mutex<Vec<mpsc::UnboundedSender<Notice>>>,
+}
+
+impl Announcer {
+    /// Registers a stream. What is announced from now on reaches it; what was before must be in its hello.
+    fn register(&self) -> mpsc::UnboundedReceiver<Notice> {
+        let (notices, queue) = mpsc::unbounded_channel();
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|stream| !stream.is_closed());
+        streams.push(notices);
+        queue
+    }
+
+    /// Announces a configuration: returns once it is written to every stream, or the stream is gone. Bounded by the streams' own
+    /// timeout.
+    pub async fn announce(&self, configuration: &RaftStoredMembership) {
+        let written = {
+            let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            let sends = streams.iter().filter_map(|stream| {
+                let (told, written) = oneshot::channel();
+                stream.send((configuration.clone(), told)).is_ok().then_some(written)
+            });
+            sends.collect::<Vec<_>>()
+        };
+        for written in written {
+            // A stream that ended dropped the sender, and was reset.
+            let _ = written.await;
+        }
+    }
+}
+
+fn configuration_frame(stored: &RaftStoredMembership) -> peer::DeathFrame {
+    peer::DeathFrame { frame: Some(Frame::Configuration(stored_membership_to_wire(stored))) }
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>, limit: Duration) -> io::Result<T> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+impl DeathStreams {
+    /// Keeps the stream to one server while it is a member at this address.
+    pub(super) async fn keep(self: Arc<Self>, peer: Peer) -> (u64, String) {
+        while self.engine.others().iter().any(|other| other.id == peer.id && other.member.is_at(&peer.member)) {
+            if let Err(error) = self.stream(&peer).await {
+                tracing::debug!(server = %peer.member.name, %error, "death stream");
+            }
+            sleep(RETRY).await;
+        }
+        (peer.id, peer.member.peer_address)
+    }
+
+    /// One stream, until it breaks.
+    async fn stream(&self, peer: &Peer) -> io::Result<()> {
+        let dialled = self.network.dial_death(&peer.member.name, &peer.member.peer_address);
+        let DeathStream { connection: mut stream, ends } = within(dialled, CONNECT_TIMEOUT).await?;
+        // First the place in line, then the look at what was announced so far: between the two nothing is missed.
+        let mut notices = self.announcer.register();
+        let hello = peer::DeathHello {
+            version: 1,
+            node_id: self.greeting.node_id,
+            incarnation: self.greeting.incarnation,
+            name: self.greeting.name.clone(),
+            recovery_id: self.engine.cluster().recovery_id().into(),
+            from: ends.local.to_string(),
+            to: ends.remote.to_string(),
+            configurations: self.engine.configurations().announced().iter().map(stored_membership_to_wire).collect(),
+        };
+        let hello = peer::DeathFrame { frame: Some(Frame::Hello(hello)) };
+        within(frame::write(&mut stream, &hello), WRITE_TIMEOUT).await?;
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut listening = std::pin::pin!(listen(&mut reader, &peer.member.name));
+        let mut alive = interval(ALIVE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some((configuration, told)) = notices.recv() => {
+                    within(frame::write(&mut writer, &configuration_frame(&configuration)), WRITE_TIMEOUT).await?;
+                    let _ = told.send(());
+                }
+                _ = alive.tick() => {
+                    let from = self.deaths.standing().into_iter();
+                    let from = from.map(|run| peer::ServerRun { node_id: run.directory, incarnation: run.counter });
+                    let alive = peer::DeathFrame { frame: Some(Frame::Alive(peer::DeathAlive { from: from.collect() })) };
+                    within(frame::write(&mut writer, &alive), WRITE_TIMEOUT).await?;
+                }
+                ended = &mut listening => return ended,
+            }
+        }
+    }
+}
+
+/// Takes the one reply, then waits for the end: nothing more is ever said in this direction.
+async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str) -> io::Result<()> {
+    let frame::Read::Frame(reply) = frame::read::<peer::DeathReply>(reader).await? else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    if !reply.refused.is_empty() {
+        return Err(io::Error::other(reply.refused));
+    }
+    if !reply.direct {
+        tracing::warn!(server = %name, "the link to this server is not direct (a proxy, address translation or a forwarded \
+            port stands between): it can give no proof of death, and survivor mode cannot use it");
+    }
+    tracing::debug!(server = %name, "a death stream stands");
+    let _ = reader.read(&mut [0; 1]).await;
+    Err(io::ErrorKind::ConnectionAborted.into())
+}

@@ -1,0 +1,252 @@
+//! The cluster's condition in words, as one server sees it: what people read instead of a spinner.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use threefold_rules::{Blocked, ColdStart, Configuration, Member, Mode, may_begin_cold, may_stand};
+
+/// The condition in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Everything is as it should be.
+    Normal,
+    /// It goes on, and can lose less than it should.
+    Degraded,
+    /// One server goes on alone.
+    SoleSurvivor,
+    /// Nothing can be written.
+    Frozen,
+}
+
+impl Word {
+    /// As it is shown, and as programs read it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Degraded => "degraded",
+            Self::SoleSurvivor => "sole survivor",
+            Self::Frozen => "frozen",
+        }
+    }
+}
+
+/// The condition in a word and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The word.
+    pub word: Word,
+    /// The reason, for people.
+    pub detail: String,
+}
+
+/// What a server knows when it judges.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// Itself.
+    pub own: Member,
+    /// The newest configuration in its log.
+    pub newest: &'a Configuration,
+    /// The members' names.
+    pub names: &'a BTreeMap<u64, String>,
+    /// Somebody leads, and this server is in touch with the leader (or leads, and is in touch with a majority).
+    pub is_led: bool,
+    /// For a leader: the servers that entries wait for since too long. They are committed but not visible.
+    pub holding_up: BTreeSet<u64>,
+    /// The servers that this one reaches.
+    pub reachable: &'a BTreeSet<u64>,
+    /// The servers whose links are not direct.
+    pub indirect: &'a BTreeSet<u64>,
+    /// Why this server may not go on alone.
+    pub blocked: Option<Blocked>,
+}
+
+fn condition(word: Word, detail: impl Into<String>) -> Condition {
+    Condition { word, detail: detail.into() }
+}
+
+fn servers(count: usize) -> String {
+    if count == 1 { "1 server".to_owned() } else { format!("{count} servers") }
+}
+
+impl View<'_> {
+    fn name(&self, id: u64) -> String {
+        self.names.get(&id).cloned().unwrap_or_else(|| format!("node {id}"))
+    }
+
+    fn list(&self, ids: impl IntoIterator<Item = u64>) -> String {
+        ids.into_iter().map(|id| self.name(id)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The verdict.
+    #[must_use]
+    pub fn judge(&self) -> Condition {
+        if self.newest.voters.all().is_empty() {
+            return condition(Word::Frozen, "this server is not part of a cluster yet: it waits to be admitted");
+        }
+        if !self.is_led {
+            return condition(Word::Frozen, self.why_nobody_leads());
+        }
+        if !self.holding_up.is_empty() {
+            let names = self.list(self.holding_up.iter().copied());
+            return condition(Word::Frozen, format!("what is written waits for {names}"));
+        }
+        if self.newest.is_plain() { self.plain() } else { self.survivors() }
+    }
+
+    fn survivors(&self) -> Condition {
+        let (in_sync, chosen) = (&self.newest.in_sync, &self.newest.chosen);
+        let outside = chosen.iter().filter(|id| !in_sync.contains_key(id)).copied().collect::<Vec<_>>();
+        let voters = self.newest.voters.target();
+        if voters.len() == 1 {
+            let (alone, others) = (self.list(voters), self.list(outside));
+            let detail = format!("{alone} goes on alone since the processes of {others} died; start them again");
+            return condition(Word::SoleSurvivor, detail);
+        }
+        if outside.is_empty() && !self.newest.voters.is_joint() {
+            let detail = format!("all {} are in sync: the processes of any two may die", servers(chosen.len()));
+            return condition(Word::Normal, detail);
+        }
+        let names = self.list(outside);
+        let detail = if in_sync.len() < 2 {
+            format!("only {} is in sync yet: {names} must catch up", self.list(in_sync.keys().copied()))
+        } else {
+            format!("{names} is not in sync: the cluster can lose one more")
+        };
+        condition(Word::Degraded, detail)
+    }
+
+    fn plain(&self) -> Condition {
+        let voters = self.newest.voters.target();
+        let majority = voters.len() / 2 + 1;
+        let is_up = |id: &u64| *id == self.own.id || self.reachable.contains(id);
+        let (up, down): (Vec<u64>, Vec<u64>) = voters.iter().partition(|id| is_up(id));
+        if voters.len() < 3 && self.names.len() < 3 {
+            return condition(Word::Degraded, format!("only {} have joined yet", servers(voters.len())));
+        }
+        let spare = up.len().saturating_sub(majority);
+        if !down.is_empty() {
+            let detail = format!("{} cannot be reached; the cluster can lose {spare} more", self.list(down));
+            return condition(Word::Degraded, detail);
+        }
+        if self.newest.survivor_mode {
+            let detail = if self.indirect.is_empty() {
+                format!("survivor mode is about to begin; the cluster can lose {spare}")
+            } else {
+                let names = self.list(self.indirect.iter().copied());
+                format!("survivor mode cannot be used: the link to {names} is not direct; the cluster can lose {spare}")
+            };
+            return condition(Word::Degraded, detail);
+        }
+        condition(Word::Normal, format!("all {} are up: the cluster can lose {spare}", servers(voters.len())))
+    }
+
+    fn why_nobody_leads(&self) -> String {
+        let voters = self.newest.voters.all();
+        let unreachable = voters.iter().copied().filter(|id| *id != self.own.id && !self.reachable.contains(id));
+        let unreachable = unreachable.collect::<Vec<_>>();
+        if !self.newest.is_plain() {
+            if may_stand(self.own, self.newest) == Some(Mode::Cold)
+                && let ColdStart::WaitFor(missing) = may_begin_cold(self.own, self.newest, self.reachable)
+            {
+                let disk = missing.iter().any(|id| self.newest.in_sync.contains_key(id));
+                let why = if disk { "it may know more" } else { "a majority is needed" };
+                return format!("waiting for {}: {why}", self.list(missing));
+            }
+            if let Some(Blocked::NotProvenDead(alive)) = &self.blocked {
+                let missing = alive.iter().copied().filter(|id| !self.reachable.contains(id)).collect::<Vec<_>>();
+                if !missing.is_empty() {
+                    return format!("waiting for {}: not proven dead, it may know more", self.list(missing));
+                }
+            }
+            if let Some(Blocked::NotListed(_)) = &self.blocked
+                && !unreachable.is_empty()
+            {
+                return format!("waiting for {}: it may have gone on", self.list(unreachable));
+            }
+        }
+        if self.newest.voters.are_majority(|id| id == self.own.id || self.reachable.contains(&id)) {
+            return "nobody leads just now: an election is under way".to_owned();
+        }
+        let majority = self.newest.voters.target().len() / 2 + 1;
+        format!("waiting for {}: a majority of {majority} is needed", self.list(unreachable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_rules::{LogId, Voters};
+
+    use super::*;
+    use crate::raft::survivor::configuration::{incarnation, member};
+
+    struct Case {
+        newest: Configuration,
+        own: Member,
+        is_led: bool,
+        reachable: BTreeSet<u64>,
+        indirect: BTreeSet<u64>,
+        blocked: Option<Blocked>,
+    }
+
+    fn case(in_sync: &[u64]) -> Case {
+        let newest = Configuration {
+            log_id: LogId { term: 1, index: 1 },
+            voters: Voters::new(BTreeSet::from([1, 2, 3])),
+            chosen: BTreeSet::from([1, 2, 3]),
+            in_sync: in_sync.iter().map(|id| (*id, incarnation(*id, 1))).collect(),
+            survivor_mode: true,
+        };
+        let (own, reachable) = (member(1, 1), BTreeSet::from([2, 3]));
+        Case { newest, own, is_led: true, reachable, indirect: BTreeSet::new(), blocked: None }
+    }
+
+    fn judged(case: &Case) -> (Word, String) {
+        let names = (1..=3).map(|id| (id, format!("server-{id}"))).collect();
+        let view = View {
+            own: case.own,
+            newest: &case.newest,
+            names: &names,
+            is_led: case.is_led,
+            holding_up: BTreeSet::new(),
+            reachable: &case.reachable,
+            indirect: &case.indirect,
+            blocked: case.blocked.clone(),
+        };
+        let Condition { word, detail } = view.judge();
+        (word, detail)
+    }
+
+    #[test]
+    fn each_condition_has_its_word() {
+        assert_eq!(judged(&case(&[1, 2, 3])).0, Word::Normal);
+        let (word, detail) = judged(&case(&[1, 2]));
+        assert_eq!((word, detail.as_str()), (Word::Degraded, "server-3 is not in sync: the cluster can lose one more"));
+        let mut alone = case(&[1]);
+        alone.newest.voters = Voters::new(BTreeSet::from([1]));
+        let (word, detail) = judged(&alone);
+        assert!(word == Word::SoleSurvivor && detail.starts_with("server-1 goes on alone"), "{detail}");
+        assert_eq!(judged(&case(&[])).0, Word::Degraded, "survivor mode has not begun");
+        let mut indirect = case(&[]);
+        indirect.indirect.insert(2);
+        assert!(judged(&indirect).1.contains("the link to server-2 is not direct"));
+        let mut off = case(&[]);
+        off.newest.survivor_mode = false;
+        assert_eq!(judged(&off).0, Word::Normal);
+    }
+
+    #[test]
+    fn a_frozen_cluster_says_for_whom_it_waits() {
+        let mut cold = case(&[1, 2, 3]);
+        (cold.own, cold.is_led, cold.reachable) = (member(1, 2), false, BTreeSet::from([2]));
+        assert_eq!(judged(&cold), (Word::Frozen, "waiting for server-3: it may know more".to_owned()));
+        let mut cut = case(&[1, 2, 3]);
+        (cut.is_led, cut.reachable) = (false, BTreeSet::new());
+        cut.blocked = Some(Blocked::NotProvenDead(BTreeSet::from([2, 3])));
+        assert_eq!(judged(&cut).1, "waiting for server-2, server-3: not proven dead, it may know more");
+        cut.newest.survivor_mode = false;
+        assert_eq!(judged(&cut).1, "waiting for server-2, server-3: a majority of 2 is needed");
+        let mut electing = case(&[1, 2, 3]);
+        electing.is_led = false;
+        assert_eq!(judged(&electing).1, "nobody leads just now: an election is under way");
+    }
+}
