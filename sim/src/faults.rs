@@ -130,7 +130,9 @@ impl Faults {
             return;
         }
         self.world.tell(Fact::Crashed { server: self.name(server).to_owned() });
+        self.wires.set_dying(Some(self.name(server)));
         sim.crash(self.name(server));
+        self.wires.set_dying(None);
         self.machines[server].disk().crash();
     }
 

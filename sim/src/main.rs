@@ -30,6 +30,9 @@ struct Arguments {
     /// Servers of the cluster: 3 or 5; both in turn if absent
     #[arg(long, value_parser = ["3", "5"])]
     servers: Option<String>,
+    /// Three servers without survivor mode, as plain Raft
+    #[arg(long)]
+    plain: bool,
     /// Runs at once; as many as there are processors if absent
     #[arg(long)]
     jobs: Option<usize>,
@@ -53,7 +56,7 @@ impl Arguments {
             None if seed.is_multiple_of(4) => 5,
             None => 3,
         };
-        Terms { servers, seconds: self.seconds }
+        Terms { servers, seconds: self.seconds, survivor: servers == 3 && !self.plain }
     }
 }
 
@@ -108,11 +111,15 @@ fn many(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let mut command = Command::new(&program);
             let (seconds, servers) = (terms.seconds.to_string(), terms.servers.to_string());
             command.args(["--seed", &seed.to_string(), "--quiet", "--seconds", &seconds, "--servers", &servers]);
+            if arguments.plain {
+                command.arg("--plain");
+            }
             let output = command.output().context("cannot start a run")?;
             print!("{}", String::from_utf8_lossy(&output.stdout));
             if !output.status.success() {
                 report(seed, &output);
-                let again = format!("threefold-sim --seed {seed} --seconds {seconds} --servers {servers}");
+                let plain = if arguments.plain { " --plain" } else { "" };
+                let again = format!("threefold-sim --seed {seed} --seconds {seconds} --servers {servers}{plain}");
                 println!("  to see it again: {again}");
                 failed.push(seed);
             }

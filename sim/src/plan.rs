@@ -12,6 +12,8 @@ pub struct Terms {
     pub servers: usize,
     /// Simulated seconds, the quiet end included.
     pub seconds: u64,
+    /// With survivor mode on.
+    pub survivor: bool,
 }
 
 /// The circumstances of a run.

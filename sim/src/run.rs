@@ -103,6 +103,7 @@ fn furnish(sim: &mut Sim<'_>, seed: u64, terms: Terms, plan: &Plan, world: &Arc<
             has_given_up: AtomicBool::new(false),
             wires: wires.clone(),
             world: world.clone(),
+            survivor_mode: terms.survivor,
             tuning: plan.tuning.clone(),
         })
     };

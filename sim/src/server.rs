@@ -10,7 +10,7 @@ use std::{
 };
 
 use threefold_server::{
-    Environment, StartError,
+    Ended, Environment, StartError,
     config::{Config, PeerConfig, PeerTls, Tuning},
     gateway::Cost,
     raft::executor::InlineExecutor,
@@ -53,6 +53,8 @@ pub struct Machine {
     pub wires: Arc<Wires>,
     /// The run.
     pub world: Arc<World>,
+    /// Found the cluster with survivor mode switched on.
+    pub survivor_mode: bool,
     /// Times and sizes.
     pub tuning: Tuning,
 }
@@ -77,6 +79,7 @@ impl Machine {
             peer_address: format!("{}:{PEER_PORT}", self.name),
             peers: peers.collect(),
             bootstrap: self.cluster.first() == Some(&self.name),
+            survivor_mode: self.survivor_mode,
             peer_tls: PeerTls { ca: nowhere(), certificate: nowhere(), key: nowhere() },
             tuning: self.tuning.clone(),
         }
@@ -85,14 +88,16 @@ impl Machine {
     /// A process of this server, from its start on. It does not end: one that gives up says so and waits for the
     /// machine to end it, for only that ends all of its tasks at once.
     pub async fn process(self: Arc<Self>) -> turmoil::Result {
-        if let Err(error) = self.clone().run().await {
-            self.world.remark(format!("{} gives up: {error}", self.name));
-        }
+        let words = match self.clone().run().await {
+            Ok(ended) => format!("{} ends: {ended:?}", self.name),
+            Err(error) => format!("{} gives up: {error}", self.name),
+        };
+        self.world.remark(words);
         self.has_given_up.store(true, Ordering::SeqCst);
         std::future::pending().await
     }
 
-    async fn run(self: Arc<Self>) -> Result<(), StartError> {
+    async fn run(self: Arc<Self>) -> Result<Ended, StartError> {
         let failed = |error: &dyn std::fmt::Display| StartError(error.to_string());
         let found = self.disk().open().map_err(|error| failed(&error))?;
         self.world.tell(Fact::Started { server: self.name.clone(), incarnation: found.incarnation });

@@ -2,21 +2,24 @@
 //!
 //! A connection attempt into a cut is lost without an answer, as packets are that a firewall drops; or it is refused,
 //! and standing connections are reset, as by a firewall that answers. Both look to a server as if another one had died.
+//! A death stream that a living process drops is reset; the end of a process ends its streams cleanly, after all that
+//! was written.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
 use threefold_server::net::{
-    Caller, ClientListener, ClientSocket, Connection, PeerListener, PeerNetwork, PeerStream,
+    Caller, ClientListener, ClientSocket, Connection, DeathStream, Ends, PeerListener, PeerNetwork, PeerStream,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
@@ -38,6 +41,23 @@ pub enum Cut {
 pub struct Wires {
     links: Mutex<BTreeMap<(String, String), Link>>,
     streams: AtomicU64,
+    dropped: Mutex<Dropped>,
+}
+
+/// Death streams that living processes have dropped.
+#[derive(Default)]
+struct Dropped {
+    /// The machine whose process dies just now: its kernel ends the streams.
+    dying: Option<String>,
+    /// Each by its ends, the side that dialled first.
+    streams: BTreeSet<(SocketAddr, SocketAddr)>,
+}
+
+/// What a connection is for, as its first byte says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Calls,
+    Death,
 }
 
 #[derive(Default)]
@@ -55,6 +75,15 @@ fn key(one: &str, other: &str) -> (String, String) {
 }
 
 impl Wires {
+    fn dropped(&self) -> MutexGuard<'_, Dropped> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until the next call with none, what is dropped is dropped by the kernel of this machine, in a dead process's name.
+    pub fn set_dying(&self, machine: Option<&str>) {
+        self.dropped().dying = machine.map(str::to_owned);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,6 +154,10 @@ pub struct Wire {
 }
 
 impl Wire {
+    fn ends(&self) -> io::Result<Ends> {
+        Ok(Ends { local: self.stream.local_addr()?, remote: self.stream.peer_addr()? })
+    }
+
     fn check(&self, reader: Option<&Context<'_>>) -> io::Result<()> {
         self.wires.with(&self.pair, |link| {
             if link.resets != self.resets {
@@ -135,6 +168,42 @@ impl Wire {
             }
             Ok(())
         })
+    }
+}
+
+/// The side of a death stream that dialled: a living process resets it.
+struct Undying {
+    wire: Wire,
+    machine: String,
+    ends: Ends,
+}
+
+impl Drop for Undying {
+    fn drop(&mut self) {
+        let mut dropped = self.wire.wires.dropped();
+        if dropped.dying.as_ref() != Some(&self.machine) {
+            dropped.streams.insert((self.ends.local, self.ends.remote));
+        }
+    }
+}
+
+impl AsyncRead for Undying {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Undying {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
     }
 }
 
@@ -178,12 +247,26 @@ pub struct Peers {
 
 impl PeerNetwork for Peers {
     fn dial(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<Connection>> {
-        let introduction = introduction(&self.name, name);
+        let introduction = introduction(Kind::Calls, &self.name, name);
         let connecting = self.wires.clone().connect(self.name.clone(), address.to_owned());
         async move {
             let mut wire = connecting.await?;
             wire.write_all(&introduction?).await?;
             Ok(Box::new(wire) as Connection)
+        }
+        .boxed()
+    }
+
+    fn dial_death(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<DeathStream>> {
+        let introduction = introduction(Kind::Death, &self.name, name);
+        let connecting = self.wires.clone().connect(self.name.clone(), address.to_owned());
+        let machine = self.name.clone();
+        async move {
+            let wire = connecting.await?;
+            let ends = wire.ends()?;
+            let mut wire = Undying { wire, machine, ends };
+            wire.write_all(&introduction?).await?;
+            Ok(DeathStream { connection: Box::new(wire), ends })
         }
         .boxed()
     }
@@ -194,9 +277,9 @@ impl PeerNetwork for Peers {
     }
 }
 
-/// The caller's name and the name of the one it means to reach, each after its length.
-fn introduction(caller: &str, called: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// What the connection is for, the caller's name and the name of the one it means to reach, each after its length.
+fn introduction(kind: Kind, caller: &str, called: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![u8::from(kind == Kind::Death)];
     for name in [caller, called] {
         let length = u8::try_from(name.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         bytes.push(length);
@@ -232,7 +315,10 @@ impl Port {
 /// A connection from another server.
 pub struct Peer {
     wire: Wire,
+    kind: Kind,
     caller: String,
+    /// A death stream's other side is gone, and did not reset it.
+    ended_cleanly: bool,
 }
 
 impl PeerListener for Port {
@@ -242,11 +328,12 @@ impl PeerListener for Port {
         let mut wire = self.wires.clone().accept(&self.name, &self.listener).await?;
         let own = self.name.clone();
         Ok(async move {
+            let kind = if wire.read_u8().await? == 0 { Kind::Calls } else { Kind::Death };
             let (caller, called) = (read_name(&mut wire).await?, read_name(&mut wire).await?);
             if called != own {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{called} is not here")));
             }
-            Ok(Peer { wire, caller })
+            Ok(Peer { wire, kind, caller, ended_cleanly: false })
         })
     }
 }
@@ -256,11 +343,34 @@ impl PeerStream for Peer {
         let caller = self.caller.clone();
         Caller::new(move |name| name == caller)
     }
+
+    fn is_death_stream(&self) -> bool {
+        self.kind == Kind::Death
+    }
+
+    fn ends(&self) -> io::Result<Ends> {
+        self.wire.ends()
+    }
+
+    fn ended_cleanly(&self) -> bool {
+        self.ended_cleanly
+    }
 }
 
 impl AsyncRead for Peer {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.wire).poll_read(cx, buf))?;
+        if self.kind == Kind::Calls || buf.filled().len() > before || buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let ends = self.wire.ends()?;
+        if self.wire.wires.dropped().streams.contains(&(ends.remote, ends.local)) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        self.ended_cleanly = true;
+        // Nobody says farewell on such a stream.
+        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
     }
 }
 
