@@ -7,7 +7,8 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use tokio::sync::OnceCell;
+use threefold_proto::chat::Condition;
+use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 
 use crate::{
@@ -31,6 +32,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 pub(crate) struct Pool {
     pub(crate) options: Options,
     pub(crate) servers: Servers,
+    /// The cluster's condition, as last told by any server.
+    pub(crate) condition: watch::Sender<Option<Condition>>,
     /// A cell a server, so that everybody who needs a connection at the same moment waits for the same one.
     channels: Mutex<HashMap<String, Arc<OnceCell<Channel>>>>,
 }
@@ -42,7 +45,8 @@ impl Pool {
         if known.is_empty() {
             return Err(Error::Usage("no server is known".to_owned()));
         }
-        let pool = Self { servers: Servers::new(known, options.seed), options, channels: Mutex::default() };
+        let servers = Servers::new(known, options.seed);
+        let pool = Self { servers, options, condition: watch::Sender::default(), channels: Mutex::default() };
         for server in pool.servers.known() {
             pool.endpoint(&server)?;
         }
@@ -53,6 +57,11 @@ impl Pool {
     pub(crate) async fn channel(&self, server: &str) -> Result<Channel, Verdict> {
         let cell = Arc::clone(self.lock().entry(server.to_owned()).or_default());
         cell.get_or_try_init(|| self.open(server)).await.cloned()
+    }
+
+    /// A server has told the cluster's condition.
+    pub(crate) fn note_condition(&self, condition: Condition) {
+        self.condition.send_replace(Some(condition));
     }
 
     /// Drops a connection that failed.

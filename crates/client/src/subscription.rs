@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use threefold_proto::chat::{ErrorCode, Event, ServerFrame, Subscribe, client_frame, server_frame::Frame};
+use threefold_proto::chat::{Condition, ErrorCode, Event, ServerFrame, Subscribe, client_frame, server_frame::Frame};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -46,6 +46,8 @@ pub enum Incoming {
         /// A position to begin again from.
         position: u64,
     },
+    /// The cluster's condition is another one now: see [`Client::condition`].
+    Condition(Condition),
     /// The cluster's history was replaced (restored from a backup): drop what was received; events start over.
     Resynchronise,
     /// The session is over, or the server refuses for good. Nothing follows.
@@ -214,6 +216,10 @@ impl Task {
                 }
                 self.advance(caught_up.position);
                 Incoming::CaughtUp { position: self.cursor.after }
+            }
+            Some(Frame::Condition(condition)) => {
+                self.client.pool.note_condition(condition.clone());
+                Incoming::Condition(condition)
             }
             Some(Frame::Result(_) | Frame::Pong(_)) | None => return Ok(()),
         };

@@ -90,7 +90,8 @@ fn directives(level: &str) -> String {
     }
     let ours = ["threefold", "threefold_server", "threefold_client", "threefold_core"];
     let ours = ours.iter().map(|name| format!("{name}={level}")).collect::<Vec<_>>();
-    format!("warn,{}", ours.join(","))
+    // openraft warns at every message that a dead server does not take.
+    format!("warn,openraft=error,{}", ours.join(","))
 }
 
 /// A panic aborts the process: a broken invariant must not be served on. It is logged where everything else is.

@@ -17,8 +17,8 @@ use std::{
 };
 
 pub use reads::Page;
-use threefold_proto::chat::{ErrorCode, chat_client::ChatClient};
-use tokio::time::Instant;
+use threefold_proto::chat::{Condition, ErrorCode, chat_client::ChatClient};
+use tokio::{sync::watch, time::Instant};
 use tonic::{Request, Response, Status, metadata::AsciiMetadataValue, transport::Channel};
 
 use crate::{
@@ -88,6 +88,13 @@ impl Client {
     #[must_use]
     pub fn servers(&self) -> Vec<String> {
         self.pool.servers.known().iter().map(|server| crate::addresses::display(server).to_owned()).collect()
+    }
+
+    /// The cluster's condition in words, as the servers that this client talks with tell it over its streams: a program can
+    /// say that the cluster is frozen, and why, instead of nothing. None: none has told (so it is normal, or no stream is open).
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Option<Condition>> {
+        self.pool.condition.subscribe()
     }
 
     /// The highest log position seen: reads are never older.

@@ -235,7 +235,14 @@ impl Task {
     fn take(&mut self, frame: ServerFrame, server: &str, pace: &mut Pace) -> Result<(), Verdict> {
         pace.heard = Instant::now();
         pace.pinged = false;
-        let Some(Frame::Result(result)) = frame.frame else { return Ok(()) };
+        let result = match frame.frame {
+            Some(Frame::Result(result)) => result,
+            Some(Frame::Condition(condition)) => {
+                self.client.pool.note_condition(condition);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         match self.outbox.answered(result) {
             Answered::Acknowledged(position) => {
                 count(&self.counters.acknowledged);

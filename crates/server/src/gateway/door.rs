@@ -8,9 +8,9 @@ use threefold_core::{
     store::{Read, StoreError},
 };
 use threefold_proto::chat;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
-use crate::node::{Committed, Followed, Follower, Node, Unavailable};
+use crate::node::{Committed, Condition, Followed, Follower, Node, Unavailable};
 
 /// The one door, as gateways see it. Every obligation is told at [`Node`]'s method of the same name.
 pub trait Door: Clone + Send + Sync + 'static {
@@ -50,6 +50,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn online(&self) -> Vec<AccountId>;
     /// The client addresses of all servers.
     fn client_addresses(&self) -> Vec<String>;
+    /// The cluster's condition, as this server sees it; changes are seen.
+    fn condition(&self) -> watch::Receiver<Condition>;
     /// The cluster's state.
     fn status(&self, patience: Duration) -> impl Future<Output = chat::ClusterStatus> + Send;
     /// This server's own part of it.
@@ -123,6 +125,10 @@ impl Door for Node {
 
     fn client_addresses(&self) -> Vec<String> {
         Node::client_addresses(self)
+    }
+
+    fn condition(&self) -> watch::Receiver<Condition> {
+        Node::condition(self)
     }
 
     fn status(&self, patience: Duration) -> impl Future<Output = chat::ClusterStatus> + Send {

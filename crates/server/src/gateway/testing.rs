@@ -25,7 +25,7 @@ use super::{
     Cost, Gateway, Passwords,
     door::{Door, Follow},
 };
-use crate::node::{Committed, Followed, Unavailable};
+use crate::node::{Committed, Condition, Followed, Unavailable, Word};
 
 pub(super) const RECOVERY_ID: [u8; 16] = *b"of this cluster!";
 
@@ -40,6 +40,7 @@ struct Shared {
     /// Answers are held back while there is no permit; the writes are applied all the same.
     pub answers: Semaphore,
     pub unavailable: AtomicBool,
+    pub condition: watch::Sender<Condition>,
 }
 
 #[derive(Default)]
@@ -56,12 +57,17 @@ impl Solo {
             present: Mutex::default(),
             answers: Semaphore::new(1_000_000),
             unavailable: AtomicBool::new(false),
+            condition: watch::Sender::new(Condition { word: Word::Normal, detail: String::new() }),
         }))
     }
 
     /// A gateway before it, with passwords that cost nothing.
     pub fn gateway(&self) -> Gateway<Self> {
         Gateway::new(self.clone(), Passwords::new(Cost::CHEAP).unwrap())
+    }
+
+    pub fn set_condition(&self, word: Word, detail: &str) {
+        self.0.condition.send_replace(Condition { word, detail: detail.to_owned() });
     }
 
     pub fn set_unavailable(&self, unavailable: bool) {
@@ -165,6 +171,10 @@ impl Door for Solo {
 
     fn client_addresses(&self) -> Vec<String> {
         vec!["127.0.0.1:1".into(), "127.0.0.1:2".into()]
+    }
+
+    fn condition(&self) -> watch::Receiver<Condition> {
+        self.0.condition.subscribe()
     }
 
     async fn status(&self, _patience: Duration) -> chat::ClusterStatus {

@@ -16,6 +16,7 @@ use threefold_core::{
 use threefold_proto::peer;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+pub use crate::raft::survivor::condition::{Condition, Word};
 pub use hub::{Followed, Follower, Hub};
 pub use presence::Present;
 pub use router::Committed;
@@ -165,6 +166,11 @@ impl Node {
     /// Who is connected, anywhere in the cluster; sorted.
     pub fn online(&self) -> Vec<AccountId> {
         self.inner.presence.everywhere()
+    }
+
+    /// The cluster's condition, as this server sees it; changes are seen.
+    pub fn condition(&self) -> tokio::sync::watch::Receiver<Condition> {
+        self.inner.engine.condition()
     }
 
     /// The client addresses of all servers.

@@ -42,6 +42,8 @@ impl Node {
             version: version().to_owned(),
             leader: overview.leader.unwrap_or(0),
             voter: overview.peers.iter().any(|peer| peer.id == self.inner.engine.id() && peer.voter),
+            in_sync: self.inner.engine.is_in_sync(),
+            incarnation: self.inner.engine.survivor().own.incarnation.counter,
         }
     }
 

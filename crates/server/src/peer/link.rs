@@ -37,6 +37,8 @@ const SURVIVOR_PATIENCE: Duration = Duration::from_millis(100);
 const VERDICT_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks at a server that may have died.
 const VERDICT_RETRY: Duration = Duration::from_millis(10);
+/// Between two leaderships, of this server or others.
+const TURNOVER: Duration = Duration::from_millis(1);
 /// How much longer each less fit survivor waits before it stands, should the fitter ones fail.
 const SURVIVOR_TURN: Duration = Duration::from_millis(150);
 
@@ -161,8 +163,10 @@ impl Links {
     async fn tell_visible(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
         let mut leader = self.engine.leader();
         loop {
+            // Of the Raft that runs now: a force starts another.
             let mut raised = self.engine.raised();
-            while *leader.borrow_and_update() == Some(self.engine.id()) {
+            let leads = *leader.borrow_and_update() == Some(self.engine.id());
+            while leads {
                 let visible = *raised.borrow_and_update();
                 let visible = visible.filter(|log_id| !self.engine.configurations().is_plain_at(log_id.index));
                 if let Some(visible) = visible {
@@ -173,13 +177,15 @@ impl Links {
                 }
                 tokio::select! {
                     biased;
+                    changed = leader.changed() => if changed.is_err() { return } else { break },
                     changed = raised.changed() => if changed.is_err() { break },
-                    changed = leader.changed() => if changed.is_err() { return },
                 }
             }
-            if leader.changed().await.is_err() {
+            if !leads && leader.changed().await.is_err() {
                 return;
             }
+            // While a force is under way the old Raft's news have ended and there are no new ones yet.
+            sleep(TURNOVER).await;
         }
     }
 

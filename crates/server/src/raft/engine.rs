@@ -208,6 +208,11 @@ impl Engine {
         &self.survivor
     }
 
+    /// Whether this server, in its present incarnation, is in the in-sync set, as far as it knows.
+    pub fn is_in_sync(&self) -> bool {
+        self.configurations().newest().rule.lists(self.survivor.own)
+    }
+
     /// How far may be shown, as a leader has told; changes are seen. A new one after a force.
     pub fn raised(&self) -> watch::Receiver<Option<RaftLogId>> {
         self.instance().visibility.raised()
@@ -464,6 +469,7 @@ impl Engine {
     /// Notes what an append tells of its leader, before Raft takes it.
     fn note_leader(&self, request: &peer::AppendRequest) {
         *self.heard_leader_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.survivor.unstuck();
         if let Some(visible) = request.visible {
             self.raise(log_id_from_wire(visible));
         }

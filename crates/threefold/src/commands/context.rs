@@ -1,13 +1,20 @@
 //! What every command needs: a client, as whoever is logged in, and a place to remember what it learned.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use threefold_client::{Client, Options, Session, parse_servers};
 
-use super::{ClientOptions, Failure, output::Output, session_file::SessionFile};
+use super::{
+    ClientOptions, Failure,
+    output::{Output, escape},
+    session_file::SessionFile,
+};
 
 /// Where `threefold up` listens unless told otherwise.
 const USUAL_SERVERS: &str = "127.0.0.1:7400,7401,7402";
+
+/// An election is over before this.
+const PASSING: Duration = Duration::from_millis(300);
 
 /// What a command works with.
 pub struct Context {
@@ -49,6 +56,23 @@ impl Context {
         self.session.as_ref().ok_or_else(Failure::not_logged_in)
     }
 
+    /// Says, for people, when the cluster cannot take writes, and why, until it is dropped: what is waited for is then no riddle.
+    pub fn tell_when_frozen(&self) -> Telling {
+        let (mut conditions, is_json) = (self.client.condition(), self.output.is_json());
+        Telling(tokio::spawn(async move {
+            let mut told = String::new();
+            while !is_json && conditions.changed().await.is_ok() {
+                // What passes by itself is not worth a word.
+                tokio::time::sleep(PASSING).await;
+                let condition = conditions.borrow_and_update().clone().unwrap_or_default();
+                if condition.state == "frozen" && told != condition.detail {
+                    eprintln!("threefold: the cluster is frozen: {}", escape(&condition.detail));
+                    told = condition.detail;
+                }
+            }
+        }))
+    }
+
     /// Remembers how far this command has seen, so that the next one sees no less, and the servers it learned.
     pub fn remember(&self) -> Result<(), Failure> {
         let (Some(before), Some(now)) = (&self.session, self.client.session()) else { return Ok(()) };
@@ -57,6 +81,15 @@ impl Context {
         }
         self.file.update(before, |present| merge(present, &now))?;
         Ok(())
+    }
+}
+
+/// See [`Context::tell_when_frozen`].
+pub struct Telling(tokio::task::JoinHandle<()>);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

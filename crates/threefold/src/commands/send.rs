@@ -39,6 +39,7 @@ struct Sent<'a> {
 pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let writer = context.client.writer()?;
+    let _telling = context.tell_when_frozen();
     let to = args.name.as_str();
     let result = if args.lines {
         let input = BufReader::new(tokio::io::stdin()).lines();

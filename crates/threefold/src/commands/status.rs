@@ -12,6 +12,9 @@ use super::{
     output::{escape, table},
 };
 
+/// The place of the column that only survivor mode needs.
+const SYNC_COLUMN: usize = 5;
+
 #[derive(Serialize)]
 struct Cluster<'a> {
     state: &'a str,
@@ -28,6 +31,8 @@ struct Server<'a> {
     pid: u32,
     role: &'a str,
     voter: bool,
+    in_sync: bool,
+    incarnation: u64,
     leader: u64,
     term: u64,
     last_index: u64,
@@ -51,6 +56,8 @@ impl<'a> From<&'a ServerStatus> for Server<'a> {
             pid: server.pid,
             role: &server.role,
             voter: server.voter,
+            in_sync: server.in_sync,
+            incarnation: server.incarnation,
             leader: server.leader,
             term: server.term,
             last_index: server.last_index,
@@ -95,9 +102,13 @@ fn all_down(addresses: Vec<String>) -> ClusterStatus {
 }
 
 fn human(status: &ClusterStatus) -> String {
-    let header = ["ID", "NAME", "ADDRESS", "PID", "ROLE", "TERM", "LAST", "APPLIED", "CLIENTS", "UPTIME"];
+    let header = ["ID", "NAME", "ADDRESS", "PID", "ROLE", "SYNC", "TERM", "LAST", "APPLIED", "CLIENTS", "UPTIME"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(status.servers.iter().map(row));
+    // Under plain Raft there is no in-sync set.
+    if !status.servers.iter().any(|server| server.in_sync) {
+        rows.iter_mut().for_each(|row| drop(row.remove(SYNC_COLUMN)));
+    }
     let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", escape(&status.detail)) };
     format!("{}\n\nThe cluster is {}{detail}.", table(&rows), escape(&status.state))
 }
@@ -111,12 +122,22 @@ fn row(server: &ServerStatus) -> Vec<String> {
         escape(&server.client_address),
         number(server.pid.into()),
         escape(&server.role),
-        number(server.term),
+        match (down, server.in_sync) {
+            (true, _) => "-".to_owned(),
+            (false, in_sync) => if in_sync { "yes" } else { "no" }.to_owned(),
+        },
+        if down { "-".to_owned() } else { term(server.term) },
         number(server.last_index),
         number(server.applied_index),
         number(server.clients.into()),
         if down { "-".to_owned() } else { uptime(server.uptime_ms) },
     ]
+}
+
+/// A term; after a sole survivor's force with the epoch before it, as in `1.7`.
+fn term(term: u64) -> String {
+    let (epoch, within) = (term >> 32, term & u64::from(u32::MAX));
+    if epoch == 0 { within.to_string() } else { format!("{epoch}.{within}") }
 }
 
 fn uptime(ms: u64) -> String {
@@ -163,6 +184,16 @@ mod tests {
              2   server-2                  -    down    -     -     -        -        -\n\n\
              The cluster is degraded: 1 of 2 servers is down."
         );
+    }
+
+    #[test]
+    fn survivor_mode_shows_who_is_in_sync_and_the_epoch() {
+        let server = |id, in_sync| ServerStatus { id, in_sync, term: (1 << 32) + 7, ..ServerStatus::default() };
+        let status = ClusterStatus { servers: vec![server(1, true), server(2, false)], ..ClusterStatus::default() };
+        let shown = human(&status);
+        let lines = shown.lines().collect::<Vec<_>>();
+        assert!(lines[0].contains("SYNC") && lines[1].contains("yes") && lines[2].contains("no"), "{shown}");
+        assert!(lines[1].contains("1.7"), "{shown}");
     }
 
     #[test]

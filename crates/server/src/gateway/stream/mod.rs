@@ -32,6 +32,7 @@ pub(super) use outlet::Frames;
 
 use self::outlet::Outlet;
 use super::{Caller, Gateway, door::Door};
+use crate::node::{Condition, Word};
 
 /// Streams of one server at once: twice its connections, so that a few clients cannot exhaust it alone
 /// by mistake, and each costs a task.
@@ -92,17 +93,36 @@ impl<D: Door> Conversation<D> {
         let (pending, answers) = mpsc::unbounded_channel();
         let (subscribe, subscriptions) = mpsc::channel(1);
         let work = async {
-            tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions))
+            tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions),)
         };
         let ended = tokio::select! {
             biased;
             ended = work => ended.map(|_| ()),
+            ended = self.tell_condition() => ended,
             () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
             () = self.outlet.gone() => Err(Ending::Gone),
         };
         match ended {
             Ok(()) | Err(Ending::Gone) => {}
             Err(Ending::Refused(refusal)) => self.outlet.end(refusal),
+        }
+    }
+
+    /// Tells the cluster's condition whenever it changes, so that a client can say why nothing moves.
+    async fn tell_condition(&self) -> Result<(), Ending> {
+        let mut conditions = self.gateway.door().condition();
+        let mut told = Word::Normal.word().to_owned();
+        loop {
+            let Condition { word, detail } = conditions.borrow_and_update().clone();
+            // Details matter to those who wait; to others the word is enough.
+            if told != word.word() || word == Word::Frozen {
+                told = word.word().to_owned();
+                let condition = chat::Condition { state: told.clone(), detail };
+                self.outlet.send(server_frame::Frame::Condition(condition)).await?;
+            }
+            if conditions.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 

@@ -349,3 +349,20 @@ async fn a_closing_gateway_and_an_unavailable_server_say_so() {
     gateway.close();
     assert!(matches!(client.last_word().await, Some(Refusal::Unavailable(_))));
 }
+
+#[tokio::test]
+async fn a_frozen_cluster_is_told_with_its_reason_and_so_is_its_thaw() {
+    let door = Solo::new();
+    let anna = user(&door, "anna").await;
+    let mut client = connect(&door.gateway(), &anna);
+    for (word, detail) in [
+        (Word::Frozen, "waiting for server-2: it may know more"),
+        (Word::Frozen, "waiting for server-3: it may know more"),
+        (Word::SoleSurvivor, "server-1 goes on alone"),
+        (Word::Normal, "all are in sync"),
+    ] {
+        door.set_condition(word, detail);
+        let Frame::Condition(told) = client.next().await else { panic!("something else") };
+        assert_eq!((told.state.as_str(), told.detail.as_str()), (word.word(), detail));
+    }
+}

@@ -32,6 +32,8 @@ type Metrics = RaftMetrics<TypeConfig>;
 const UNHEALTHY: Duration = Duration::from_millis(700);
 /// The same, for a disk that takes entries and does not come to an end with them.
 const STALLED: Duration = Duration::from_millis(1500);
+/// So many looks in a row must agree: after a pause of this server's own process everybody seems silent at the first one.
+const DOUBTS: u32 = 4;
 /// A server with at most so many entries to catch up with is caught up: the rest takes no longer than a disk's hiccup.
 const LAG_ENTRIES: u64 = 64;
 /// The set is looked at this often, and at every sign of a death.
@@ -51,7 +53,7 @@ pub async fn raise_visibility(raft: Raft<TypeConfig, Machine>, survivor: Arc<Sur
         {
             visibility.raise(log_id);
         }
-        if now.current_leader.is_some() {
+        if now.state == ServerState::Leader {
             survivor.unstuck();
         }
         survivor.persisted.send_if_modified(|known| std::mem::replace(known, persisted.clone()) != persisted);
@@ -91,11 +93,13 @@ struct Leadership {
     term: u64,
     since: Instant,
     advances: BTreeMap<u64, Advance>,
+    /// Looks in a row at which a server seemed slow or gone.
+    doubts: BTreeMap<u64, u32>,
 }
 
 impl Leadership {
     fn of(term: u64) -> Self {
-        Self { term, since: Instant::now(), advances: BTreeMap::new() }
+        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubts: BTreeMap::new() }
     }
 
     /// Whether a server answers in time, and its disk comes to an end with what it is sent.
@@ -108,7 +112,10 @@ impl Leadership {
         }
         let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
         let silent = acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()));
-        silent < UNHEALTHY && advance.at.elapsed() < STALLED
+        let seems_healthy = silent < UNHEALTHY && advance.at.elapsed() < STALLED;
+        let doubts = self.doubts.entry(id).or_default();
+        *doubts = if seems_healthy { 0 } else { doubts.saturating_add(1) };
+        *doubts < DOUBTS
     }
 }
 

@@ -147,7 +147,7 @@ impl Survivor {
     }
 
     /// Somebody leads: nothing is stuck.
-    fn unstuck(&self) {
+    pub fn unstuck(&self) {
         self.behind_since.send_if_modified(|since| since.take().is_some());
     }
 

@@ -230,6 +230,9 @@ impl Follower {
                 self.notice(&format!("following at {server}"));
             }
             Incoming::Reconnecting { why } => self.notice(&format!("reconnecting ({why})")),
+            Incoming::Condition(condition) => {
+                self.notice(&format!("the cluster is {}: {}", condition.state, condition.detail));
+            }
             Incoming::Resynchronise => return Err(self.start_over()),
             Incoming::Ended(error) => return Err(error.into()),
         }
