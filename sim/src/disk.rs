@@ -42,6 +42,7 @@ struct Inner {
     incarnation: u64,
     dice: StdRng,
     flush: RangeInclusive<Duration>,
+    has_failed: bool,
 }
 
 /// What a process that starts finds.
@@ -67,6 +68,7 @@ impl Disk {
             incarnation: 0,
             dice: StdRng::seed_from_u64(seed),
             flush,
+            has_failed: false,
         };
         Arc::new(Self { server: server.to_owned(), world, inner: Mutex::new(inner) })
     }
@@ -128,11 +130,23 @@ impl Disk {
             let _ = inner.state.persist();
         }
         inner.state = inner.state.crash();
+        inner.has_failed = false;
     }
 
     /// Every write fails from now on, until the next crash.
     pub fn fail(&self) {
-        self.lock().log.log.fail(&io::Error::other("input/output error"));
+        let log = {
+            let mut inner = self.lock();
+            inner.has_failed = true;
+            inner.log.clone()
+        };
+        log.log.fail(&io::Error::other("input/output error"));
+    }
+
+    /// Whether writes fail.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.lock().has_failed
     }
 
     /// A sync takes this long from now on.

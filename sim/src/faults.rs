@@ -43,6 +43,7 @@ enum Due {
     Release(usize, usize),
     UsualLatency(usize, usize),
     UsualDisk(usize),
+    NoDisk(usize),
     RightClock(usize),
     CrashAlone,
     AloneNoLonger,
@@ -133,12 +134,14 @@ impl Faults {
         self.wires.set_dying(Some(self.name(server)));
         sim.crash(self.name(server));
         self.wires.set_dying(None);
+        self.wires.set_running(self.name(server), false);
         self.machines[server].disk().crash();
     }
 
     fn start(&mut self, sim: &mut Sim<'_>, server: usize) {
         if self.running.insert(server) {
             self.machines[server].has_given_up.store(false, Ordering::SeqCst);
+            self.wires.set_running(self.name(server), true);
             sim.bounce(self.name(server));
         }
     }
@@ -175,6 +178,12 @@ impl Faults {
                 self.world.remark(format!("the disk of {} is as usual", self.name(server)));
                 self.machines[server].disk().set_flush(self.plan.flush.clone());
             }
+            Due::NoDisk(server) => {
+                if self.machines[server].disk().has_failed() {
+                    self.crash(sim, server);
+                    self.after(now, ms(100)..=ms(2_000), Due::Start(server));
+                }
+            }
             Due::RightClock(server) => self.set_clock(server, 0),
             Due::CrashAlone => self.crash_alone(sim, now),
             Due::AloneNoLonger => self.world.tell(Fact::AloneNoLonger),
@@ -190,7 +199,7 @@ impl Faults {
             64..72 => self.hold(sim, now),
             72..80 => self.slow_link(sim, now),
             80..88 => self.slow_disk(now),
-            88..91 => self.fail_disk(),
+            88..91 => self.fail_disk(now),
             91..95 => self.turn_clock(now),
             _ => self.rest(sim, now),
         }
@@ -326,11 +335,13 @@ impl Faults {
         self.after(now, ms(500)..=ms(6_000), Due::UsualDisk(server));
     }
 
-    fn fail_disk(&mut self) {
+    /// A server that hears of it ends by itself; one that has just ended its consensus is ended.
+    fn fail_disk(&mut self, now: Duration) {
         let server = self.dice.random_range(0..self.machines.len());
         if self.running.contains(&server) {
             self.world.remark(format!("the disk of {} fails", self.name(server)));
             self.machines[server].disk().fail();
+            self.after(now, ms(500)..=ms(1_500), Due::NoDisk(server));
         }
     }
 

@@ -39,6 +39,10 @@ struct Arguments {
     /// Runs this seed alone, in this process, and prints its trace
     #[arg(long, conflicts_with_all = ["seeds", "start", "jobs"])]
     seed: Option<u64>,
+    /// Takes a rule away from every server: majority-is-visible, restarted-votes or lease-reads
+    #[cfg(feature = "sabotage")]
+    #[arg(long)]
+    sabotage: Option<String>,
     /// With --seed: prints the summary line only
     #[arg(long, requires = "seed")]
     quiet: bool,
@@ -68,15 +72,23 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
+/// A build whose runs cannot be repeated says so.
+fn warn() {
+    if !cfg!(tokio_unstable) {
+        eprintln!(
+            "note: in this build a seed does not give the same run twice: `cargo --config sim/cargo.toml run --release -p threefold-sim`"
+        );
+    }
+}
+
 /// One seed, here.
 fn one(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
+    warn();
     if let Some(filter) = &arguments.log {
-        tracing_subscriber::fmt()
-            .with_env_filter(filter.as_str())
-            .without_time()
-            .with_writer(std::io::stderr)
-            .init();
+        tracing_subscriber::fmt().with_env_filter(filter.as_str()).without_time().with_writer(std::io::stderr).init();
     }
+    #[cfg(feature = "sabotage")]
+    threefold_server::sabotage::choose(sabotage(arguments)?);
     let outcome = run(seed, arguments.terms(seed)).with_context(|| format!("seed {seed}"))?;
     if !arguments.quiet {
         print!("{}", outcome.trace);
@@ -91,6 +103,19 @@ fn one(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
         outcome.acknowledged, outcome.reads
     );
     Ok(if outcome.violation.is_some() { ExitCode::from(VIOLATED) } else { ExitCode::SUCCESS })
+}
+
+/// The rule to take away.
+#[cfg(feature = "sabotage")]
+fn sabotage(arguments: &Arguments) -> anyhow::Result<Option<threefold_server::sabotage::Sabotage>> {
+    use threefold_server::sabotage::Sabotage;
+    Ok(Some(match arguments.sabotage.as_deref() {
+        None => return Ok(None),
+        Some("majority-is-visible") => Sabotage::MajorityIsVisible,
+        Some("restarted-votes") => Sabotage::RestartedVotes,
+        Some("lease-reads") => Sabotage::LeaseReads,
+        Some(other) => anyhow::bail!("there is no rule called {other}"),
+    }))
 }
 
 /// Many seeds, each in a process of its own: one that aborts is a failure like any other.
@@ -113,6 +138,10 @@ fn many(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             command.args(["--seed", &seed.to_string(), "--quiet", "--seconds", &seconds, "--servers", &servers]);
             if arguments.plain {
                 command.arg("--plain");
+            }
+            #[cfg(feature = "sabotage")]
+            if let Some(rule) = &arguments.sabotage {
+                command.args(["--sabotage", rule]);
             }
             let output = command.output().context("cannot start a run")?;
             print!("{}", String::from_utf8_lossy(&output.stdout));

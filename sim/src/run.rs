@@ -116,14 +116,7 @@ fn furnish(sim: &mut Sim<'_>, seed: u64, terms: Terms, plan: &Plan, world: &Arc<
 }
 
 /// The people.
-fn invite(
-    sim: &mut Sim<'_>,
-    seed: u64,
-    terms: Terms,
-    plan: &Plan,
-    machines: &[Arc<Machine>],
-    world: &Arc<World>,
-) {
+fn invite(sim: &mut Sim<'_>, seed: u64, terms: Terms, plan: &Plan, machines: &[Arc<Machine>], world: &Arc<World>) {
     let Some(wires) = machines.first().map(|machine| machine.wires.clone()) else { return };
     let names: Vec<String> = ["ann", "bob", "cem", "dora"].into_iter().take(plan.people).map(str::to_owned).collect();
     let numbers: Vec<usize> = (0..names.len()).collect();

@@ -15,14 +15,21 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
 use threefold_server::net::{
     Caller, ClientListener, ClientSocket, Connection, DeathStream, Ends, PeerListener, PeerNetwork, PeerStream,
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    time::sleep,
+};
 use turmoil::net::{TcpListener, TcpStream};
+
+/// A kernel answers within this, both ways of the packets included.
+const KERNEL: Duration = Duration::from_millis(4);
 
 /// The longest name that a server may introduce itself by, bytes.
 const NAME_BYTES: usize = 255;
@@ -42,6 +49,8 @@ pub struct Wires {
     links: Mutex<BTreeMap<(String, String), Link>>,
     streams: AtomicU64,
     dropped: Mutex<Dropped>,
+    /// Machines on which no server's process runs: their kernels refuse connections.
+    vacant: Mutex<BTreeSet<String>>,
 }
 
 /// Death streams that living processes have dropped.
@@ -84,6 +93,31 @@ impl Wires {
         self.dropped().dying = machine.map(str::to_owned);
     }
 
+    fn vacant(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.vacant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a server's process runs on this machine.
+    pub fn set_running(&self, machine: &str, is_running: bool) {
+        if is_running {
+            self.vacant().remove(machine);
+        } else {
+            self.vacant().insert(machine.to_owned());
+        }
+    }
+
+    /// Waits until the kernel of `to` has refused a connection, for nobody is there; for ever if somebody is.
+    async fn refused(&self, pair: &(String, String), to: &str) {
+        loop {
+            // There and back.
+            sleep(KERNEL).await;
+            let is_whole = self.with(pair, |link| link.cut.is_none());
+            if is_whole && self.vacant().contains(to) {
+                return;
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,14 +153,19 @@ impl Wires {
         let port: u16 = port.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let pair = key(&from, to);
         let before = self.with(&pair, |link| link.cuts);
-        let connected = TcpStream::connect((to, port)).await;
+        // The simulated network leaves a connection to a machine without a process unanswered.
+        let connected = tokio::select! {
+            biased;
+            connected = TcpStream::connect((to, port)) => Some(connected),
+            () = self.refused(&pair, to) => None,
+        };
         let (cut, cuts) = self.with(&pair, |link| (link.cut, link.cuts));
         match (connected, cut) {
-            (_, Some(Cut::Refuse)) => Err(io::ErrorKind::ConnectionRefused.into()),
+            (_, Some(Cut::Refuse)) | (None, _) => Err(io::ErrorKind::ConnectionRefused.into()),
             // The simulated network calls lost what a real one leaves unanswered.
-            (Err(_), Some(Cut::Drop)) => std::future::pending().await,
-            (Err(_), None) if cuts != before => std::future::pending().await,
-            (connected, _) => Ok(self.wire(pair, connected?)),
+            (Some(Err(_)), Some(Cut::Drop)) => std::future::pending().await,
+            (Some(Err(_)), None) if cuts != before => std::future::pending().await,
+            (Some(connected), _) => Ok(self.wire(pair, connected?)),
         }
     }
 

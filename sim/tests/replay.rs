@@ -1,5 +1,6 @@
-//! One seed is one run, to the byte, in whatever process it runs.
+//! One seed is one run, to the byte, in whatever process it runs. Only a build after `sim/cargo.toml` can show it.
 
+#![cfg(tokio_unstable)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::process::Command;

@@ -44,7 +44,9 @@ impl Invariant for Durability {
             Fact::SendEnded(sending, Sent::Never(_)) => {
                 self.never.insert(sending.text());
                 match self.known.values().find(|(text, _)| *text == sending.text()) {
-                    Some((text, by)) => Err(format!("{text:?} is there ({by}), but its sender is told it never was sent")),
+                    Some((text, by)) => {
+                        Err(format!("{text:?} is there ({by}), but its sender is told it never was sent"))
+                    }
                     None => Ok(()),
                 }
             }
@@ -58,9 +60,8 @@ impl Invariant for Durability {
             Fact::FinalRead { person, with, messages } => {
                 self.know_all(messages, || format!("read by {person} at the end"))?;
                 let there = messages.iter().map(|message| message.id).collect::<BTreeSet<_>>();
-                let of_them = |text: &str| {
-                    Sending::of(text).is_some_and(|sending| sending.between() == between(person, with))
-                };
+                let of_them =
+                    |text: &str| Sending::of(text).is_some_and(|sending| sending.between() == between(person, with));
                 match self.known.iter().find(|(id, (text, _))| !there.contains(id) && of_them(text)) {
                     Some((id, (text, by))) => Err(format!("the message {id}, {text:?} ({by}), is lost")),
                     None => Ok(()),
