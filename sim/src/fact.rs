@@ -85,13 +85,14 @@ pub enum Fact {
         /// Which.
         server: String,
     },
-    /// The same, while everything else had been in order for a while and stays so for a while.
-    CrashedAlone {
-        /// Which.
-        server: String,
+    /// As many servers as the cluster promises to survive have crashed, while everything else had been in order for a
+    /// while and stays so for a while.
+    CrashedFromOrder {
+        /// How many.
+        servers: usize,
     },
     /// The other servers have had their time to go on.
-    AloneNoLonger,
+    OrderlyNoLonger,
     /// The servers are in groups that cannot reach each other.
     Divided {
         /// The groups.
@@ -186,8 +187,8 @@ impl fmt::Display for Fact {
             Self::Remark(words) => write!(f, "-- {words}"),
             Self::Started { server, incarnation } => write!(f, "-- {server} starts, incarnation {incarnation}"),
             Self::Crashed { server } => write!(f, "-- {server} crashes"),
-            Self::CrashedAlone { server } => write!(f, "-- {server} crashes, and all else is in order"),
-            Self::AloneNoLonger => write!(f, "-- the others have had their time"),
+            Self::CrashedFromOrder { servers } => write!(f, "-- all but these {servers} is in order"),
+            Self::OrderlyNoLonger => write!(f, "-- the others have had their time"),
             Self::Divided { groups, log_end } => write!(f, "-- divided into {groups:?}, logs end at {log_end}"),
             Self::Reunited => write!(f, "-- reunited"),
             Self::Applied { server, index, digest } => write!(f, "{server} applied {index}: {digest:016x}"),

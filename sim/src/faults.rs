@@ -1,8 +1,8 @@
 //! The faults of a run, all from its seed: which, when, and for how long.
 //!
 //! Crashes of one server, of several at once and of all; restarts; cuts of every shape; slow and held links; slow and
-//! failing disks; clocks that are set wrong. From time to time all is put in order for a while, and then one server
-//! crashes alone, to see how soon the others go on. At the end every fault is ended.
+//! failing disks; clocks that are set wrong. From time to time all is put in order for a while, and then as many
+//! servers crash as the cluster promises to survive, to see how soon the others go on. At the end every fault is ended.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,8 +30,8 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// All must have been in order for so long before a server crashes alone.
-const QUIET_BEFORE: Duration = ms(4_000);
+/// All must have been in order for so long before that: servers that were down are in sync again.
+const QUIET_BEFORE: Duration = ms(6_000);
 /// And nothing else fails for so long after it.
 const QUIET_AFTER: Duration = ms(4_500);
 
@@ -45,8 +45,9 @@ enum Due {
     UsualDisk(usize),
     NoDisk(usize),
     RightClock(usize),
-    CrashAlone,
-    AloneNoLonger,
+    CrashFromOrder,
+    CrashToo(usize),
+    OrderlyNoLonger,
 }
 
 /// What is to be done to the servers.
@@ -155,7 +156,7 @@ impl Faults {
 
     fn put_in_order(&mut self, sim: &mut Sim<'_>, now: Duration) {
         while let Some((_, due)) = self.due.pop_first() {
-            if due != Due::CrashAlone {
+            if !matches!(due, Due::CrashFromOrder | Due::CrashToo(_)) {
                 self.end(sim, due, now);
             }
         }
@@ -185,8 +186,9 @@ impl Faults {
                 }
             }
             Due::RightClock(server) => self.set_clock(server, 0),
-            Due::CrashAlone => self.crash_alone(sim, now),
-            Due::AloneNoLonger => self.world.tell(Fact::AloneNoLonger),
+            Due::CrashFromOrder => self.crash_from_order(sim, now),
+            Due::CrashToo(count) => self.crash_last(sim, now, count),
+            Due::OrderlyNoLonger => self.world.tell(Fact::OrderlyNoLonger),
         }
     }
 
@@ -205,20 +207,45 @@ impl Faults {
         }
     }
 
-    /// Everything in order, and after a while one server crashes alone.
+    /// Everything in order, and after a while as many servers crash as may.
     fn rest(&mut self, sim: &mut Sim<'_>, now: Duration) {
         self.world.remark("everything is put in order for a while");
         self.put_in_order(sim, now);
         self.quiet_until = now + QUIET_BEFORE + QUIET_AFTER;
-        self.at(now + QUIET_BEFORE, Due::CrashAlone);
+        self.at(now + QUIET_BEFORE, Due::CrashFromOrder);
     }
 
-    fn crash_alone(&mut self, sim: &mut Sim<'_>, now: Duration) {
-        let server = self.dice.random_range(0..self.machines.len());
-        self.crash(sim, server);
-        self.world.tell(Fact::CrashedAlone { server: self.name(server).to_owned() });
-        self.at(now + QUIET_AFTER, Due::AloneNoLonger);
-        self.at(now + QUIET_AFTER, Due::Start(server));
+    /// One server; or two, at once or one after the other, where that is promised too.
+    fn crash_from_order(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let survives_two = self.machines.len() > 3 || self.machines.iter().any(|machine| machine.survivor_mode);
+        if survives_two && self.dice.random_bool(0.5) {
+            self.crash_any(sim);
+            if self.dice.random_bool(0.5) {
+                return self.after(now, ms(1)..=ms(800), Due::CrashToo(2));
+            }
+            return self.crash_last(sim, now, 2);
+        }
+        self.crash_last(sim, now, 1);
+    }
+
+    fn crash_any(&mut self, sim: &mut Sim<'_>) {
+        let running: Vec<usize> = self.running.iter().copied().collect();
+        if let Some(server) = running.choose(&mut self.dice) {
+            self.crash(sim, *server);
+        }
+    }
+
+    /// The last of these, and from now on nothing fails for a while.
+    fn crash_last(&mut self, sim: &mut Sim<'_>, now: Duration, count: usize) {
+        self.crash_any(sim);
+        self.world.tell(Fact::CrashedFromOrder { servers: count });
+        self.quiet_until = now + QUIET_AFTER;
+        self.at(now + QUIET_AFTER, Due::OrderlyNoLonger);
+        for server in 0..self.machines.len() {
+            if !self.running.contains(&server) {
+                self.after(now, QUIET_AFTER..=QUIET_AFTER + ms(3_000), Due::Start(server));
+            }
+        }
     }
 
     fn crash_some(&mut self, sim: &mut Sim<'_>, now: Duration, count: usize) {

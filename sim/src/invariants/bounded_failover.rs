@@ -1,5 +1,5 @@
-//! After any single crash, all else being in order, the cluster goes on within a bound: a message that was sent after
-//! the crash is acknowledged.
+//! After as many crashes as are promised to be survived (of three servers one, in survivor mode two, of five two), all else
+//! being in order, the cluster goes on within a bound: a message that was sent after them is acknowledged.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ pub struct BoundedFailover {
 }
 
 struct Crash {
-    server: String,
+    servers: usize,
     time: Duration,
     sent_since: Vec<String>,
 }
 
 impl Invariant for BoundedFailover {
     fn name(&self) -> &'static str {
-        "a single crash is survived within a bound"
+        "crashes are survived within a bound"
     }
 
     fn observe(&mut self, moment: Moment, fact: &Fact) -> Result<(), String> {
-        if let Fact::CrashedAlone { server } = fact {
-            self.crash = Some(Crash { server: server.clone(), time: moment.time, sent_since: Vec::new() });
+        if let Fact::CrashedFromOrder { servers } = fact {
+            self.crash = Some(Crash { servers: *servers, time: moment.time, sent_since: Vec::new() });
             return Ok(());
         }
         let Some(crash) = &mut self.crash else { return Ok(()) };
@@ -43,9 +43,12 @@ impl Invariant for BoundedFailover {
             _ => {}
         }
         if took > BOUND {
-            return Err(format!("{} crashed, and {took:?} later nothing sent since is acknowledged", crash.server));
+            return Err(format!(
+                "{} servers crashed, and {took:?} later nothing sent since is acknowledged",
+                crash.servers
+            ));
         }
-        if matches!(fact, Fact::AloneNoLonger) {
+        if matches!(fact, Fact::OrderlyNoLonger) {
             self.crash = None;
         }
         Ok(())
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn only_what_was_sent_after_the_crash_shows_that_it_goes_on() {
-        let crash = Fact::CrashedAlone { server: "a".to_owned() };
+        let crash = Fact::CrashedFromOrder { servers: 1 };
         let silence = || std::iter::repeat_n(Fact::Remark("later".to_owned()), 5);
         let goes_on: Vec<_> = [crash.clone(), began(1), acknowledged(1, 9)].into_iter().chain(silence()).collect();
         assert_eq!(judge(&mut BoundedFailover::default(), &goes_on), Ok(()));
