@@ -36,8 +36,11 @@ struct Arguments {
     /// Runs at once; as many as there are processors if absent
     #[arg(long)]
     jobs: Option<usize>,
+    /// Stops at the first seed that fails
+    #[arg(long)]
+    stop: bool,
     /// Runs this seed alone, in this process, and prints its trace
-    #[arg(long, conflicts_with_all = ["seeds", "start", "jobs"])]
+    #[arg(long, conflicts_with_all = ["seeds", "start", "jobs", "stop"])]
     seed: Option<u64>,
     /// Takes a rule away from every server: majority-is-visible, restarted-votes or lease-reads
     #[cfg(feature = "sabotage")]
@@ -151,6 +154,9 @@ fn many(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 let again = format!("threefold-sim --seed {seed} --seconds {seconds} --servers {servers}{plain}");
                 println!("  to see it again: {again}");
                 failed.push(seed);
+                if arguments.stop {
+                    next.store(end, Ordering::SeqCst);
+                }
             }
         }
     };

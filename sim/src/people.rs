@@ -102,6 +102,9 @@ impl Person {
         let unanswered = Arc::new(tokio::sync::Semaphore::new(UNANSWERED));
         while self.world.phase() <= Phase::Talking {
             sleep(self.pause.mul_f64(dice.random())).await;
+            if self.world.phase() > Phase::Talking {
+                return;
+            }
             if dice.random_bool(0.01)
                 && let Ok(another) = client.writer()
             {

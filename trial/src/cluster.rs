@@ -99,9 +99,25 @@ impl Cluster {
     }
 
     async fn kill(&mut self, victims: &[usize]) -> anyhow::Result<()> {
+        self.strike(victims)?;
+        self.bury(victims).await
+    }
+
+    /// Sends these servers SIGKILL, all at the same moment, which it gives. They are to be buried then.
+    pub fn strike(&mut self, victims: &[usize]) -> anyhow::Result<Instant> {
         for place in victims {
             self.notice(*place)?;
         }
+        for place in victims {
+            if let Some(process) = &mut self.running[*place] {
+                process.strike().context("cannot kill a server")?;
+            }
+        }
+        Ok(Instant::now())
+    }
+
+    /// Waits for the end of servers that were killed.
+    pub async fn bury(&mut self, victims: &[usize]) -> anyhow::Result<()> {
         let doomed = self.running.iter_mut().enumerate().filter(|(place, _)| victims.contains(place));
         let kills = doomed.filter_map(|(_, slot)| slot.take()).map(|mut process| async move { process.kill().await });
         for result in futures::future::join_all(kills).await {
@@ -144,6 +160,32 @@ impl Cluster {
         }
         let state = last.map_or_else(|| "no server answers".to_owned(), |status| describe(&status));
         bail!("the cluster is not complete after {PATIENCE:?}: {state}")
+    }
+
+    /// Whether every server runs and says that all is normal, and that all of them vote and are up.
+    pub async fn is_normal(&mut self) -> anyhow::Result<bool> {
+        for place in 0..self.plans.len() {
+            self.notice(place)?;
+            if self.running[place].is_none() {
+                bail!("a server does not run: {}", self.deaths.join("; "));
+            }
+            let status = self.client.status_of(&self.plans[place].client.to_string()).await;
+            if !status.is_ok_and(|status| status.state == "normal" && formed(&status, self.plans.len())) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What each server says of the cluster, for an error message.
+    pub async fn states(&self) -> String {
+        let mut states = Vec::new();
+        for plan in &self.plans {
+            let status = self.client.status_of(&plan.client.to_string()).await;
+            let state = status.map_or_else(|error| error.to_string(), |status| describe(&status));
+            states.push(format!("{}: {state}", plan.name));
+        }
+        states.join("; ")
     }
 
     /// Stops all servers in order.

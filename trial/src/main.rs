@@ -9,6 +9,7 @@ mod devices;
 mod ledger;
 mod people;
 mod summary;
+mod survivors;
 mod texts;
 mod verify;
 
@@ -21,7 +22,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use cluster::Cluster;
 use devices::{Device, Life};
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
@@ -51,7 +52,10 @@ const PLACES_PER_ENTRY: u64 = 4096;
 
 /// Conversations of twenty people while servers are killed every two seconds.
 #[derive(Parser, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// How long they talk
     #[arg(long, default_value_t = 120)]
     seconds: u64,
@@ -81,9 +85,20 @@ struct Args {
     keep: bool,
 }
 
+/// What else there is to try.
+#[derive(Subcommand, Debug)]
+enum Instead {
+    Survivors(survivors::SurvivorsArgs),
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let mut args = Args::parse();
+    let result = match args.instead.take() {
+        Some(Instead::Survivors(args)) => survivors::run(args).await,
+        None => run(args).await,
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -156,7 +156,8 @@ impl Person {
     }
 }
 
-async fn outcome(receipt: Receipt<MessageSent>) -> Outcome {
+/// What becomes of a message; waited for at most so long as no sender waits.
+pub async fn outcome(receipt: Receipt<MessageSent>) -> Outcome {
     match timeout(SEND_PATIENCE * 2, receipt).await {
         Ok(Ok(sent)) => Outcome::Acknowledged(sent.id),
         Ok(Err(error)) => failed(error),
@@ -164,7 +165,8 @@ async fn outcome(receipt: Receipt<MessageSent>) -> Outcome {
     }
 }
 
-fn failed(error: Error) -> Outcome {
+/// What is known of a message when sending it has failed.
+pub fn failed(error: Error) -> Outcome {
     match error {
         Error::Unavailable { cause, .. } => Outcome::NotSent(cause),
         Error::OutcomeUnknown(why) => Outcome::Unknown(why),

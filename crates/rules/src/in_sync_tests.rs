@@ -119,3 +119,11 @@ fn survivor_mode_begins_with_all_that_are_fit() {
     let all = members(proposed(&off, &[well(member(2)), well(member(3))]));
     assert_eq!(all, (Change::Begin, vec![member(1), member(2), member(3)]));
 }
+
+/// Counterexample of review: leader 1, 3 hangs, 2 is well but late once. Without 2 the set is {1, 3}; from then on 2 is
+/// sent nothing that 3 has not, 3 takes nothing, and the change can be committed by nobody, though 1 and 2 are well.
+#[test]
+fn nobody_leaves_for_being_silent_while_another_who_would_stay_is_silent_too() {
+    let all = configuration((1, 5), &[1, 2, 3]);
+    assert_eq!(proposed(&all, &[silent(member(2)), silent(member(3))]), None);
+}

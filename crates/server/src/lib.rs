@@ -11,6 +11,7 @@ pub mod net;
 pub mod node;
 pub mod peer;
 pub mod raft;
+pub mod recover;
 pub mod sabotage;
 mod server;
 pub mod storage;

@@ -27,6 +27,10 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Make the certificates with which the servers of a cluster know each other
     Certs(certs::CertsArgs),
+    /// Begin a new cluster with what one server has, when the others are lost
+    Recover(commands::recover::RecoverArgs),
+    #[command(flatten)]
+    Operator(commands::operate::OperatorCommand),
     #[command(flatten)]
     Client(commands::ClientCommand),
 }
@@ -40,6 +44,8 @@ fn main() -> ExitCode {
         Command::Up(args) => exit::code(run(up::run(args))),
         Command::Serve(args) => exit::code(run(serve::run(*args))),
         Command::Certs(args) => exit::code(certs::run(&args)),
+        Command::Recover(args) => commands::run_recovery(args),
+        Command::Operator(command) => commands::run_operator(command),
         Command::Client(command) => commands::run(command),
     }
 }

@@ -59,6 +59,10 @@ impl<D: Door> Gateway<D> {
     /// # Errors
     /// When there is no such session, or this server cannot tell.
     pub async fn authenticate(&self, token: TokenHash, deadline: Instant) -> Result<Caller, Refusal> {
+        // What this server knows grows old from now on.
+        if let Some(why) = self.door().retired().borrow().clone() {
+            return Err(Refusal::unavailable(why));
+        }
         let session = match self.session(&token) {
             Some(session) => session,
             None => self.look_again(&token, deadline).await?,

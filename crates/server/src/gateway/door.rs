@@ -50,6 +50,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn online(&self) -> Vec<AccountId>;
     /// The client addresses of all servers.
     fn client_addresses(&self) -> Vec<String>;
+    /// Why this server is not a member of the cluster any more, if so; changes are seen.
+    fn retired(&self) -> watch::Receiver<Option<String>>;
     /// The cluster's condition, as this server sees it; changes are seen.
     fn condition(&self) -> watch::Receiver<Condition>;
     /// The cluster's state.
@@ -121,6 +123,10 @@ impl Door for Node {
 
     fn online(&self) -> Vec<AccountId> {
         Node::online(self)
+    }
+
+    fn retired(&self) -> watch::Receiver<Option<String>> {
+        Node::retired(self)
     }
 
     fn client_addresses(&self) -> Vec<String> {

@@ -92,6 +92,17 @@ impl<D: Door> Gateway<D> {
         let _ = self.shared.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
+    /// Waits until this server is not a member of the cluster any more, and says why.
+    async fn retired(&self) -> String {
+        let mut retired = self.door().retired();
+        let why = retired.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            // The server ends, which is noticed elsewhere.
+            None => std::future::pending().await,
+        }
+    }
+
     fn door(&self) -> &D {
         &self.shared.door
     }

@@ -40,6 +40,7 @@ struct Shared {
     /// Answers are held back while there is no permit; the writes are applied all the same.
     pub answers: Semaphore,
     pub unavailable: AtomicBool,
+    pub retired: watch::Sender<Option<String>>,
     pub condition: watch::Sender<Condition>,
 }
 
@@ -57,6 +58,7 @@ impl Solo {
             present: Mutex::default(),
             answers: Semaphore::new(1_000_000),
             unavailable: AtomicBool::new(false),
+            retired: watch::Sender::new(None),
             condition: watch::Sender::new(Condition { word: Word::Normal, detail: String::new() }),
         }))
     }
@@ -72,6 +74,10 @@ impl Solo {
 
     pub fn set_unavailable(&self, unavailable: bool) {
         self.0.unavailable.store(unavailable, Ordering::SeqCst);
+    }
+
+    pub fn set_retired(&self, why: Option<&str>) {
+        self.0.retired.send_replace(why.map(str::to_owned));
     }
 
     /// Takes all permits to answer, and gives them back.
@@ -171,6 +177,10 @@ impl Door for Solo {
 
     fn client_addresses(&self) -> Vec<String> {
         vec!["127.0.0.1:1".into(), "127.0.0.1:2".into()]
+    }
+
+    fn retired(&self) -> watch::Receiver<Option<String>> {
+        self.0.retired.subscribe()
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {

@@ -14,7 +14,10 @@ use threefold_core::{
     store::{Read, StoreError},
 };
 use threefold_proto::peer;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 pub use crate::raft::survivor::condition::{Condition, Word};
 pub use hub::{Followed, Follower, Hub};
@@ -134,7 +137,8 @@ impl Node {
         }
         let member = engine.others().into_iter().find(|peer| peer.id == leader)?.member;
         let mut client = self.inner.channels.client(&member, Lane::Control);
-        let reply = answered(client.read_index(peer::ReadIndexRequest {})).await.ok()?;
+        let reply =
+            answered(client.read_index(engine.cluster().address(leader, peer::ReadIndexRequest {}))).await.ok()?;
         reply.leader.then_some(reply.index)
     }
 
@@ -166,6 +170,11 @@ impl Node {
     /// Who is connected, anywhere in the cluster; sorted.
     pub fn online(&self) -> Vec<AccountId> {
         self.inner.presence.everywhere()
+    }
+
+    /// Why this server is not a member of the cluster any more, if so; changes are seen.
+    pub fn retired(&self) -> watch::Receiver<Option<String>> {
+        self.inner.engine.retired()
     }
 
     /// The cluster's condition, as this server sees it; changes are seen.

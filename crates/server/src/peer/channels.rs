@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use threefold_proto::peer::peer_client::PeerClient;
+use threefold_proto::peer::{admin_client::AdminClient, peer_client::PeerClient};
 use tokio::time::timeout;
 use tonic::{
     Response, Status,
@@ -70,15 +70,21 @@ impl Channels {
 
     /// A client of `member` on `lane`.
     pub fn client(&self, member: &Member, lane: Lane) -> PeerClient<Channel> {
+        let client = PeerClient::new(self.channel(member, lane));
+        client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
+    }
+
+    /// A client of `member` for an operator's orders.
+    pub fn admin(&self, member: &Member) -> AdminClient<Channel> {
+        AdminClient::new(self.channel(member, Lane::Control))
+    }
+
+    fn channel(&self, member: &Member, lane: Lane) -> Channel {
         let key = (member.name.clone(), member.peer_address.clone(), lane);
-        let channel = self
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_insert_with(|| self.open_lazily(member.name.clone(), member.peer_address.clone()))
-            .clone();
-        PeerClient::new(channel).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel =
+            open.entry(key).or_insert_with(|| self.open_lazily(member.name.clone(), member.peer_address.clone()));
+        channel.clone()
     }
 
     fn open_lazily(&self, name: String, address: String) -> Channel {

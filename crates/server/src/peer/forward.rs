@@ -35,7 +35,7 @@ impl Forward for Forwarder {
         let member = self.engine.others().into_iter().find(|peer| peer.id == leader)?.member;
         let client = self.channels.client(&member, Lane::Forward);
         let (proposals, queue) = mpsc::channel(BATCHES);
-        tokio::spawn(forward(client, queue));
+        tokio::spawn(forward(client, self.engine.clone(), leader, queue));
         Some(proposals)
     }
 }
@@ -71,6 +71,8 @@ impl Unanswered {
 
 async fn forward(
     mut client: peer::peer_client::PeerClient<tonic::transport::Channel>,
+    engine: Arc<Engine>,
+    leader: u64,
     mut queue: mpsc::Receiver<Proposal>,
 ) {
     let unanswered = Unanswered::new();
@@ -94,7 +96,9 @@ async fn forward(
             (proposal.answer)(None);
         }
     });
-    match client.forward(ReceiverStream::new(outgoing)).await {
+    let batches = engine.cluster().address(leader, ReceiverStream::new(outgoing));
+    drop(engine);
+    match client.forward(batches).await {
         Ok(replies) => {
             let mut replies = replies.into_inner();
             while let Ok(Some(reply)) = replies.message().await {

@@ -159,14 +159,19 @@ impl Links {
         }
     }
 
-    /// Tells, while this server leads, how far may be shown; the newest news only.
+    /// Tells, whenever this server leads, how far may be shown. Ends with the link.
     async fn tell_visible(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
         let mut leader = self.engine.leader();
         loop {
+            if *leader.borrow_and_update() != Some(self.engine.id()) {
+                if leader.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
             // Of the Raft that runs now: a force starts another.
             let mut raised = self.engine.raised();
-            let leads = *leader.borrow_and_update() == Some(self.engine.id());
-            while leads {
+            loop {
                 let visible = *raised.borrow_and_update();
                 let visible = visible.filter(|log_id| !self.engine.configurations().is_plain_at(log_id.index));
                 if let Some(visible) = visible {
@@ -180,9 +185,6 @@ impl Links {
                     changed = leader.changed() => if changed.is_err() { return } else { break },
                     changed = raised.changed() => if changed.is_err() { break },
                 }
-            }
-            if !leads && leader.changed().await.is_err() {
-                return;
             }
             // While a force is under way the old Raft's news have ended and there are no new ones yet.
             sleep(TURNOVER).await;

@@ -7,6 +7,7 @@ use futures::{Stream, StreamExt as _};
 use prost::Message as _;
 use threefold_proto::peer::{
     self,
+    admin_server::AdminServer,
     peer_server::{Peer as PeerProtocol, PeerServer},
 };
 use tokio::{
@@ -18,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
+    admin::AdminService,
     channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
     death::DeathStreams,
     forward, link,
@@ -120,7 +122,7 @@ impl PeerProtocol for PeerService {
         &self,
         request: Request<Streaming<peer::ForwardBatch>>,
     ) -> Result<Response<Self::ForwardStream>, Status> {
-        let mut batches = request.into_inner();
+        let mut batches = self.engine.cluster().accept(request)?;
         let proposer = self.proposer.clone();
         let (replies, outgoing) = mpsc::channel(REPLIES);
         tokio::spawn(async move {
@@ -143,8 +145,9 @@ impl PeerProtocol for PeerService {
 
     async fn read_index(
         &self,
-        _request: Request<peer::ReadIndexRequest>,
+        request: Request<peer::ReadIndexRequest>,
     ) -> Result<Response<peer::ReadIndexReply>, Status> {
+        self.engine.cluster().accept(request)?;
         let index = self.engine.read_index().await;
         Ok(Response::new(peer::ReadIndexReply { leader: index.is_some(), index: index.unwrap_or(0) }))
     }
@@ -184,22 +187,37 @@ impl PeerService {
         let members = peers.iter().map(|peer| member_to_wire(&peer.member)).collect::<Vec<_>>();
         let reply =
             |state: State, detail: String| peer::JoinReply { state: state.into(), detail, members: members.clone() };
+        let cluster = self.engine.cluster();
         let known = peers.iter().any(|peer| peer.member.name == node.name || peer.id == request.node_id);
-        if !known && !self.expected.contains(&node.name) && request.hops == 0 {
-            let detail = format!("{} is not among the configured peers; an operator must admit it", node.name);
+        if !known && request.hops == 0 && cluster.has_removed(&node.name) {
+            return reply(State::Removed, removed(&node.name));
+        }
+        let expected = known || self.expected.contains(&node.name) || cluster.invites(&node.name);
+        if !expected && request.hops == 0 {
+            let peer::Node { name, peer_address, .. } = node;
+            let detail = format!(
+                "{name} is not among the configured peers; an operator must admit it: `threefold join {name} {peer_address}`"
+            );
             return reply(State::Refused, detail);
         }
-        if self.engine.cluster().recovery_id().is_empty() {
+        if cluster.recovery_id().is_empty() {
             return reply(State::Pending, "the cluster is not founded yet".to_owned());
         }
-        if !self.engine.cluster().may_share_history(&request.recovery_id) {
+        if cluster.has_replaced(&request.recovery_id) {
+            let detail = "the cluster was recovered without this server, and its history was replaced: start it with an empty \
+                          directory, and it joins as new";
+            return reply(State::Replaced, detail.to_owned());
+        }
+        if !cluster.may_share_history(&request.recovery_id) {
             let detail = "this server holds the history of another cluster: start it with an empty directory";
             return reply(State::Refused, detail.to_owned());
         }
+        let name = node.name.clone();
         match self.engine.admit(request.node_id, member_from_wire(node)).await {
             Admission::Admitted => reply(State::Admitted, String::new()),
             Admission::Pending => reply(State::Pending, "being admitted".to_owned()),
-
+            Admission::Refused(why) => reply(State::Refused, why),
+            Admission::Removed => reply(State::Removed, removed(&name)),
             Admission::NotLeader(Some(leader)) if request.hops < JOIN_HOPS => {
                 let onward = peer::JoinRequest { hops: request.hops + 1, ..request };
                 let mut client = self.channels.client(&leader, Lane::Control);
@@ -211,6 +229,10 @@ impl PeerService {
             Admission::NotLeader(_) => reply(State::Pending, "nobody leads just now".to_owned()),
         }
     }
+}
+
+fn removed(name: &str) -> String {
+    format!("an operator has removed {name} from the cluster; `threefold join` lets it in again")
 }
 
 /// Why a forwarded batch must not reach the log, if so: every server that cannot apply an entry stops at it.
@@ -307,6 +329,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (streams, incoming) = mpsc::channel(HANDSHAKES);
     let accepting = tokio::spawn(accept(listener, streams, deaths));
+    let admin = AdminServer::new(AdminService { engine: service.engine.clone(), channels: service.channels.clone() });
     let service =
         PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     let served = tonic::transport::Server::builder()
@@ -315,6 +338,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(1)))
         .http2_keepalive_timeout(Some(Duration::from_secs(2)))
         .add_service(service)
+        .add_service(admin)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), shutdown)
         .await;
     accepting.abort();

@@ -7,9 +7,13 @@
 use std::sync::Arc;
 
 use threefold_core::store::Read;
+use tokio::sync::watch;
 use tonic::{Request, Status, metadata::MetadataValue};
 
-use super::machine;
+use super::{
+    machine,
+    roll::{self, Word},
+};
 use crate::storage::StateStore;
 
 /// Names the node id that a message is for.
@@ -21,18 +25,55 @@ const CLUSTER_HEADER: &str = "threefold-cluster-bin";
 pub struct Cluster {
     id: u64,
     state: Arc<dyn StateStore>,
+    /// Why this server is not a member any more.
+    retired: watch::Sender<Option<String>>,
 }
 
 impl Cluster {
     /// Of the server with this node id and state.
     pub fn new(id: u64, state: Arc<dyn StateStore>) -> Self {
-        Self { id, state }
+        Self { id, state, retired: watch::Sender::new(None) }
     }
 
     /// The recovery id of the history this server holds; empty for none yet.
     pub fn recovery_id(&self) -> Vec<u8> {
         let store: &dyn Read = &*self.state;
         machine::recovery_id(store).unwrap_or_else(|error| crate::node::stop(&error)).unwrap_or_default()
+    }
+
+    /// See [`super::Engine::retire`].
+    pub(super) fn retire(&self, why: Option<String>) {
+        self.retired.send_if_modified(|known| {
+            let changed = *known != why;
+            *known = why;
+            changed
+        });
+    }
+
+    /// See [`super::Engine::retired`].
+    pub(super) fn retired(&self) -> watch::Receiver<Option<String>> {
+        self.retired.subscribe()
+    }
+
+    /// Whether a recovery has put this server's history in the place of the one with this recovery id.
+    pub fn has_replaced(&self, theirs: &[u8]) -> bool {
+        let store: &dyn Read = &*self.state;
+        machine::has_replaced(store, theirs).unwrap_or_else(|error| crate::node::stop(&error))
+    }
+
+    /// What an operator has last said of the server called `name`, if anything was ever said.
+    pub(super) fn word_on(&self, name: &str) -> Option<Word> {
+        roll::read(&*self.state, name).unwrap_or_else(|error| crate::node::stop(&error))
+    }
+
+    /// Whether an operator has invited the server called `name`, as far as this server has heard.
+    pub fn invites(&self, name: &str) -> bool {
+        matches!(self.word_on(name), Some(Word::Invited { .. }))
+    }
+
+    /// Whether an operator has removed the server called `name`, as far as this server has heard.
+    pub fn has_removed(&self, name: &str) -> bool {
+        self.word_on(name) == Some(Word::Removed)
     }
 
     /// A message for the server `target` and no other.

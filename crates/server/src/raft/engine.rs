@@ -234,6 +234,17 @@ impl Engine {
         self.id
     }
 
+    /// Takes note that this server is not a member of the cluster any more, and why; or that it is one (again). Meanwhile
+    /// it follows nobody and does not stand for election.
+    pub fn retire(&self, why: Option<String>) {
+        self.cluster.retire(why);
+    }
+
+    /// Why this server is not a member of the cluster any more, if so; changes are seen.
+    pub fn retired(&self) -> watch::Receiver<Option<String>> {
+        self.cluster.retired()
+    }
+
     /// Who leads, as far as this server knows; changes are seen.
     pub fn leader(&self) -> watch::Receiver<Option<u64>> {
         self.leader.subscribe()

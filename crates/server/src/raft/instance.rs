@@ -70,7 +70,7 @@ impl Instance {
         let raft = Raft::new(parts.id, Arc::new(config), network, log, machine).await;
         let raft = raft.map_err(|error| failed(&error))?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch_server(raft.clone(), parts.channels.clone(), leader.clone()));
+        tasks.spawn(watch_server(raft.clone(), parts.channels.clone(), leader.clone(), cluster.retired()));
         let (log, state) = (Arc::downgrade(&parts.log), Arc::downgrade(&parts.state));
         tasks.spawn(housekeeping::run(raft.clone(), log, state, tuning.clone()));
         tasks.spawn(raise_visibility(raft.clone(), survivor.clone(), visibility.clone()));
@@ -147,15 +147,29 @@ fn raft_config(tuning: &Tuning) -> openraft::Config {
     }
 }
 
-/// Follows the metrics: gives the leader, so that others wake only when it changes, and notes the members' addresses.
-async fn watch_server(raft: Raft<TypeConfig, Machine>, channels: Arc<Channels>, leader: watch::Sender<Option<u64>>) {
+/// Follows the metrics: gives the leader, so that others wake only when it changes, and notes the members' addresses. A
+/// server that is not a member any more knows of no leader, and does not stand for election.
+async fn watch_server(
+    raft: Raft<TypeConfig, Machine>,
+    channels: Arc<Channels>,
+    leader: watch::Sender<Option<u64>>,
+    mut retired: watch::Receiver<Option<String>>,
+) {
     let mut metrics = raft.server_metrics();
     loop {
         let now = metrics.borrow_watched().clone();
         let members = now.membership_config.membership().nodes();
         channels.note_members(members.map(|(id, member)| (*id, member.clone())).collect());
-        leader.send_if_modified(|known| std::mem::replace(known, now.current_leader) != now.current_leader);
-        if metrics.changed().await.is_err() {
+        let is_member = retired.borrow_and_update().is_none();
+        raft.runtime_config().elect(is_member);
+        let leads = now.current_leader.filter(|_| is_member);
+        leader.send_if_modified(|known| std::mem::replace(known, leads) != leads);
+        let changed = tokio::select! {
+            biased;
+            changed = metrics.changed() => changed.is_ok(),
+            changed = retired.changed() => changed.is_ok(),
+        };
+        if !changed {
             return;
         }
     }

@@ -85,8 +85,8 @@ impl LogWatch {
             self.announcer.announce(&stored).await;
             announced = true;
         }
-        if announced {
-            self.configurations.appended();
+        if let Some(last) = entries.last().filter(|_| announced) {
+            self.configurations.appended(last.log_id.index);
         }
         for entry in entries {
             self.configurations.note_entry(entry.log_id.leader_id.term, entry.log_id.index);
@@ -95,6 +95,7 @@ impl LogWatch {
 
     /// A whole state is about to take the place of the present one, and with it its configuration.
     pub async fn received(&self, stored: &RaftStoredMembership, last_index: u64) {
+        self.configurations.announcing(stored.clone());
         self.announcer.announce(stored).await;
         self.configurations.replaced(stored.clone(), last_index);
     }

@@ -25,6 +25,7 @@ use threefold_proto::peer;
 use super::{
     executor::{self, Executor},
     log::LogWatch,
+    roll,
     types::{
         Payload, RaftEntry, RaftLogId, RaftStoredMembership, Replies, TypeConfig, from_record, log_id_from_wire,
         log_id_to_wire, stored_membership_from_wire, stored_membership_to_wire, to_record,
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// Entries applied in one atomic step, at most: bounds the time until the first of them is answered.
-const APPLY_ENTRIES: usize = 64;
+pub(super) const APPLY_ENTRIES: usize = 64;
 
 /// Bytes copied at once from one state to another.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -46,6 +47,11 @@ const COPY_BYTES: usize = 1024 * 1024;
 const KEY_APPLIED: &[u8] = &[0x00, 1];
 /// The cluster's recovery id, 16 bytes.
 pub(crate) const KEY_RECOVERY_ID: &[u8] = &[0x00, 2];
+
+/// The recovery ids before it, whose histories were replaced by a recovery: 16 bytes each.
+const KEY_REPLACED_RECOVERY_IDS: &[u8] = &[0x00, 4];
+/// Bytes of a recovery id.
+const RECOVERY_ID_BYTES: usize = 16;
 
 /// First byte of an entry that founds a cluster: its recovery id follows. (Entries of commands begin with
 /// [`entry::ENTRY_VERSION`].)
@@ -88,6 +94,40 @@ pub fn applied_mark(store: &dyn Read) -> Result<(Option<RaftLogId>, RaftStoredMe
     Ok((header.last_log_id.map(log_id_from_wire), membership.unwrap_or_default()))
 }
 
+/// The mark as a state keeps it: key and record.
+fn mark(applied: &RaftLogId, membership: &RaftStoredMembership) -> (Vec<u8>, Vec<u8>) {
+    let mark = peer::SnapshotHeader {
+        version: 1,
+        vote: None,
+        last_log_id: Some(log_id_to_wire(applied)),
+        last_membership: Some(stored_membership_to_wire(membership)),
+    };
+    (KEY_APPLIED.to_vec(), to_record(&mark).to_vec())
+}
+
+/// Puts a state, whatever it has applied, at this place of a history with this recovery id: one atomic step.
+pub(super) fn begin_history(
+    store: &dyn StateStore,
+    applied: &RaftLogId,
+    membership: &RaftStoredMembership,
+    recovery_id: [u8; 16],
+) -> io::Result<()> {
+    let (key, record) = mark(applied, membership);
+    let mut replaced = store.get(KEY_REPLACED_RECOVERY_IDS).map_err(io::Error::other)?.unwrap_or_default();
+    replaced.extend(store.get(KEY_RECOVERY_ID).map_err(io::Error::other)?.unwrap_or_default());
+    store.commit(Changes::from([
+        (key, Some(record)),
+        (KEY_RECOVERY_ID.to_vec(), Some(recovery_id.to_vec())),
+        (KEY_REPLACED_RECOVERY_IDS.to_vec(), Some(replaced)),
+    ]))
+}
+
+/// Whether the history with this recovery id was replaced by that of this state.
+pub(super) fn has_replaced(store: &dyn Read, recovery_id: &[u8]) -> Result<bool, StoreError> {
+    let replaced = store.get(KEY_REPLACED_RECOVERY_IDS)?.unwrap_or_default();
+    Ok(replaced.chunks(RECOVERY_ID_BYTES).any(|known| known == recovery_id))
+}
+
 /// The state machine.
 pub struct Machine {
     store: Arc<dyn StateStore>,
@@ -102,11 +142,12 @@ pub struct Machine {
 type Answer = (ApplyResponder<TypeConfig>, Replies);
 
 /// What a step of entries came to.
-struct Step {
+pub(super) struct Step {
     replies: Vec<Replies>,
     happened: Vec<Happened>,
     applied: RaftLogId,
-    membership: RaftStoredMembership,
+    /// The newest configuration then.
+    pub(super) membership: RaftStoredMembership,
 }
 
 impl Machine {
@@ -160,7 +201,8 @@ impl Machine {
     }
 }
 
-fn apply_entries(
+/// Applies entries, which follow what was applied before, in one atomic step.
+pub(super) fn apply_entries(
     store: &dyn StateStore,
     entries: &[RaftEntry],
     mut membership: RaftStoredMembership,
@@ -182,13 +224,8 @@ fn apply_entries(
         });
     }
     let applied = applied.ok_or_else(|| io::Error::other("a step without entries"))?;
-    let mark = peer::SnapshotHeader {
-        version: 1,
-        vote: None,
-        last_log_id: Some(log_id_to_wire(&applied)),
-        last_membership: Some(stored_membership_to_wire(&membership)),
-    };
-    overlay.put(KEY_APPLIED.to_vec(), to_record(&mark).to_vec());
+    let (key, record) = mark(&applied, &membership);
+    overlay.put(key, record);
     let changes: Changes = overlay.into_changes();
     store.commit(changes)?;
     Ok(Step { replies, happened, applied, membership })
@@ -205,6 +242,10 @@ fn apply_payload(
         if store.get(KEY_RECOVERY_ID).map_err(io::Error::other)?.is_none() {
             store.put(KEY_RECOVERY_ID.to_vec(), recovery_id.to_vec());
         }
+        return Ok(Replies::default());
+    }
+    if let Some((&roll::OPERATORS_WORD, word)) = payload.0.split_first() {
+        roll::apply(store, word).map_err(io::Error::other)?;
         return Ok(Replies::default());
     }
     let unpacked = entry::unpack(&payload.0)

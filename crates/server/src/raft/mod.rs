@@ -13,8 +13,10 @@ pub mod log;
 pub mod machine;
 mod membership;
 pub mod network;
+pub mod offline;
 pub mod proposer;
 mod recovery;
+mod roll;
 mod runtime;
 #[cfg(test)]
 mod suite;
@@ -23,4 +25,7 @@ pub mod types;
 pub mod visibility;
 
 pub use engine::{Engine, EngineError, Overview, Parts, Peer, Role, position_of};
-pub use membership::Admission;
+pub use membership::{
+    Admission,
+    operator::{Declined, Order},
+};

@@ -23,6 +23,7 @@ use rand::{TryRngCore, rngs::OsRng};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    backup,
     files::{replace_file, sync_directory},
     fjall_log::FjallLog,
     fjall_state::FjallState,
@@ -97,6 +98,15 @@ pub enum DirectoryError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// Its history was being replaced, and that was cut short.
+    #[error(
+        "the recovery of {} was interrupted: run `threefold recover --force` again, or put the backup beside it in its place",
+        .0.display()
+    )]
+    HalfRecovered(PathBuf),
+    /// There is no server's data to work on.
+    #[error("there is no server's data in {}", .0.display())]
+    Nothing(PathBuf),
     /// The identity file makes no sense.
     #[error("the file {} is damaged: {reason}", path.display())]
     Damaged {
@@ -117,6 +127,9 @@ struct Identity {
     /// Log and state were created: from then on they must be there.
     #[serde(default)]
     has_stores: bool,
+    /// Its history is being replaced by another: until that is done nothing in it can be relied on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    recovering: bool,
 }
 
 /// The part of the identity file that every format has.
@@ -141,7 +154,52 @@ impl Directory {
     /// # Errors
     /// When it is in use, not ours, newer, another server's, damaged, or the disk fails.
     pub fn open(path: impl Into<PathBuf>, server_name: &str) -> Result<Self, DirectoryError> {
+        let directory = Self::open_any(path.into(), server_name)?;
+        if directory.identity.recovering {
+            return Err(DirectoryError::HalfRecovered(directory.path));
+        }
+        Ok(directory)
+    }
+
+    /// Opens the directory of a server that was here before, also one whose recovery was interrupted.
+    ///
+    /// # Errors
+    /// As [`Directory::open`], and when there is no server's log and state.
+    pub fn open_to_recover(path: impl Into<PathBuf>, server_name: &str) -> Result<Self, DirectoryError> {
         let path = path.into();
+        if Self::owner(&path)?.is_none() {
+            return Err(DirectoryError::Nothing(path));
+        }
+        let directory = Self::open_any(path, server_name)?;
+        if directory.identity.has_stores { Ok(directory) } else { Err(DirectoryError::Nothing(directory.path)) }
+    }
+
+    /// The name of the server that the directory at `path` belongs to, if it belongs to any. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged, or newer.
+    pub fn owner(path: &Path) -> Result<Option<String>, DirectoryError> {
+        Ok(read_identity(path)?.map(|identity| identity.server))
+    }
+
+    /// Remembers, durably, that its history is about to be replaced, or that this is done.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn record_recovery(&mut self, under_way: bool) -> Result<(), DirectoryError> {
+        self.identity.recovering = under_way;
+        write_identity(&self.path, &self.identity)
+    }
+
+    /// Copies everything in it to a new directory beside it, durably, and gives that one's path. The stores must be closed.
+    ///
+    /// # Errors
+    /// When the disk fails or is full; then nothing is left of the copy.
+    pub fn back_up(&self) -> Result<PathBuf, DirectoryError> {
+        backup::beside(&self.path, LOCK_FILE).map_err(|source| io_error("make a copy of", &self.path, source))
+    }
+
+    fn open_any(path: PathBuf, server_name: &str) -> Result<Self, DirectoryError> {
         create(&path)?;
         // Before the lock file is made: in a directory that is not ours nothing must change.
         let is_new = !path.join(IDENTITY_FILE).try_exists().map_err(|source| io_error("read", &path, source))?;
@@ -313,7 +371,14 @@ fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
             node_id => break node_id,
         }
     };
-    Ok(Identity { format: FORMAT, server: server_name.to_owned(), node_id, incarnation: 0, has_stores: false })
+    Ok(Identity {
+        format: FORMAT,
+        server: server_name.to_owned(),
+        node_id,
+        incarnation: 0,
+        has_stores: false,
+        recovering: false,
+    })
 }
 
 fn write_identity(path: &Path, identity: &Identity) -> Result<(), DirectoryError> {

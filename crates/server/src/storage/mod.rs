@@ -4,6 +4,7 @@
 //! [`StateStore`], so that a simulation can put other disks in their place. Nothing here knows Raft: votes
 //! and entries are opaque bytes.
 
+mod backup;
 mod database;
 pub mod directory;
 mod files;

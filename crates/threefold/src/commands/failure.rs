@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode};
 
 use serde::Serialize;
+use threefold::exit;
 use threefold_client::{Error, chat::ErrorCode};
 
 /// The cluster decided against it.
@@ -57,6 +58,17 @@ impl Failure {
     /// Something asked for was refused, with the words.
     pub fn refused(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { exit_code: REFUSED, code: code.as_str_name(), message: message.into(), quiet: false }
+    }
+
+    /// The cluster refused an operator's order, with the words.
+    pub fn declined(message: impl Into<String>) -> Self {
+        Self { exit_code: REFUSED, code: "REFUSED", message: message.into(), quiet: false }
+    }
+
+    /// Nobody could do it in time.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        let code = ErrorCode::Unavailable.as_str_name();
+        Self { exit_code: UNAVAILABLE, code, message: message.into(), quiet: false }
     }
 
     /// Prints it on standard error.
@@ -121,6 +133,17 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
         | ErrorCode::CursorInvalid => "",
+    }
+}
+
+/// What the parts behind the servers' commands say.
+impl From<exit::Failure> for Failure {
+    fn from(failure: exit::Failure) -> Self {
+        match failure {
+            exit::Failure::Refused(message) => Self::declined(message),
+            exit::Failure::Usage(message) => Self::usage(message),
+            exit::Failure::Unavailable(message) => Self::unavailable(message),
+        }
     }
 }
 

@@ -8,9 +8,11 @@ mod context;
 mod failure;
 mod follow;
 mod messages;
+pub mod operate;
 mod output;
 mod password;
 mod people;
+pub mod recover;
 mod render;
 mod send;
 mod session_file;
@@ -151,11 +153,29 @@ fn in_a_sentence(text: &str) -> String {
 #[must_use]
 pub fn run(command: ClientCommand) -> ExitCode {
     let json = command.options().json;
+    carry_out(dispatch(command), json)
+}
+
+/// Carries out an operator's command and reports its failure.
+#[must_use]
+pub fn run_operator(command: operate::OperatorCommand) -> ExitCode {
+    let json = command.json();
+    carry_out(operate::run(command), json)
+}
+
+/// Recovers a server and reports why it could not.
+#[must_use]
+pub fn run_recovery(args: recover::RecoverArgs) -> ExitCode {
+    let json = args.json;
+    carry_out(recover::recover(args), json)
+}
+
+fn carry_out(command: impl Future<Output = Result<(), Failure>>, json: bool) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::usage(format!("cannot start: {error}")).report(json),
     };
-    let result = runtime.block_on(dispatch(command));
+    let result = runtime.block_on(command);
     // A reader that takes no output must not keep the program from ending.
     runtime.shutdown_timeout(FAREWELL);
     match result {

@@ -32,7 +32,7 @@ const PORTS_AGAIN: Duration = Duration::from_millis(100);
 /// The options of `threefold up`.
 #[derive(Args, Debug)]
 pub struct UpArgs {
-    /// How many servers; fixed when the cluster is first started [default: 3].
+    /// How many servers; more than before let the cluster grow [default: 3].
     #[arg(long, value_name = "N")]
     servers: Option<usize>,
     /// Holds everything: data, certificates, logs.
@@ -90,10 +90,12 @@ fn decide(remembered: Option<ClusterFile>, args: &UpArgs) -> Result<ClusterFile,
         return Ok(ClusterFile::new(args.servers.unwrap_or(DEFAULT_SERVERS), args.port.unwrap_or(DEFAULT_PORT)));
     };
     match args.servers {
-        Some(servers) if servers != cluster.servers => {
+        // The new ones are among the configured peers of all, and so are admitted.
+        Some(servers) if servers > cluster.servers => cluster.servers = servers,
+        Some(servers) if servers < cluster.servers => {
             return Err(Failure::Usage(format!(
-                "the cluster in {} has {} servers, not {servers}: leave --servers away, or name another directory \
-                 with --data-dir",
+                "the cluster in {} has {} servers, not {servers}: leave --servers away (`threefold remove` takes a server out), or \
+                 name another directory with --data-dir",
                 args.data_dir.display(),
                 cluster.servers
             )));
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_keeps_its_size_and_its_ports() {
+    fn a_cluster_never_shrinks_and_keeps_its_ports() {
         let first = decide(None, &args(&["--servers", "5", "--port", "8000"])).unwrap();
         assert_eq!((first.servers, first.port, first.bootstrapped), (5, 8000, false));
         assert_eq!(decide(Some(first.clone()), &args(&[])).unwrap(), first);
@@ -141,6 +143,14 @@ mod tests {
         let message = decide(Some(first), &args(&["--servers", "3"])).unwrap_err().to_string();
         assert!(message.starts_with("the cluster in threefold-data has 5 servers, not 3"), "{message}");
         assert_eq!(decide(None, &args(&[])).unwrap(), ClusterFile::new(3, 7400));
+    }
+
+    #[test]
+    fn a_cluster_may_grow() {
+        let mut cluster = ClusterFile::new(3, 8000);
+        cluster.bootstrapped = true;
+        let grown = decide(Some(cluster), &args(&["--servers", "5"])).unwrap();
+        assert_eq!((grown.servers, grown.port, grown.bootstrapped), (5, 8000, true));
     }
 
     #[test]

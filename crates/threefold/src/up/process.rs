@@ -82,6 +82,14 @@ impl ServerProcess {
         self.child.try_wait()
     }
 
+    /// Kills it with SIGKILL, without waiting for its end.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn strike(&mut self) -> io::Result<()> {
+        self.child.start_kill()
+    }
+
     /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Errors

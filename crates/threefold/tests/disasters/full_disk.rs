@@ -2,50 +2,7 @@
 //!
 //! Needs a small file system to fill, so it runs only where one can be mounted, and says so elsewhere.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-use crate::harness::{Cluster, Flow, check_history, wait};
-
-/// A file system of a few megabytes, unmounted when dropped.
-struct SmallDisk {
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(path: &Path) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(path).output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self { path: path.to_owned() });
-        }
-        eprintln!("skipped: a small disk cannot be mounted here");
-        None
-    }
-
-    /// Takes all room but a little.
-    fn fill(&self, left_bytes: usize) {
-        let reserve = vec![1; left_bytes];
-        fs::write(self.path.join("reserve"), &reserve).unwrap();
-        let mut filler = fs::File::create(self.path.join("filler")).unwrap();
-        while filler.write_all(&reserve[..4096]).is_ok() {}
-        fs::remove_file(self.path.join("reserve")).unwrap();
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.path.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
-    }
-}
+use crate::harness::{Cluster, Flow, SmallDisk, check_history, wait};
 
 #[test]
 fn a_server_with_a_full_disk_stops_and_comes_back_with_everything() {

@@ -7,9 +7,12 @@ mod abuse;
 mod commands;
 mod crashes;
 mod full_disk;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod input;
 mod losses;
+mod membership;
+mod recovery;
 mod startup;
 mod strangers;
 mod up;

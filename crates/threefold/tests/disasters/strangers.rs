@@ -43,8 +43,8 @@ fn servers_that_do_not_belong_are_kept_out_and_nobody_is_disturbed() {
         fs::copy(unexpected.join(format!("server-9.{ending}")), pretender.join(format!("server-2.{ending}"))).unwrap();
     }
     let cases = [
-        (&theirs, "server-2", "waiting to be admitted: server-1: "),
-        (&mixed, "server-2", "waiting to be admitted: server-1: "),
+        (&theirs, "server-2", "waiting to be admitted: server-1"),
+        (&mixed, "server-2", "waiting to be admitted: server-1"),
         (&unexpected, "server-9", "server-9 is not among the configured peers"),
         (&pretender, "server-2", "the certificate is not for the name server-2"),
         // A second one of a server that is alive, in an empty directory.

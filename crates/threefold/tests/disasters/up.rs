@@ -153,3 +153,32 @@ fn what_keeps_up_from_starting_is_said_in_one_sentence() {
     assert_eq!(code, 1);
     assert!(said.contains("file") && said.lines().count() == 1, "{said}");
 }
+
+#[test]
+fn a_local_cluster_grows_and_its_directory_is_all_that_an_operator_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("threefold-data");
+    let port = free_ports(105).to_string();
+    let mut up = Up::start(&data, &["--port", &port]);
+    up.wait_for("started");
+    up.interrupt();
+    let (exit, said) = fails(&data, &["--servers", "2"]);
+    assert!(exit == 2 && said.contains("`threefold remove` takes a server out"), "{exit}: {said}");
+    let mut up = Up::start(&data, &["--servers", "5"]);
+    assert_eq!(up.wait_for("started")["servers"].as_array().unwrap().len(), 5);
+    let operator = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        let output = command.env_clear().current_dir(directory.path()).args(arguments).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+        text(output.stdout)
+    };
+    let said = operator(&["transfer-leader", "server-5"]);
+    assert!(said.ends_with("\n\nserver-5 leads.\n") && said.starts_with("NAME "), "{said}");
+    let said = operator(&["remove", "server-5", "--data-dir", data.to_str().unwrap()]);
+    assert!(said.ends_with("\n\nserver-5 is removed.\n"), "{said}");
+    let config = data.join("server-2.toml");
+    let said = operator(&["remove", "server-4", "--json", "--config", config.to_str().unwrap()]);
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(answer["members"].as_array().unwrap().len(), 3, "{said}");
+    up.interrupt();
+}

@@ -100,6 +100,7 @@ impl<D: Door> Conversation<D> {
             ended = work => ended.map(|_| ()),
             ended = self.tell_condition() => ended,
             () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
+            why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
             () = self.outlet.gone() => Err(Ending::Gone),
         };
         match ended {

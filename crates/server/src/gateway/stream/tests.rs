@@ -350,6 +350,21 @@ async fn a_closing_gateway_and_an_unavailable_server_say_so() {
     assert!(matches!(client.last_word().await, Some(Refusal::Unavailable(_))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_no_member_any_more_sends_its_clients_away() {
+    let door = Solo::new();
+    let ann = user(&door, "ann").await;
+    let gateway = door.gateway();
+    let mut client = connect(&gateway, &ann);
+    door.set_retired(Some("removed"));
+    let Some(Refusal::Unavailable(why)) = client.last_word().await else { panic!("not sent away") };
+    assert_eq!(why, "removed");
+    let refused = gateway.authenticate(ann.caller.token, Instant::now()).await;
+    assert!(matches!(refused, Err(Refusal::Unavailable(_))));
+    door.set_retired(None);
+    assert!(gateway.authenticate(ann.caller.token, Instant::now()).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_frozen_cluster_is_told_with_its_reason_and_so_is_its_thaw() {
     let door = Solo::new();

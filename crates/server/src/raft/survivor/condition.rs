@@ -15,6 +15,8 @@ pub enum Word {
     SoleSurvivor,
     /// Nothing can be written.
     Frozen,
+    /// This server is not a member of the cluster any more.
+    Removed,
 }
 
 impl Word {
@@ -26,6 +28,7 @@ impl Word {
             Self::Degraded => "degraded",
             Self::SoleSurvivor => "sole survivor",
             Self::Frozen => "frozen",
+            Self::Removed => "removed",
         }
     }
 }
@@ -120,10 +123,15 @@ impl View<'_> {
         let majority = voters.len() / 2 + 1;
         let is_up = |id: &u64| *id == self.own.id || self.reachable.contains(id);
         let (up, down): (Vec<u64>, Vec<u64>) = voters.iter().partition(|id| is_up(id));
-        if voters.len() < 3 && self.names.len() < 3 {
+        if voters.len() < 3 {
             return condition(Word::Degraded, format!("only {} have joined yet", servers(voters.len())));
         }
-        let spare = up.len().saturating_sub(majority);
+        if up.len() < majority {
+            // A leader that is cut off does not know it yet, and neither do those that hear it.
+            let detail = format!("waiting for {}: a majority of {majority} is needed", self.list(down));
+            return condition(Word::Frozen, detail);
+        }
+        let spare = up.len() - majority;
         if !down.is_empty() {
             let detail = format!("{} cannot be reached; the cluster can lose {spare} more", self.list(down));
             return condition(Word::Degraded, detail);
@@ -232,6 +240,16 @@ mod tests {
         let mut off = case(&[]);
         off.newest.survivor_mode = false;
         assert_eq!(judged(&off).0, Word::Normal);
+    }
+
+    #[test]
+    fn who_hears_a_leader_but_no_majority_is_frozen() {
+        let mut few = case(&[]);
+        few.newest.survivor_mode = false;
+        few.newest.voters = Voters::new((1..=5).collect());
+        few.reachable = BTreeSet::from([2]);
+        let expected = "waiting for server-3, node 4, node 5: a majority of 3 is needed";
+        assert_eq!(judged(&few), (Word::Frozen, expected.to_owned()));
     }
 
     #[test]

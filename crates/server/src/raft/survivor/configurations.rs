@@ -101,12 +101,14 @@ impl Configurations {
         self.known().announced.push(stored);
     }
 
-    /// What was announced is in the log from now on, and acted on.
-    pub fn appended(&self) {
+    /// What was announced, up to this index, is in the log from now on, and acted on.
+    pub fn appended(&self, last_index: u64) {
         {
             let mut known = self.known();
-            let announced = std::mem::take(&mut known.announced);
-            known.log.extend(announced.into_iter().map(Placed::new));
+            let announced = std::mem::take(&mut known.announced).into_iter().map(Placed::new);
+            let (entered, later): (Vec<_>, Vec<_>) = announced.partition(|placed| placed.index() <= Some(last_index));
+            known.announced = later.into_iter().map(|placed| placed.stored).collect();
+            known.log.extend(entered);
         }
         self.changes.send_replace(());
     }
@@ -147,7 +149,9 @@ impl Configurations {
     pub fn replaced(&self, stored: RaftStoredMembership, last_index: u64) {
         {
             let mut known = self.known();
-            known.announced.clear();
+            let index = |stored: &RaftStoredMembership| stored.log_id().map(|log_id| log_id.index);
+            // One that is just entering the log behind the state, beside this, stays.
+            known.announced.retain(|announced| index(announced) > Some(last_index));
             known.log.retain(|placed| placed.index() > Some(last_index));
             known.log.insert(0, Placed::new(stored));
         }
@@ -191,7 +195,7 @@ mod tests {
         configurations.announcing(stored(5, &[1, 2]));
         assert_eq!(configurations.newest().rule.log_id.index, 2);
         assert_eq!(configurations.announced().len(), 2);
-        configurations.appended();
+        configurations.appended(5);
         assert_eq!(configurations.newest().rule.log_id.index, 5);
         assert!(configurations.is_plain_at(4) && !configurations.is_plain_at(5));
     }
@@ -207,6 +211,18 @@ mod tests {
         assert_eq!(indices(&configurations), [5]);
         configurations.replaced(stored(9, &[1]), 12);
         assert_eq!(indices(&configurations), [9]);
+    }
+
+    #[test]
+    fn a_configuration_that_is_being_announced_survives_a_state_that_is_received_meanwhile() {
+        let configurations = Configurations::new(stored(2, &[]), []);
+        configurations.announcing(stored(9, &[1]));
+        configurations.announcing(stored(15, &[1, 2]));
+        // The state's own configuration enters with it; the other one waits for its place in the log.
+        configurations.replaced(stored(9, &[1]), 12);
+        assert_eq!(indices(&configurations), [9]);
+        configurations.appended(15);
+        assert_eq!(indices(&configurations), [9, 15]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use openraft::{
     ChangeMembers, Instant as _, Raft, RaftMetrics, ServerState, async_runtime::WatchReceiver as _, raft::Precondition,
 };
-use threefold_rules::{Change, LeaderView, PeerView, Proposal, next_in_sync, visible_index};
+use threefold_rules::{Change, LeaderView, PeerView, Proposal, Sendable, hold_back, next_in_sync, visible_index};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -33,10 +33,15 @@ type Metrics = RaftMetrics<TypeConfig>;
 
 /// A server that has acknowledged nothing for so long is slow or gone: it holds up every write until it leaves the in-sync set.
 const UNHEALTHY: Duration = Duration::from_millis(700);
+/// The same, for a server that has never answered this leadership: most likely the leader before it.
+const NEVER_HEARD: Duration = Duration::from_millis(300);
 /// The same, for a disk that takes entries and does not come to an end with them.
 const STALLED: Duration = Duration::from_millis(1500);
-/// So many looks in a row must agree: after a pause of this server's own process everybody seems silent at the first one.
-const DOUBTS: u32 = 4;
+/// Who stays when somebody leaves has acknowledged something within this. A leader that hears nobody any more, but is heard, would else remove
+/// the server it missed first, by an entry that it can never commit; whoever has that entry could then not go on without this leader.
+const IN_TOUCH: Duration = Duration::from_millis(350);
+/// Every look for so long must agree: after a pause of this server's own process everybody seems silent at first.
+const DOUBT: Duration = Duration::from_millis(100);
 /// A server with at most so many entries to catch up with is caught up: the rest takes no longer than a disk's hiccup.
 const LAG_ENTRIES: u64 = 64;
 /// The set is looked at this often, and at every sign of a death.
@@ -99,29 +104,47 @@ struct Leadership {
     term: u64,
     since: Instant,
     advances: BTreeMap<u64, Advance>,
-    /// Looks in a row at which a server seemed slow or gone.
-    doubts: BTreeMap<u64, u32>,
+    /// Since when a server seems slow or gone, at every look.
+    doubted: BTreeMap<u64, Instant>,
 }
 
 impl Leadership {
     fn of(term: u64) -> Self {
-        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubts: BTreeMap::new() }
+        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubted: BTreeMap::new() }
     }
 
     /// Whether a server answers in time, and its disk comes to an end with what it is sent.
-    fn is_healthy(&mut self, id: u64, metrics: &Metrics, index: Option<u64>) -> bool {
+    /// `limit`: the last entry it may be sent.
+    fn is_healthy(&mut self, id: u64, metrics: &Metrics, index: Option<u64>, limit: u64) -> bool {
         let now = Instant::now();
         let index = index.unwrap_or(0);
         let advance = self.advances.entry(id).or_insert(Advance { index, at: now });
-        if index > advance.index || metrics.last_log_index.is_none_or(|last| index >= last) {
+        if index > advance.index || index >= limit {
             *advance = Advance { index, at: now };
         }
+        let advanced = advance.at;
+        let has_answered =
+            metrics.heartbeat.as_ref().is_some_and(|heartbeat| matches!(heartbeat.get(&id), Some(Some(_))));
+        let patience = if has_answered { UNHEALTHY } else { NEVER_HEARD };
+        let seems_healthy = self.silence(id, metrics) < patience && advanced.elapsed() < STALLED;
+        if seems_healthy {
+            self.doubted.remove(&id);
+            return true;
+        }
+        self.doubted.entry(id).or_insert(now).elapsed() < DOUBT
+    }
+
+    /// How long ago a server acknowledged anything to this leader.
+    fn silence(&self, id: u64, metrics: &Metrics) -> Duration {
         let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
-        let silent = acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()));
-        let seems_healthy = silent < UNHEALTHY && advance.at.elapsed() < STALLED;
-        let doubts = self.doubts.entry(id).or_default();
-        *doubts = if seems_healthy { 0 } else { doubts.saturating_add(1) };
-        *doubts < DOUBTS
+        acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()))
+    }
+
+    /// Whether those that stay answer now, where somebody is to leave.
+    fn is_in_touch(&self, own: u64, proposal: &Proposal, metrics: &Metrics) -> bool {
+        let leaves = matches!(proposal.change, Change::Remove(_) | Change::Swap { .. });
+        let mut staying = proposal.in_sync.keys().filter(|id| **id != own);
+        !leaves || staying.all(|id| self.silence(*id, metrics) < IN_TOUCH)
     }
 }
 
@@ -135,18 +158,20 @@ pub async fn change_in_sync(
     let mut leadership = Leadership::of(0);
     let mut changes = JoinSet::new();
     let mut deaths = survivor.deaths.changes();
+    let mut metrics = raft.metrics();
     loop {
-        let metrics = raft.metrics().borrow_watched().clone();
-        if metrics.running_state.is_err() {
+        let now = metrics.borrow_watched().clone();
+        if now.running_state.is_err() {
             return;
         }
-        if metrics.state == ServerState::Leader {
-            if leadership.term != metrics.current_term {
-                leadership = Leadership::of(metrics.current_term);
+        if now.state == ServerState::Leader {
+            if leadership.term != now.current_term {
+                leadership = Leadership::of(now.current_term);
             }
             let newest = survivor.log_watch.configurations.newest();
-            let proposal = propose(&survivor, &newest, &metrics, &mut leadership);
+            let proposal = propose(&survivor, &newest, &now, &mut leadership);
             let proposal = proposal.filter(|proposal| proposal.change != Change::Begin || !paused());
+            let proposal = proposal.filter(|proposal| leadership.is_in_touch(survivor.own.id, proposal, &now));
             if let Some(proposal) = proposal {
                 tracing::info!(change = ?proposal.change, in_sync = ?proposal.in_sync.keys(), "changing the in-sync set");
                 make(&raft, &survivor, &newest, &proposal, &mut changes).await;
@@ -154,10 +179,14 @@ pub async fn change_in_sync(
             }
         }
         while changes.try_join_next().is_some() {}
+        // Writes wait for the dead to be removed: the next step is looked for at once.
+        let newest = survivor.log_watch.configurations.newest().rule;
+        let is_urgent = newest.in_sync.values().any(|listed| survivor.deaths.is_dead(*listed));
         tokio::select! {
             biased;
             () = sleep(LOOK) => {}
             changed = deaths.changed() => if changed.is_err() { return },
+            changed = metrics.changed(), if is_urgent => if changed.is_err() { return },
         }
     }
 }
@@ -168,17 +197,25 @@ fn propose(survivor: &Survivor, newest: &Placed, metrics: &Metrics, leadership: 
     }
     let persisted = persisted(metrics).indices;
     let here = survivor.deaths.standing();
+    let listed = newest.rule.in_sync.values().copied();
+    let dead = listed.filter(|listed| survivor.deaths.is_dead(*listed)).collect::<BTreeSet<_>>();
     let others = newest.stored.membership().nodes().map(|(id, _)| *id).filter(|id| *id != survivor.own.id);
     let peers = others.map(|id| {
         let index = persisted.get(&id).copied();
         let run = survivor.deaths.latest(id);
         let listed = newest.rule.in_sync.get(&id);
         let is_dead = listed.is_some_and(|listed| survivor.deaths.is_dead(*listed) && run == Some(*listed));
+        let last = metrics.last_log_index.unwrap_or(0);
+        let limit = match hold_back(survivor.own, &newest.rule, id, run, &persisted, &dead) {
+            Sendable::Everything => last,
+            Sendable::UpTo(index) => index.min(last),
+            Sendable::Nothing => 0,
+        };
         let view = PeerView {
             incarnation: run,
-            is_healthy: leadership.is_healthy(id, metrics, index) && !is_dead,
+            is_healthy: leadership.is_healthy(id, metrics, index, limit) && !is_dead,
             persisted: index,
-            is_caught_up: index.is_some_and(|index| Some(index + LAG_ENTRIES) >= metrics.last_log_index),
+            is_caught_up: index.is_some_and(|index| index + LAG_ENTRIES >= limit),
             death_streams: run.map(|run| both_ways(survivor, &here, newest, run)).unwrap_or_default(),
         };
         (id, view)

@@ -12,6 +12,8 @@ pub mod configurations;
 mod leading;
 mod observing;
 mod pausing;
+#[cfg(test)]
+mod review;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -148,6 +150,16 @@ impl Survivor {
                 return std::future::pending().await;
             }
         }
+    }
+
+    /// The other servers in sync that lack entries of this leader's log; all of them, if it does not lead or none does.
+    pub fn behind(&self) -> BTreeSet<u64> {
+        let newest = self.log_watch.configurations.newest().rule;
+        let indices = self.persisted.borrow().indices.clone();
+        let others = || newest.in_sync.keys().copied().filter(|id| *id != self.own.id);
+        let own = indices.get(&self.own.id).copied();
+        let behind = others().filter(|id| indices.get(id).copied() < own).collect::<BTreeSet<_>>();
+        if behind.is_empty() { others().collect() } else { behind }
     }
 
     /// Rule 7: whether this server may go on alone.

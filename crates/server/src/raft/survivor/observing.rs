@@ -30,17 +30,23 @@ impl Engine {
     /// Watches for ever.
     pub(in crate::raft) async fn observe(self: Arc<Self>) {
         let mut led_at = None;
-        let mut held_up_since = None;
+        let mut reached = (0, Instant::now());
         let (mut changes, mut leader) = (self.configurations().changes(), self.leader());
+        let mut retired = self.retired();
         loop {
             if self.is_led() {
                 led_at = Some(Instant::now());
             }
             let overview = self.overview();
-            let is_held_up = overview.committed_index > overview.visible_index;
-            held_up_since = is_held_up.then(|| held_up_since.unwrap_or_else(Instant::now));
-            let is_late = held_up_since.is_some_and(|since| since.elapsed() > SILENCE);
-            let condition = self.judge(led_at.is_some_and(|at| at.elapsed() < SILENCE), is_late);
+            // What stands in the log is shown soon, or something is in its way.
+            if overview.visible_index != reached.0 || overview.last_index <= overview.visible_index {
+                reached = (overview.visible_index, Instant::now());
+            }
+            let is_late = reached.1.elapsed() > SILENCE;
+            let condition = match retired.borrow_and_update().clone() {
+                Some(detail) => Condition { word: Word::Removed, detail },
+                None => self.judge(led_at.is_some_and(|at| at.elapsed() < SILENCE), is_late),
+            };
             self.condition.send_if_modified(|known| {
                 let is_new = *known != condition;
                 if is_new && known.word != condition.word {
@@ -54,6 +60,7 @@ impl Engine {
                 () = sleep(LOOK) => {}
                 _ = changes.changed() => {}
                 _ = leader.changed() => {}
+                _ = retired.changed() => {}
             }
         }
     }
@@ -72,13 +79,13 @@ impl Engine {
         let names = newest.stored.membership().nodes().map(|(id, member)| (*id, member.name.clone()));
         let names = names.collect::<BTreeMap<_, _>>();
         let (reachable, indirect) = (self.survivor.deaths.reached(), self.survivor.deaths.indirect());
-        let others = newest.rule.in_sync.keys().copied().filter(|id| *id != self.id);
+        let behind = self.survivor.behind();
         let view = View {
             own: self.survivor.own,
             newest: &newest.rule,
             names: &names,
             is_led,
-            holding_up: if is_late { others.collect() } else { BTreeSet::new() },
+            holding_up: if is_late { behind } else { BTreeSet::new() },
             reachable: &reachable,
             indirect: &indirect,
             blocked: self.survivor.may_force().err(),

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{PROGRAM, until};
+use super::{PROGRAM, Place, until};
 
 /// Everybody's.
 pub const PASSWORD: &str = "correct horse";
@@ -20,6 +20,7 @@ pub struct Person {
     pub name: String,
     pub session: PathBuf,
     pub servers: String,
+    pub place: Place,
 }
 
 /// How a command failed.
@@ -33,7 +34,7 @@ pub struct Failed {
 impl Person {
     pub fn new(directory: &Path, name: &str, servers: &str) -> Self {
         let session = directory.join(format!("{name}.session"));
-        Self { name: name.to_owned(), session, servers: servers.to_owned() }
+        Self { name: name.to_owned(), session, servers: servers.to_owned(), place: Place::default() }
     }
 
     /// The same person on another device, logged in.
@@ -49,8 +50,13 @@ impl Person {
         Self { servers: server.to_owned(), ..self.clone() }
     }
 
+    /// The same person, somewhere else.
+    pub fn moved(&self, place: &Place) -> Self {
+        Self { place: place.clone(), ..self.clone() }
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = self.place.command(PROGRAM);
         command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("THREEFOLD_SERVERS", &self.servers).env("THREEFOLD_SESSION", &self.session);
         command.env("THREEFOLD_PASSWORD", PASSWORD);

@@ -7,12 +7,13 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use super::{PROGRAM, Process, text, until};
+use super::{PROGRAM, Place, Process, text, until};
 
 /// A server that runs or can be started.
 #[derive(Debug)]
 pub struct Server {
     pub name: String,
+    pub place: Place,
     pub client: String,
     pub peer: String,
     pub data: PathBuf,
@@ -26,10 +27,17 @@ impl Server {
     /// A server of this name on free ports, whose data and log are within `directory`.
     pub fn new(directory: &Path, name: &str) -> Self {
         let port = super::free_ports(2);
+        let local = |port| format!("127.0.0.1:{port}");
+        Self::at(directory, name, Place::default(), (local(port), local(port + 1)))
+    }
+
+    /// A server of this name at that place, with these addresses for clients and for servers.
+    pub fn at(directory: &Path, name: &str, place: Place, (client, peer): (String, String)) -> Self {
         Self {
             name: name.to_owned(),
-            client: format!("127.0.0.1:{port}"),
-            peer: format!("127.0.0.1:{}", port + 1),
+            place,
+            client,
+            peer,
             data: directory.join(name),
             certificates: directory.join("certs"),
             options: Vec::new(),
@@ -52,7 +60,7 @@ impl Server {
     /// The command that starts it, as it is configured.
     pub fn command(&self) -> Command {
         let file = |ending: &str| self.certificates.join(format!("{}.{ending}", self.name));
-        let mut command = Command::new(PROGRAM);
+        let mut command = self.place.command(PROGRAM);
         command.env_clear().args(["serve", "--parent-watch", "--name", &self.name]);
         command.args(["--client-listen", &self.client, "--peer-listen", &self.peer]);
         command.arg("--data-dir").arg(&self.data).arg("--peer-ca").arg(self.certificates.join("authority.pem"));
@@ -73,6 +81,16 @@ impl Server {
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         drop(self.child.take().unwrap());
+    }
+
+    /// Ends it with SIGKILL, without waiting for its end.
+    pub fn strike(&mut self) {
+        self.child.as_mut().unwrap().kill().unwrap();
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        self.child.as_ref().unwrap().signal(signal);
     }
 
     /// Stops it in order.

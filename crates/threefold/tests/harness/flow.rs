@@ -57,6 +57,11 @@ impl Flowed {
 impl Flow {
     /// Begins to send to `to`.
     pub fn start(from: &Person, to: &str) -> Self {
+        Self::paced(from, to, PACE)
+    }
+
+    /// The same, with this pause between two messages.
+    pub fn paced(from: &Person, to: &str, pace: Duration) -> Self {
         let mut command = from.command(&["send", to, "--lines", "--json", "--timeout", "60"]);
         let mut child = Process::spawn(command.stdin(Stdio::piped()));
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -70,7 +75,7 @@ impl Flow {
         };
         let (stop, written, acknowledged) = (flow.stop.clone(), flow.written.clone(), flow.acknowledged.clone());
         let prefix = from.name.clone();
-        flow.threads.push(thread::spawn(move || feed(&prefix, input, &stop, &written, &acknowledged)));
+        flow.threads.push(thread::spawn(move || feed(&prefix, input, pace, &stop, &written, &acknowledged)));
         let acknowledged = flow.acknowledged.clone();
         flow.threads.push(thread::spawn(move || collect(output, &acknowledged)));
         flow
@@ -79,6 +84,16 @@ impl Flow {
     /// How many are acknowledged.
     pub fn count(&self) -> usize {
         lock(&self.acknowledged).len()
+    }
+
+    /// How many were written so far, acknowledged or not.
+    pub fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// When the message of this number, from 0, was acknowledged.
+    pub fn acknowledged_at(&self, number: usize) -> Option<Instant> {
+        lock(&self.acknowledged).get(number).map(|one| one.at)
     }
 
     /// Waits for some more acknowledgements.
@@ -128,6 +143,7 @@ fn lock(list: &Mutex<Vec<Acknowledged>>) -> std::sync::MutexGuard<'_, Vec<Acknow
 fn feed(
     prefix: &str,
     mut input: ChildStdin,
+    pace: Duration,
     stop: &AtomicBool,
     written: &AtomicUsize,
     acknowledged: &Mutex<Vec<Acknowledged>>,
@@ -140,7 +156,7 @@ fn feed(
             }
             written.store(number + 1, Ordering::Relaxed);
         }
-        sleep(PACE);
+        sleep(pace);
     }
 }
 

@@ -1,11 +1,16 @@
-//! Servers and people as processes.
+//! Servers and people as processes, for the tests of `disasters` and of `partitions`. Neither uses all of it.
 //!
 //! Promises: every child ends with the test, even one that panics or is killed, because a server stops when its
 //! standard input ends; ports are free and not of the range from which outgoing connections take theirs.
 
+#![allow(dead_code, unused_imports, reason = "each of the programs that share it uses a part")]
+
 mod cluster;
+mod disk;
 mod flow;
+mod operator;
 mod person;
+mod place;
 mod process;
 mod server;
 
@@ -17,8 +22,11 @@ use std::{
 };
 
 pub use cluster::{Cluster, shared};
-pub use flow::{Flow, Follower, check_history};
+pub use disk::SmallDisk;
+pub use flow::{Flow, Flowed, Follower, check_history};
+pub use operator::{Operator, leader, voters};
 pub use person::{Failed, Person, text};
+pub use place::Place;
 pub use process::Process;
 pub use server::{Server, make_certificates};
 

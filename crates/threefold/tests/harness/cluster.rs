@@ -11,16 +11,18 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, Person, Server, server::make_certificates, until, wait};
+use super::{Operator, PATIENCE, Person, Place, Server, server::make_certificates, until, wait};
 
 const NAMES: [&str; 3] = ["server-1", "server-2", "server-3"];
 
-/// Three servers on free ports.
+/// Some servers: three on free ports, unless made otherwise.
 #[derive(Debug)]
 pub struct Cluster {
     // Before the directory: what is dropped first is killed before its data goes.
     pub servers: Vec<Server>,
     pub directory: PathBuf,
+    /// Where people are, unless they go elsewhere, and where the cluster is watched from.
+    pub desk: Place,
     _removed: Option<TempDir>,
 }
 
@@ -60,13 +62,19 @@ impl Cluster {
     }
 
     fn in_directory(directory: PathBuf, removed: Option<TempDir>, options: &[&str]) -> Self {
-        make_certificates(&directory.join("certs"), &NAMES);
-        let mut servers = NAMES.map(|name| Server::new(&directory, name));
-        let peers = servers.each_ref().map(Server::as_peer).join(",");
+        let servers = NAMES.map(|name| Server::new(&directory, name)).into();
+        Self::of(servers, directory, removed, options)
+    }
+
+    /// Of these servers, which were not started.
+    pub fn of(mut servers: Vec<Server>, directory: PathBuf, removed: Option<TempDir>, options: &[&str]) -> Self {
+        let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+        make_certificates(&directory.join("certs"), &names);
+        let peers = servers.iter().map(Server::as_peer).collect::<Vec<_>>().join(",");
         for server in &mut servers {
             server.options = ["--peer", &peers].iter().chain(options).map(|&option| option.to_owned()).collect();
         }
-        Self { servers: servers.into(), directory, _removed: removed }
+        Self { servers, directory, desk: Place::default(), _removed: removed }
     }
 
     /// Starts all servers for the first time.
@@ -79,9 +87,14 @@ impl Cluster {
 
     /// Kills all servers at once.
     pub fn kill_all(&mut self) {
+        self.kill(&(0..self.servers.len()).collect::<Vec<_>>());
+    }
+
+    /// Kills these servers at once.
+    pub fn kill(&mut self, places: &[usize]) {
         // All of them are told before the end of any is waited for.
-        self.servers.iter_mut().for_each(|server| server.child.as_mut().unwrap().kill().unwrap());
-        self.servers.iter_mut().for_each(Server::kill);
+        places.iter().for_each(|place| self.servers[*place].strike());
+        places.iter().for_each(|place| self.servers[*place].kill());
     }
 
     /// Starts all servers that do not run.
@@ -96,7 +109,7 @@ impl Cluster {
 
     /// Somebody who is not registered yet.
     pub fn stranger(&self, name: &str) -> Person {
-        Person::new(&self.directory, name, &self.addresses())
+        Person::new(&self.directory, name, &self.addresses()).moved(&self.desk)
     }
 
     /// Somebody new, logged in.
@@ -108,7 +121,7 @@ impl Cluster {
 
     /// What one server says of the whole.
     pub fn status(&self, place: usize) -> Option<Value> {
-        let nobody = Person::new(&self.directory, "nobody", &self.servers[place].client);
+        let nobody = self.stranger("nobody").at(&self.servers[place].client);
         let output = nobody.run(&["status", "--json", "--timeout", "2"]);
         if output.status.success() { Some(serde_json::from_slice(&output.stdout).unwrap()) } else { None }
     }
@@ -120,15 +133,30 @@ impl Cluster {
         servers.iter().find(|server| server["name"] == self.servers[place].name.as_str()).cloned()
     }
 
-    /// Waits until every server says that all three are up and vote.
+    /// Waits until every server says that all are up and vote, and nobody else is a member.
     pub fn wait_until_whole(&self) {
         let give_up = Instant::now() + PATIENCE;
         wait("a whole cluster", || {
             let seen: Vec<Option<Value>> = (0..self.servers.len()).map(|place| self.status(place)).collect();
-            let whole = seen.iter().all(|status| status.as_ref().is_some_and(is_whole));
+            let all = self.servers.len();
+            let whole = seen.iter().all(|status| status.as_ref().is_some_and(|status| is_whole(status, all)));
             assert!(whole || Instant::now() < give_up, "never whole: {seen:#?}\n{}", self.said());
             whole
         });
+    }
+
+    /// A further server with a certificate of its own, that knows the first three; not started, and no member.
+    pub fn further(&self, name: &str) -> Server {
+        make_certificates(&self.directory.join("certs"), &[name]);
+        let mut server = Server::new(&self.directory, name);
+        server.options.clone_from(&self.servers[0].options);
+        server
+    }
+
+    /// Somebody who runs it, and asks these servers.
+    pub fn operator(&self) -> Operator {
+        let peers = self.servers.iter().map(Server::as_peer).collect::<Vec<_>>().join(",");
+        Operator { certificates: self.directory.join("certs"), peers }
     }
 
     /// Everything the servers have said, for a failed test.
@@ -145,8 +173,8 @@ impl Cluster {
     }
 }
 
-fn is_whole(status: &Value) -> bool {
+fn is_whole(status: &Value, all: usize) -> bool {
     let servers = status["servers"].as_array().unwrap();
     let up = |server: &Value| server["voter"] == true && server["role"] != "down";
-    status["state"] == "normal" && servers.len() == NAMES.len() && servers.iter().all(up)
+    status["state"] == "normal" && servers.len() == all && servers.iter().all(up)
 }

@@ -1,0 +1,146 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use openraft::EntryPayload;
+use threefold_core::{Command, TokenHash, entry};
+
+use super::*;
+use crate::{
+    raft::types::{Payload, entry_to_wire},
+    storage::{
+        fjall_log::FjallLog,
+        fjall_state::FjallState,
+        memory::{MemoryLog, MemoryState},
+    },
+};
+
+fn log_id(term: u64, index: u64) -> RaftLogId {
+    RaftLogId::new(CommittedLeader::new(term), index)
+}
+
+fn members(ids: &[u64]) -> RaftMembership {
+    let standing = Standing { in_sync: 3, awaited: false, survivor_mode: true };
+    let member = |id: u64| Member { standing, ..Member::at(format!("server-{id}"), format!("host-{id}:7500"), "") };
+    RaftMembership::new(
+        vec![ids.iter().copied().collect()],
+        ids.iter().map(|id| (*id, member(*id))).collect::<BTreeMap<_, _>>(),
+    )
+    .unwrap()
+}
+
+fn raft_entry(term: u64, index: u64, payload: EntryPayload<Payload, u64, Member>) -> RaftEntry {
+    RaftEntry { log_id: log_id(term, index), payload }
+}
+
+/// A command that changes nothing, for nobody is logged in.
+fn command() -> Payload {
+    let commands = [entry::encode_command(&Command::RenewSession { session: TokenHash([7; 32]) })];
+    Payload(entry::pack(1, commands.iter()))
+}
+
+/// The history of a server with two others: founded, then entries of which the last two are not known to be committed.
+fn entries() -> Vec<RaftEntry> {
+    vec![
+        raft_entry(1, 0, EntryPayload::Membership(members(&[1]))),
+        raft_entry(1, 1, EntryPayload::Normal(machine::found_cluster([9; 16]))),
+        raft_entry(1, 2, EntryPayload::Membership(members(&[1, 2, 3]))),
+        raft_entry(3, 3, EntryPayload::Blank),
+        raft_entry(3, 4, EntryPayload::Normal(command())),
+        raft_entry(3, 5, EntryPayload::Normal(command())),
+    ]
+}
+
+fn fill(log: &dyn LogStore, state: &dyn StateStore, applied: usize) {
+    let entries = entries();
+    machine::apply_entries(state, &entries[..applied], RaftStoredMembership::default()).unwrap();
+    let records = entries.iter().map(|entry| to_record(&entry_to_wire(entry))).collect();
+    wait(|done| log.append(0, records, done)).unwrap();
+    wait(|done| log.save_vote(to_record(&vote_to_wire(&RaftVote::new(5, 2))), done)).unwrap();
+}
+
+fn check_new_history(log: &dyn LogStore, state: &dyn StateStore, epoch: u64, last: u64) {
+    let beginning = log_id(epoch << 32, last + SKIPPED_INDICES);
+    let (applied, membership) = machine::applied_mark(state).unwrap();
+    assert_eq!(applied, Some(beginning));
+    assert_eq!(*membership.log_id(), Some(beginning));
+    assert_eq!(membership.membership().get_joint_config(), &vec![BTreeSet::from([1])]);
+    let nodes = membership.membership().nodes().collect::<Vec<_>>();
+    assert_eq!(nodes.len(), 1);
+    assert_eq!(nodes[0].1.name, "server-1");
+    assert_eq!(nodes[0].1.standing, Standing { survivor_mode: true, ..Standing::default() }, "the switch is kept");
+    let extent = log.extent();
+    assert!(extent.indices.is_empty() && extent.indices.start == beginning.index + 1, "{extent:?}");
+    assert_eq!(purged_log_id(&extent).unwrap(), Some(beginning));
+    let vote = vote_from_wire(Some(from_record(extent.vote.clone().unwrap()).unwrap())).unwrap();
+    assert_eq!(vote, RaftVote::new(epoch << 32, 1));
+    assert!(recovery::check(&extent, applied).is_ok());
+}
+
+#[test]
+fn a_server_is_examined_without_a_change() {
+    let (log, state) = (MemoryLog::new(), MemoryState::default());
+    fill(&log, &state, 4);
+    let before = (log.extent(), machine::applied_mark(&state).unwrap());
+    let findings = examine(1, &log, &state).unwrap();
+    assert_eq!((findings.term, findings.last, findings.applied), (5, Some(log_id(3, 5)), Some(log_id(3, 3))));
+    assert_eq!(findings.members.iter().map(|peer| peer.id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(findings.recovery_id, [9; 16]);
+    assert_eq!((log.extent(), machine::applied_mark(&state).unwrap()), before);
+}
+
+#[test]
+fn the_newest_configuration_is_found_in_the_log_when_it_is_not_applied() {
+    let (log, state) = (MemoryLog::new(), MemoryState::default());
+    fill(&log, &state, 1);
+    assert_eq!(examine(1, &log, &state).unwrap().members.len(), 3);
+}
+
+#[test]
+fn a_new_history_begins_with_the_whole_log_applied_and_can_be_begun_again() {
+    let (log, state) = (MemoryLog::new(), MemoryState::default());
+    fill(&log, &state, 1);
+    let beginning = begin_history(1, &log, &state, [7; 16]).unwrap();
+    assert_eq!(beginning, Beginning { term: 1 << 32, index: 5 + SKIPPED_INDICES });
+    check_new_history(&log, &state, 1, 5);
+    assert_eq!(machine::recovery_id(&state).unwrap(), Some(vec![7; 16]));
+    begin_history(1, &log, &state, [8; 16]).unwrap();
+    check_new_history(&log, &state, 2, 5 + SKIPPED_INDICES);
+    assert_eq!(machine::recovery_id(&state).unwrap(), Some(vec![8; 16]));
+}
+
+#[test]
+fn a_recovery_that_was_cut_short_before_the_log_was_emptied_is_begun_again() {
+    let (log, state) = (MemoryLog::new(), MemoryState::default());
+    fill(&log, &state, 6);
+    // The state has arrived in the new history, the log has not.
+    let half = log_id(1 << 32, 5 + SKIPPED_INDICES);
+    machine::begin_history(&state, &half, &RaftStoredMembership::new(Some(half), members(&[1])), [7; 16]).unwrap();
+    begin_history(1, &log, &state, [8; 16]).unwrap();
+    check_new_history(&log, &state, 2, 5 + SKIPPED_INDICES);
+}
+
+#[test]
+fn a_stranger_and_an_empty_server_cannot_be_recovered() {
+    let (log, state) = (MemoryLog::new(), MemoryState::default());
+    assert!(matches!(begin_history(1, &log, &state, [7; 16]), Err(OfflineError::NoMember)));
+    fill(&log, &state, 4);
+    assert!(matches!(begin_history(4, &log, &state, [7; 16]), Err(OfflineError::NoMember)));
+    assert_eq!(examine(1, &log, &state).unwrap().term, 5, "nothing was changed");
+}
+
+#[test]
+fn a_new_history_is_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let log = Arc::new(FjallLog::open(&directory.path().join("log")).unwrap());
+        (log, Arc::new(FjallState::open(&directory.path().join("state")).unwrap()))
+    };
+    let (log, state) = open();
+    fill(&*log, &*state, 3);
+    drop((log, state));
+    let (log, state) = open();
+    begin_history(1, &*log, &*state, [7; 16]).unwrap();
+    drop((log, state));
+    let (log, state) = open();
+    check_new_history(&*log, &*state, 1, 5);
+    assert_eq!(machine::recovery_id(&*state).unwrap(), Some(vec![7; 16]));
+}

@@ -1,0 +1,156 @@
+//! Counterexamples found in review.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use openraft::{EntryPayload, Vote, storage::RaftLogStorage as _};
+use threefold_core::{Position, apply::Happened};
+use threefold_proto::peer;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    config::{PeerTls, Tuning},
+    peer::{
+        certs,
+        channels::Channels,
+        death::{Announcer, Deaths},
+        tls::Identity,
+    },
+    raft::{
+        Engine, Parts,
+        executor::InlineExecutor,
+        log::{Log, LogWatch},
+        machine::Observer,
+        types::{CommittedLeader, Member, RaftEntry, RaftLogId, RaftMembership, Standing, log_id_to_wire},
+    },
+    storage::memory::{MemoryLog, MemoryState},
+};
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn applied(&self, _position: Position, _happened: &[Happened]) {}
+    fn replaced(&self, _position: Position) {}
+}
+
+fn all_in_sync() -> RaftMembership {
+    let standing = Standing { in_sync: 1, survivor_mode: true, ..Standing::default() };
+    // Nobody listens at port 1.
+    let node = |id: u64| (id, Member { standing, ..Member::at(format!("server-{id}"), "127.0.0.1:1", "") });
+    RaftMembership::new(vec![BTreeSet::from([1, 2, 3])], (1..=3).map(node).collect::<BTreeMap<_, _>>()).unwrap()
+}
+
+/// Server 1 of three, all in sync, that last followed server 2.
+async fn follower(directory: &std::path::Path) -> Arc<Engine> {
+    certs::create_authority(directory).unwrap();
+    certs::issue(directory, directory, "server-1", &[]).unwrap();
+    let (certificate, key) = certs::server_files(directory, "server-1");
+    let files = PeerTls { ca: directory.join("authority.pem"), certificate, key };
+    let store = Arc::new(MemoryLog::default());
+    let watch = LogWatch { configurations: Arc::default(), announcer: Arc::default() };
+    let mut log = Log::new(store.clone(), watch);
+    let log_id = RaftLogId::new(CommittedLeader::new(1), 0);
+    log.append_durably(RaftEntry { log_id, payload: EntryPayload::Membership(all_in_sync()) }).await.unwrap();
+    log.save_vote(&Vote::new_committed(1, 2)).await.unwrap();
+    let parts = Parts {
+        id: 1,
+        incarnation: 1,
+        log: store,
+        state: Arc::new(MemoryState::default()),
+        executor: Arc::new(InlineExecutor),
+        channels: Arc::new(Channels::new(Arc::new(Identity::load(&files).unwrap()))),
+        observer: Arc::new(Nobody),
+        deaths: Arc::new(Deaths::default()),
+        announcer: Arc::new(Announcer::default()),
+    };
+    Engine::start(parts, &Tuning::default()).await.unwrap()
+}
+
+/// Rule 9: the leader is gone without a proof, and a restarted server with a longer log stands cold. This one can neither
+/// lead nor vote: it must restart itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_behind_a_cold_candidate_restarts_although_its_vote_is_still_the_lost_leaders() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = follower(directory.path()).await;
+    let asking = engine.clone();
+    let ask = tokio::spawn(async move {
+        loop {
+            let request = peer::VoteRequest {
+                vote: Some(peer::Vote { term: 2, node_id: 3, committed: false }),
+                last_log_id: Some(log_id_to_wire(&RaftLogId::new(CommittedLeader::new(1), 5))),
+                leadership_transfer: false,
+                incarnation: 2,
+                cold: true,
+            };
+            let reply = asking.vote(request, true).await.unwrap();
+            assert!(!reply.granted);
+            sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let restarts = timeout(Duration::from_secs(15), engine.survivor().stuck()).await;
+    ask.abort();
+    assert!(restarts.is_ok(), "nobody leads, and this server will never let anybody");
+}
+
+/// Rule 7: the configuration that is being announced while a received state takes its place is in the log all the same.
+#[test]
+fn a_configuration_that_is_being_announced_survives_the_installation_of_a_state_before_it() {
+    let stored = |index| {
+        let place = RaftLogId::new(CommittedLeader::new(1), index);
+        openraft::StoredMembership::new(Some(place), all_in_sync())
+    };
+    let configurations = super::configurations::Configurations::new(stored(2), []);
+    // The consensus task appends an entry that follows the state which the apply worker is installing.
+    configurations.announcing(stored(15));
+    configurations.replaced(stored(9), 12);
+    configurations.appended(15);
+    assert_eq!(configurations.newest().rule.log_id.index, 15, "it is on disk, and decides");
+}
+
+/// Two voters cannot lose one: that is not normal, whoever is about to join.
+#[test]
+fn two_of_three_servers_are_not_normal_while_the_third_is_still_a_learner() {
+    use super::condition::{View, Word};
+    let nodes = (1..=3).map(|id| (id, Member::at(format!("server-{id}"), "", "")));
+    let two = RaftMembership::new(vec![BTreeSet::from([1, 2])], nodes.collect::<BTreeMap<_, _>>()).unwrap();
+    let place = RaftLogId::new(CommittedLeader::new(1), 5);
+    let newest = super::configuration::rule_configuration(Some(place), &two);
+    let names = (1..=3).map(|id| (id, format!("server-{id}"))).collect();
+    let all = BTreeSet::from([2, 3]);
+    let view = View {
+        own: super::configuration::member(1, 1),
+        newest: &newest,
+        names: &names,
+        is_led: true,
+        holding_up: BTreeSet::new(),
+        reachable: &all,
+        indirect: &BTreeSet::new(),
+        blocked: None,
+    };
+    let condition = view.judge();
+    assert_eq!(condition.word, Word::Degraded, "{}", condition.detail);
+}
+
+/// A server that was just started again hears the leader before it has caught up: what its log says of itself is of another run.
+#[test]
+fn a_server_that_was_restarted_does_not_call_the_cluster_normal_by_its_old_log() {
+    use super::condition::{View, Word};
+    let place = RaftLogId::new(CommittedLeader::new(1), 5);
+    let newest = super::configuration::rule_configuration(Some(place), &all_in_sync());
+    let names = (1..=3).map(|id| (id, format!("server-{id}"))).collect();
+    let view = View {
+        own: super::configuration::member(1, 2),
+        newest: &newest,
+        names: &names,
+        is_led: true,
+        holding_up: BTreeSet::new(),
+        reachable: &BTreeSet::from([2, 3]),
+        indirect: &BTreeSet::new(),
+        blocked: None,
+    };
+    let condition = view.judge();
+    assert_ne!(condition.word, Word::Normal, "{}", condition.detail);
+}

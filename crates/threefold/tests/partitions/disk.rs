@@ -1,0 +1,32 @@
+//! A disk that fills up under load.
+
+use crate::{
+    harness::{SmallDisk, wait},
+    scene::Scene,
+};
+
+#[test]
+fn a_server_whose_disk_fills_up_under_load_stops_and_comes_back_with_everything() {
+    let Some(mut scene) = Scene::prepare(3, &[]) else { return };
+    let Some(disk) = SmallDisk::mount(&scene.cluster.directory.join("small")) else { return };
+    scene.cluster.servers[0].data = disk.path.join("data");
+    scene.begin();
+    let loud = scene.cluster.person("loud");
+    let text = "x".repeat(16_000);
+    for _ in 0..2 {
+        disk.fill(256 << 10);
+        let mark = scene.mark();
+        wait("the server to stop", || {
+            loud.done(&["send", "loud", &text]);
+            !scene.cluster.servers[0].runs()
+        });
+        let server = &mut scene.cluster.servers[0];
+        assert_eq!(server.wait().code(), Some(1), "{}", server.said());
+        assert!(server.said().lines().last().unwrap().contains("No space left on device"), "{}", server.said());
+        scene.go_on(&mark, &[1, 2, scene.roamer()]);
+        disk.make_room();
+        scene.start_again(&[0]);
+        scene.recover();
+    }
+    scene.judge();
+}
