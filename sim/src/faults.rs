@@ -35,11 +35,20 @@ const QUIET_BEFORE: Duration = ms(6_000);
 /// And nothing else fails for so long after it.
 const QUIET_AFTER: Duration = ms(4_500);
 
+/// What becomes of the packets of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lost {
+    /// They are sent again until they get through, as a kernel does.
+    No,
+    /// They are lost for good, and their connections with them.
+    Yes,
+}
+
 /// The end of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Start(usize),
-    Mend(Vec<(usize, usize)>),
+    Mend(Vec<(usize, usize)>, Lost),
     Release(usize, usize),
     UsualLatency(usize, usize),
     UsualDisk(usize),
@@ -168,7 +177,7 @@ impl Faults {
     fn end(&mut self, sim: &mut Sim<'_>, due: Due, now: Duration) {
         match due {
             Due::Start(server) => self.start(sim, server),
-            Due::Mend(pairs) => self.mend(sim, &pairs),
+            Due::Mend(pairs, lost) => self.mend(sim, &pairs, lost),
             Due::Release(one, other) => {
                 self.world.remark(format!("{} and {} are let through", self.name(one), self.name(other)));
                 sim.release(self.name(one), self.name(other));
@@ -281,15 +290,15 @@ impl Faults {
             let all = (0..servers.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
             all.filter(|(one, other)| side(*one) != side(*other)).collect()
         };
-        if self.dice.random_bool(0.25) {
-            self.cut_one_way(sim, &pairs);
+        let lost = if self.dice.random_bool(0.25) {
+            self.cut_one_way(sim, &pairs)
         } else {
-            self.cut_both_ways(sim, &groups, &pairs);
-        }
-        self.after(now, ms(100)..=ms(8_000), Due::Mend(pairs));
+            self.cut_both_ways(sim, &groups, &pairs)
+        };
+        self.after(now, ms(100)..=ms(8_000), Due::Mend(pairs, lost));
     }
 
-    fn cut_one_way(&mut self, sim: &mut Sim<'_>, pairs: &[(usize, usize)]) {
+    fn cut_one_way(&mut self, sim: &mut Sim<'_>, pairs: &[(usize, usize)]) -> Lost {
         let turned = self.dice.random_bool(0.5);
         for &(one, other) in pairs {
             let (from, to) = if turned { (other, one) } else { (one, other) };
@@ -298,26 +307,34 @@ impl Faults {
             self.wires.cut(from, to, Cut::Drop);
             sim.partition_oneway(from, to);
         }
+        Lost::Yes
     }
 
-    fn cut_both_ways(&mut self, sim: &mut Sim<'_>, groups: &[Vec<usize>], pairs: &[(usize, usize)]) {
+    fn cut_both_ways(&mut self, sim: &mut Sim<'_>, groups: &[Vec<usize>], pairs: &[(usize, usize)]) -> Lost {
         let cut = if self.dice.random_bool(0.3) { Cut::Refuse } else { Cut::Drop };
         for &(one, other) in pairs {
             self.world.remark(format!("{} and {} are cut off ({cut:?})", self.name(one), self.name(other)));
             self.wires.cut(self.name(one), self.name(other), cut);
-            sim.partition(self.name(one), self.name(other));
+            match cut {
+                Cut::Drop => sim.hold(self.name(one), self.name(other)),
+                Cut::Refuse => sim.partition(self.name(one), self.name(other)),
+            }
         }
         if groups.len() > 1 {
             let names = |group: &Vec<usize>| group.iter().map(|server| self.name(*server).to_owned()).collect();
             let log_end = self.machines.iter().map(|machine| machine.disk().log_end()).max().unwrap_or(0);
             self.world.tell(Fact::Divided { groups: groups.iter().map(names).collect(), log_end });
         }
+        if cut == Cut::Drop { Lost::No } else { Lost::Yes }
     }
 
-    fn mend(&mut self, sim: &mut Sim<'_>, pairs: &[(usize, usize)]) {
+    fn mend(&mut self, sim: &mut Sim<'_>, pairs: &[(usize, usize)], lost: Lost) {
         for &(one, other) in pairs {
-            self.wires.mend(self.name(one), self.name(other));
-            sim.repair(self.name(one), self.name(other));
+            self.wires.mend(self.name(one), self.name(other), lost == Lost::Yes);
+            match lost {
+                Lost::No => sim.release(self.name(one), self.name(other)),
+                Lost::Yes => sim.repair(self.name(one), self.name(other)),
+            }
         }
         self.cut = false;
         self.world.tell(Fact::Reunited);

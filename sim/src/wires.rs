@@ -76,6 +76,8 @@ struct Link {
     cuts: u64,
     /// How often its connections were reset so far.
     resets: u64,
+    /// How often those of calls were, apart from that.
+    call_resets: u64,
     readers: BTreeMap<u64, Waker>,
 }
 
@@ -134,9 +136,14 @@ impl Wires {
         }
     }
 
-    /// It is whole again.
-    pub fn mend(&self, one: &str, other: &str) {
-        self.lock().entry(key(one, other)).or_default().cut = None;
+    /// It is whole again. Calls are not taken up where they were. Death streams are, unless packets were `lost` for good.
+    pub fn mend(&self, one: &str, other: &str, lost: bool) {
+        let mut links = self.lock();
+        let link = links.entry(key(one, other)).or_default();
+        link.cut = None;
+        link.call_resets += 1;
+        link.resets += u64::from(lost);
+        std::mem::take(&mut link.readers).into_values().for_each(Waker::wake);
     }
 
     fn with<T>(&self, pair: &(String, String), look: impl FnOnce(&mut Link) -> T) -> T {
@@ -170,9 +177,9 @@ impl Wires {
     }
 
     fn wire(self: Arc<Self>, pair: (String, String), stream: TcpStream) -> Wire {
-        let resets = self.with(&pair, |link| link.resets);
+        let (resets, call_resets) = self.with(&pair, |link| (link.resets, link.call_resets));
         let number = self.streams.fetch_add(1, Ordering::SeqCst);
-        Wire { stream, wires: self, pair, resets, number }
+        Wire { stream, wires: self, pair, kind: Kind::Calls, resets, call_resets, number }
     }
 
     async fn accept(self: Arc<Self>, here: &str, listener: &TcpListener) -> io::Result<Wire> {
@@ -187,8 +194,11 @@ pub struct Wire {
     stream: TcpStream,
     wires: Arc<Wires>,
     pair: (String, String),
+    kind: Kind,
     /// How often the link was reset when this was opened.
     resets: u64,
+    /// The same of calls.
+    call_resets: u64,
     number: u64,
 }
 
@@ -199,7 +209,8 @@ impl Wire {
 
     fn check(&self, reader: Option<&Context<'_>>) -> io::Result<()> {
         self.wires.with(&self.pair, |link| {
-            if link.resets != self.resets {
+            let is_over = self.kind == Kind::Calls && link.call_resets != self.call_resets;
+            if is_over || link.resets != self.resets {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             if let Some(context) = reader {
@@ -301,7 +312,8 @@ impl PeerNetwork for Peers {
         let connecting = self.wires.clone().connect(self.name.clone(), address.to_owned());
         let machine = self.name.clone();
         async move {
-            let wire = connecting.await?;
+            let mut wire = connecting.await?;
+            wire.kind = Kind::Death;
             let ends = wire.ends()?;
             let mut wire = Undying { wire, machine, ends };
             wire.write_all(&introduction?).await?;
@@ -354,7 +366,6 @@ impl Port {
 /// A connection from another server.
 pub struct Peer {
     wire: Wire,
-    kind: Kind,
     caller: String,
     /// A death stream's other side is gone, and did not reset it.
     ended_cleanly: bool,
@@ -367,12 +378,12 @@ impl PeerListener for Port {
         let mut wire = self.wires.clone().accept(&self.name, &self.listener).await?;
         let own = self.name.clone();
         Ok(async move {
-            let kind = if wire.read_u8().await? == 0 { Kind::Calls } else { Kind::Death };
+            wire.kind = if wire.read_u8().await? == 0 { Kind::Calls } else { Kind::Death };
             let (caller, called) = (read_name(&mut wire).await?, read_name(&mut wire).await?);
             if called != own {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{called} is not here")));
             }
-            Ok(Peer { wire, kind, caller, ended_cleanly: false })
+            Ok(Peer { wire, caller, ended_cleanly: false })
         })
     }
 }
@@ -384,7 +395,7 @@ impl PeerStream for Peer {
     }
 
     fn is_death_stream(&self) -> bool {
-        self.kind == Kind::Death
+        self.wire.kind == Kind::Death
     }
 
     fn ends(&self) -> io::Result<Ends> {
@@ -400,7 +411,7 @@ impl AsyncRead for Peer {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.wire).poll_read(cx, buf))?;
-        if self.kind == Kind::Calls || buf.filled().len() > before || buf.remaining() == 0 {
+        if self.wire.kind == Kind::Calls || buf.filled().len() > before || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         let ends = self.wire.ends()?;
