@@ -27,6 +27,7 @@ fn is_found_out(rule: &str, mode: &[&str]) {
 }
 
 #[test]
+#[ignore = "a longer search: it takes a slow third server and two crashes at the wrong moment"]
 fn acknowledging_at_a_majority_only_is_found_out() {
     is_found_out("majority-is-visible", &[]);
 }
