@@ -59,6 +59,15 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
+/// Ends this process at once. In a simulation, where many servers share one, the caller waits for its machine to end it
+/// instead, and does nothing more.
+pub async fn abort() {
+    if is_simulated() {
+        return std::future::pending().await;
+    }
+    std::process::abort();
+}
+
 /// The number of this process; in a simulation zero, for it is not the same at every run.
 #[must_use]
 pub fn process_id() -> u32 {

@@ -12,6 +12,7 @@ pub mod node;
 pub mod peer;
 pub mod raft;
 pub mod recover;
+pub mod sabotage;
 mod server;
 pub mod storage;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Of the workspace's own crates, what each may depend on. Whoever adds a crate says here where it stands.
-const ARROWS: [(&str, &str, &[&str]); 9] = [
+const ARROWS: [(&str, &str, &[&str]); 10] = [
     ("crates/core", "threefold-core", &[]),
     ("crates/rules", "threefold-rules", &[]),
     ("crates/proto", "threefold-proto", &["threefold-core"]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &str, &[&str]); 9] = [
     ("crates/threefold", "threefold", &["threefold-server", "threefold-client"]),
     ("bench", "threefold-bench", &["threefold-client", "threefold-proto"]),
     ("model", "threefold-model", &["threefold-rules"]),
+    ("sim", "threefold-sim", &["threefold-core", "threefold-server", "threefold-client"]),
     ("trial", "threefold-trial", &["threefold", "threefold-client", "threefold-core"]),
 ];
 

@@ -15,8 +15,22 @@ impl Client {
     /// # Errors
     /// Refused if the name is taken or malformed, or the password too short; see [`Error`].
     pub async fn register(&self, name: &str, password: &str, device: &str) -> Result<Session, Error> {
+        self.register_with(Token::generate()?, name, password, device).await
+    }
+
+    /// The same with a token of the caller's: one that goes on trying later, or that must be able to repeat itself, gives
+    /// the same one again. It must be random and stay secret.
+    ///
+    /// # Errors
+    /// As for [`Client::register`].
+    pub async fn register_with(
+        &self,
+        token: Token,
+        name: &str,
+        password: &str,
+        device: &str,
+    ) -> Result<Session, Error> {
         // One token for all tries: a repeated registration is recognised by it.
-        let token = Token::generate()?;
         let request = RegisterRequest {
             name: name.to_owned(),
             password: password.to_owned(),

@@ -44,13 +44,25 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn history(&self, of: impl Into<To>, page: Page, limit: u32) -> Result<HistoryReply, Error> {
+        self.read_history(of.into(), page, limit, false).await
+    }
+
+    /// The same, and shows everything that was acknowledged to anybody before this call. Needs a leader.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn consistent_history(&self, of: impl Into<To>, page: Page, limit: u32) -> Result<HistoryReply, Error> {
+        self.read_history(of.into(), page, limit, true).await
+    }
+
+    async fn read_history(&self, of: To, page: Page, limit: u32, consistent: bool) -> Result<HistoryReply, Error> {
         self.require_identity()?;
         let from = match page {
             Page::Before(id) => From::Before(id),
             Page::After(id) => From::After(id),
         };
-        let recipient = of.into().into_recipient()?;
-        let request = HistoryRequest { r#in: Some(recipient), limit, from: Some(from), position: self.position() };
+        let r#in = Some(of.into_recipient()?);
+        let request = HistoryRequest { r#in, limit, from: Some(from), position: self.position(), consistent };
         let reply = self.call(request, |mut chat, request| async move { chat.history(request).await }).await?;
         self.saw(reply.messages.last().map_or(0, |message| message.id));
         Ok(reply)

@@ -82,6 +82,9 @@ impl<D: Door> Gateway<D> {
         let limit = convert::page_limit(request.limit)?;
         let page = convert::history_page(request.from);
         let place = Place::try_from(request.r#in)?;
+        if request.consistent {
+            self.wait_consistent(deadline).await?;
+        }
         self.wait_for(Position(request.position), deadline).await?;
         let found = self.door().read(|store| {
             let conversation = match place {

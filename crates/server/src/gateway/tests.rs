@@ -133,7 +133,7 @@ impl User {
     }
 
     async fn history(&mut self, with: &str, limit: u32, from: Option<From>) -> Result<chat::HistoryReply, Status> {
-        let request = self.with(chat::HistoryRequest { r#in: to(with), limit, from, position: 0 });
+        let request = self.with(chat::HistoryRequest { r#in: to(with), limit, from, position: 0, consistent: false });
         Ok(self.chat.history(request).await?.into_inner())
     }
 

@@ -39,6 +39,7 @@ use crate::{
         channels::Channels,
         death::{Announcer, Deaths},
     },
+    sabotage::{self, Sabotage},
     storage::{LogStore, ReceivedState, StateStore},
 };
 
@@ -266,7 +267,8 @@ impl Engine {
     /// The log index that a read must wait for to see everything acknowledged before this call (ReadIndex:
     /// confirmed by a majority). None: this server does not lead, or cannot confirm that it does.
     pub async fn read_index(&self) -> Option<u64> {
-        let linearizer = self.raft().get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        let policy = if sabotage::is(Sabotage::LeaseReads) { ReadPolicy::LeaseRead } else { ReadPolicy::ReadIndex };
+        let linearizer = self.raft().get_read_linearizer(policy).await.ok()?;
         Some(linearizer.read_log_id().index())
     }
 

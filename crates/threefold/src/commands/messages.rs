@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use threefold_client::{
     Page,
-    chat::{Conversation, Message},
+    chat::{Conversation, HistoryReply, Message},
 };
 
 use super::{
@@ -31,6 +31,9 @@ pub struct MessagesArgs {
     /// The oldest after this message (0: from the beginning)
     #[arg(long, value_name = "ID")]
     after: Option<u64>,
+    /// Including everything that anybody sent before now, at any server
+    #[arg(long)]
+    consistent: bool,
 }
 
 /// Of `read`.
@@ -73,11 +76,20 @@ pub async fn messages(args: MessagesArgs, options: ClientOptions) -> Result<(), 
     context.remember()
 }
 
+async fn page(context: &Context, args: &MessagesArgs, page: Page, left: u32) -> Result<HistoryReply, Failure> {
+    let (client, with, limit) = (&context.client, args.name.as_str(), left.min(PAGE));
+    Ok(if args.consistent {
+        client.consistent_history(with, page, limit).await?
+    } else {
+        client.history(with, page, limit).await?
+    })
+}
+
 /// Page after page towards the end.
 async fn forward(context: &Context, args: &MessagesArgs, mut after: u64) -> Result<Vec<Message>, Failure> {
     let mut messages: Vec<Message> = Vec::new();
     while let Some(left) = left(args.count, messages.len()) {
-        let page = context.client.history(args.name.as_str(), Page::After(after), left.min(PAGE)).await?;
+        let page = page(context, args, Page::After(after), left).await?;
         let Some(last) = page.messages.last() else { break };
         after = last.id;
         messages.extend(page.messages);
@@ -93,7 +105,7 @@ async fn backward(context: &Context, args: &MessagesArgs) -> Result<Vec<Message>
     let mut before = args.before.unwrap_or(0);
     let mut pages: Vec<Vec<Message>> = Vec::new();
     while let Some(left) = left(args.count, pages.iter().map(Vec::len).sum()) {
-        let page = context.client.history(args.name.as_str(), Page::Before(before), left.min(PAGE)).await?;
+        let page = page(context, args, Page::Before(before), left).await?;
         let Some(first) = page.messages.first() else { break };
         before = first.id;
         pages.push(page.messages);

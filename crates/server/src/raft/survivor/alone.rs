@@ -7,10 +7,13 @@ use threefold_rules::{forced_configuration, next_epoch};
 use tokio::time::{Instant, sleep};
 
 use super::configuration::{rule_log_id, with_standing};
-use crate::raft::{
-    Engine, EngineError,
-    log::Log,
-    types::{CommittedLeader, RaftEntry, RaftLogId, RaftMembership},
+use crate::{
+    ambient,
+    raft::{
+        Engine, EngineError,
+        log::Log,
+        types::{CommittedLeader, RaftEntry, RaftLogId, RaftMembership},
+    },
 };
 
 /// A refusal is looked at again this often even when nothing was heard.
@@ -26,7 +29,7 @@ impl Engine {
             {
                 // Half a force is none: the log has no new configuration, or it has and the next start finds it.
                 tracing::error!(%error, "cannot go on alone: the server stops");
-                std::process::abort();
+                ambient::abort().await;
             }
             tokio::select! {
                 biased;

@@ -20,10 +20,13 @@ use super::{
     configuration::{rule_log_id, with_standing},
     configurations::Placed,
 };
-use crate::raft::{
-    machine::Machine,
-    types::{CommittedLeader, Member, RaftLogId, TypeConfig},
-    visibility::Visibility,
+use crate::{
+    raft::{
+        machine::Machine,
+        types::{CommittedLeader, Member, RaftLogId, TypeConfig},
+        visibility::Visibility,
+    },
+    sabotage::{self, Sabotage},
 };
 
 type Metrics = RaftMetrics<TypeConfig>;
@@ -81,6 +84,9 @@ fn visible(metrics: &Metrics, persisted: &Persisted, survivor: &Survivor) -> Opt
     let configurations = &survivor.log_watch.configurations;
     let (term, first) = configurations.tail().filter(|(term, _)| *term == metrics.current_term)?;
     let committed = metrics.local_committed.filter(|committed| committed.leader_id.term == term)?;
+    if sabotage::is(Sabotage::MajorityIsVisible) {
+        return (committed.index >= first).then_some(committed);
+    }
     let index = visible_index(survivor.own, &configurations.rules(), Some(committed.index), &persisted.indices)?;
     (index >= first).then(|| RaftLogId::new(CommittedLeader::new(term), index))
 }
