@@ -130,7 +130,11 @@ fn begin(view: &LeaderView<'_>) -> Option<Proposal> {
     is_majority(&in_sync, &voters).then_some(Proposal { change, voters, in_sync })
 }
 
-/// Somebody leaves: those known to have restarted before those that only do not answer.
+/// Somebody leaves: those known to have restarted before those that only do not answer; of these, one alone.
+///
+/// Counterexample where one of two silent members leaves: A leads, B only seemed silent, C hangs. The removal of B is held back from B until C
+/// has it, C takes nothing, and nobody can commit it: A and B are well, and frozen. It would be of no use anyway: what it frees
+/// needs the disk of the other silent one.
 fn leaving(view: &LeaderView<'_>) -> Option<Proposal> {
     let others = || view.newest.in_sync.iter().filter(|(id, _)| **id != view.leader.id);
     let unfit = |peer: Option<&PeerView>| peer.is_none_or(|peer| !peer.is_healthy);
@@ -139,7 +143,11 @@ fn leaving(view: &LeaderView<'_>) -> Option<Proposal> {
         now.is_some_and(|now| now.succeeds(*listed))
     };
     let gone = others().find(|(id, listed)| restarted(id, listed));
-    let (out, _) = gone.or_else(|| others().find(|(id, _)| unfit(view.peers.get(*id))))?;
+    let alone_unfit = || {
+        let mut unfit = others().filter(|(id, _)| unfit(view.peers.get(*id)));
+        unfit.next().filter(|_| unfit.next().is_none())
+    };
+    let (out, _) = gone.or_else(alone_unfit)?;
     let voters = view.newest.voters.target();
     let mut in_sync = view.newest.in_sync.clone();
     in_sync.remove(out);

@@ -1,6 +1,6 @@
 //! The real network: TCP, and mutual TLS between servers.
 
-use std::{io, pin::Pin, task, time::Duration};
+use std::{io, pin::Pin, task};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use rustls::pki_types::CertificateDer;
@@ -15,10 +15,6 @@ use super::{
     boundary::Watched, resetting::Resetting,
 };
 use crate::peer::tls::{DEATH_ALPN, Identity, bears_name};
-
-/// A death stream whose bytes the other side's kernel does not acknowledge for so long is dropped, and opened anew: after a cut TCP
-/// alone would be silent for up to two minutes.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 
 impl PeerNetwork for Identity {
     fn dial(&self, name: &str, address: &str) -> BoxFuture<'static, io::Result<Connection>> {
@@ -36,7 +32,6 @@ impl PeerNetwork for Identity {
         async move {
             let stream = TcpStream::connect(&address).await?;
             stream.set_nodelay(true)?;
-            socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
             let ends = ends(&stream)?;
             let connection = identity.connect_death(&name, Resetting::new(stream)).await?;
             Ok(DeathStream { connection: Box::new(connection), ends })

@@ -488,6 +488,7 @@ impl Engine {
 
     /// Ends Raft on this server.
     pub async fn shutdown(&self) {
+        self.instance().visibility.stop_waiting();
         let _ = self.raft().shutdown().await;
     }
 }

@@ -100,6 +100,7 @@ impl Engine {
     pub(super) async fn stop_instance(&self) -> MutexGuard<'_, ()> {
         let swap = self.swapping.lock().await;
         let instance = self.instance();
+        instance.visibility.stop_waiting();
         let _ = instance.raft.shutdown().await;
         instance.visibility.close().await;
         // Whatever the executor was given before has run when this has.

@@ -114,6 +114,11 @@ impl Visibility {
         if *open { Err(Closed) } else { Ok(Pass { _open: open }) }
     }
 
+    /// Whoever waits here waits in vain from now on: a Raft that is to end must not wait for them.
+    pub fn stop_waiting(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// Closes the gate for good, once those who have passed are done. Nothing is applied after this returns.
     pub async fn close(&self) {
         self.closing.send_replace(true);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use threefold_rules::{Configuration, Incarnation, Will};
+use threefold_rules::{Configuration, Incarnation, LogId, Will};
 use tokio::{sync::watch, time::Instant};
 
 /// A stream that has been silent for longer does not count as standing. It may still prove a death.
@@ -37,8 +37,8 @@ enum Stream {
     Open {
         /// Nothing stands between the two ends.
         is_direct: bool,
-        /// When something was last heard.
-        heard_at: Instant,
+        /// When its sender last said that it stands. None: not yet.
+        heard_at: Option<Instant>,
         /// The servers whose streams stand at its sender.
         reports: BTreeSet<Incarnation>,
     },
@@ -82,7 +82,7 @@ impl Deaths {
             let mut heard = self.heard();
             let one = heard.entry(incarnation).or_default();
             one.stream += 1;
-            one.state = Stream::Open { is_direct, heard_at: Instant::now(), reports: BTreeSet::new() };
+            one.state = Stream::Open { is_direct, heard_at: None, reports: BTreeSet::new() };
             will.into_iter().for_each(|configuration| add(&mut one.will, configuration));
             let number = one.stream;
             forget(&mut heard, incarnation.directory);
@@ -112,7 +112,7 @@ impl Deaths {
     pub fn alive(&self, stream: StreamId, from: BTreeSet<Incarnation>) {
         self.with_open(stream, |one| {
             if let Stream::Open { heard_at, reports, .. } = &mut one.state {
-                *heard_at = Instant::now();
+                *heard_at = Some(Instant::now());
                 *reports = from;
             }
         });
@@ -124,6 +124,23 @@ impl Deaths {
             let is_direct = matches!(one.state, Stream::Open { is_direct: true, .. });
             one.state = if is_clean && is_direct { Stream::Ended } else { Stream::Lost };
         });
+    }
+
+    /// Waits until a stream is not its incarnation's newest any more: nobody listens to it then.
+    pub async fn replaced(&self, stream: StreamId) {
+        let mut changes = self.changes();
+        while self.heard().get(&stream.incarnation).is_some_and(|one| one.stream == stream.number) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What is visible here matters in nobody's will any more, nor does what was before.
+    pub fn visible(&self, log_id: LogId) {
+        for one in self.heard().values_mut() {
+            one.will.retain(|configuration| configuration.log_id > log_id);
+        }
     }
 
     /// The incarnations whose streams ended cleanly, and that lack the second sign.
@@ -193,7 +210,7 @@ impl Deaths {
 impl Heard {
     fn is_heard(&self) -> bool {
         match self.state {
-            Stream::Open { heard_at, .. } => heard_at.elapsed() < SILENCE,
+            Stream::Open { heard_at, .. } => heard_at.is_some_and(|heard_at| heard_at.elapsed() < SILENCE),
             Stream::Lost | Stream::Ended => false,
         }
     }
@@ -219,7 +236,7 @@ fn forget(heard: &mut BTreeMap<Incarnation, Heard>, directory: u64) {
 
 #[cfg(test)]
 mod tests {
-    use threefold_rules::{LogId, Voters};
+    use threefold_rules::Voters;
 
     use super::*;
 
@@ -262,6 +279,8 @@ mod tests {
         let second = deaths.begin(run(1), true, Vec::new());
         deaths.ended(first, true);
         assert!(deaths.suspects().is_empty());
+        assert!(deaths.standing().is_empty(), "it has not said so yet");
+        deaths.alive(second, BTreeSet::new());
         assert!(deaths.standing().contains(&run(1)));
         deaths.ended(second, true);
         assert_eq!(deaths.suspects(), [run(1)]);
@@ -281,10 +300,32 @@ mod tests {
         assert_eq!(indices, [1, 2, 3], "and nothing of a stream that was replaced");
     }
 
+    #[test]
+    fn what_is_visible_is_forgotten_in_wills() {
+        let deaths = Deaths::default();
+        deaths.begin(run(1), true, vec![configuration(1), configuration(2), configuration(3)]);
+        deaths.visible(configuration(2).log_id);
+        let stream = deaths.begin(run(1), true, Vec::new());
+        deaths.ended(stream, true);
+        deaths.second_sign(run(1));
+        assert_eq!(deaths.dead()[&run(1)], [configuration(3)]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_was_replaced_is_told_so() {
+        let deaths = Deaths::default();
+        let first = deaths.begin(run(1), true, Vec::new());
+        let mut replaced = Box::pin(deaths.replaced(first));
+        assert!(futures::poll!(&mut replaced).is_pending());
+        deaths.begin(run(1), true, Vec::new());
+        replaced.await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_silent_stream_does_not_stand() {
         let deaths = Deaths::default();
         let stream = deaths.begin(run(2), true, Vec::new());
+        deaths.alive(stream, BTreeSet::new());
         assert_eq!(deaths.latest(7), Some(run(2)));
         tokio::time::advance(SILENCE).await;
         assert!(deaths.standing().is_empty());

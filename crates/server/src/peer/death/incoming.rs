@@ -43,7 +43,12 @@ impl DeathStreams {
         let caller = stream.caller();
         match timeout(HELLO_TIMEOUT, self.greet(&mut stream, ends, &caller)).await {
             Ok(Ok(id)) => {
-                let is_clean = self.listen(&mut stream, id).await && stream.ended_cleanly();
+                let has_ended = tokio::select! {
+                    biased;
+                    has_ended = self.listen(&mut stream, id) => has_ended,
+                    () = self.deaths.replaced(id) => return,
+                };
+                let is_clean = has_ended && stream.ended_cleanly();
                 self.deaths.ended(id, is_clean);
                 if is_clean {
                     tracing::debug!(incarnation = ?id, "a death stream has ended as a dead process's does");
@@ -121,11 +126,13 @@ impl DeathStreams {
     /// Looks for the second sign of every death that has the first. Runs for ever.
     pub(super) async fn judge(self: Arc<Self>) {
         let mut changes = self.deaths.changes();
-        let mut looks = 0;
+        let (mut looks, mut known) = (0, Vec::new());
         loop {
             let suspects = self.deaths.suspects();
+            if known != suspects {
+                (looks, known) = (0, suspects.clone());
+            }
             if suspects.is_empty() {
-                looks = 0;
                 if changes.changed().await.is_err() {
                     return;
                 }

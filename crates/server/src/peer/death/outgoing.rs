@@ -10,14 +10,16 @@ use threefold_proto::peer::{self, death_frame::Frame};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{DeathStreams, frame};
 use crate::{
     net::DeathStream,
+    peer::channels::Lane,
     raft::{
         Peer,
+        survivor::configuration::incarnation,
         types::{RaftStoredMembership, stored_membership_to_wire},
     },
 };
@@ -28,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A notice that is not written within this is not waited for: the stream is reset, and proves nothing.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
+/// When the other side has not said for so long that the stream stands there, it is asked whether it is there at all.
+const UNNAMED: Duration = Duration::from_secs(2);
 /// The other side hears this often that the stream stands.
 const ALIVE: Duration = Duration::from_millis(300);
 
@@ -90,10 +94,14 @@ impl DeathStreams {
 
     /// One stream, until it breaks.
     async fn stream(&self, peer: &Peer) -> io::Result<()> {
+        // Dropped in this order, after the connection: who waits for a notice goes on once it is written, or the stream
+        // is reset, never before.
+        let mut unwritten: Option<oneshot::Sender<()>>;
+        let mut notices;
         let dialled = self.network.dial_death(&peer.member.name, &peer.member.peer_address);
         let DeathStream { connection: mut stream, ends } = within(dialled, CONNECT_TIMEOUT).await?;
         // First the place in line, then the look at what was announced so far: between the two nothing is missed.
-        let mut notices = self.announcer.register();
+        notices = self.announcer.register();
         let hello = peer::DeathHello {
             version: 1,
             node_id: self.greeting.node_id,
@@ -107,17 +115,33 @@ impl DeathStreams {
         let hello = peer::DeathFrame { frame: Some(Frame::Hello(hello)) };
         within(frame::write(&mut stream, &hello), WRITE_TIMEOUT).await?;
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let mut listening = std::pin::pin!(listen(&mut reader, &peer.member.name));
+        let (greeted, mut accepted) = oneshot::channel();
+        let mut is_accepted = false;
+        let mut listening = std::pin::pin!(listen(&mut reader, &peer.member.name, greeted));
+        let mut named_at = Instant::now();
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 Some((configuration, told)) = notices.recv() => {
+                    unwritten = Some(told);
                     within(frame::write(&mut writer, &configuration_frame(&configuration)), WRITE_TIMEOUT).await?;
-                    let _ = told.send(());
+                    unwritten.take().map(|told| told.send(()));
                 }
-                _ = alive.tick() => {
+                // Before that something unread might turn the end into a reset: the stream does not stand yet.
+                answer = &mut accepted, if !is_accepted => {
+                    if answer.is_err() {
+                        return listening.await;
+                    }
+                    is_accepted = true;
+                }
+                _ = alive.tick(), if is_accepted => {
+                    if self.names_us(peer) {
+                        named_at = Instant::now();
+                    } else if named_at.elapsed() > UNNAMED && self.answers(peer).await {
+                        return Err(io::Error::other("the other side does not hear this stream: opening it anew"));
+                    }
                     let from = self.deaths.standing().into_iter();
                     let from = from.map(|run| peer::ServerRun { node_id: run.directory, incarnation: run.counter });
                     let alive = peer::DeathFrame { frame: Some(Frame::Alive(peer::DeathAlive { from: from.collect() })) };
@@ -127,10 +151,25 @@ impl DeathStreams {
             }
         }
     }
+
+    /// Whether the other side says lately that this stream stands there.
+    fn names_us(&self, peer: &Peer) -> bool {
+        let own = incarnation(self.greeting.node_id, self.greeting.incarnation);
+        let run = self.deaths.latest(peer.id).filter(|run| self.deaths.standing().contains(run));
+        run.is_some_and(|run| self.deaths.standing_at(run).contains(&own))
+    }
+
+    /// Whether the other side answers over another connection. After a cut TCP may be silent for two minutes; a stream
+    /// that is opened anew is not.
+    async fn answers(&self, peer: &Peer) -> bool {
+        let mut client = self.channels.client(&peer.member, Lane::Control);
+        let status = timeout(WRITE_TIMEOUT, client.status(peer::PeerStatusRequest {})).await;
+        status.is_ok_and(|status| status.is_ok_and(|status| status.into_inner().node_id == peer.id))
+    }
 }
 
 /// Takes the one reply, then waits for the end: nothing more is ever said in this direction.
-async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str) -> io::Result<()> {
+async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str, greeted: oneshot::Sender<()>) -> io::Result<()> {
     let frame::Read::Frame(reply) = frame::read::<peer::DeathReply>(reader).await? else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
@@ -142,6 +181,7 @@ async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str) -> io::Result
             port stands between): it can give no proof of death, and survivor mode cannot use it");
     }
     tracing::debug!(server = %name, "a death stream stands");
+    let _ = greeted.send(());
     let _ = reader.read(&mut [0; 1]).await;
     Err(io::ErrorKind::ConnectionAborted.into())
 }

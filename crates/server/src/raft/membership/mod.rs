@@ -174,7 +174,11 @@ impl Engine {
         }
         // Who is in sync follows from who votes: survivor mode begins again by itself, among the new voters.
         let _paused = self.pause_survivor_mode().await?;
-        self.change(&self.configuration(), ChangeMembers::ReplaceAllVoters(voters)).await
+        let base = self.configuration();
+        if base.membership().nodes().any(|(_, member)| member.standing.in_sync != 0) {
+            return Err(EngineError("survivor mode was just beginning".to_owned()));
+        }
+        self.change(&base, ChangeMembers::ReplaceAllVoters(voters)).await
     }
 
     /// Writes a configuration that differs from `base` by `change`, and gives what it led to. Every configuration is

@@ -42,11 +42,12 @@ impl Engine {
         let swap = self.stop_instance().await;
         // What was heard or received since may forbid it.
         let forced = match self.survivor.may_force() {
-            Ok(()) => self.force().await,
-            Err(_) => Ok(()),
+            Ok(()) => Some(self.force().await),
+            Err(_) => None,
         };
         // Raft must run again in any case.
         self.start_instance(swap).await?;
+        let Some(forced) = forced else { return Ok(()) };
         forced?;
         if let Err(error) = self.raft().trigger().elect(false).await {
             tracing::debug!(%error, "the election begins by itself");

@@ -98,7 +98,10 @@ impl View<'_> {
 
     fn survivors(&self) -> Condition {
         let (in_sync, chosen) = (&self.newest.in_sync, &self.newest.chosen);
-        let outside = chosen.iter().filter(|id| !in_sync.contains_key(id)).copied().collect::<Vec<_>>();
+        // A server that has just started finds its own earlier run in its log.
+        let is_inside =
+            |id: &u64| in_sync.get(id).is_some_and(|listed| *id != self.own.id || *listed == self.own.incarnation);
+        let outside = chosen.iter().copied().filter(|id| !is_inside(id)).collect::<Vec<_>>();
         let voters = self.newest.voters.target();
         if voters.len() == 1 {
             let (alone, others) = (self.list(voters), self.list(outside));

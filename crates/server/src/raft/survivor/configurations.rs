@@ -109,6 +109,8 @@ impl Configurations {
             let (entered, later): (Vec<_>, Vec<_>) = announced.partition(|placed| placed.index() <= Some(last_index));
             known.announced = later.into_iter().map(|placed| placed.stored).collect();
             known.log.extend(entered);
+            // One that came with a received state may have been announced before an earlier one was written.
+            known.log.sort_by_key(Placed::index);
         }
         self.changes.send_replace(());
     }

@@ -37,6 +37,9 @@ impl Engine {
             if self.is_led() {
                 led_at = Some(Instant::now());
             }
+            if let Some(visible) = self.configurations().rules().first() {
+                self.survivor.deaths.visible(visible.log_id);
+            }
             let overview = self.overview();
             // What stands in the log is shown soon, or something is in its way.
             if overview.visible_index != reached.0 || overview.last_index <= overview.visible_index {
