@@ -17,6 +17,8 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rand::{TryRngCore, rngs::OsRng};
@@ -36,6 +38,10 @@ const NODE_ID_LIMIT: u64 = 1 << 53;
 /// Only the server's own account may look inside: password hashes and messages are there.
 const DIRECTORY_MODE: u32 = 0o700;
 const LOCK_FILE: &str = "lock";
+/// A process that is just ending, or one that was just forked and has not become another program yet, holds the lock for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// Between two attempts.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 const IDENTITY_FILE: &str = "server";
 /// Left over when a crash hits the first replacement of the identity file.
 const IDENTITY_FILE_UNFINISHED: &str = "server.new";
@@ -330,10 +336,14 @@ fn acquire(path: &Path) -> Result<File, DirectoryError> {
         .write(true)
         .open(&file)
         .map_err(|source| io_error("open", &file, source))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &file, source)),
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < give_up => thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(DirectoryError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", &file, source)),
+        }
     }
 }
 
