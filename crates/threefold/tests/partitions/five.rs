@@ -34,14 +34,13 @@ fn three_of_five_servers_started_after_a_power_cut_go_on_and_two_wait() {
 #[test]
 fn five_servers_without_a_majority_anywhere_acknowledge_nothing() {
     let Some(scene) = Scene::start(5, &[]) else { return };
-    for cut in [Cut::Drop, Cut::Refuse] {
-        scene.network.divide(cut, &[&[0, 1], &[2, 3], &[4]]);
-        scene.are_frozen(&scene.all());
-        let mark = scene.mark();
-        scene.network.heal();
-        scene.everybody_goes_on(&mark);
-        scene.recover();
-    }
+    // Resets look most like deaths.
+    scene.network.divide(Cut::Refuse, &[&[0, 1], &[2, 3], &[4]]);
+    scene.are_frozen(&scene.all());
+    let mark = scene.mark();
+    scene.network.heal();
+    scene.everybody_goes_on(&mark);
+    scene.recover();
     scene.judge();
 }
 
@@ -68,7 +67,7 @@ fn a_cut_of_five_servers_and_crashes_behind_it_lose_nothing() {
 #[test]
 fn of_five_servers_two_cut_off_stand_still_and_three_go_on() {
     let Some(scene) = Scene::start(5, &[]) else { return };
-    for cut in Cut::ALL {
+    for cut in [Cut::Drop, Cut::Refuse] {
         let leader = scene.cluster.leader();
         let few = [leader, (leader + 1) % 5];
         let many = scene.others(&few);
