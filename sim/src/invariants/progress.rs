@@ -37,10 +37,10 @@ impl Invariant for Progress {
             Fact::SendBegan(sending) if self.faults_ended.is_some() => {
                 self.sent_since.entry(sending.from.clone()).or_default().insert(sending.text());
             }
-            Fact::SendEnded(sending, Sent::Acknowledged(_)) => {
-                if self.sent_since.get(&sending.from).is_some_and(|sent| sent.contains(&sending.text())) {
-                    self.waiting.remove(&sending.from);
-                }
+            Fact::SendEnded(sending, Sent::Acknowledged(_))
+                if self.sent_since.get(&sending.from).is_some_and(|sent| sent.contains(&sending.text())) =>
+            {
+                self.waiting.remove(&sending.from);
             }
             _ => {}
         }
