@@ -48,6 +48,7 @@ enum Lost {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Start(usize),
+    Crash(usize),
     Mend(Vec<(usize, usize)>, Lost),
     Release(usize, usize),
     UsualLatency(usize, usize),
@@ -165,7 +166,7 @@ impl Faults {
 
     fn put_in_order(&mut self, sim: &mut Sim<'_>, now: Duration) {
         while let Some((_, due)) = self.due.pop_first() {
-            if !matches!(due, Due::CrashFromOrder | Due::CrashToo(_)) {
+            if !matches!(due, Due::CrashFromOrder | Due::CrashToo(_) | Due::Crash(_)) {
                 self.end(sim, due, now);
             }
         }
@@ -177,6 +178,10 @@ impl Faults {
     fn end(&mut self, sim: &mut Sim<'_>, due: Due, now: Duration) {
         match due {
             Due::Start(server) => self.start(sim, server),
+            Due::Crash(server) => {
+                self.crash(sim, server);
+                self.after(now, ms(1_000)..=ms(5_000), Due::Start(server));
+            }
             Due::Mend(pairs, lost) => self.mend(sim, &pairs, lost),
             Due::Release(one, other) => {
                 self.world.remark(format!("{} and {} are let through", self.name(one), self.name(other)));
@@ -207,8 +212,9 @@ impl Faults {
             24..36 => self.crash_some(sim, now, 2),
             36..40 => self.crash_some(sim, now, self.machines.len()),
             40..64 => self.cut_some(sim, now),
-            64..72 => self.hold(sim, now),
-            72..80 => self.slow_link(sim, now),
+            64..70 => self.hold(sim, now),
+            70..76 => self.slow_link(sim, now),
+            76..80 => self.crash_behind_slow_link(sim, now),
             80..88 => self.slow_disk(now),
             88..91 => self.fail_disk(now),
             91..95 => self.turn_clock(now),
@@ -365,6 +371,21 @@ impl Faults {
         self.world.remark(format!("{} and {} are slow: {latency:?}", self.name(one), self.name(other)));
         self.set_latency(sim, one, other, latency);
         self.after(now, ms(500)..=ms(5_000), Due::UsualLatency(one, other));
+    }
+
+    /// What one server says reaches another late; it crashes, and the third one a moment after: perhaps while it is being elected, and
+    /// before the other has from it what it lacks.
+    fn crash_behind_slow_link(&mut self, sim: &mut Sim<'_>, now: Duration) {
+        let mut servers: Vec<usize> = self.running.iter().copied().collect();
+        servers.shuffle(&mut self.dice);
+        let &[first, second, third, ..] = &servers[..] else { return };
+        let latency = self.draw(ms(60)..=ms(300));
+        self.world.remark(format!("{} and {} are slow before a crash: {latency:?}", self.name(first), self.name(third)));
+        self.set_latency(sim, first, third, latency);
+        let crash = now + self.draw(ms(300)..=ms(1_200));
+        self.at(crash, Due::Crash(first));
+        self.after(crash, ms(1)..=ms(40), Due::Crash(second));
+        self.after(crash, ms(100)..=ms(800), Due::UsualLatency(first, third));
     }
 
     fn set_latency(&self, sim: &Sim<'_>, one: usize, other: usize, longest: Duration) {
