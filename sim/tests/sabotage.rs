@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-/// Seeds tried: about one in ten notices.
+/// Seeds tried, from one on that lately was not far from the first that noticed.
 const SEEDS: &str = "150";
 
 fn simulate(arguments: &[&str]) -> (bool, String) {
@@ -15,8 +15,8 @@ fn simulate(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
-fn is_found_out(rule: &str, mode: &[&str]) {
-    let sabotaged = ["--servers", "3", "--seeds", SEEDS, "--stop", "--sabotage", rule];
+fn is_found_out(rule: &str, start: &str, mode: &[&str]) {
+    let sabotaged = ["--servers", "3", "--start", start, "--seeds", SEEDS, "--stop", "--sabotage", rule];
     let (holds, words) = simulate(&[&sabotaged[..], mode].concat());
     let found = words.lines().find(|line| line.contains("VIOLATED"));
     let Some(found) = found.filter(|_| !holds) else { panic!("{rule} is gone, and nobody notices: {words}") };
@@ -27,17 +27,16 @@ fn is_found_out(rule: &str, mode: &[&str]) {
 }
 
 #[test]
-#[ignore = "a longer search: it takes a slow third server and two crashes at the wrong moment"]
 fn acknowledging_at_a_majority_only_is_found_out() {
-    is_found_out("majority-is-visible", &[]);
+    is_found_out("majority-is-visible", "40", &[]);
 }
 
 #[test]
 fn voting_and_standing_after_a_restart_is_found_out() {
-    is_found_out("restarted-votes", &[]);
+    is_found_out("restarted-votes", "1", &[]);
 }
 
 #[test]
 fn lease_reads_are_found_out() {
-    is_found_out("lease-reads", &["--plain"]);
+    is_found_out("lease-reads", "1", &["--plain"]);
 }
