@@ -380,7 +380,11 @@ impl Faults {
         servers.shuffle(&mut self.dice);
         let &[first, second, third, ..] = &servers[..] else { return };
         let latency = self.draw(ms(60)..=ms(300));
-        self.world.remark(format!("{} and {} are slow before a crash: {latency:?}", self.name(first), self.name(third)));
+        self.world.remark(format!(
+            "{} and {} are slow before a crash: {latency:?}",
+            self.name(first),
+            self.name(third)
+        ));
         self.set_latency(sim, first, third, latency);
         let crash = now + self.draw(ms(300)..=ms(1_200));
         self.at(crash, Due::Crash(first));

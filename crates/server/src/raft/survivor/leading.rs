@@ -9,7 +9,9 @@ use std::{
 use openraft::{
     ChangeMembers, Instant as _, Raft, RaftMetrics, ServerState, async_runtime::WatchReceiver as _, raft::Precondition,
 };
-use threefold_rules::{Change, LeaderView, PeerView, Proposal, Sendable, hold_back, next_in_sync, visible_index};
+use threefold_rules::{
+    Change, Configuration, LeaderView, PeerView, Proposal, Sendable, hold_back, next_in_sync, visible_index,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -44,6 +46,8 @@ const IN_TOUCH: Duration = Duration::from_millis(350);
 const DOUBT: Duration = Duration::from_millis(100);
 /// A server with at most so many entries to catch up with is caught up: the rest takes no longer than a disk's hiccup.
 const LAG_ENTRIES: u64 = 64;
+/// Looks at figures that are just being written.
+const FOLLOWING: u32 = 100;
 /// The set is looked at this often, and at every sign of a death.
 const LOOK: Duration = Duration::from_millis(25);
 /// A change that has not reached the log within this is asked for anew.
@@ -51,7 +55,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Raises the visible log id while this server leads. Runs as long as its Raft.
 pub async fn raise_visibility(raft: Raft<TypeConfig, Machine>, survivor: Arc<Survivor>, visibility: Arc<Visibility>) {
-    let mut metrics = raft.metrics();
+    // Those tell of everything that Raft does, often of nothing new; the data only of what has changed.
+    let (metrics, mut data) = (raft.metrics(), raft.data_metrics());
     let mut changes = survivor.log_watch.configurations.changes();
     loop {
         let now = metrics.borrow_watched().clone();
@@ -65,10 +70,21 @@ pub async fn raise_visibility(raft: Raft<TypeConfig, Machine>, survivor: Arc<Sur
             survivor.unstuck();
         }
         survivor.persisted.send_if_modified(|known| std::mem::replace(known, persisted.clone()) != persisted);
+        // Under plain Raft the gate needs no news but of configurations.
+        let is_plain = survivor.log_watch.configurations.rules().iter().all(Configuration::is_plain);
         tokio::select! {
             biased;
-            changed = metrics.changed() => if changed.is_err() { return },
             changed = changes.changed() => if changed.is_err() { return },
+            changed = data.changed(), if !is_plain => if changed.is_err() { return },
+            () = sleep(LOOK), if !is_plain => {}
+        }
+        // The whole figures follow the data by an instant.
+        for _ in 0..FOLLOWING {
+            let (data, all) = (data.borrow_watched().clone(), metrics.borrow_watched().clone());
+            if data.local_committed == all.local_committed && data.replication == all.replication {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
     }
 }
