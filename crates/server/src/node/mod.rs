@@ -41,9 +41,17 @@ const READ_INDEX_RETRY: Duration = Duration::from_millis(20);
 #[error("unavailable: {0}")]
 pub struct Unavailable(pub String);
 
+/// A server whose disk has failed ends by itself within this.
+const ORDERLY_END: Duration = Duration::from_secs(2);
+
 /// Stops the server: its store cannot be trusted, and a replica that goes on regardless would spread that.
 pub(crate) fn stop(error: &StoreError) -> ! {
     tracing::error!(%error, "the server stops: its state cannot be read");
+    if matches!(error, StoreError::Io(_)) && !crate::ambient::is_simulated() {
+        // A disk that fails for readers fails for consensus too, which then ends the server in order and says why. This thread
+        // has nothing left to do.
+        std::thread::sleep(ORDERLY_END);
+    }
     std::process::abort()
 }
 
