@@ -174,6 +174,13 @@ impl Deaths {
         self.heard().get(&incarnation).is_some_and(|one| one.is_dead)
     }
 
+    /// Whether an incarnation will never act again: it is proven dead, or a later run of its directory was heard, which only one
+    /// process uses at a time. (Not a proof: what the dead one announced may be unknown.)
+    pub fn is_gone(&self, incarnation: Incarnation) -> bool {
+        self.is_dead(incarnation)
+            || self.latest(incarnation.directory).is_some_and(|latest| latest.succeeds(incarnation))
+    }
+
     /// The latest incarnation heard of a server.
     pub fn latest(&self, id: u64) -> Option<Incarnation> {
         self.heard().keys().rev().find(|incarnation| incarnation.directory == id).copied()
@@ -309,6 +316,15 @@ mod tests {
         deaths.ended(stream, true);
         deaths.second_sign(run(1));
         assert_eq!(deaths.dead()[&run(1)], [configuration(3)]);
+    }
+
+    #[test]
+    fn an_incarnation_that_was_succeeded_is_gone_but_not_proven_dead() {
+        let deaths = Deaths::default();
+        deaths.begin(run(1), true, Vec::new());
+        assert!(!deaths.is_gone(run(1)));
+        deaths.begin(run(2), true, Vec::new());
+        assert!(deaths.is_gone(run(1)) && !deaths.is_dead(run(1)) && !deaths.is_gone(run(2)));
     }
 
     #[tokio::test]

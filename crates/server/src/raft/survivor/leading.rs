@@ -214,7 +214,7 @@ fn propose(survivor: &Survivor, newest: &Placed, metrics: &Metrics, leadership: 
     let persisted = persisted(metrics).indices;
     let here = survivor.deaths.standing();
     let listed = newest.rule.in_sync.values().copied();
-    let dead = listed.filter(|listed| survivor.deaths.is_dead(*listed)).collect::<BTreeSet<_>>();
+    let dead = listed.filter(|listed| survivor.deaths.is_gone(*listed)).collect::<BTreeSet<_>>();
     let others = newest.stored.membership().nodes().map(|(id, _)| *id).filter(|id| *id != survivor.own.id);
     let peers = others.map(|id| {
         let index = persisted.get(&id).copied();

@@ -133,7 +133,7 @@ impl Survivor {
             let known = persisted.borrow_and_update().clone();
             let indices = if known.term == term { known.indices } else { BTreeMap::new() };
             let listed = newest.in_sync.values().copied();
-            let dead = listed.filter(|listed| self.deaths.is_dead(*listed)).collect::<BTreeSet<_>>();
+            let dead = listed.filter(|listed| self.deaths.is_gone(*listed)).collect::<BTreeSet<_>>();
             let target_run = counter.map(|counter| incarnation(target, counter));
             match hold_back(self.own, &newest, target, target_run, &indices, &dead) {
                 Sendable::Everything => return,
