@@ -4,6 +4,7 @@
 //! openraft's types. What is deliberately absent: lease reads (unsafe with the fast failover), a saved committed log
 //! id, and any way to become leader without votes.
 
+mod answers;
 pub mod cluster;
 mod engine;
 pub mod executor;
