@@ -1,68 +1,102 @@
-//! `threefold-bench`: load for a running cluster (`threefold up`), and what it costs the servers.
+//! `threefold-bench`: what a cluster bears, what it costs, and how others do beside it.
 //!
-//! `write`: closed loop, N senders spread over all servers, each with one message in flight on its own gRPC stream.
-//! `failover`: one client that retries, homed on the leader, while the leader is killed with SIGKILL again and again
-//! (start the cluster with `up --restart`); prints the gaps without an acknowledgement.
-//! Processor time is what the operating system charges the server processes. One JSON object at the end.
+//! Each scenario runs on a fresh cluster of three servers that it starts, ends and removes, or with `--servers` on one that runs
+//! already. It prints a table, or with `--json` one object. Processor time and memory are what the operating system
+//! charges the server processes. docs/performance.md says what each figure means.
 
+mod accounting;
 mod cluster;
-mod failover;
-mod write;
+mod device;
+mod exactly_once;
+mod grpc;
+mod latency;
+mod report;
+mod scenarios;
+mod schedule;
+mod table;
 
-use std::time::Duration;
+use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+
+use cluster::{Own, Place, Target};
+use report::Report;
+use scenarios::{deliver, write};
 
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
 struct Arguments {
-    /// The client addresses of the servers.
-    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:7400,127.0.0.1:7401,127.0.0.1:7402")]
-    servers: Vec<String>,
+    #[command(flatten)]
+    common: Common,
     #[command(subcommand)]
     scenario: Scenario,
 }
 
-#[derive(Subcommand)]
-enum Scenario {
-    /// Acknowledged messages a second, latency, processor time a message.
-    Write {
-        /// Senders, each with one message in flight.
-        #[arg(long, default_value_t = 512)]
-        senders: usize,
-        /// Bytes of a message.
-        #[arg(long, default_value_t = 200)]
-        bytes: usize,
-        /// Seconds measured.
-        #[arg(long, default_value_t = 10)]
-        seconds: u64,
-        /// Seconds before, not measured.
-        #[arg(long, default_value_t = 2)]
-        warm_up: u64,
-    },
-    /// The longest gap without an acknowledgement around each kill of the leader.
-    Failover {
-        /// Kills.
-        #[arg(long, default_value_t = 20)]
-        kills: usize,
-    },
+/// What all scenarios take.
+#[derive(Args, Clone)]
+struct Common {
+    /// The client addresses of a running cluster; without them, a fresh one of three servers is started
+    #[arg(long, global = true, value_delimiter = ',', value_name = "ADDRESSES", conflicts_with = "own")]
+    servers: Vec<String>,
+    /// Start a fresh cluster (what happens anyway without --servers)
+    #[arg(long, global = true)]
+    own: bool,
+    /// Where the fresh cluster's data goes, on the disk to measure [default: the system's temporary directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Leave that data there
+    #[arg(long, global = true)]
+    keep: bool,
+    /// The server program [default: the `threefold` beside this one]
+    #[arg(long, global = true, value_name = "FILE")]
+    executable: Option<PathBuf>,
+    /// Print one JSON object instead of tables
+    #[arg(long, global = true)]
+    json: bool,
 }
 
-#[tokio::main]
+impl Common {
+    fn place(&self) -> Place {
+        Place { executable: self.executable.clone(), data_dir: self.data_dir.clone(), keep: self.keep }
+    }
+
+    async fn target(&self) -> anyhow::Result<Target> {
+        if self.servers.is_empty() {
+            return Ok(Target::Own(Own::start(&self.place()).await?));
+        }
+        Ok(Target::Running(self.servers.clone()))
+    }
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Acknowledged messages a second, latency, processor time a message
+    Write(write::Plan),
+    /// From one person's send to another's receipt at another server; each message exactly once, in order
+    Deliver(deliver::Plan),
+}
+
+/// One thread: the generator shares the machine with the servers, and a second one would cost wake-ups.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let result = match arguments.scenario {
-        Scenario::Write { senders, bytes, seconds, warm_up } => {
-            let plan = write::Plan {
-                senders,
-                bytes,
-                measured: Duration::from_secs(seconds),
-                warm_up: Duration::from_secs(warm_up),
-            };
-            write::run(&arguments.servers, plan).await?
+    tokio::select! {
+        report = run(&arguments) => {
+            let report = report?;
+            println!("{}", if arguments.common.json { report.json.to_string() } else { report.text });
+            Ok(())
         }
-        Scenario::Failover { kills } => failover::run(&arguments.servers, kills).await?,
+        // What was started ends with what held it.
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
+    let target = arguments.common.target().await?;
+    let report = match &arguments.scenario {
+        Scenario::Write(plan) => write::run(&target, plan).await,
+        Scenario::Deliver(plan) => deliver::run(&target, plan).await,
     };
-    println!("{result}");
-    Ok(())
+    target.end().await?;
+    report
 }
