@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{deliver, write};
+use scenarios::{deliver, failover, history, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -60,11 +60,15 @@ impl Common {
         Place { executable: self.executable.clone(), data_dir: self.data_dir.clone(), keep: self.keep }
     }
 
-    async fn target(&self) -> anyhow::Result<Target> {
-        if self.servers.is_empty() {
-            return Ok(Target::Own(Own::start(&self.place()).await?));
-        }
-        Ok(Target::Running(self.servers.clone()))
+    /// Runs a scenario on the cluster that is asked for, and ends that if it is the bench's own.
+    async fn on(&self, scenario: impl AsyncFnOnce(&mut Target) -> anyhow::Result<Report>) -> anyhow::Result<Report> {
+        let mut target = match self.servers.as_slice() {
+            [] => Target::Own(Own::start(&self.place()).await?),
+            servers => Target::Running(servers.to_vec()),
+        };
+        let report = scenario(&mut target).await;
+        target.end().await?;
+        report
     }
 }
 
@@ -74,6 +78,12 @@ enum Scenario {
     Write(write::Plan),
     /// From one person's send to another's receipt at another server; each message exactly once, in order
     Deliver(deliver::Plan),
+    /// The longest gap without an acknowledgement around each kill of the leader; nothing may be missing at the end
+    Failover(failover::Plan),
+    /// The newest 50 messages of random conversations, and what is unread
+    History(history::Plan),
+    /// From starting an empty cluster to its first accepted write
+    Start(start::Plan),
 }
 
 /// One thread: the generator shares the machine with the servers, and a second one would cost wake-ups.
@@ -92,11 +102,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
-    let target = arguments.common.target().await?;
-    let report = match &arguments.scenario {
-        Scenario::Write(plan) => write::run(&target, plan).await,
-        Scenario::Deliver(plan) => deliver::run(&target, plan).await,
-    };
-    target.end().await?;
-    report
+    let common = &arguments.common;
+    match &arguments.scenario {
+        Scenario::Write(plan) => common.on(async |target| write::run(target, plan).await).await,
+        Scenario::Deliver(plan) => common.on(async |target| deliver::run(target, plan).await).await,
+        Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
+        Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,
+        Scenario::Start(plan) => start::run(&common.place(), plan).await,
+    }
 }

@@ -1,4 +1,8 @@
 //! One file a scenario. Each takes a plan and a cluster, and gives a [`crate::report::Report`].
 
 pub mod deliver;
+pub mod failover;
+pub mod fill;
+pub mod history;
+pub mod start;
 pub mod write;
