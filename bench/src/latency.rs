@@ -72,6 +72,30 @@ impl Latencies {
     }
 }
 
+/// Latencies with the instants at which they began, for runs whose phases are known only afterwards.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline(Arc<Mutex<Vec<(Instant, Duration)>>>);
+
+impl Timeline {
+    /// Records one.
+    pub fn record(&self, began: Instant, latency: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((began, latency));
+    }
+
+    /// The figures of those that began in this span.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn summary(&self, from: Instant, until: Instant) -> anyhow::Result<Summary> {
+        let latencies = Latencies::new()?;
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, latency) in all.iter().filter(|(began, _)| (from..until).contains(began)) {
+            latencies.record(*latency);
+        }
+        Ok(latencies.summary())
+    }
+}
+
 /// Quantiles in milliseconds; all zero where nothing was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {

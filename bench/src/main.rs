@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{deliver, failover, history, start, write};
+use scenarios::{deliver, failover, grow, history, rejoin, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -82,6 +82,10 @@ enum Scenario {
     Failover(failover::Plan),
     /// The newest 50 messages of random conversations, and what is unread
     History(history::Plan),
+    /// Everything again and again while conversations are filled: speed, disk, memory, reads, starts, rejoins
+    Grow(grow::Plan),
+    /// How long a server that was away needs until it is in sync, and what writers feel meanwhile
+    Rejoin(rejoin::Plan),
     /// From starting an empty cluster to its first accepted write
     Start(start::Plan),
 }
@@ -108,6 +112,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         Scenario::Deliver(plan) => common.on(async |target| deliver::run(target, plan).await).await,
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
         Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,
+        Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
+        Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
         Scenario::Start(plan) => start::run(&common.place(), plan).await,
     }
 }

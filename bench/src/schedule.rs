@@ -4,6 +4,10 @@
 //! every message that had to wait for its end, and not to one alone (coordinated omission).
 
 use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -40,13 +44,18 @@ impl Schedule {
     /// Starts a thread that tells each of `senders` receivers, in turn, of its messages when they are due. It ends after the
     /// last, or when a receiver is gone.
     pub fn run(self, senders: usize) -> Vec<mpsc::UnboundedReceiver<Instant>> {
+        self.run_until(senders, Arc::default())
+    }
+
+    /// The same, but it ends before its time once `over` is true.
+    pub fn run_until(self, senders: usize, over: Arc<AtomicBool>) -> Vec<mpsc::UnboundedReceiver<Instant>> {
         // Unbounded: a receiver that cannot keep up is what an open loop is there to show.
         let (tellers, receivers): (Vec<_>, Vec<_>) = (0..senders).map(|_| mpsc::unbounded_channel()).unzip();
         thread::spawn(move || {
             let mut tellers = tellers.iter().cycle();
             for due in (0..).map_while(|n| self.due(n)) {
                 self.wait(due);
-                if tellers.next().is_none_or(|teller| teller.send(due).is_err()) {
+                if over.load(Ordering::Relaxed) || tellers.next().is_none_or(|teller| teller.send(due).is_err()) {
                     break;
                 }
             }

@@ -212,14 +212,23 @@ impl Own {
         }
     }
 
+    /// Sends a server SIGKILL and does not wait: [`Own::kill`] then waits for its end.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn strike(&mut self, place: usize) -> anyhow::Result<()> {
+        match &mut self.servers[place].child {
+            Some(child) => Ok(child.start_kill()?),
+            None => Ok(()),
+        }
+    }
+
     /// Kills all servers at the same moment.
     ///
     /// # Errors
     /// When the operating system refuses.
     pub async fn kill_all(&mut self) -> anyhow::Result<()> {
-        for child in self.servers.iter_mut().filter_map(|server| server.child.as_mut()) {
-            child.start_kill()?;
-        }
+        (0..self.servers.len()).try_for_each(|place| self.strike(place))?;
         for place in 0..self.servers.len() {
             self.kill(place).await?;
         }

@@ -21,10 +21,10 @@ use tokio::{sync::mpsc, time::sleep_until};
 
 use crate::{
     accounting::Usage,
-    cluster::Target,
+    cluster::{Target, connect},
     device::{Account, Device, Heard, UNANSWERED, number_of, numbered, to},
     exactly_once::{Checker, Verdict},
-    latency::{Latencies, Summary, Window},
+    latency::{Latencies, Summary, Timeline, Window},
     report::{Report, latency_table, usage_json, usage_table},
     schedule::Schedule,
     table::thousands,
@@ -130,7 +130,7 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
     if plan.pairs() == 0 || !(1..=UNANSWERED).contains(&plan.in_flight) {
         bail!("--pairs must be at least 1, --in-flight from 1 to {UNANSWERED}");
     }
-    let pairs = prepare(target, plan.pairs()).await?;
+    let pairs = prepare(&target.addresses(), plan.pairs()).await?;
     let processes = target.processes().await?;
     let window = Window::after(Duration::from_secs_f64(plan.warm_up), Duration::from_secs_f64(plan.seconds));
     let run = Run::new(window, plan.bytes)?;
@@ -149,7 +149,7 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
         task.await??;
     }
     let messages = run.received.load(Ordering::Relaxed);
-    let verdict = *run.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+    let verdict = run.verdict();
     let per_second = messages as f64 / window.seconds();
     Ok(Outcome { messages, per_second, latency: run.latencies.summary(), verdict, usage })
 }
@@ -158,9 +158,9 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
 ///
 /// # Errors
 /// When a server is lost or refuses.
-pub async fn prepare(target: &Target, count: usize) -> anyhow::Result<Vec<Pair>> {
-    let connections = target.connect(2 * count).await?;
-    let servers = target.addresses().len().max(1);
+pub async fn prepare(addresses: &[String], count: usize) -> anyhow::Result<Vec<Pair>> {
+    let connections = connect(addresses, 2 * count).await?;
+    let servers = addresses.len().max(1);
     let accounts = Account::register_many(&connections, 2 * count).await?;
     let opening = accounts.chunks_exact(2).enumerate().map(|(n, both)| {
         // Neighbours among the connections are at different servers; no two pairs share both connections.
@@ -193,8 +193,8 @@ pub struct Run {
     latencies: Latencies,
     received: Arc<AtomicU64>,
     verdict: Arc<Mutex<Verdict>>,
-    /// A further span within the window, whose messages are also told apart.
-    apart: Option<(Window, Latencies)>,
+    /// Every receipt and every acknowledgement, where the phases of the run are known only afterwards.
+    timelines: Option<(Timeline, Timeline)>,
 }
 
 impl Run {
@@ -204,7 +204,17 @@ impl Run {
     /// Never.
     pub fn new(window: Window, bytes: usize) -> anyhow::Result<Self> {
         let latencies = Latencies::new()?;
-        Ok(Self { window, bytes, latencies, received: Arc::default(), verdict: Arc::default(), apart: None })
+        Ok(Self { window, bytes, latencies, received: Arc::default(), verdict: Arc::default(), timelines: None })
+    }
+
+    /// Records every receipt and every acknowledgement in these two as well.
+    pub fn with_timelines(self, receipts: Timeline, acknowledgements: Timeline) -> Self {
+        Self { timelines: Some((receipts, acknowledgements)), ..self }
+    }
+
+    /// What was right and wrong with all pairs that have ended.
+    pub fn verdict(&self) -> Verdict {
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -256,9 +266,15 @@ impl Pair {
                 }
                 heard = self.sender.hear() => {
                     heard?;
-                    acknowledged += 1;
-                    while self.sender.heard_already()?.is_some() {
+                    let now = Instant::now();
+                    loop {
+                        if let Some((_, acknowledgements)) = &run.timelines {
+                            acknowledgements.record(started[acknowledged], now.duration_since(started[acknowledged]));
+                        }
                         acknowledged += 1;
+                        if self.sender.heard_already()?.is_none() {
+                            break;
+                        }
                     }
                 }
                 due = next_due(&mut pace), if more => match due {
@@ -300,10 +316,8 @@ fn take(heard: Heard, started: &[Instant], checker: &mut Checker, run: &Run, now
     if run.window.holds(*began) {
         run.latencies.record(now.duration_since(*began));
     }
-    if let Some((window, latencies)) = &run.apart
-        && window.holds(*began)
-    {
-        latencies.record(now.duration_since(*began));
+    if let Some((receipts, _)) = &run.timelines {
+        receipts.record(*began, now.duration_since(*began));
     }
     Ok(true)
 }

@@ -119,6 +119,7 @@ pub async fn measure(target: &mut Target, plan: &Plan) -> anyhow::Result<Outcome
         gaps_ms.push(longest.as_secs_f64() * 1000.0);
         eprintln!("kill {kill} of {}: {:.1} ms without an acknowledgement", plan.kills, longest.as_secs_f64() * 1000.0);
         if let Target::Own(own) = target {
+            own.kill(leader).await?;
             own.launch(leader)?;
         }
     }
@@ -130,7 +131,7 @@ pub async fn measure(target: &mut Target, plan: &Plan) -> anyhow::Result<Outcome
 /// Kills a server of the bench's own, or the process that a running cluster's status names.
 async fn kill_server(target: &mut Target, place: usize) -> anyhow::Result<()> {
     if let Target::Own(own) = target {
-        return own.kill(place).await;
+        return own.strike(place);
     }
     let address = &target.addresses()[place];
     let status = wait_until_whole(&target.addresses()).await?;

@@ -8,7 +8,7 @@ use rand::Rng as _;
 use threefold_proto::chat;
 
 use crate::{
-    cluster::Target,
+    cluster::connect,
     device::{Account, Device, Heard, UNANSWERED, numbered, to},
 };
 
@@ -24,7 +24,7 @@ const WORD_EVERY: Duration = Duration::from_secs(20);
 /// Accounts of which each talks with each other.
 pub struct Crowd {
     accounts: Vec<Account>,
-    /// Messages written so far.
+    /// Messages written so far, by it and beside it.
     written: u64,
 }
 
@@ -33,8 +33,8 @@ impl Crowd {
     ///
     /// # Errors
     /// When a server is lost or refuses.
-    pub async fn new(target: &Target, conversations: usize) -> anyhow::Result<Self> {
-        let connections = target.connect(1).await?;
+    pub async fn new(addresses: &[String], conversations: usize) -> anyhow::Result<Self> {
+        let connections = connect(addresses, 1).await?;
         let accounts = Account::register_many(&connections, accounts_for(conversations)).await?;
         Ok(Self { accounts, written: 0 })
     }
@@ -49,9 +49,14 @@ impl Crowd {
         self.accounts.len() * (self.accounts.len() - 1) / 2
     }
 
-    /// Messages written so far.
+    /// Messages written so far, by it and beside it.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Takes messages into account that others wrote beside it.
+    pub fn add_written(&mut self, messages: u64) {
+        self.written += messages;
     }
 
     /// Two that talk with each other.
@@ -65,9 +70,9 @@ impl Crowd {
     ///
     /// # Errors
     /// When a server is lost or refuses.
-    pub async fn fill(&mut self, target: &Target, messages: u64) -> anyhow::Result<f64> {
+    pub async fn fill(&mut self, addresses: &[String], messages: u64) -> anyhow::Result<f64> {
         let fillers = self.accounts.len().min(FILLERS);
-        let connections = target.connect(fillers).await?;
+        let connections = connect(addresses, fillers).await?;
         let recipients: Vec<chat::Recipient> = self.accounts.iter().map(|account| to(&account.name)).collect();
         let began = Instant::now();
         // The devices take turns among the accounts, so that every account writes and none has too many instances.

@@ -57,8 +57,8 @@ pub struct Outcome {
 /// # Errors
 /// When a server is lost or refuses.
 pub async fn run(target: &Target, plan: &Plan) -> anyhow::Result<Report> {
-    let mut crowd = Crowd::new(target, plan.conversations).await?;
-    crowd.fill(target, plan.messages).await?;
+    let mut crowd = Crowd::new(&target.addresses(), plan.conversations).await?;
+    crowd.fill(&target.addresses(), plan.messages).await?;
     let outcome = measure(target, &crowd, plan.readers, Duration::from_secs_f64(plan.seconds)).await?;
     let questions = outcome.newest.count + outcome.unread.count;
     let text = format!(

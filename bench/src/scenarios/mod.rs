@@ -3,6 +3,9 @@
 pub mod deliver;
 pub mod failover;
 pub mod fill;
+pub mod grow;
 pub mod history;
+pub mod rejoin;
 pub mod start;
+pub mod talk;
 pub mod write;

@@ -64,6 +64,8 @@ pub struct Plan {
 pub struct Outcome {
     /// Messages acknowledged within the measured time.
     pub messages: u64,
+    /// Messages acknowledged in all, before and after it too.
+    pub written: u64,
     /// The same a second.
     pub per_second: f64,
     /// Of a closed loop: all those acknowledged within the measured time. Of an open one: all those due in it.
@@ -117,7 +119,13 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
     let senders = prepare(&connections, plan.senders).await?;
     let processes = target.processes().await?;
     let window = Window::after(Duration::from_secs_f64(plan.warm_up), Duration::from_secs_f64(plan.seconds));
-    let run = Run { window, latencies: Latencies::new()?, acknowledged: Arc::default(), bytes: plan.bytes };
+    let run = Run {
+        window,
+        latencies: Latencies::new()?,
+        acknowledged: Arc::default(),
+        written: Arc::default(),
+        bytes: plan.bytes,
+    };
     let tasks: Vec<_> = match plan.rate {
         None => {
             senders.into_iter().map(|sender| tokio::spawn(sender.closed_loop(run.clone(), plan.in_flight))).collect()
@@ -135,9 +143,10 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
     for task in tasks {
         task.await??;
     }
+    let written = run.written.load(Ordering::Relaxed);
     let messages = run.acknowledged.load(Ordering::Relaxed);
     let per_second = messages as f64 / window.seconds();
-    Ok(Outcome { messages, per_second, latency: run.latencies.summary(), usage })
+    Ok(Outcome { messages, written, per_second, latency: run.latencies.summary(), usage })
 }
 
 /// Registers as many accounts as the senders need, and opens a stream with an instance for each. Every sender of an
@@ -168,6 +177,8 @@ struct Run {
     latencies: Latencies,
     /// Acknowledged within the window.
     acknowledged: Arc<AtomicU64>,
+    /// In all.
+    written: Arc<AtomicU64>,
     bytes: usize,
 }
 
@@ -206,6 +217,7 @@ impl Sender {
             }
             self.device.flush()?;
         }
+        run.written.fetch_add(self.device.written(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -237,6 +249,7 @@ impl Sender {
             }
             self.device.flush()?;
         }
+        run.written.fetch_add(self.device.written(), Ordering::Relaxed);
         Ok(())
     }
 
