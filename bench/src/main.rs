@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{deliver, failover, grow, history, rejoin, start, write};
+use scenarios::{deliver, failover, grow, history, idle, rejoin, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -82,18 +82,26 @@ enum Scenario {
     Failover(failover::Plan),
     /// The newest 50 messages of random conversations, and what is unread
     History(history::Plan),
+    /// Memory of a connection that says nothing; and what a server's death does, whose connections all come back at once
+    Idle(idle::Plan),
     /// Everything again and again while conversations are filled: speed, disk, memory, reads, starts, rejoins
     Grow(grow::Plan),
     /// How long a server that was away needs until it is in sync, and what writers feel meanwhile
     Rejoin(rejoin::Plan),
     /// From starting an empty cluster to its first accepted write
     Start(start::Plan),
+    /// Holds connections for `idle`, as standard input says
+    #[command(hide = true)]
+    IdleWorker,
 }
 
 /// One thread: the generator shares the machine with the servers, and a second one would cost wake-ups.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Scenario::IdleWorker = arguments.scenario {
+        return idle::run_worker().await;
+    }
     tokio::select! {
         report = run(&arguments) => {
             let report = report?;
@@ -113,7 +121,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
         Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,
         Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
+        Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
         Scenario::Start(plan) => start::run(&common.place(), plan).await,
+        Scenario::IdleWorker => anyhow::bail!("an idle worker reports to the process that started it"),
     }
 }

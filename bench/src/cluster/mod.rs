@@ -109,6 +109,32 @@ pub async fn status_of(address: &str) -> anyhow::Result<chat::ClusterStatus> {
     timeout(STATUS_PATIENCE, asking).await.with_context(|| format!("{address} does not answer"))?
 }
 
+/// Whether a server serves: it answers, and knows who leads.
+pub async fn serves(address: &str) -> bool {
+    let asking = async {
+        let connection = Connection::open(address).await?;
+        let question = chat::StatusRequest { local: true };
+        connection.call::<_, chat::ClusterStatus>("/threefold.chat.v1.Cluster/Status", None, &question).await
+    };
+    let answer = timeout(STATUS_PATIENCE, asking).await;
+    matches!(answer, Ok(Ok(status)) if status.servers.iter().any(|server| server.leader != 0))
+}
+
+/// Waits until a server serves (see [`serves`]).
+///
+/// # Errors
+/// When it does not after two minutes.
+pub async fn wait_until_serving(address: &str) -> anyhow::Result<()> {
+    let give_up = Instant::now() + PATIENCE;
+    while Instant::now() < give_up {
+        if serves(address).await {
+            return Ok(());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    bail!("{address} does not serve after {PATIENCE:?}")
+}
+
 /// The status from the first server that answers.
 ///
 /// # Errors

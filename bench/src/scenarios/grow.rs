@@ -9,14 +9,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{
-    fill::Crowd,
-    history, rejoin,
-    start::{first_message, until},
-    write,
-};
+use super::{fill::Crowd, history, rejoin, start::first_message, write};
 use crate::{
-    cluster::Target,
+    cluster::{Target, wait_until_serving},
     report::Report,
     table::{Table, figure, mib, thousands},
 };
@@ -53,8 +48,8 @@ struct Step {
     disk_bytes: Vec<u64>,
     loaded_kib: Vec<u64>,
     idle_kib: Vec<u64>,
-    /// Seconds from the start of one killed server until it answers.
-    answers_s: f64,
+    /// Seconds from the start of one killed server until it serves.
+    serves_s: f64,
     /// Seconds from the start of all servers, all killed, until a message is accepted.
     accepted_s: f64,
     missed: u64,
@@ -112,8 +107,8 @@ async fn measure(
     own.kill(2).await?;
     let began = Instant::now();
     own.launch(2)?;
-    until(&addresses[2..], async |connection| Ok(connection)).await?;
-    let answers_s = began.elapsed().as_secs_f64();
+    wait_until_serving(&addresses[2]).await?;
+    let serves_s = began.elapsed().as_secs_f64();
     own.wait_until_whole().await?;
 
     own.kill_all().await?;
@@ -133,7 +128,7 @@ async fn measure(
         disk_bytes,
         loaded_kib,
         idle_kib,
-        answers_s,
+        serves_s,
         accepted_s,
         missed,
         rejoined,
@@ -151,7 +146,7 @@ impl Step {
             "disk_bytes": self.disk_bytes,
             "resident_loaded_kib": self.loaded_kib,
             "resident_idle_kib": self.idle_kib,
-            "killed_until_it_answers_s": self.answers_s,
+            "killed_until_it_serves_s": self.serves_s,
             "all_killed_until_accepted_s": self.accepted_s,
             "missed": self.missed,
             "rejoin": rejoin::figures(&self.rejoined),
@@ -178,7 +173,7 @@ fn table(steps: &[Step]) -> Table {
     row("disk a message, bytes", &|step| thousands(most(&step.disk_bytes) as f64 / step.messages.max(1) as f64));
     row("memory of a server under load, MiB", &|step| mib(most(&step.loaded_kib)));
     row("memory of a server idle after its start, MiB", &|step| mib(most(&step.idle_kib)));
-    row("one killed: start until it answers, s", &|step| figure(step.answers_s));
+    row("one killed: start until it serves, s", &|step| figure(step.serves_s));
     row("all killed: start until a message is accepted, s", &|step| figure(step.accepted_s));
     row("messages missed by the server that rejoins", &|step| thousands(step.missed as f64));
     row("its start until it is in sync, s", &|step| figure(step.rejoined.in_sync_s));

@@ -5,6 +5,7 @@ pub mod failover;
 pub mod fill;
 pub mod grow;
 pub mod history;
+pub mod idle;
 pub mod rejoin;
 pub mod start;
 pub mod talk;

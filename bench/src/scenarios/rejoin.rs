@@ -8,9 +8,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{fill::Crowd, start::until, talk::Talkers};
+use super::{fill::Crowd, talk::Talkers};
 use crate::{
-    cluster::{Target, leader_place},
+    cluster::{Target, leader_place, wait_until_serving},
     exactly_once::Verdict,
     latency::Summary,
     report::{Report, latency_table},
@@ -42,8 +42,8 @@ pub struct Plan {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Seconds from its start until it answers.
-    pub answers_s: f64,
+    /// Seconds from its start until it serves.
+    pub serves_s: f64,
     /// Seconds from its start until it is in sync.
     pub in_sync_s: f64,
     /// From send to acknowledgement at the other servers, before its start.
@@ -66,11 +66,11 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
     let verdict = outcome.verdict;
     let text = format!(
         "rejoin: a follower {what}, {} messages were written before and {} meanwhile\n\n\
-         {} s from its start until it answers, {} s until it is in sync\n\n{}\n\n\
+         {} s from its start until it serves (answers, and knows a leader), {} s until it is in sync\n\n{}\n\n\
          {} of these messages received: {} twice, {} out of order, {} missing",
         thousands(plan.before as f64),
         thousands(plan.messages as f64),
-        figure(outcome.answers_s),
+        figure(outcome.serves_s),
         figure(outcome.in_sync_s),
         latency_table(&[
             ("acknowledged, before its start", outcome.before),
@@ -92,7 +92,7 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
 /// The figures for programs.
 pub fn figures(outcome: &Outcome) -> Value {
     json!({
-        "answers_s": outcome.answers_s,
+        "serves_s": outcome.serves_s,
         "in_sync_s": outcome.in_sync_s,
         "acknowledged_before": outcome.before,
         "acknowledged_during": outcome.during,
@@ -119,13 +119,13 @@ pub async fn measure(target: &mut Target, crowd: &mut Crowd, messages: u64, empt
     sleep(BEFORE).await;
     let began = Instant::now();
     own.launch(victim)?;
-    until(&[address], async |connection| Ok(connection)).await?;
-    let answers_s = began.elapsed().as_secs_f64();
+    wait_until_serving(&address).await?;
+    let serves_s = began.elapsed().as_secs_f64();
     own.wait_until_whole().await?;
     let whole = Instant::now();
     let said = talkers.stop().await?;
     Ok(Outcome {
-        answers_s,
+        serves_s,
         in_sync_s: whole.duration_since(began).as_secs_f64(),
         before: said.acknowledgements(talk, began)?,
         during: said.acknowledgements(began, whole)?,
