@@ -109,8 +109,8 @@ pub struct Device {
 /// What a device hears.
 #[derive(Debug)]
 pub enum Heard {
-    /// The oldest unanswered write was accepted: its number.
-    Accepted(u64),
+    /// The oldest unanswered write was accepted.
+    Accepted,
     /// A message, for subscribers.
     Message(chat::Message),
     /// The subscription has begun.
@@ -213,7 +213,7 @@ impl Device {
                 if result.request.is_none_or(|request| request.number != due) {
                     bail!("an answer to {:?}, not to write {due}", result.request);
                 }
-                Ok(Some(Heard::Accepted(due)))
+                Ok(Some(Heard::Accepted))
             }
             Some(server_frame::Frame::Event(chat::Event { body: Some(event::Body::Message(message)), .. })) => {
                 Ok(Some(Heard::Message(message)))

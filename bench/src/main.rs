@@ -6,10 +6,12 @@
 
 mod accounting;
 mod cluster;
+mod compare;
 mod device;
 mod exactly_once;
 mod grpc;
 mod latency;
+mod peers;
 mod report;
 mod scenarios;
 mod schedule;
@@ -90,6 +92,8 @@ enum Scenario {
     Rejoin(rejoin::Plan),
     /// From starting an empty cluster to its first accepted write
     Start(start::Plan),
+    /// Threefold and each peer that is installed (etcd, NATS, Redis) with the same load, and the ratios
+    Compare(compare::Plan),
     /// Holds connections for `idle`, as standard input says
     #[command(hide = true)]
     IdleWorker,
@@ -124,6 +128,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
         Scenario::Start(plan) => start::run(&common.place(), plan).await,
+        Scenario::Compare(plan) => compare::run(&common.place(), plan).await,
         Scenario::IdleWorker => anyhow::bail!("an idle worker reports to the process that started it"),
     }
 }

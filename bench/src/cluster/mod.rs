@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use threefold_proto::chat;
 use tokio::time::{sleep, timeout};
 
-pub use own::{Own, Place};
+pub use own::{Own, Place, SERVERS, free_ports};
 
 use crate::{accounting::Processes, grpc::Connection};
 

@@ -287,11 +287,6 @@ impl Own {
         self.servers.iter().map(|server| server.client.clone()).collect()
     }
 
-    /// The server's process, if it runs.
-    pub fn pid(&self, place: usize) -> Option<u32> {
-        self.servers[place].child.as_ref().and_then(Child::id)
-    }
-
     /// What a server occupies on disk, in bytes: blocks that are allocated, whatever lengths files claim.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use threefold_proto::chat;
 use tokio::{sync::mpsc, time::sleep_until};
 
 use crate::{
-    accounting::Usage,
+    accounting::{Processes, Usage},
     cluster::{Target, connect},
     device::{Account, Device, Heard, UNANSWERED, number_of, numbered, to},
     exactly_once::{Checker, Verdict},
@@ -131,16 +131,24 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
         bail!("--pairs must be at least 1, --in-flight from 1 to {UNANSWERED}");
     }
     let pairs = prepare(&target.addresses(), plan.pairs()).await?;
-    let processes = target.processes().await?;
+    measure_ends(pairs, &target.processes().await?, plan).await
+}
+
+/// Runs the plan between ends that are connected already.
+///
+/// # Errors
+/// When a connection is lost or a message is refused.
+pub async fn measure_ends<E: Ends>(pairs: Vec<E>, processes: &Processes, plan: &Plan) -> anyhow::Result<Outcome> {
     let window = Window::after(Duration::from_secs_f64(plan.warm_up), Duration::from_secs_f64(plan.seconds));
     let run = Run::new(window, plan.bytes)?;
-    let tasks: Vec<_> = if plan.max {
-        pairs.into_iter().map(|pair| tokio::spawn(pair.converse(run.clone(), Pace::Window(plan.in_flight)))).collect()
+    let paces: Vec<Pace> = if plan.max {
+        pairs.iter().map(|_| Pace::Window(plan.in_flight)).collect()
     } else {
         let schedules = Schedule::new(Instant::now(), window.until, plan.rate).run(pairs.len());
-        let both = pairs.into_iter().zip(schedules);
-        both.map(|(pair, dues)| tokio::spawn(pair.converse(run.clone(), Pace::Schedule(dues)))).collect()
+        schedules.into_iter().map(Pace::Schedule).collect()
     };
+    let both = pairs.into_iter().zip(paces);
+    let tasks: Vec<_> = both.map(|(pair, pace)| tokio::spawn(converse(pair, run.clone(), pace))).collect();
     sleep_until(window.from.into()).await;
     let before = processes.read()?;
     sleep_until(window.until.into()).await;
@@ -149,9 +157,8 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
         task.await??;
     }
     let messages = run.received.load(Ordering::Relaxed);
-    let verdict = run.verdict();
     let per_second = messages as f64 / window.seconds();
-    Ok(Outcome { messages, per_second, latency: run.latencies.summary(), verdict, usage })
+    Ok(Outcome { messages, per_second, latency: run.latencies.summary(), verdict: run.verdict(), usage })
 }
 
 /// Makes pairs whose ends are at different servers, as far as there are different ones.
@@ -212,84 +219,166 @@ impl Run {
         Self { timelines: Some((receipts, acknowledgements)), ..self }
     }
 
+    /// Takes note of a message that arrived; true if it is the first time.
+    fn take(&self, number: u64, started: &[Instant], checker: &mut Checker, now: Instant) -> anyhow::Result<bool> {
+        let Some(began) = number.checked_sub(1).and_then(|place| started.get(usize::try_from(place).ok()?)) else {
+            bail!("message {number} was received before it was sent");
+        };
+        if !checker.arrived(number) {
+            return Ok(false);
+        }
+        if self.window.holds(now) {
+            self.received.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.window.holds(*began) {
+            self.latencies.record(now.duration_since(*began));
+        }
+        if let Some((receipts, _)) = &self.timelines {
+            receipts.record(*began, now.duration_since(*began));
+        }
+        Ok(true)
+    }
+
+    /// Takes note of acknowledgements of messages that began then.
+    fn note_acknowledged(&self, began: &[Instant], now: Instant) {
+        if let Some((_, acknowledgements)) = &self.timelines {
+            began.iter().for_each(|began| acknowledgements.record(*began, now.duration_since(*began)));
+        }
+    }
+
     /// What was right and wrong with all pairs that have ended.
     pub fn verdict(&self) -> Verdict {
         *self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A sender and a receiver.
+/// The two ends of a pair, whatever system lies between them.
+pub trait Ends: Send + 'static {
+    /// Whether a further message may be sent before one that was sent is acknowledged.
+    fn has_room(&self) -> bool;
+    /// Puts a text into the line of what is to be sent.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn put(&mut self, text: String) -> anyhow::Result<()>;
+    /// Sends what is in line.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    fn flush(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
+    /// Waits until something arrived, and gives all there is. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// When a connection is lost or a message is refused.
+    fn hear(&mut self) -> impl Future<Output = anyhow::Result<Arrived>> + Send;
+}
+
+/// What arrived at both ends.
+#[derive(Debug, Default)]
+pub struct Arrived {
+    /// The numbers with which the received messages begin.
+    pub numbers: Vec<u64>,
+    /// How many sent messages were acknowledged.
+    pub acknowledged: usize,
+}
+
+/// A sender and a receiver of Threefold.
 pub struct Pair {
     sender: Device,
     receiver: Device,
     to: chat::Recipient,
 }
 
-impl Pair {
-    /// Sends and receives until the window ends, and everything sent has arrived.
-    ///
-    /// # Errors
-    /// When a stream ends or a message is refused.
-    pub async fn converse(mut self, run: Run, mut pace: Pace) -> anyhow::Result<()> {
-        let mut checker = Checker::default();
-        // `started[n - 1]`: when message n was due, or was sent. Sent so far: as many as the sender has written.
-        let mut started: Vec<Instant> = Vec::new();
-        let mut waiting: VecDeque<Instant> = VecDeque::new();
-        let (mut arrived, mut acknowledged, mut more) = (0, 0, true);
-        let give_up = run.window.until + PATIENCE;
-        loop {
-            let now = Instant::now();
-            if let Pace::Window(in_flight) = &pace {
-                more = now < run.window.until;
-                while more && started.len() + waiting.len() < arrived + *in_flight {
-                    waiting.push_back(now);
-                }
-            }
-            while self.sender.in_flight() < UNANSWERED
-                && let Some(due) = waiting.pop_front()
-            {
-                started.push(due);
-                self.sender.put_message(&self.to, numbered(started.len() as u64, run.bytes))?;
-            }
-            self.sender.flush()?;
-            if !more && waiting.is_empty() && acknowledged == started.len() && arrived >= started.len() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                heard = self.receiver.hear() => {
-                    let (mut next, now) = (Some(heard?), Instant::now());
-                    while let Some(heard) = next {
-                        arrived += usize::from(take(heard, &started, &mut checker, &run, now)?);
-                        next = self.receiver.heard_already()?;
+impl Ends for Pair {
+    fn has_room(&self) -> bool {
+        self.sender.in_flight() < UNANSWERED
+    }
+
+    fn put(&mut self, text: String) -> anyhow::Result<()> {
+        self.sender.put_message(&self.to, text).map(drop)
+    }
+
+    async fn flush(&mut self) -> anyhow::Result<()> {
+        self.sender.flush()
+    }
+
+    async fn hear(&mut self) -> anyhow::Result<Arrived> {
+        let mut arrived = Arrived::default();
+        tokio::select! {
+            biased;
+            heard = self.receiver.hear() => {
+                let mut next = Some(heard?);
+                while let Some(heard) = next {
+                    if let Heard::Message(message) = heard {
+                        arrived.numbers.push(number_of(&message.body).context("a message that nobody sent")?);
                     }
+                    next = self.receiver.heard_already()?;
                 }
-                heard = self.sender.hear() => {
-                    heard?;
-                    let now = Instant::now();
-                    loop {
-                        if let Some((_, acknowledgements)) = &run.timelines {
-                            acknowledgements.record(started[acknowledged], now.duration_since(started[acknowledged]));
-                        }
-                        acknowledged += 1;
-                        if self.sender.heard_already()?.is_none() {
-                            break;
-                        }
-                    }
+            }
+            heard = self.sender.hear() => {
+                heard?;
+                arrived.acknowledged += 1;
+                while self.sender.heard_already()?.is_some() {
+                    arrived.acknowledged += 1;
                 }
-                due = next_due(&mut pace), if more => match due {
-                    Some(due) => waiting.push_back(due),
-                    None => more = false,
-                },
-                // What has not arrived by now is missing: the verdict says so.
-                () = sleep_until(give_up.into()) => break,
             }
         }
-        let verdict = checker.verdict(acknowledged as u64);
-        let mut all = run.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        *all = all.and(verdict);
-        Ok(())
+        Ok(arrived)
     }
+}
+
+/// Sends and receives until the window ends, and everything sent has arrived.
+///
+/// # Errors
+/// When a connection is lost or a message is refused.
+pub async fn converse(mut ends: impl Ends, run: Run, mut pace: Pace) -> anyhow::Result<()> {
+    let mut checker = Checker::default();
+    // `started[n - 1]`: when message n was due, or was sent. Sent so far: as many as this holds.
+    let mut started: Vec<Instant> = Vec::new();
+    let mut waiting: VecDeque<Instant> = VecDeque::new();
+    let (mut arrived, mut acknowledged, mut more) = (0, 0, true);
+    let give_up = run.window.until + PATIENCE;
+    loop {
+        let now = Instant::now();
+        if let Pace::Window(in_flight) = &pace {
+            more = now < run.window.until;
+            while more && started.len() + waiting.len() < arrived + *in_flight {
+                waiting.push_back(now);
+            }
+        }
+        while ends.has_room()
+            && let Some(due) = waiting.pop_front()
+        {
+            started.push(due);
+            ends.put(numbered(started.len() as u64, run.bytes))?;
+        }
+        ends.flush().await?;
+        if !more && waiting.is_empty() && acknowledged >= started.len() && arrived >= started.len() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            heard = ends.hear() => {
+                let (heard, now) = (heard?, Instant::now());
+                for number in heard.numbers {
+                    arrived += usize::from(run.take(number, &started, &mut checker, now)?);
+                }
+                let until = started.len().min(acknowledged + heard.acknowledged);
+                run.note_acknowledged(&started[acknowledged..until], now);
+                acknowledged = until;
+            }
+            due = next_due(&mut pace), if more => match due {
+                Some(due) => waiting.push_back(due),
+                None => more = false,
+            },
+            // What has not arrived by now is missing: the verdict says so.
+            () = sleep_until(give_up.into()) => break,
+        }
+    }
+    let verdict = checker.verdict(acknowledged as u64);
+    let mut all = run.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+    *all = all.and(verdict);
+    Ok(())
 }
 
 /// Never where messages are not due by a schedule.
@@ -298,26 +387,4 @@ async fn next_due(pace: &mut Pace) -> Option<Instant> {
         Pace::Schedule(dues) => dues.recv().await,
         Pace::Window(_) => std::future::pending().await,
     }
-}
-
-/// Takes note of what a receiver heard; true for a message that arrived for the first time.
-fn take(heard: Heard, started: &[Instant], checker: &mut Checker, run: &Run, now: Instant) -> anyhow::Result<bool> {
-    let Heard::Message(message) = heard else { return Ok(false) };
-    let number = number_of(&message.body).context("a message that nobody sent")?;
-    let Some(began) = number.checked_sub(1).and_then(|place| started.get(usize::try_from(place).ok()?)) else {
-        bail!("message {number} was received before it was sent");
-    };
-    if !checker.arrived(number) {
-        return Ok(false);
-    }
-    if run.window.holds(now) {
-        run.received.fetch_add(1, Ordering::Relaxed);
-    }
-    if run.window.holds(*began) {
-        run.latencies.record(now.duration_since(*began));
-    }
-    if let Some((receipts, _)) = &run.timelines {
-        receipts.record(*began, now.duration_since(*began));
-    }
-    Ok(true)
 }

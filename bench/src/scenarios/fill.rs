@@ -122,7 +122,7 @@ async fn write(mut device: Device, own: usize, recipients: &[chat::Recipient], c
         device.flush()?;
         let mut next = Some(device.hear().await?);
         while let Some(heard) = next {
-            let Heard::Accepted(_) = heard else { bail!("a device that does not subscribe heard {heard:?}") };
+            let Heard::Accepted = heard else { bail!("a device that does not subscribe heard {heard:?}") };
             answered += 1;
             next = device.heard_already()?;
         }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{task::JoinHandle, time::timeout};
 
-use super::deliver::{Pace, Run, prepare};
+use super::deliver::{Pace, Run, converse, prepare};
 use crate::{
     exactly_once::Verdict,
     latency::{Summary, Timeline, Window},
@@ -57,7 +57,7 @@ impl Talkers {
         let run = Run::new(window, BYTES)?.with_timelines(receipts.clone(), acknowledgements.clone());
         let schedules = Schedule::new(Instant::now(), window.until, rate).run_until(pairs.len(), Arc::clone(&over));
         let both = pairs.into_iter().zip(schedules);
-        let tasks = both.map(|(pair, dues)| tokio::spawn(pair.converse(run.clone(), Pace::Schedule(dues)))).collect();
+        let tasks = both.map(|(pair, dues)| tokio::spawn(converse(pair, run.clone(), Pace::Schedule(dues)))).collect();
         Ok(Self { over, tasks, run, receipts, acknowledgements })
     }
 

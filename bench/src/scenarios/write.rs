@@ -12,18 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use futures::future::try_join_all;
 use serde_json::json;
 use threefold_proto::chat;
 use tokio::{
     sync::mpsc,
+    task::JoinHandle,
     time::{sleep_until, timeout_at},
 };
 
 use crate::{
-    accounting::Usage,
+    accounting::{Processes, Usage},
     cluster::Target,
     device::{Account, Device, Heard, UNANSWERED, WRITERS_PER_ACCOUNT, numbered, to},
     grpc::Connection,
@@ -117,15 +118,8 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
     }
     let connections = target.connect(plan.senders).await?;
     let senders = prepare(&connections, plan.senders).await?;
-    let processes = target.processes().await?;
-    let window = Window::after(Duration::from_secs_f64(plan.warm_up), Duration::from_secs_f64(plan.seconds));
-    let run = Run {
-        window,
-        latencies: Latencies::new()?,
-        acknowledged: Arc::default(),
-        written: Arc::default(),
-        bytes: plan.bytes,
-    };
+    let run = Run::new(plan)?;
+    let window = run.window;
     let tasks: Vec<_> = match plan.rate {
         None => {
             senders.into_iter().map(|sender| tokio::spawn(sender.closed_loop(run.clone(), plan.in_flight))).collect()
@@ -136,17 +130,7 @@ pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
             pairs.map(|(sender, dues)| tokio::spawn(sender.open_loop(run.clone(), dues))).collect()
         }
     };
-    sleep_until(window.from.into()).await;
-    let before = processes.read()?;
-    sleep_until(window.until.into()).await;
-    let usage = processes.since(&before)?;
-    for task in tasks {
-        task.await??;
-    }
-    let written = run.written.load(Ordering::Relaxed);
-    let messages = run.acknowledged.load(Ordering::Relaxed);
-    let per_second = messages as f64 / window.seconds();
-    Ok(Outcome { messages, written, per_second, latency: run.latencies.summary(), usage })
+    run.finish(&target.processes().await?, tasks).await
 }
 
 /// Registers as many accounts as the senders need, and opens a stream with an instance for each. Every sender of an
@@ -172,14 +156,67 @@ pub async fn prepare(connections: &[Connection], count: usize) -> anyhow::Result
 
 /// What all senders of a run share.
 #[derive(Clone)]
-struct Run {
-    window: Window,
+pub struct Run {
+    /// What is measured.
+    pub window: Window,
+    /// Bytes of a message.
+    pub bytes: usize,
     latencies: Latencies,
     /// Acknowledged within the window.
     acknowledged: Arc<AtomicU64>,
     /// In all.
     written: Arc<AtomicU64>,
-    bytes: usize,
+}
+
+impl Run {
+    /// A run that begins now.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn new(plan: &Plan) -> anyhow::Result<Self> {
+        let window = Window::after(Duration::from_secs_f64(plan.warm_up), Duration::from_secs_f64(plan.seconds));
+        let (latencies, acknowledged, written) = (Latencies::new()?, Arc::default(), Arc::default());
+        Ok(Self { window, bytes: plan.bytes, latencies, acknowledged, written })
+    }
+
+    /// A message of a closed loop, sent at `began`, is acknowledged now.
+    pub fn acknowledged(&self, began: Instant, now: Instant) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        if self.window.holds(now) {
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            self.latencies.record(now.duration_since(began));
+        }
+    }
+
+    /// A message of an open loop is acknowledged now. Its latency counts if it was due in the window, however late it is.
+    fn settled(&self, due: Instant, now: Instant) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        self.acknowledged.fetch_add(u64::from(self.window.holds(now)), Ordering::Relaxed);
+        if self.window.holds(due) {
+            self.latencies.record(now.duration_since(due));
+        }
+    }
+
+    /// Waits for the end of the window and then of the senders, and gives the figures.
+    ///
+    /// # Errors
+    /// When a sender failed, or one of the processes is gone.
+    pub async fn finish(
+        self,
+        processes: &Processes,
+        senders: Vec<JoinHandle<anyhow::Result<()>>>,
+    ) -> anyhow::Result<Outcome> {
+        sleep_until(self.window.from.into()).await;
+        let before = processes.read()?;
+        sleep_until(self.window.until.into()).await;
+        let usage = processes.since(&before)?;
+        for sender in senders {
+            sender.await??;
+        }
+        let messages = self.acknowledged.load(Ordering::Relaxed);
+        let (written, per_second) = (self.written.load(Ordering::Relaxed), messages as f64 / self.window.seconds());
+        Ok(Outcome { messages, written, per_second, latency: self.latencies.summary(), usage })
+    }
 }
 
 /// One sender.
@@ -203,11 +240,8 @@ impl Sender {
             let (mut next, now) = (Some(first?), Instant::now());
             // Answers that came together are followed by messages that go together.
             while let Some(heard) = next {
-                if let (Heard::Accepted(_), Some(began)) = (heard, began.pop_front())
-                    && run.window.holds(now)
-                {
-                    run.latencies.record(now.duration_since(began));
-                    run.acknowledged.fetch_add(1, Ordering::Relaxed);
+                if let (Heard::Accepted, Some(began)) = (heard, began.pop_front()) {
+                    run.acknowledged(began, now);
                 }
                 if now < run.window.until {
                     self.put(run.bytes)?;
@@ -217,7 +251,6 @@ impl Sender {
             }
             self.device.flush()?;
         }
-        run.written.fetch_add(self.device.written(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -233,9 +266,12 @@ impl Sender {
                 biased;
                 heard = answered => {
                     heard?;
-                    self.settle(&run, &mut waiting);
-                    while self.device.heard_already()?.is_some() {
-                        self.settle(&run, &mut waiting);
+                    let now = Instant::now();
+                    loop {
+                        run.settled(waiting.pop_front().context("an answer to nothing")?, now);
+                        if self.device.heard_already()?.is_none() {
+                            break;
+                        }
                     }
                 }
                 due = dues.recv(), if more => match due {
@@ -249,19 +285,7 @@ impl Sender {
             }
             self.device.flush()?;
         }
-        run.written.fetch_add(self.device.written(), Ordering::Relaxed);
         Ok(())
-    }
-
-    fn settle(&self, run: &Run, waiting: &mut VecDeque<Instant>) {
-        let Some(due) = waiting.pop_front() else { return };
-        let now = Instant::now();
-        if run.window.holds(now) {
-            run.acknowledged.fetch_add(1, Ordering::Relaxed);
-        }
-        if run.window.holds(due) {
-            run.latencies.record(now.duration_since(due));
-        }
     }
 
     fn put(&mut self, bytes: usize) -> anyhow::Result<()> {

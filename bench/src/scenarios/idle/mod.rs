@@ -20,6 +20,7 @@ pub use worker::run as run_worker;
 use self::holder::Holders;
 use super::talk::Talkers;
 use crate::{
+    accounting::Usage,
     cluster::{Target, leader_place},
     device::Account,
     report::{Report, latency_table},
@@ -28,6 +29,8 @@ use crate::{
 
 /// Connections opened before memory is read the first time, so that what the first ones alone cost is not divided among all.
 const FIRST: usize = 300;
+/// Accounts that connections are of, unless told otherwise.
+const ACCOUNTS: usize = 200;
 /// Memory is read so long after the last connection.
 const SETTLING: Duration = Duration::from_secs(3);
 /// People talk so long before the storm, and after it.
@@ -44,7 +47,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub connections: usize,
     /// Accounts that they are of
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = ACCOUNTS, value_name = "N")]
     pub accounts: usize,
     /// Then kill a server, whose connections all go to the others while people talk
     #[arg(long)]
@@ -65,27 +68,9 @@ pub struct Plan {
 /// # Errors
 /// When a connection is refused, or a server is lost that should not be.
 pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
-    let addresses = target.addresses();
-    if plan.connections <= FIRST {
-        bail!("--connections must be more than {FIRST}");
-    }
-    let accounts = Account::register_many(&target.connect(1).await?, plan.accounts.max(1)).await?;
-    let processes = target.processes().await?;
-    let mut holders = Holders::default();
-    holders.open(&addresses, &accounts, FIRST).await?;
-    sleep(SETTLING).await;
-    let before = processes.resident_kib()?;
-    let began = Instant::now();
-    holders.open(&addresses, &accounts, plan.connections - FIRST).await?;
-    let opening = began.elapsed().as_secs_f64();
-    sleep(SETTLING).await;
-    let reading = processes.read()?;
-    sleep(CALM).await;
-    let usage = processes.since(&reading)?;
-    let added = (plan.connections - FIRST) as f64 / addresses.len() as f64;
-    let each = |(after, before): (&u64, &u64)| after.saturating_sub(*before) as f64 / added;
-    let kib: Vec<f64> = usage.resident_kib.iter().zip(&before).map(each).collect();
-    let mean = kib.iter().sum::<f64>() / kib.len().max(1) as f64;
+    let (opened, mut holders) = open(target, plan.connections, plan.accounts).await?;
+    let Opened { usage, before, opening_s, kib } = &opened;
+    let mean = opened.kib_mean();
     let mut table = Table::new(["process", "RSS before MiB", "RSS after MiB", "KiB/connection", "CPU idle %"]);
     for (n, name) in usage.names.iter().enumerate() {
         let busy = usage.seconds[n] / usage.elapsed * 100.0;
@@ -94,15 +79,15 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
     let mut text = format!(
         "idle: {} connections of {} accounts, each subscribed; opened in {} s\n\n{} KiB a connection\n\n{}",
         thousands(plan.connections as f64),
-        accounts.len(),
-        figure(opening),
+        plan.accounts.max(1),
+        figure(*opening_s),
         figure(mean),
         table.render()
     );
     let mut json = json!({
         "scenario": "idle",
         "connections": plan.connections,
-        "opening_s": opening,
+        "opening_s": opening_s,
         "kib_per_connection": mean,
         "kib_per_connection_by_server": kib,
         "server_cpu_seconds_per_second_idle": usage.seconds.iter().sum::<f64>() / usage.elapsed,
@@ -114,6 +99,58 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
     }
     holders.end().await?;
     Ok(Report { text, json })
+}
+
+/// What opening them did to the servers.
+struct Opened {
+    /// Of some seconds in which nothing was said; memory at their end.
+    usage: Usage,
+    /// Memory before, in KiB, server by server.
+    before: Vec<u64>,
+    opening_s: f64,
+    /// What a connection added, in KiB, server by server.
+    kib: Vec<f64>,
+}
+
+impl Opened {
+    fn kib_mean(&self) -> f64 {
+        self.kib.iter().sum::<f64>() / self.kib.len().max(1) as f64
+    }
+}
+
+/// Memory of an idle connection in KiB, measured with so many of them.
+///
+/// # Errors
+/// When a connection is refused.
+pub async fn memory(target: &Target, connections: usize) -> anyhow::Result<f64> {
+    let (opened, holders) = open(target, connections, ACCOUNTS).await?;
+    holders.end().await?;
+    Ok(opened.kib_mean())
+}
+
+/// Opens so many connections, and reads memory before and after.
+async fn open(target: &Target, connections: usize, accounts: usize) -> anyhow::Result<(Opened, Holders)> {
+    if connections <= FIRST {
+        bail!("--connections must be more than {FIRST}");
+    }
+    let addresses = target.addresses();
+    let accounts = Account::register_many(&target.connect(1).await?, accounts.max(1)).await?;
+    let processes = target.processes().await?;
+    let mut holders = Holders::default();
+    holders.open(&addresses, &accounts, FIRST).await?;
+    sleep(SETTLING).await;
+    let before = processes.resident_kib()?;
+    let began = Instant::now();
+    holders.open(&addresses, &accounts, connections - FIRST).await?;
+    let opening_s = began.elapsed().as_secs_f64();
+    sleep(SETTLING).await;
+    let reading = processes.read()?;
+    sleep(CALM).await;
+    let usage = processes.since(&reading)?;
+    let added = (connections - FIRST) as f64 / addresses.len() as f64;
+    let each = |(after, before): (&u64, &u64)| after.saturating_sub(*before) as f64 / added;
+    let kib = usage.resident_kib.iter().zip(&before).map(each).collect();
+    Ok((Opened { usage, before, opening_s, kib }, holders))
 }
 
 /// Kills a server, and lets its connections come back elsewhere.

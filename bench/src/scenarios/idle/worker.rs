@@ -110,7 +110,7 @@ async fn open(
         let (servers, counters) = (Arc::clone(&servers), Arc::clone(counters));
         async move {
             let account = account.context("no accounts")?;
-            let mut idler = Idler { servers, source, at: n, account, counters };
+            let idler = Idler { servers, source, at: n, account, counters };
             let device = idler.connect().await?;
             idler.counters.subscribed.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move { idler.hold(device).await });
