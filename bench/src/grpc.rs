@@ -22,6 +22,8 @@ use tokio::{
 
 /// How long a connection may take to open.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const CALL_PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes before a message: a flag and the length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX_BYTES: usize = 5;
 /// What a server may send on one stream before it is read: more than a burst.
@@ -106,21 +108,24 @@ impl Connection {
     /// One question and its answer.
     ///
     /// # Errors
-    /// [`Refused`] when the server says no; anything else when the connection is lost.
+    /// [`Refused`] when the server says no; anything else when the connection is lost, or no answer comes in half a minute.
     pub async fn call<Q: Message, A: Message + Default>(
         &self,
         path: &str,
         token: Option<&HeaderValue>,
         question: &Q,
     ) -> anyhow::Result<A> {
-        let (mut outgoing, mut incoming) = self.stream(path, token).await?;
-        let mut buffer = BytesMut::new();
-        encode(question, &mut buffer)?;
-        outgoing.body.send_data(buffer.freeze(), true)?;
-        let answer = incoming.next().await?.context("an answer without a message")?;
-        // The status comes behind the message.
-        while incoming.next::<A>().await?.is_some() {}
-        Ok(answer)
+        let calling = async {
+            let (mut outgoing, mut incoming) = self.stream(path, token).await?;
+            let mut buffer = BytesMut::new();
+            encode(question, &mut buffer)?;
+            outgoing.body.send_data(buffer.freeze(), true)?;
+            let answer = incoming.next().await?.context("an answer without a message")?;
+            // The status comes behind the message.
+            while incoming.next::<A>().await?.is_some() {}
+            Ok(answer)
+        };
+        timeout(CALL_PATIENCE, calling).await.with_context(|| format!("no answer to {path}"))?
     }
 
     fn request(&self, path: &str, token: Option<&HeaderValue>) -> anyhow::Result<Request<()>> {

@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{deliver, failover, grow, history, idle, rejoin, start, write};
+use scenarios::{crashes, deliver, failover, grow, history, idle, rejoin, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -82,6 +82,8 @@ enum Scenario {
     Deliver(deliver::Plan),
     /// The longest gap without an acknowledgement around each kill of the leader; nothing may be missing at the end
     Failover(failover::Plan),
+    /// As much as goes through while servers are killed and started again; nothing may be missing or doubled
+    Crashes(crashes::Plan),
     /// The newest 50 messages of random conversations, and what is unread
     History(history::Plan),
     /// Memory of a connection that says nothing; and what a server's death does, whose connections all come back at once
@@ -123,6 +125,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         Scenario::Write(plan) => common.on(async |target| write::run(target, plan).await).await,
         Scenario::Deliver(plan) => common.on(async |target| deliver::run(target, plan).await).await,
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
+        Scenario::Crashes(plan) => common.on(async |target| crashes::run(target, plan).await).await,
         Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,
         Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
         Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,

@@ -3,6 +3,9 @@
 use anyhow::{Context as _, bail};
 use bytes::{Buf as _, BytesMut};
 
+/// The longest payload taken: NATS itself recommends no more.
+const PAYLOAD_BYTES: usize = 8 << 20;
+
 /// What a server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -49,6 +52,9 @@ pub fn take(buffer: &mut BytesMut) -> anyhow::Result<Option<Said>> {
                 _ => bail!("a message without its length: {line:?}"),
             };
             let (subject, length) = (subject.to_owned(), length.parse::<usize>()?);
+            if length > PAYLOAD_BYTES {
+                bail!("a message of {length} bytes");
+            }
             let from = end + 2;
             let Some(payload) = buffer.get(from..from + length + 2) else { return Ok(None) };
             let (payload, ending) = payload.split_at(length);
@@ -116,7 +122,9 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_errors() {
-        for bad in ["HELLO\r\n", "MSG a\r\n", "MSG a 1 x\r\n", "MSG a 1 2\r\nabcd", "\r\n"] {
+        for bad in
+            ["HELLO\r\n", "MSG a\r\n", "MSG a 1 x\r\n", "MSG a 1 18446744073709551615\r\n", "MSG a 1 2\r\nabcd", "\r\n"]
+        {
             assert!(take(&mut BytesMut::from(bad)).is_err(), "{bad:?}");
         }
     }

@@ -6,6 +6,9 @@ use bytes::{Buf as _, BytesMut};
 /// The deepest nesting taken: an answer to XREAD has five levels.
 const DEPTH: usize = 8;
 
+/// The longest string taken: what Redis itself takes.
+const STRING_BYTES: usize = 512 << 20;
+
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -48,6 +51,9 @@ fn parse(rest: &mut &[u8], depth: usize) -> anyhow::Result<Option<Value>> {
         "$" | "*" if text == "-1" => Value::Bulk(None),
         "$" => {
             let length: usize = text.parse()?;
+            if length > STRING_BYTES {
+                bail!("a string of {length} bytes");
+            }
             let Some(bytes) = rest.get(..length + 2) else { return Ok(None) };
             let (bytes, ending) = bytes.split_at(length);
             if ending != b"\r\n" {
@@ -114,7 +120,15 @@ mod tests {
 
     #[test]
     fn malformed_replies_are_errors() {
-        for bad in ["?\r\n", "\r\n", ":x\r\n", "$2\r\nabcd", "$-2\r\n", "*9999999999999999999999\r\n"] {
+        for bad in [
+            "?\r\n",
+            "\r\n",
+            ":x\r\n",
+            "$2\r\nabcd",
+            "$-2\r\n",
+            "$18446744073709551615\r\n",
+            "*9999999999999999999999\r\n",
+        ] {
             assert!(take(&mut BytesMut::from(bad)).is_err(), "{bad:?}");
         }
         assert!(take(&mut BytesMut::from("*1\r\n".repeat(100).as_str())).is_err());
