@@ -17,7 +17,7 @@ mod scenarios;
 mod schedule;
 mod table;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -69,8 +69,10 @@ impl Common {
             servers => Target::Running(servers.to_vec()),
         };
         let report = scenario(&mut target).await;
-        target.end().await?;
-        report
+        let ended = target.end().await;
+        // Of two errors the scenario's own is the reason.
+        let report = report?;
+        ended.map(|()| report)
     }
 }
 
@@ -103,25 +105,30 @@ enum Scenario {
 
 /// One thread: the generator shares the machine with the servers, and a second one would cost wake-ups.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Scenario::IdleWorker = arguments.scenario {
-        return idle::run_worker().await;
-    }
-    tokio::select! {
-        report = run(&arguments) => {
-            let report = report?;
-            println!("{}", if arguments.common.json { report.json.to_string() } else { report.text });
-            Ok(())
-        }
+    let result = tokio::select! {
+        result = run(&arguments) => result,
         // What was started ends with what held it.
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match result {
+        Ok(report) => {
+            if let Some(Report { text, json }) = report {
+                println!("{}", if arguments.common.json { json.to_string() } else { text });
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("threefold-bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
+async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
     let common = &arguments.common;
-    match &arguments.scenario {
+    let report = match &arguments.scenario {
         Scenario::Write(plan) => common.on(async |target| write::run(target, plan).await).await,
         Scenario::Deliver(plan) => common.on(async |target| deliver::run(target, plan).await).await,
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
@@ -132,6 +139,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
         Scenario::Start(plan) => start::run(&common.place(), plan).await,
         Scenario::Compare(plan) => compare::run(&common.place(), plan).await,
-        Scenario::IdleWorker => anyhow::bail!("an idle worker reports to the process that started it"),
-    }
+        // It reports to the process that started it.
+        Scenario::IdleWorker => return idle::run_worker().await.map(|()| None),
+    };
+    report.map(Some)
 }

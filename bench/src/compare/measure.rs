@@ -9,7 +9,7 @@ use crate::{
     cluster::{CONNECTIONS_PER_SERVER, Own, Place, SERVERS, Target},
     latency::median,
     peers::{self, etcd, etcd::Etcd, nats, nats::Nats, redis, redis::Redis},
-    scenarios::{deliver, failover, idle, start, write},
+    scenarios::{deliver, failover, grow, idle, start, write},
 };
 
 /// Connections that writers share, whoever is measured.
@@ -20,6 +20,8 @@ const WRITERS: [usize; 3] = [1, 64, 512];
 const IDLE: usize = 6_000;
 /// Kills of the leader.
 const KILLS: usize = 20;
+/// Conversations that grow.
+const CONVERSATIONS: usize = 50_000;
 /// Starts of an empty cluster.
 const STARTS: usize = 5;
 
@@ -124,6 +126,9 @@ pub async fn measure(system: System, place: &Place, plan: &Plan, first: bool) ->
     if system == System::Threefold && first && !plan.quick {
         once(place, &mut figures).await?;
     }
+    if system == System::Threefold && first && plan.messages > 0 {
+        grown(place, plan.messages, &mut figures).await?;
+    }
     Ok(figures)
 }
 
@@ -153,6 +158,20 @@ async fn once(place: &Place, figures: &mut Figures) -> anyhow::Result<()> {
 
     let starts = start::measure(place, &start::Plan { repetitions: STARTS }).await?;
     figures.insert("start_s", median(&starts.accepted).unwrap_or(0.0));
+    Ok(())
+}
+
+/// What so many messages change.
+async fn grown(place: &Place, messages: u64, figures: &mut Figures) -> anyhow::Result<()> {
+    let mut target = Target::Own(Own::start(place).await?);
+    let plan = grow::Plan { conversations: CONVERSATIONS, steps: vec![messages], missed: None, seconds: 5.0 };
+    let (_, steps) = grow::steps(&mut target, &plan).await?;
+    target.end().await?;
+    for step in steps {
+        figures.insert("grown_newest_p99_ms", step.newest_p99_ms());
+        figures.insert("grown_start_s", step.accepted_s());
+        figures.insert("grown_idle_mib", step.idle_mib());
+    }
     Ok(())
 }
 

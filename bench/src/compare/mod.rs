@@ -38,6 +38,9 @@ pub struct Plan {
     /// Leave out what no peer is measured at: failover, idle memory, start-up
     #[arg(long)]
     pub quick: bool,
+    /// Also grow 50,000 conversations to so many messages, and measure what that changes (10,000,000 take a while, and disk)
+    #[arg(long, default_value_t = 0, value_name = "M")]
+    pub messages: u64,
 }
 
 /// The figure of which ratios are asked for.
@@ -59,10 +62,17 @@ pub async fn run(place: &Place, plan: &Plan) -> anyhow::Result<Report> {
     let (systems, absent) = System::all(&plan.only);
     let mut columns: Vec<Column> =
         systems.iter().map(|system| Column { system: *system, repetitions: Vec::new() }).collect();
+    let mut failures = Vec::new();
     for repetition in 1..=plan.repetitions.max(1) {
         for column in &mut columns {
             eprintln!("repetition {repetition} of {}: {}", plan.repetitions.max(1), column.system.name());
-            column.repetitions.push(measure::measure(column.system, place, plan, repetition == 1).await?);
+            match measure::measure(column.system, place, plan, repetition == 1).await {
+                Ok(figures) => column.repetitions.push(figures),
+                // The others' figures are not worth less for it.
+                Err(error) => {
+                    failures.push(format!("{} failed in repetition {repetition}: {error:#}", column.system.name()))
+                }
+            }
         }
     }
     let mut text = format!(
@@ -79,6 +89,9 @@ pub async fn run(place: &Place, plan: &Plan) -> anyhow::Result<Report> {
     for system in &absent {
         text.push_str(&format!("{} is not installed, and was skipped\n", system.name()));
     }
+    for failure in &failures {
+        text.push_str(&format!("{failure}\n"));
+    }
     let json = json!({
         "scenario": "compare",
         "seconds": plan.seconds,
@@ -86,6 +99,8 @@ pub async fn run(place: &Place, plan: &Plan) -> anyhow::Result<Report> {
             "name": column.system.name(),
             "repetitions": column.repetitions,
         })).collect::<Vec<_>>(),
+        "messages": plan.messages,
+        "failures": failures,
         "absent": absent.iter().map(System::name).collect::<Vec<_>>(),
     });
     Ok(Report { text: text.trim_end().to_owned(), json })

@@ -144,7 +144,13 @@ struct Tally {
 impl Tally {
     fn new() -> anyhow::Result<Self> {
         let (began, latencies) = (Instant::now(), Latencies::new()?);
-        Ok(Self { began, latencies, last_us: AtomicU64::new(0), gap_us: AtomicU64::new(0), over: AtomicBool::new(false) })
+        Ok(Self {
+            began,
+            latencies,
+            last_us: AtomicU64::new(0),
+            gap_us: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        })
     }
 
     fn acknowledged(&self, sent: Instant) {

@@ -39,7 +39,7 @@ pub struct Plan {
 }
 
 /// What was measured at one step.
-struct Step {
+pub struct Step {
     /// Messages in all when measured.
     messages: u64,
     filled_per_second: f64,
@@ -62,17 +62,7 @@ struct Step {
 /// # Errors
 /// When a server is lost that should not be, or does not come back.
 pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
-    target.own()?;
-    let mut crowd = Crowd::new(&target.addresses(), plan.conversations).await?;
-    let mut steps = Vec::new();
-    for total in &plan.steps {
-        let missed = plan.missed.unwrap_or(total / 10);
-        // What the rejoining server will miss belongs to the step.
-        let now = total.saturating_sub(crowd.written()).saturating_sub(missed);
-        let seconds = crowd.fill(&target.addresses(), now).await?;
-        eprintln!("{} messages after {seconds:.0} s; measuring", thousands(crowd.written() as f64));
-        steps.push(measure(target, &mut crowd, plan, missed, now as f64 / seconds.max(0.001)).await?);
-    }
+    let (crowd, steps) = steps(target, plan).await?;
     let text = format!(
         "grow: {} conversations of {} accounts\n\n{}",
         thousands(crowd.conversations() as f64),
@@ -85,6 +75,25 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
         "steps": steps.iter().map(Step::figures).collect::<Vec<_>>(),
     });
     Ok(Report { text, json })
+}
+
+/// Grows, and measures at each step.
+///
+/// # Errors
+/// When a server is lost that should not be, or does not come back.
+pub async fn steps(target: &mut Target, plan: &Plan) -> anyhow::Result<(Crowd, Vec<Step>)> {
+    target.own()?;
+    let mut crowd = Crowd::new(&target.addresses(), plan.conversations).await?;
+    let mut steps = Vec::new();
+    for total in &plan.steps {
+        let missed = plan.missed.unwrap_or(total / 10);
+        // What the rejoining server will miss belongs to the step.
+        let now = total.saturating_sub(crowd.written()).saturating_sub(missed);
+        let seconds = crowd.fill(&target.addresses(), now).await?;
+        eprintln!("{} messages after {seconds:.0} s; measuring", thousands(crowd.written() as f64));
+        steps.push(measure(target, &mut crowd, plan, missed, now as f64 / seconds.max(0.001)).await?);
+    }
+    Ok((crowd, steps))
 }
 
 async fn measure(
@@ -137,6 +146,21 @@ async fn measure(
 }
 
 impl Step {
+    /// Reading the newest 50 of a conversation: the 99th percentile in milliseconds.
+    pub fn newest_p99_ms(&self) -> f64 {
+        self.history.newest.p99_ms
+    }
+
+    /// From starting all servers, all killed, until a message is accepted, in seconds.
+    pub fn accepted_s(&self) -> f64 {
+        self.accepted_s
+    }
+
+    /// Resident memory of the largest server, idle after its start, in MiB.
+    pub fn idle_mib(&self) -> f64 {
+        self.idle_kib.iter().copied().max().unwrap_or(0) as f64 / 1024.0
+    }
+
     fn figures(&self) -> Value {
         json!({
             "messages": self.messages,

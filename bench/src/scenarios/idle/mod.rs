@@ -71,7 +71,7 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
     let (opened, mut holders) = open(target, plan.connections, plan.accounts).await?;
     let Opened { usage, before, opening_s, kib } = &opened;
     let mean = opened.kib_mean();
-    let mut table = Table::new(["process", "RSS before MiB", "RSS after MiB", "KiB/connection", "CPU idle %"]);
+    let mut table = Table::new(["process", "RSS before MiB", "RSS after MiB", "KiB/connection", "CPU % while idle"]);
     for (n, name) in usage.names.iter().enumerate() {
         let busy = usage.seconds[n] / usage.elapsed * 100.0;
         table.row([name.clone(), mib(before[n]), mib(usage.resident_kib[n]), figure(kib[n]), figure(busy)]);
