@@ -128,6 +128,19 @@ impl Device {
         Ok(Self { outgoing, incoming, buffer, instance, number: 0, unanswered })
     }
 
+    /// Opens a stream that goes on where another one of the same instance ended: after so many writes that were accepted.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn resume(
+        connection: &Connection,
+        account: &Account,
+        instance: u64,
+        accepted: u64,
+    ) -> anyhow::Result<Self> {
+        Ok(Self { number: accepted, ..Self::open(connection, account, instance).await? })
+    }
+
     /// Subscribes to everything after a position, and waits until that has begun.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! charges the server processes. docs/performance.md says what each figure means.
 
 mod accounting;
+mod bounds;
 mod cluster;
 mod compare;
 mod device;
@@ -58,8 +59,21 @@ struct Common {
 }
 
 impl Common {
+    /// Where clusters go that a scenario starts itself.
     fn place(&self) -> Place {
         Place { executable: self.executable.clone(), data_dir: self.data_dir.clone(), keep: self.keep }
+    }
+
+    /// The same, for scenarios that start several clusters.
+    ///
+    /// # Errors
+    /// When a running cluster is named: it would not be used.
+    fn fresh(&self) -> anyhow::Result<Place> {
+        if self.servers.is_empty() {
+            Ok(self.place())
+        } else {
+            anyhow::bail!("this starts its own clusters: leave --servers away")
+        }
     }
 
     /// Runs a scenario on the cluster that is asked for, and ends that if it is the bench's own.
@@ -137,8 +151,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
         Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
         Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
-        Scenario::Start(plan) => start::run(&common.place(), plan).await,
-        Scenario::Compare(plan) => compare::run(&common.place(), plan).await,
+        Scenario::Start(plan) => start::run(&common.fresh()?, plan).await,
+        Scenario::Compare(plan) => compare::run(&common.fresh()?, plan).await,
         // It reports to the process that started it.
         Scenario::IdleWorker => return idle::run_worker().await.map(|()| None),
     };

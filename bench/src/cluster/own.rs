@@ -95,12 +95,11 @@ impl Own {
             Some(path) => path.clone(),
             None => env::current_exe()?.with_file_name("threefold"),
         };
-        if !executable.exists() {
-            bail!(
-                "{} is not there: build it with `cargo build --release -p threefold`, or name it with --executable",
-                executable.display()
-            );
-        }
+        // In full: servers run in a directory of their own.
+        let executable = fs::canonicalize(&executable).with_context(|| {
+            let hint = "build it with `cargo build --release -p threefold`, or name it with --executable";
+            format!("{} is not there: {hint}", executable.display())
+        })?;
         let mut builder = tempfile::Builder::new();
         builder.prefix("threefold-bench-").disable_cleanup(place.keep);
         let directory = match &place.data_dir {

@@ -14,6 +14,7 @@ use self::{
     measure::{Figures, System},
 };
 use crate::{
+    bounds::{seconds, some_seconds},
     cluster::Place,
     latency::median,
     report::Report,
@@ -27,13 +28,13 @@ pub struct Plan {
     #[arg(long, default_value_t = 3)]
     pub repetitions: usize,
     /// Seconds of each measurement
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = some_seconds)]
     pub seconds: f64,
     /// Seconds before each, not measured
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub warm_up: f64,
     /// Only these systems [default: all that are installed]
-    #[arg(long, value_delimiter = ',', value_enum)]
+    #[arg(long, value_delimiter = ',', value_enum, value_name = "SYSTEMS")]
     pub only: Vec<System>,
     /// Leave out what no peer is measured at: failover, idle memory, start-up
     #[arg(long)]

@@ -21,6 +21,7 @@ use threefold_client::{Client, Options, Page};
 use tokio::time::{sleep, sleep_until};
 
 use crate::{
+    bounds::seconds,
     cluster::{Target, leader_place},
     device::{UNANSWERED, number_of, numbered},
     exactly_once::{Checker, Verdict},
@@ -53,7 +54,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 6)]
     pub kills: usize,
     /// Seconds between the cluster's being whole and the next kill
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
     pub pause: f64,
 }
 
@@ -186,13 +187,16 @@ async fn kill_again_and_again(target: &mut Target, plan: &Plan, tally: &Tally) -
         let other = rand::rng().random_range(1..addresses.len());
         let victim = if kill % 2 == 0 { leader } else { (leader + other) % addresses.len() };
         tally.gap_us.store(0, Ordering::Relaxed);
+        let struck = Instant::now();
         own.strike(victim)?;
         let again = Instant::now() + DOWN;
         own.kill(victim).await?;
         sleep_until(again.into()).await;
         own.launch(victim)?;
         own.wait_until_whole().await?;
-        gaps_ms.push(tally.gap_us.load(Ordering::Relaxed) as f64 / 1000.0);
+        let (whole, gap_ms) = (struck.elapsed().as_secs_f64(), tally.gap_us.load(Ordering::Relaxed) as f64 / 1000.0);
+        gaps_ms.push(gap_ms);
+        eprintln!("kill {} of {}: gap {gap_ms:.1} ms, whole again after {whole:.2} s", kill + 1, plan.kills);
     }
     sleep(pause).await;
     Ok(gaps_ms)

@@ -21,6 +21,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 
 use crate::{
     accounting::{Processes, Usage},
+    bounds::{rate, seconds, some_seconds},
     cluster::{Target, connect},
     device::{Account, Device, Heard, UNANSWERED, number_of, numbered, to},
     exactly_once::{Checker, Verdict},
@@ -40,7 +41,7 @@ pub struct Plan {
     #[arg(long, value_name = "N")]
     pub pairs: Option<usize>,
     /// Messages a second in all, on a fixed schedule
-    #[arg(long, default_value_t = 20.0, value_name = "R", conflicts_with = "max")]
+    #[arg(long, default_value_t = 20.0, value_name = "R", value_parser = rate, conflicts_with = "max")]
     pub rate: f64,
     /// As many as go through instead
     #[arg(long)]
@@ -52,10 +53,10 @@ pub struct Plan {
     #[arg(long, default_value_t = 200)]
     pub bytes: usize,
     /// Seconds measured
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = some_seconds)]
     pub seconds: f64,
     /// Seconds before, not measured
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub warm_up: f64,
 }
 

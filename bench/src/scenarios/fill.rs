@@ -1,15 +1,20 @@
 //! A crowd that fills conversations as fast as the servers take it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use futures::future::try_join_all;
 use rand::Rng as _;
 use threefold_proto::chat;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     cluster::connect,
     device::{Account, Device, Heard, UNANSWERED, numbered, to},
+    grpc::Connection,
 };
 
 /// Devices that fill, at most.
@@ -18,6 +23,11 @@ const FILLERS: usize = 64;
 const IN_FLIGHT: usize = UNANSWERED / 2;
 /// Bytes of a message.
 const BYTES: usize = 200;
+/// How often a device begins again after an error, and after what pause.
+const TRIES: u32 = 30;
+const AGAIN: Duration = Duration::from_secs(1);
+/// Longer than a server lets a write wait.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two lines about how far it is.
 const WORD_EVERY: Duration = Duration::from_secs(20);
 
@@ -26,6 +36,8 @@ pub struct Crowd {
     accounts: Vec<Account>,
     /// Messages written so far, by it and beside it.
     written: u64,
+    /// How often a stream ended with an error while filling, and was begun again.
+    interruptions: AtomicU64,
 }
 
 impl Crowd {
@@ -36,7 +48,7 @@ impl Crowd {
     pub async fn new(addresses: &[String], conversations: usize) -> anyhow::Result<Self> {
         let connections = connect(addresses, 1).await?;
         let accounts = Account::register_many(&connections, accounts_for(conversations)).await?;
-        Ok(Self { accounts, written: 0 })
+        Ok(Self { accounts, written: 0, interruptions: AtomicU64::new(0) })
     }
 
     /// The accounts.
@@ -52,6 +64,11 @@ impl Crowd {
     /// Messages written so far, by it and beside it.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// How often a stream ended with an error while filling, and was begun again.
+    pub fn interruptions(&self) -> u64 {
+        self.interruptions.load(Ordering::Relaxed)
     }
 
     /// Takes messages into account that others wrote beside it.
@@ -77,7 +94,7 @@ impl Crowd {
         let began = Instant::now();
         // The devices take turns among the accounts, so that every account writes and none has too many instances.
         let (share, rounds) = (messages.div_ceil(fillers as u64), self.accounts.len().div_ceil(fillers));
-        let accounts = &self.accounts;
+        let (accounts, interruptions) = (&self.accounts, &self.interruptions);
         let filling = (0..fillers).map(|filler| {
             let (connection, recipients) = (&connections[filler % connections.len()], &recipients);
             let owns: Vec<usize> =
@@ -89,7 +106,7 @@ impl Crowd {
                     let count = todo * (turn + 1) / turns - todo * turn / turns;
                     let account = &accounts[*own];
                     let instance = account.open_instance(connection).await?;
-                    write(Device::open(connection, account, instance).await?, *own, recipients, count).await?;
+                    Filler { account, own: *own, recipients, connection, instance, interruptions }.fill(count).await?;
                 }
                 anyhow::Ok(())
             }
@@ -98,36 +115,64 @@ impl Crowd {
         tokio::pin!(all);
         loop {
             tokio::select! {
-                biased;
-                done = &mut all => { done?; break }
-                () = tokio::time::sleep(WORD_EVERY) => eprintln!("filling with {messages} messages: {:.0} s", began.elapsed().as_secs_f64()),
-            }
+                           biased;
+                           done = &mut all => { done?; break }
+                           () = sleep(WORD_EVERY) => {
+            let seconds = began.elapsed().as_secs_f64(); eprintln!("filling with {messages} messages: {seconds:.0} s"); }
+                       }
         }
         self.written += messages;
         Ok(began.elapsed().as_secs_f64())
     }
 }
 
-/// Writes `count` messages of one account to all others in turn, from a random one on.
-async fn write(mut device: Device, own: usize, recipients: &[chat::Recipient], count: u64) -> anyhow::Result<()> {
-    let others = recipients.len() - 1;
-    let offset = rand::rng().random_range(0..others);
-    let (mut sent, mut answered) = (0, 0);
-    while answered < count {
-        while sent < count && device.in_flight() < IN_FLIGHT {
-            let step = 1 + (offset + sent as usize) % others;
-            device.put_message(&recipients[(own + step) % recipients.len()], numbered(sent, BYTES))?;
-            sent += 1;
+/// One account that fills.
+struct Filler<'a> {
+    account: &'a Account,
+    /// Its place among the recipients.
+    own: usize,
+    recipients: &'a [chat::Recipient],
+    connection: &'a Connection,
+    instance: u64,
+    interruptions: &'a AtomicU64,
+}
+
+impl Filler<'_> {
+    /// Writes `count` messages to all others in turn. What is interrupted is repeated from the first unanswered message on, with the same
+    /// request ids.
+    async fn fill(&self, count: u64) -> anyhow::Result<()> {
+        let offset = rand::rng().random_range(0..self.recipients.len() - 1);
+        let (mut accepted, mut tries) = (0, 0);
+        while let Err(error) = self.write(count, offset, &mut accepted).await {
+            tries += 1;
+            if tries > TRIES {
+                return Err(error);
+            }
+            self.interruptions.fetch_add(1, Ordering::Relaxed);
+            sleep(AGAIN).await;
         }
-        device.flush()?;
-        let mut next = Some(device.hear().await?);
-        while let Some(heard) = next {
-            let Heard::Accepted = heard else { bail!("a device that does not subscribe heard {heard:?}") };
-            answered += 1;
-            next = device.heard_already()?;
-        }
+        Ok(())
     }
-    Ok(())
+
+    async fn write(&self, count: u64, offset: usize, accepted: &mut u64) -> anyhow::Result<()> {
+        let mut device = Device::resume(self.connection, self.account, self.instance, *accepted).await?;
+        while *accepted < count {
+            while device.written() < count && device.in_flight() < IN_FLIGHT {
+                let number = device.written() + 1;
+                let step = 1 + (offset + number as usize) % (self.recipients.len() - 1);
+                let to = &self.recipients[(self.own + step) % self.recipients.len()];
+                device.put_message(to, numbered(number, BYTES))?;
+            }
+            device.flush()?;
+            let mut next = Some(timeout(PATIENCE, device.hear()).await.context("no answer")??);
+            while let Some(heard) = next {
+                let Heard::Accepted = heard else { bail!("a device that does not subscribe heard {heard:?}") };
+                *accepted += 1;
+                next = device.heard_already()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The fewest people of whom so many pairs can be made, and two at least.

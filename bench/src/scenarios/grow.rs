@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::{fill::Crowd, history, rejoin, start::first_message, write};
 use crate::{
+    bounds::some_seconds,
     cluster::{Target, wait_until_serving},
     report::Report,
     table::{Table, figure, mib, thousands},
@@ -34,7 +35,7 @@ pub struct Plan {
     #[arg(long, value_name = "K")]
     pub missed: Option<u64>,
     /// Seconds of each measurement of the write speed
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = some_seconds)]
     pub seconds: f64,
 }
 
@@ -64,14 +65,16 @@ pub struct Step {
 pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
     let (crowd, steps) = steps(target, plan).await?;
     let text = format!(
-        "grow: {} conversations of {} accounts\n\n{}",
+        "grow: {} conversations of {} accounts; streams that were interrupted while filling: {}\n\n{}",
         thousands(crowd.conversations() as f64),
         crowd.accounts().len(),
+        crowd.interruptions(),
         table(&steps).render()
     );
     let json = json!({
         "scenario": "grow",
         "conversations": crowd.conversations(),
+        "interruptions": crowd.interruptions(),
         "steps": steps.iter().map(Step::figures).collect::<Vec<_>>(),
     });
     Ok(Report { text, json })

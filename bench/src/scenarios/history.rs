@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 use super::fill::Crowd;
 use crate::{
     accounting::Usage,
+    bounds::some_seconds,
     cluster::Target,
     device::{Account, to},
     grpc::Connection,
@@ -37,7 +38,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 1)]
     pub readers: usize,
     /// Seconds of each kind of question
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = some_seconds)]
     pub seconds: f64,
 }
 

@@ -25,6 +25,7 @@ use tokio::{
 
 use crate::{
     accounting::{Processes, Usage},
+    bounds::{rate, seconds, some_seconds},
     cluster::Target,
     device::{Account, Device, Heard, UNANSWERED, WRITERS_PER_ACCOUNT, numbered, to},
     grpc::Connection,
@@ -47,16 +48,16 @@ pub struct Plan {
     #[arg(long, default_value_t = 1, value_name = "W")]
     pub in_flight: usize,
     /// Messages a second in all on a fixed schedule, instead of the closed loop; latency counts from when they were due
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = rate)]
     pub rate: Option<f64>,
     /// Bytes of a message
     #[arg(long, default_value_t = 200)]
     pub bytes: usize,
     /// Seconds measured
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = some_seconds)]
     pub seconds: f64,
     /// Seconds before, not measured
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub warm_up: f64,
 }
 

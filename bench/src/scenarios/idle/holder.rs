@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use futures::future::try_join_all;
+use rand::Rng as _;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -51,11 +52,9 @@ impl Holders {
         let first = self.holders.len();
         for n in 0..processes {
             let mut holder = Holder::start()?;
-            // 127.0.0.10, 127.0.0.11, ...: all of 127.0.0.0/8 is this machine.
-            let last = u8::try_from(10 + self.holders.len()).context("too many processes")?;
             let order = Order::Open {
                 servers: servers.to_vec(),
-                source: IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)),
+                source: IpAddr::V4(loopback()),
                 connections: connections * (n + 1) / processes - connections * n / processes,
                 accounts: accounts.clone(),
             };
@@ -113,6 +112,13 @@ impl Holders {
         }
         Ok(())
     }
+}
+
+/// A random address of this machine: all of 127.0.0.0/8 is. Not the same in every run, for ports of connections that were
+/// closed rest for a minute.
+fn loopback() -> Ipv4Addr {
+    let mut byte = || rand::rng().random_range(1..=254);
+    Ipv4Addr::new(127, byte(), byte(), byte())
 }
 
 impl Holder {

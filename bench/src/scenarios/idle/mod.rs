@@ -21,6 +21,7 @@ use self::holder::Holders;
 use super::talk::Talkers;
 use crate::{
     accounting::Usage,
+    bounds::rate,
     cluster::{Target, leader_place},
     device::Account,
     report::{Report, latency_table},
@@ -59,7 +60,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub pairs: usize,
     /// Their messages a second in all
-    #[arg(long, default_value_t = 100.0, value_name = "R")]
+    #[arg(long, default_value_t = 100.0, value_name = "R", value_parser = rate)]
     pub rate: f64,
 }
 
