@@ -3,6 +3,7 @@
 //! Repetitions are interleaved, and every repetition begins with fresh clusters: what else happens on the machine, and
 //! what a disk does over minutes, meets all of them. One system runs at a time.
 
+mod disk;
 mod goals;
 mod measure;
 
@@ -63,8 +64,9 @@ pub async fn run(place: &Place, plan: &Plan) -> anyhow::Result<Report> {
     let (systems, absent) = System::all(&plan.only);
     let mut columns: Vec<Column> =
         systems.iter().map(|system| Column { system: *system, repetitions: Vec::new() }).collect();
-    let mut failures = Vec::new();
+    let (mut failures, mut appends_ms) = (Vec::new(), Vec::new());
     for repetition in 1..=plan.repetitions.max(1) {
+        appends_ms.push(disk::append_ms(place).await?);
         for column in &mut columns {
             eprintln!("repetition {repetition} of {}: {}", plan.repetitions.max(1), column.system.name());
             match measure::measure(column.system, place, plan, repetition == 1).await {
@@ -77,9 +79,11 @@ pub async fn run(place: &Place, plan: &Plan) -> anyhow::Result<Report> {
         }
     }
     let mut text = format!(
-        "compare: medians of {} repetitions of {} s each; three servers and the load on this machine\n\n{}\n\n{}",
+        "compare: medians of {} repetitions of {} s each; three servers and the load on this machine\n\
+         an append of 200 bytes and its fdatasync on this disk, alone, before each repetition: {} ms\n\n{}\n\n{}",
         plan.repetitions.max(1),
         plan.seconds,
+        appends_ms.iter().map(|ms| figure(*ms)).collect::<Vec<_>>().join(", "),
         figures_table(&columns).render(),
         ratios_table(&columns).render()
     );
@@ -101,6 +105,7 @@ pub async fn run(place: &Place, plan: &Plan) -> anyhow::Result<Report> {
             "repetitions": column.repetitions,
         })).collect::<Vec<_>>(),
         "messages": plan.messages,
+        "disk_append_ms": appends_ms,
         "failures": failures,
         "absent": absent.iter().map(System::name).collect::<Vec<_>>(),
     });

@@ -117,7 +117,7 @@ impl Holders {
 /// A random address of this machine: all of 127.0.0.0/8 is. Not the same in every run, for ports of connections that were
 /// closed rest for a minute.
 fn loopback() -> Ipv4Addr {
-    let mut byte = || rand::rng().random_range(1..=254);
+    let byte = || rand::rng().random_range(1..=254);
     Ipv4Addr::new(127, byte(), byte(), byte())
 }
 
