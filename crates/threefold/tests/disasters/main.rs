@@ -13,6 +13,7 @@ mod input;
 mod losses;
 mod membership;
 mod recovery;
+mod review2;
 mod startup;
 mod strangers;
 mod up;

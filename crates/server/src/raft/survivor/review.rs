@@ -154,3 +154,76 @@ fn a_server_that_was_restarted_does_not_call_the_cluster_normal_by_its_old_log()
     let condition = view.judge();
     assert_ne!(condition.word, Word::Normal, "{}", condition.detail);
 }
+
+/// Dials reach a process that takes them and never answers: its host lost power, or the network was cut, just then.
+#[derive(Default)]
+struct NoAnswer {
+    dialled: std::sync::Mutex<Vec<tokio::io::DuplexStream>>,
+}
+
+impl crate::net::PeerNetwork for NoAnswer {
+    fn dial(&self, _: &str, _: &str) -> futures::future::BoxFuture<'static, std::io::Result<crate::net::Connection>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::TimedOut.into())))
+    }
+
+    fn dial_death(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> futures::future::BoxFuture<'static, std::io::Result<crate::net::DeathStream>> {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        self.dialled.lock().unwrap().push(there);
+        let end = "127.0.0.1:1".parse().unwrap();
+        let ends = crate::net::Ends { local: end, remote: end };
+        let stream = crate::net::DeathStream { connection: Box::new(here), ends };
+        Box::pin(std::future::ready(Ok(stream)))
+    }
+
+    fn knock(&self, _: &str) -> futures::future::BoxFuture<'static, std::io::Result<()>> {
+        Box::pin(std::future::ready(Err(std::io::ErrorKind::TimedOut.into())))
+    }
+}
+
+/// Rule 6: a death stream whose hello is never answered is given up, and dialled again. Nothing is ever written to it before the answer, so
+/// that no kernel finds out that the other end is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_stream_that_is_not_answered_is_dialled_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = follower(directory.path()).await;
+    let network = Arc::new(NoAnswer::default());
+    let streams = crate::peer::death::DeathStreams {
+        engine: engine.clone(),
+        channels: Arc::new(Channels::new(network.clone())),
+        network: network.clone(),
+        greeting: peer::Hello { node_id: 1, name: "server-1".to_owned(), version: String::new(), incarnation: 1 },
+        deaths: Arc::new(Deaths::default()),
+        announcer: Arc::new(Announcer::default()),
+    };
+    tokio::spawn(Arc::new(streams).run());
+    sleep(Duration::from_secs(10)).await;
+    // One to each of two servers.
+    let dials = network.dialled.lock().unwrap().len();
+    assert!(dials > 2, "{dials} dials in ten seconds: the first ones are waited for, for ever");
+}
+
+/// Two members that do not hear each other, for a link between them is cut, both follow the leader. If the two others die, each has
+/// no proof of the other's death.
+#[test]
+fn a_member_that_hears_nothing_of_another_does_not_promise_that_any_two_may_die() {
+    use super::condition::{View, Word};
+    let place = RaftLogId::new(CommittedLeader::new(1), 5);
+    let newest = super::configuration::rule_configuration(Some(place), &all_in_sync());
+    let names = (1..=3).map(|id| (id, format!("server-{id}"))).collect();
+    let view = View {
+        own: super::configuration::member(1, 1),
+        newest: &newest,
+        names: &names,
+        is_led: true,
+        holding_up: BTreeSet::new(),
+        reachable: &BTreeSet::from([2]),
+        indirect: &BTreeSet::new(),
+        blocked: None,
+    };
+    let condition = view.judge();
+    assert_ne!(condition.word, Word::Normal, "{}", condition.detail);
+}
