@@ -227,3 +227,34 @@ fn a_member_that_hears_nothing_of_another_does_not_promise_that_any_two_may_die(
     let condition = view.judge();
     assert_ne!(condition.word, Word::Normal, "{}", condition.detail);
 }
+
+/// A reader that meets a failed disk waits for consensus to end the server in order: consensus must be able to run meanwhile. On a machine
+/// of two cores two readers are enough to stop everything.
+#[test]
+fn readers_that_wait_for_the_orderly_end_leave_the_runtime_to_consensus() {
+    const CHILD: &str = "REVIEW2_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.spawn(async {
+            loop {
+                sleep(Duration::from_millis(50)).await;
+                std::io::Write::write_all(&mut std::io::stderr(), b"tick\n").unwrap();
+            }
+        });
+        for _ in 0..2 {
+            runtime.spawn(async {
+                let failed = std::io::Error::other("the disk has failed");
+                crate::node::stop(&threefold_core::store::StoreError::Io(failed));
+            });
+        }
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "raft::survivor::review::readers_that_wait_for_the_orderly_end_leave_the_runtime_to_consensus"])
+        .arg("--nocapture")
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let ticks = String::from_utf8_lossy(&output.stderr).matches("tick").count();
+    assert!(ticks >= 20, "{ticks} ticks of 50 ms while two readers waited for two seconds");
+}
