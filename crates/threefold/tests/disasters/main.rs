@@ -7,13 +7,13 @@ mod abuse;
 mod commands;
 mod crashes;
 mod full_disk;
+mod hangs;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod input;
 mod losses;
 mod membership;
 mod recovery;
-mod review2;
 mod startup;
 mod strangers;
 mod up;
