@@ -158,7 +158,8 @@ impl DeathStreams {
     /// Whether the other side says lately that this stream stands there.
     fn names_us(&self, peer: &Peer) -> bool {
         let own = incarnation(self.greeting.node_id, self.greeting.incarnation);
-        let run = self.deaths.latest(peer.id).filter(|run| self.deaths.standing().contains(run));
+        // Heard, whether or not its own link here is direct.
+        let run = self.deaths.latest(peer.id).filter(|run| self.deaths.reached().contains(&run.directory));
         run.is_some_and(|run| self.deaths.standing_at(run).contains(&own))
     }
 
