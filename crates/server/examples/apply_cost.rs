@@ -25,7 +25,8 @@ fn ticks(path: &str) -> Result<f64, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let argument = |n| std::env::args().nth(n).map(|text: String| text.parse::<u64>());
-    let (entries, messages) = (argument(1).transpose()?.unwrap_or(ENTRIES), argument(2).transpose()?.unwrap_or(MESSAGES));
+    let (entries, messages) =
+        (argument(1).transpose()?.unwrap_or(ENTRIES), argument(2).transpose()?.unwrap_or(MESSAGES));
     let directory = tempfile::tempdir()?;
     let state = FjallState::open(&directory.path().join("state"))?;
     let mut index = 0;
@@ -46,7 +47,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     for n in 0..SENDERS {
         let name = format!("user{n}");
-        apply(vec![Command::Register { name, password_hash: "x".repeat(90), token_hash: token(n), device: "d".into() }])?;
+        apply(vec![Command::Register {
+            name,
+            password_hash: "x".repeat(90),
+            token_hash: token(n),
+            device: "d".into(),
+        }])?;
     }
     assert!(messages as usize <= COMMANDS_PER_ENTRY && SENDERS % messages == 0);
     let mut numbers = vec![0; SENDERS as usize];
