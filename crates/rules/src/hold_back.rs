@@ -21,12 +21,12 @@ pub enum Sendable {
 ///   outside from the moment its removal is appended.
 /// - `target` with the incarnation it now runs in, if that is known. None counts as outside.
 /// - `persisted`: as for [`crate::visible_index`].
-/// - `dead`: incarnations that the leader has proof of death for (rule 6).
+/// - `dead`: incarnations that will never act again: proven dead (rule 6), or succeeded by a later one of the same directory.
 ///
 /// Counterexample without it (a freeze, not a loss): A, B and C are in sync, A removes C, which receives the removal first; A
 /// dies. C's log is the longest but C is not listed and may not stand; B may stand, and C must refuse it.
 ///
-/// A member proven dead is not waited for: it never stands again, so that what it lacks cannot freeze anybody. Counterexample
+/// A member of which that is known is not waited for: it never stands again, so that what it lacks cannot freeze anybody. Counterexample
 /// when it is waited for: C is slow, A proposes to remove it, B dies before it has the entry. C may not be sent it, A and C
 /// cannot commit it, no further change may be proposed, and C, alive, forbids A to force: one crash, and the cluster is frozen.
 ///

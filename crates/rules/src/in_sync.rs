@@ -96,7 +96,9 @@ impl Proposal {
 /// - **Admitted only with the newest configuration on its disk** (rule 5), whatever lag is allowed. Counterexample: a member was removed, missed
 ///   a write, and is admitted again, still the same incarnation; the others announce that to it and die before it has the entries between. Both
 ///   configurations it knows of list it, and it goes on without the write.
-/// - A restarted member leaves first: its listed incarnation is dead, so it may neither stand nor be proven alive.
+/// - A member that alone is not well leaves before a restarted one. Counterexample where the restarted one goes first: A leads, B's machine
+///   is gone, C was started again. Without C's earlier run the set is A and B, which needs B's disk; with C's, it needs only C's, which answers:
+///   two of three are well, and frozen.
 ///
 /// One change at a time, always the same for the same view. None where survivor mode is off.
 #[must_use]
@@ -130,7 +132,7 @@ fn begin(view: &LeaderView<'_>) -> Option<Proposal> {
     is_majority(&in_sync, &voters).then_some(Proposal { change, voters, in_sync })
 }
 
-/// Somebody leaves: those known to have restarted before those that only do not answer; of these, one alone.
+/// Somebody leaves: one that alone is not well, else one that has restarted.
 ///
 /// Counterexample where one of two silent members leaves: A leads, B only seemed silent, C hangs. The removal of B is held back from B until C
 /// has it, C takes nothing, and nobody can commit it: A and B are well, and frozen. It would be of no use anyway: what it frees
@@ -147,7 +149,7 @@ fn leaving(view: &LeaderView<'_>) -> Option<Proposal> {
         let mut unfit = others().filter(|(id, _)| unfit(view.peers.get(*id)));
         unfit.next().filter(|_| unfit.next().is_none())
     };
-    let (out, _) = gone.or_else(alone_unfit)?;
+    let (out, _) = alone_unfit().or(gone)?;
     let voters = view.newest.voters.target();
     let mut in_sync = view.newest.in_sync.clone();
     in_sync.remove(out);

@@ -60,9 +60,21 @@ fn a_silent_member_leaves_once_everything_is_committed() {
 }
 
 #[test]
-fn a_restarted_member_leaves_before_a_silent_one_and_returns_as_itself() {
+fn a_silent_member_leaves_before_a_restarted_one_that_answers() {
     let all = configuration((1, 1), &[1, 2, 3]);
     let removed = members(proposed(&all, &[silent(member(2)), well(restarted(3))]));
+    assert_eq!(removed, (Change::Remove(2), vec![member(1), member(3)]));
+    let rest = configuration((1, 5), &[1, 3]);
+    let swapped = members(proposed(&rest, &[silent(member(2)), well(restarted(3))]));
+    assert_eq!(swapped, (Change::Swap { out: 3, into: 3 }, vec![member(1), restarted(3)]));
+    let neither_is_well = members(proposed(&all, &[silent(member(2)), silent(restarted(3))]));
+    assert_eq!(neither_is_well, (Change::Remove(3), vec![member(1), member(2)]));
+}
+
+#[test]
+fn a_restarted_member_leaves_and_returns_as_itself() {
+    let all = configuration((1, 1), &[1, 2, 3]);
+    let removed = members(proposed(&all, &[well(member(2)), well(restarted(3))]));
     assert_eq!(removed, (Change::Remove(3), vec![member(1), member(2)]));
     let two = configuration((1, 5), &[1, 2]);
     let added = members(proposed(&two, &[well(member(2)), well(restarted(3))]));

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, future::Future, io, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use threefold_core::Position;
 use threefold_proto::peer::Hello;
 use tokio::{
@@ -68,11 +69,15 @@ async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListene
     })
 }
 
-/// Runs one server until `shutdown`.
+/// Runs one server until `shutdown`. (Boxed, so that a server is compiled here and not again in every program that runs one.)
 ///
 /// # Errors
 /// When it cannot start, or must stop because its disk failed or an invariant broke.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<Ended, StartError> {
+pub fn run(config: Config, shutdown: BoxFuture<'static, ()>) -> BoxFuture<'static, Result<Ended, StartError>> {
+    Box::pin(run_on_this_machine(config, shutdown))
+}
+
+async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -> Result<Ended, StartError> {
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
     let mut directory =
         Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;

@@ -48,7 +48,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     log_panics();
     let parent = if args.parent_watch { Some(watch_parent()?) } else { None };
     let shutdown = shutdown_signal(parent)?;
-    let ended = match threefold_server::run(complete.config, shutdown).await {
+    let ended = match threefold_server::run(complete.config, Box::pin(shutdown)).await {
         Ok(Ended::Stopped) => Ok(()),
         Ok(Ended::Restart) => Err(restart()),
         Err(error) => Err(Failure::Refused(error.to_string())),

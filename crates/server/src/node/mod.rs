@@ -48,9 +48,13 @@ const ORDERLY_END: Duration = Duration::from_secs(2);
 pub(crate) fn stop(error: &StoreError) -> ! {
     tracing::error!(%error, "the server stops: its state cannot be read");
     if matches!(error, StoreError::Io(_)) && !crate::ambient::is_simulated() {
-        // A disk that fails for readers fails for consensus too, which then ends the server in order and says why. This thread
-        // has nothing left to do.
-        std::thread::sleep(ORDERLY_END);
+        // A disk that fails for readers fails for consensus too, which then ends the server in order and says why. This task
+        // has nothing left to do; the others need their threads for that.
+        let wait = || std::thread::sleep(ORDERLY_END);
+        match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+            _ => wait(),
+        }
     }
     std::process::abort()
 }

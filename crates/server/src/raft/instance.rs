@@ -81,15 +81,18 @@ impl Instance {
 
     /// Waits until Raft has ended, and says why.
     pub async fn ended(&self) -> String {
-        let mut metrics = self.raft.metrics();
+        // Not the whole metrics: they change with every entry, and would wake this for nothing. These end with Raft too.
+        let mut changes = self.raft.server_metrics();
+        let mut has_ended = false;
         loop {
-            let state = metrics.borrow_watched().running_state.clone();
+            let state = self.raft.metrics().borrow_watched().running_state.clone();
             if let Err(fatal) = state {
                 return self.visibility.failure().unwrap_or_else(|| fatal.to_string());
             }
-            if metrics.changed().await.is_err() {
+            if has_ended {
                 return "it has ended".to_owned();
             }
+            has_ended = changes.changed().await.is_err();
         }
     }
 }

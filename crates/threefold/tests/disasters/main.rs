@@ -7,6 +7,7 @@ mod abuse;
 mod commands;
 mod crashes;
 mod full_disk;
+mod hangs;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod input;

@@ -28,6 +28,8 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(50);
 /// A connection that takes longer than this to stand is no better than none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A server that does not answer the hello within this is left: its machine may be gone, and TCP would wait for ever with nothing to send.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// A notice that is not written within this is not waited for: the stream is reset, and proves nothing.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(200);
 /// When the other side has not said for so long that the stream stands there, it is asked whether it is there at all.
@@ -116,7 +118,8 @@ impl DeathStreams {
         within(frame::write(&mut stream, &hello), WRITE_TIMEOUT).await?;
         let (mut reader, mut writer) = tokio::io::split(stream);
         let (greeted, mut accepted) = oneshot::channel();
-        let mut is_accepted = false;
+        let mut standing = None;
+        let mut unanswered = std::pin::pin!(sleep(ANSWER_TIMEOUT));
         let mut listening = std::pin::pin!(listen(&mut reader, &peer.member.name, greeted));
         let mut named_at = Instant::now();
         let mut alive = interval(ALIVE);
@@ -130,14 +133,14 @@ impl DeathStreams {
                     unwritten.take().map(|told| told.send(()));
                 }
                 // Before that something unread might turn the end into a reset: the stream does not stand yet.
-                answer = &mut accepted, if !is_accepted => {
-                    if answer.is_err() {
-                        return listening.await;
-                    }
-                    is_accepted = true;
-                }
-                _ = alive.tick(), if is_accepted => {
-                    if self.names_us(peer) {
+                answer = &mut accepted, if standing.is_none() => match answer {
+                    Ok(is_direct) => standing = Some(is_direct),
+                    Err(_) => return listening.await,
+                },
+                () = &mut unanswered, if standing.is_none() => return Err(io::ErrorKind::TimedOut.into()),
+                _ = alive.tick(), if standing.is_some() => {
+                    // One that is not direct is never named as standing, however well it is heard.
+                    if standing == Some(false) || self.names_us(peer) {
                         named_at = Instant::now();
                     } else if named_at.elapsed() > UNNAMED && self.answers(peer).await {
                         return Err(io::Error::other("the other side does not hear this stream: opening it anew"));
@@ -155,7 +158,8 @@ impl DeathStreams {
     /// Whether the other side says lately that this stream stands there.
     fn names_us(&self, peer: &Peer) -> bool {
         let own = incarnation(self.greeting.node_id, self.greeting.incarnation);
-        let run = self.deaths.latest(peer.id).filter(|run| self.deaths.standing().contains(run));
+        // Heard, whether or not its own link here is direct.
+        let run = self.deaths.latest(peer.id).filter(|run| self.deaths.reached().contains(&run.directory));
         run.is_some_and(|run| self.deaths.standing_at(run).contains(&own))
     }
 
@@ -168,8 +172,8 @@ impl DeathStreams {
     }
 }
 
-/// Takes the one reply, then waits for the end: nothing more is ever said in this direction.
-async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str, greeted: oneshot::Sender<()>) -> io::Result<()> {
+/// Takes the one reply, says whether the link is direct, then waits for the end: nothing more is ever said in this direction.
+async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str, greeted: oneshot::Sender<bool>) -> io::Result<()> {
     let frame::Read::Frame(reply) = frame::read::<peer::DeathReply>(reader).await? else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
@@ -181,7 +185,7 @@ async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str, greeted: ones
             port stands between): it can give no proof of death, and survivor mode cannot use it");
     }
     tracing::debug!(server = %name, "a death stream stands");
-    let _ = greeted.send(());
+    let _ = greeted.send(reply.direct);
     let _ = reader.read(&mut [0; 1]).await;
     Err(io::ErrorKind::ConnectionAborted.into())
 }

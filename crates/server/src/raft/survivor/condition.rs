@@ -59,6 +59,8 @@ pub struct View<'a> {
     pub reachable: &'a BTreeSet<u64>,
     /// The servers whose links are not direct.
     pub indirect: &'a BTreeSet<u64>,
+    /// The pairs of in-sync servers of which one does not hear the other's death stream.
+    pub deaf: &'a BTreeSet<(u64, u64)>,
     /// Why this server may not go on alone.
     pub blocked: Option<Blocked>,
 }
@@ -108,6 +110,12 @@ impl View<'_> {
             let detail = format!("{alone} goes on alone since the processes of {others} died; start them again");
             return condition(Word::SoleSurvivor, detail);
         }
+        if let Some((one, other)) = self.deaf.first().filter(|_| outside.is_empty()) {
+            let (one, other) = (self.name(*one), self.name(*other));
+            let detail =
+                format!("{one} and {other} could not tell whether the other one has died: two may not die now");
+            return condition(Word::Degraded, detail);
+        }
         if outside.is_empty() && !self.newest.voters.is_joint() {
             let detail = format!("all {} are in sync: the processes of any two may die", servers(chosen.len()));
             return condition(Word::Normal, detail);
@@ -127,7 +135,8 @@ impl View<'_> {
         let is_up = |id: &u64| *id == self.own.id || self.reachable.contains(id);
         let (up, down): (Vec<u64>, Vec<u64>) = voters.iter().partition(|id| is_up(id));
         if voters.len() < 3 {
-            return condition(Word::Degraded, format!("only {} have joined yet", servers(voters.len())));
+            let joined = if voters.len() == 1 { "has joined" } else { "have joined" };
+            return condition(Word::Degraded, format!("only {} {joined} yet", servers(voters.len())));
         }
         if up.len() < majority {
             // A leader that is cut off does not know it yet, and neither do those that hear it.
@@ -196,6 +205,7 @@ mod tests {
         is_led: bool,
         reachable: BTreeSet<u64>,
         indirect: BTreeSet<u64>,
+        deaf: BTreeSet<(u64, u64)>,
         blocked: Option<Blocked>,
     }
 
@@ -208,7 +218,8 @@ mod tests {
             survivor_mode: true,
         };
         let (own, reachable) = (member(1, 1), BTreeSet::from([2, 3]));
-        Case { newest, own, is_led: true, reachable, indirect: BTreeSet::new(), blocked: None }
+        let (indirect, deaf) = (BTreeSet::new(), BTreeSet::new());
+        Case { newest, own, is_led: true, reachable, indirect, deaf, blocked: None }
     }
 
     fn judged(case: &Case) -> (Word, String) {
@@ -221,6 +232,7 @@ mod tests {
             holding_up: BTreeSet::new(),
             reachable: &case.reachable,
             indirect: &case.indirect,
+            deaf: &case.deaf,
             blocked: case.blocked.clone(),
         };
         let Condition { word, detail } = view.judge();
@@ -230,6 +242,10 @@ mod tests {
     #[test]
     fn each_condition_has_its_word() {
         assert_eq!(judged(&case(&[1, 2, 3])).0, Word::Normal);
+        let mut deaf = case(&[1, 2, 3]);
+        deaf.deaf.insert((2, 3));
+        let expected = "server-2 and server-3 could not tell whether the other one has died: two may not die now";
+        assert_eq!(judged(&deaf), (Word::Degraded, expected.to_owned()));
         let (word, detail) = judged(&case(&[1, 2]));
         assert_eq!((word, detail.as_str()), (Word::Degraded, "server-3 is not in sync: the cluster can lose one more"));
         let mut alone = case(&[1]);

@@ -176,6 +176,7 @@ pub async fn change_in_sync(
     let mut deaths = survivor.deaths.changes();
     let mut metrics = raft.metrics();
     loop {
+        while changes.try_join_next().is_some() {}
         let now = metrics.borrow_watched().clone();
         if now.running_state.is_err() {
             return;
@@ -194,7 +195,6 @@ pub async fn change_in_sync(
                 continue;
             }
         }
-        while changes.try_join_next().is_some() {}
         // Writes wait for the dead to be removed: the next step is looked for at once.
         let newest = survivor.log_watch.configurations.newest().rule;
         let is_urgent = newest.in_sync.values().any(|listed| survivor.deaths.is_dead(*listed));

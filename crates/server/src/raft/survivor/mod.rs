@@ -21,7 +21,9 @@ use std::{
     time::Duration,
 };
 
-use threefold_rules::{Member, Mode, Refusal, Sendable, VoteRequest, hold_back, may_force, may_stand, may_vote};
+use threefold_rules::{
+    Incarnation, Member, Mode, Refusal, Sendable, VoteRequest, hold_back, may_force, may_stand, may_vote,
+};
 use tokio::{sync::watch, time::Instant};
 
 use ballots::Ballots;
@@ -160,6 +162,26 @@ impl Survivor {
         let own = indices.get(&self.own.id).copied();
         let behind = others().filter(|id| indices.get(id).copied() < own).collect::<BTreeSet<_>>();
         if behind.is_empty() { others().collect() } else { behind }
+    }
+
+    /// The pairs of in-sync servers of which one does not hear the other's death stream, as far as this server can tell: neither could be
+    /// proven dead to the other one.
+    pub fn deaf(&self, in_sync: &BTreeMap<u64, Incarnation>) -> BTreeSet<(u64, u64)> {
+        let (own, here) = (self.own.incarnation, self.deaths.standing());
+        let hears = |one: Incarnation, other: Incarnation| match one == own {
+            true => here.contains(&other),
+            false => self.deaths.standing_at(one).contains(&other),
+        };
+        // Of those that are not heard here, only what this server hears itself is known.
+        let is_known = |one, other| one == own || other == own || (here.contains(&one) && here.contains(&other));
+        let is_deaf = |one, other| is_known(one, other) && !(hears(one, other) && hears(other, one));
+        let living = in_sync.iter().filter(|(_, run)| !self.deaths.is_dead(**run)).collect::<Vec<_>>();
+        let pairs =
+            living.iter().enumerate().flat_map(|(n, one)| living[n + 1..].iter().map(move |other| (*one, *other)));
+        pairs
+            .filter(|((_, one), (_, other))| is_deaf(**one, **other))
+            .map(|((one, _), (other, _))| (*one, *other))
+            .collect()
     }
 
     /// Rule 7: whether this server may go on alone.

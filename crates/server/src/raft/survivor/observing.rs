@@ -91,6 +91,7 @@ impl Engine {
             holding_up: if is_late { behind } else { BTreeSet::new() },
             reachable: &reachable,
             indirect: &indirect,
+            deaf: &self.survivor.deaf(&newest.rule.in_sync),
             blocked: self.survivor.may_force().err(),
         };
         view.judge()

@@ -3,11 +3,15 @@
 //! Changes go into the active layer. A flush freezes it, moves the frozen layer to the database in one batch, and then
 //! drops it; until the batch is in, readers find the changes in the frozen layer, so a key on its way down is never
 //! invisible. The layers are persistent maps: a reader takes both in constant time and keeps a view of one commit.
+//!
+//! Beside them is what was read last, the newest values by their keys: `apply` reads the same few records (a session, a
+//! window, a conversation) with every message, and would find them in the database each time.
 
 use std::{io, sync::Arc, time::Instant};
 
 use fjall::Slice;
 use imbl::OrdMap;
+use quick_cache::{Weighter, unsync::Cache};
 use threefold_core::store::Changes;
 
 use super::{generation::Generation, view::View};
@@ -19,6 +23,25 @@ pub(super) type Layer = OrdMap<Slice, Option<Slice>>;
 /// What a change weighs in memory besides key and value: their places in the map, and the allocations.
 const CHANGE_OVERHEAD_BYTES: usize = 128;
 
+/// What the values read last may weigh in memory: the records of some ten thousand people who are talking.
+const READ_BYTES: u64 = 32 << 20;
+/// What one of them weighs on average, for the cache's own bookkeeping.
+const READ_RECORD_BYTES: usize = 512;
+
+/// A point between two commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AsOf(u64);
+
+/// Weighs what was read last.
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Slice, Option<Slice>> for ByBytes {
+    fn weight(&self, key: &Slice, value: &Option<Slice>) -> u64 {
+        (CHANGE_OVERHEAD_BYTES + key.len() + value.as_ref().map_or(0, |value| value.len())) as u64
+    }
+}
+
 /// Everything a reader needs.
 pub(super) struct Layers {
     pub(super) active: Layer,
@@ -29,6 +52,10 @@ pub(super) struct Layers {
     /// Empty unless a flush is going on.
     pub(super) frozen: Layer,
     pub(super) base: Arc<Generation>,
+    /// The newest values of what was read last; none: there is no such key.
+    read: Cache<Slice, Option<Slice>, ByBytes>,
+    /// Counts the commits.
+    commits: u64,
     pub(super) failure: Option<Failure>,
     pub(super) closing: bool,
 }
@@ -36,7 +63,8 @@ pub(super) struct Layers {
 impl Layers {
     pub(super) fn new(base: Arc<Generation>) -> Self {
         let (active, frozen) = (Layer::new(), Layer::new());
-        Self { active, active_bytes: 0, oldest: None, frozen, base, failure: None, closing: false }
+        let read = Cache::with_weighter(READ_BYTES as usize / READ_RECORD_BYTES, READ_BYTES, ByBytes);
+        Self { active, active_bytes: 0, oldest: None, frozen, base, read, commits: 0, failure: None, closing: false }
     }
 
     /// The failure, if there was one.
@@ -50,21 +78,38 @@ impl Layers {
             return;
         }
         self.oldest.get_or_insert_with(Instant::now);
+        self.commits += 1;
         for (key, value) in changes {
             let value_bytes = value.as_ref().map_or(0, Vec::len);
             self.active_bytes += value_bytes;
             let key_bytes = key.len();
-            match self.active.insert(Slice::from(key), value.map(Slice::from)) {
+            let (key, value) = (Slice::from(key), value.map(Slice::from));
+            if let Some(mut known) = self.read.get_mut(&key) {
+                known.clone_from(&value);
+            }
+            match self.active.insert(key, value) {
                 Some(replaced) => self.active_bytes -= replaced.map_or(0, |value| value.len()),
                 None => self.active_bytes += key_bytes + CHANGE_OVERHEAD_BYTES,
             }
         }
     }
 
-    /// What the layers say about `key`: nothing, that it is removed, or its value.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Vec<u8>>> {
-        let change = self.active.get(key).or_else(|| self.frozen.get(key))?;
-        Some(change.as_ref().map(|value| value.to_vec()))
+    /// The value of `key`, or none where it is removed, if that can be said without the database; else when it was asked.
+    pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Slice>, AsOf> {
+        if let Some(value) = self.read.get(key) {
+            return Ok(value.clone());
+        }
+        let change = self.active.get(key).or_else(|| self.frozen.get(key));
+        let value = change.ok_or(AsOf(self.commits))?.clone();
+        self.read.insert(Slice::from(key), value.clone());
+        Ok(value)
+    }
+
+    /// Keeps what the database said about `key`, unless something was committed since it was asked.
+    pub(super) fn keep(&mut self, key: &[u8], value: Option<Slice>, as_of: AsOf) {
+        if as_of == AsOf(self.commits) {
+            self.read.insert(Slice::from(key), value);
+        }
     }
 
     /// Everything as it is now.

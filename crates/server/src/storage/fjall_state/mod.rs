@@ -171,15 +171,17 @@ fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
 
 impl Read for FjallState {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let base = {
-            let layers = lock(&self.shared.layers);
-            if let Some(change) = layers.get(key) {
-                return Ok(change);
+        let (base, as_of) = {
+            let mut layers = lock(&self.shared.layers);
+            match layers.get(key) {
+                Ok(value) => return Ok(value.map(|value| value.to_vec())),
+                Err(as_of) => (Arc::clone(&layers.base), as_of),
             }
-            Arc::clone(&layers.base)
         };
         // Not in the layers a moment ago: what the database says now is that, or something newer.
-        Ok(base.records().get(key).map_err(io_error)?.map(|value| value.to_vec()))
+        let value = base.records().get(key).map_err(io_error)?;
+        lock(&self.shared.layers).keep(key, value.clone(), as_of);
+        Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
