@@ -209,6 +209,10 @@ impl StateStore for FjallState {
         Ok(())
     }
 
+    fn has_room(&self) -> bool {
+        lock(&self.shared.layers).active_bytes <= ACTIVE_BYTES
+    }
+
     fn persist(&self) -> io::Result<()> {
         let moving = lock(&self.shared.moving);
         let base = self.shared.move_down()?;
