@@ -135,7 +135,8 @@ impl View<'_> {
         let is_up = |id: &u64| *id == self.own.id || self.reachable.contains(id);
         let (up, down): (Vec<u64>, Vec<u64>) = voters.iter().partition(|id| is_up(id));
         if voters.len() < 3 {
-            return condition(Word::Degraded, format!("only {} have joined yet", servers(voters.len())));
+            let joined = if voters.len() == 1 { "has joined" } else { "have joined" };
+            return condition(Word::Degraded, format!("only {} {joined} yet", servers(voters.len())));
         }
         if up.len() < majority {
             // A leader that is cut off does not know it yet, and neither do those that hear it.
