@@ -68,7 +68,9 @@ pub(crate) fn decode<R: Record>(bytes: &[u8]) -> Result<R, StoreError> {
 
 /// The record of a key, if there is one.
 pub(crate) fn get<R: Record>(store: &dyn Read, key: Key<'_>) -> Result<Option<R>, StoreError> {
-    store.get(&key.bytes())?.map(|bytes| decode(&bytes)).transpose()
+    let mut record = None;
+    store.look(&key.bytes(), &mut |bytes| record = Some(decode(bytes)))?;
+    record.transpose()
 }
 
 /// The record of a key that another record says is there.

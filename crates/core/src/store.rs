@@ -38,6 +38,14 @@ pub trait Read {
     /// When the store cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Shows the value of `key`, if there is one, and says whether there is: the same as [`Read::get`], without a copy where the store can.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn look(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
+        Ok(self.get(key)?.inspect(|value| show(value)).is_some())
+    }
+
     /// Visits every key in `start..end` (end excluded) in the given order until `visit` breaks. A visitor
     /// does not read the store: it may be locked meanwhile.
     ///
@@ -121,6 +129,13 @@ impl<R: Read + ?Sized> Read for Overlay<'_, R> {
         match self.changes.get(key) {
             Some(change) => Ok(change.clone()),
             None => self.base.get(key),
+        }
+    }
+
+    fn look(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
+        match self.changes.get(key) {
+            Some(change) => Ok(change.as_deref().inspect(|value| show(value)).is_some()),
+            None => self.base.look(key, show),
         }
     }
 
@@ -261,6 +276,9 @@ mod tests {
                 prop_assert_eq!(visited(&model, &start, &end, direction, limit), all);
             }
             prop_assert_eq!(overlay.get(&start).unwrap(), model.get(&start).unwrap());
+            let mut shown = None;
+            let is_there = overlay.look(&start, &mut |value| shown = Some(value.to_vec())).unwrap();
+            prop_assert_eq!((is_there, &shown), (shown.is_some(), &model.get(&start).unwrap()));
             let mut committed = base.clone();
             for (key, change) in overlay.into_changes() {
                 match change {

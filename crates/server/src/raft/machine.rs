@@ -40,6 +40,10 @@ use crate::{
 /// Entries applied in one atomic step, at most: bounds the time until the first of them is answered.
 pub(super) const APPLY_ENTRIES: usize = 64;
 
+/// Entries up to this many bytes in all are applied where they come in, a few messages: less work than waking the applying thread and being
+/// woken by it. Queries read the state there as well.
+const INLINE_BYTES: usize = 4 * 1024;
+
 /// Bytes copied at once from one state to another.
 const COPY_BYTES: usize = 1024 * 1024;
 
@@ -188,7 +192,11 @@ impl Machine {
         let (entries, responders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let store = self.store.clone();
         let membership = self.membership.clone();
-        let step = self.run(move || apply_entries(&*store, &entries, membership)).await?;
+        let step = if payload_bytes(&entries) <= INLINE_BYTES && store.has_room() {
+            apply_entries(&*store, &entries, membership)?
+        } else {
+            self.run(move || apply_entries(&*store, &entries, membership)).await?
+        };
         self.applied = Some(step.applied);
         self.membership = step.membership;
         self.visibility.applied(step.applied);
@@ -199,6 +207,14 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+fn payload_bytes(entries: &[RaftEntry]) -> usize {
+    let bytes = entries.iter().map(|entry| match &entry.payload {
+        EntryPayload::Normal(payload) => payload.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    });
+    bytes.sum()
 }
 
 /// Applies entries, which follow what was applied before, in one atomic step.

@@ -87,6 +87,11 @@ pub trait StateStore: Read + Send + Sync + 'static {
     /// When the disk fails; the server must then stop.
     fn commit(&self, changes: Changes) -> io::Result<()>;
 
+    /// Whether a commit would be taken at once. False: the disk is behind, and it would wait.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Makes every commit so far durable.
     ///
     /// # Errors

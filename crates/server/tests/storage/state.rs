@@ -293,6 +293,9 @@ mod random {
                         // Every key, so that what was read once is asked for again after it has changed.
                         for key in 0..40 {
                             prop_assert_eq!(state.get(&[key]).unwrap(), model.get(&[key]).unwrap());
+                            let mut shown = None;
+                            let is_there = state.look(&[key], &mut |value| shown = Some(value.to_vec())).unwrap();
+                            prop_assert_eq!((is_there, &shown), (shown.is_some(), &model.get(&[key]).unwrap()));
                         }
                     }
                 }

@@ -84,6 +84,8 @@ struct View {
     queued_bytes: usize,
     /// The number of the last write queued.
     last_number: u64,
+    /// The writer waits for work: else it looks at the queue by itself, and waking it is a system call for nothing.
+    is_writer_waiting: bool,
     failure: Option<Failure>,
     closing: bool,
 }
@@ -129,6 +131,7 @@ impl FjallLog {
                 queue: VecDeque::new(),
                 queued_bytes: 0,
                 last_number: 0,
+                is_writer_waiting: false,
                 failure: None,
                 closing: false,
             }),
@@ -187,8 +190,11 @@ impl FjallLog {
                 view.last_number = number;
                 view.queued_bytes += bytes;
                 view.queue.push_back(Queued { number, bytes, write, done });
+                let is_writer_waiting = view.is_writer_waiting;
                 drop(view);
-                self.shared.work.notify_one();
+                if is_writer_waiting {
+                    self.shared.work.notify_one();
+                }
             }
             Err(error) => {
                 drop(view);

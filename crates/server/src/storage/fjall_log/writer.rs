@@ -9,7 +9,7 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
 };
 
-use super::{Done, Queued, Shared, Write, disk::Group};
+use super::{Done, QUEUE_BYTES, Queued, Shared, Write, disk::Group};
 use crate::storage::files::{Failure, lock};
 
 /// What one group commit takes from the queue at most: beyond it the cost of the sync no longer shows, while the first
@@ -58,7 +58,9 @@ fn take(shared: &Shared, is_swept: bool) -> Option<Option<Round>> {
         if !is_swept {
             return Some(None);
         }
+        view.is_writer_waiting = true;
         view = shared.work.wait(view).unwrap_or_else(PoisonError::into_inner);
+        view.is_writer_waiting = false;
     }
     let mut round =
         Round { group: Group::default(), dones: Vec::new(), purged: Vec::new(), number: 0, entries: 0, bytes: 0 };
@@ -69,9 +71,12 @@ fn take(shared: &Shared, is_swept: bool) -> Option<Option<Round>> {
         taken_bytes += queued.bytes;
         round.add(queued);
     }
+    let was_full = view.queued_bytes > QUEUE_BYTES;
     view.queued_bytes -= taken_bytes;
     drop(view);
-    shared.room.notify_all();
+    if was_full {
+        shared.room.notify_all();
+    }
     Some(Some(round))
 }
 

@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use fjall::Slice;
 use threefold_core::store::{Changes, Direction, Read, StoreError, Visit};
 
 use self::{
@@ -169,19 +170,29 @@ fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
     batch.commit().map_err(io_error)
 }
 
-impl Read for FjallState {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+impl FjallState {
+    fn value(&self, key: &[u8]) -> io::Result<Option<Slice>> {
         let (base, as_of) = {
             let mut layers = lock(&self.shared.layers);
             match layers.get(key) {
-                Ok(value) => return Ok(value.map(|value| value.to_vec())),
+                Ok(value) => return Ok(value),
                 Err(as_of) => (Arc::clone(&layers.base), as_of),
             }
         };
         // Not in the layers a moment ago: what the database says now is that, or something newer.
         let value = base.records().get(key).map_err(io_error)?;
         lock(&self.shared.layers).keep(key, value.clone(), as_of);
-        Ok(value.map(|value| value.to_vec()))
+        Ok(value)
+    }
+}
+
+impl Read for FjallState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.value(key)?.map(|value| value.to_vec()))
+    }
+
+    fn look(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
+        Ok(self.value(key)?.inspect(|value| show(value)).is_some())
     }
 
     fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
@@ -207,6 +218,10 @@ impl StateStore for FjallState {
             self.shared.work.notify_one();
         }
         Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        lock(&self.shared.layers).active_bytes <= ACTIVE_BYTES
     }
 
     fn persist(&self) -> io::Result<()> {

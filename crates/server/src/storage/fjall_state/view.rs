@@ -116,6 +116,14 @@ impl Read for View {
         Ok(value.map(|value| value.to_vec()))
     }
 
+    fn look(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
+        if let Some(change) = self.active.get(key).or_else(|| self.frozen.get(key)) {
+            return Ok(change.as_ref().inspect(|value| show(value)).is_some());
+        }
+        let value = self.snapshot.get(self.base.records(), key).map_err(io_error)?;
+        Ok(value.inspect(|value| show(value)).is_some())
+    }
+
     fn scan(&self, start: &[u8], end: &[u8], direction: Direction, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         if start >= end {
             return Ok(());
