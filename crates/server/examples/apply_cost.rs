@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             device: "d".into(),
         }])?;
     }
-    assert!(messages as usize <= COMMANDS_PER_ENTRY && SENDERS % messages == 0);
+    assert!(messages as usize <= COMMANDS_PER_ENTRY && SENDERS.is_multiple_of(messages));
     let mut numbers = vec![0; SENDERS as usize];
     let (process, thread) = (ticks("/proc/self/stat")?, ticks("/proc/thread-self/stat")?);
     let began = Instant::now();

@@ -2,21 +2,31 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use tempfile::TempDir;
 use threefold_proto::chat::{self, chat_client::ChatClient, client_frame, cluster_client::ClusterClient, server_frame};
 use threefold_server::{
+    Ended, Environment, StartError, clock,
     config::{Config, PeerConfig, PeerTls, Tuning},
-    peer::certs,
-    run,
+    gateway::Cost,
+    net::tcp::TlsListener,
+    peer::{certs, tls::Identity},
+    raft::executor::ThreadExecutor,
+    run, run_in,
+    storage::{directory::Directory, fjall_log::FjallLog, fjall_state::FjallState},
 };
 use tokio::{
+    net::TcpListener,
     sync::oneshot,
     time::{Instant, sleep, timeout},
 };
 use tonic::{Code, Request, metadata::MetadataValue, transport::Channel};
+
+use crate::durability::{Disk, SlowLog};
 
 /// Longer than anything here takes on a busy machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,12 +35,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     directory: TempDir,
     configs: Vec<Config>,
+    /// What the servers' logs lie on; empty: on plain disks.
+    disks: Vec<Arc<Disk>>,
     running: Vec<Option<(oneshot::Sender<()>, std::thread::JoinHandle<()>)>>,
 }
 
 impl Cluster {
     /// Starts a cluster and waits until every server is a voter.
     pub async fn start(servers: usize) -> Self {
+        Self::start_as(servers, &[], true).await
+    }
+
+    /// The same with a server on each of these disks.
+    pub async fn start_on(disks: &[Arc<Disk>], survivor_mode: bool) -> Self {
+        Self::start_as(disks.len(), disks, survivor_mode).await
+    }
+
+    async fn start_as(servers: usize, disks: &[Arc<Disk>], survivor_mode: bool) -> Self {
         logging();
         let directory = tempfile::tempdir().unwrap();
         let certificates = directory.path().join("certs");
@@ -42,8 +63,9 @@ impl Cluster {
         });
         let peers = peers.collect::<Vec<_>>();
         let configs = ports.iter().enumerate().map(|(n, ports)| config(directory.path(), n, *ports, &peers));
-        let configs = configs.collect::<Vec<_>>();
-        let mut cluster = Self { directory, running: configs.iter().map(|_| None).collect(), configs };
+        let configs = configs.map(|config| Config { survivor_mode, ..config }).collect::<Vec<_>>();
+        let running = configs.iter().map(|_| None).collect();
+        let mut cluster = Self { directory, running, configs, disks: disks.to_vec() };
         for n in 0..servers {
             cluster.resume(n);
         }
@@ -54,12 +76,16 @@ impl Cluster {
     /// Starts a server that is not running: in a runtime of its own, that ends with it as a process would.
     pub fn resume(&mut self, n: usize) {
         let (stop, stopped) = oneshot::channel::<()>();
-        let config = self.configs[n].clone();
+        let (config, disk) = (self.configs[n].clone(), self.disks.get(n).cloned());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            let result = runtime.block_on(run(config, async { drop(stopped.await) }));
+            let stopped = Box::pin(async { drop(stopped.await) });
+            let result = match disk {
+                Some(disk) => runtime.block_on(run_on(config, disk, stopped)),
+                None => runtime.block_on(run(config, stopped)),
+            };
             runtime.shutdown_timeout(PATIENCE);
-            assert_eq!(result.unwrap(), threefold_server::Ended::Stopped);
+            assert_eq!(result.unwrap(), Ended::Stopped);
         });
         self.running[n] = Some((stop, thread));
     }
@@ -201,6 +227,28 @@ impl Cluster {
     pub async fn a_follower(&self) -> usize {
         self.by_role("follower").await
     }
+}
+
+/// Runs a server as [`run`] does, but with its log on `disk`.
+async fn run_on(config: Config, disk: Arc<Disk>, stopped: BoxFuture<'static, ()>) -> Result<Ended, StartError> {
+    let identity = Identity::load(&config.peer_tls).unwrap();
+    let mut directory = Directory::open(&config.data_dir, &config.name).unwrap();
+    let log = SlowLog::new(FjallLog::open(&directory.log_path()).unwrap(), disk);
+    let state = FjallState::open(&directory.state_path()).unwrap();
+    directory.record_stores().unwrap();
+    let clients = TcpListener::bind(config.client_listen).await.unwrap();
+    let peers = TlsListener::new(TcpListener::bind(config.peer_listen).await.unwrap(), identity.clone());
+    let environment = Environment {
+        node_id: directory.node_id(),
+        incarnation: directory.incarnation(),
+        log: Arc::new(log),
+        state: Arc::new(state),
+        executor: Arc::new(ThreadExecutor::start("apply").unwrap()),
+        network: Arc::new(identity),
+        clock: clock::system(),
+        password_cost: Cost::default(),
+    };
+    run_in(config, environment, peers, clients, stopped).await
 }
 
 fn free_port() -> u16 {
