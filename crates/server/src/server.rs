@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use threefold_core::Position;
 use threefold_proto::peer::Hello;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     task::JoinError,
     time::Instant,
@@ -62,8 +62,19 @@ fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> StartError + '_ {
     move |error| StartError(format!("{what}: {error}"))
 }
 
-async fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+/// Connections that the kernel takes before the server does: all clients of a server that died may come at once, and one that finds no
+/// room tries again only after a second. (The system's own bound, often 4,096, holds too.)
+const BACKLOG: u32 = 16_384;
+
+fn bind(address: std::net::SocketAddr, purpose: &str) -> Result<TcpListener, StartError> {
+    let listener = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // The ports of the process before may still have connections that are ending.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listener().map_err(|error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => StartError(format!("the {purpose} port {address} is in use by another process")),
         _ => StartError(format!("cannot listen on the {purpose} port {address}: {error}")),
     })
@@ -81,14 +92,14 @@ async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -
     let identity = Identity::load(&config.peer_tls).map_err(|error| StartError(error.to_string()))?;
     let mut directory =
         Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
-    let client_listener = bind(config.client_listen, "client").await?;
+    let client_listener = bind(config.client_listen, "client")?;
     let log: Arc<dyn LogStore> =
         Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
     let state: Arc<dyn StateStore> =
         Arc::new(FjallState::open(&directory.state_path()).map_err(|error| failed("cannot open the state")(&error))?);
     directory.record_stores().map_err(|error| StartError(error.to_string()))?;
     // Last, when all else stands: until then its peers find nobody here, and so know at once that the old process died.
-    let peer_listener = bind(config.peer_listen, "peer").await?;
+    let peer_listener = bind(config.peer_listen, "peer")?;
     let executor = ThreadExecutor::start("apply").map_err(|error| failed("cannot start a thread")(&error))?;
     let environment = Environment {
         node_id: directory.node_id(),

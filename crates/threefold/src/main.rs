@@ -12,7 +12,7 @@ use threefold::{
     serve, up,
 };
 
-/// A third less processor time for applying a message than with the system's allocator; `docs/performance.md` has the figures.
+/// A third less processor time for applying a message than with the system's allocator, and less memory; `docs/performance.md` has the figures.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -40,6 +40,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a new connection may say nothing, or be in the middle of an HTTP/1 request's headers.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(10);
+/// New connections that are let in at once, and how long each counts as new. When another server dies, all its clients come within an
+/// instant; let in all together they would hold up those who are talking here for seconds. At this pace (1,600 a second) they wait for
+/// each other instead, and a client that comes alone waits for nobody.
+const ARRIVALS: usize = 8;
+/// See [`ARRIVALS`].
+const ARRIVAL: Duration = Duration::from_millis(5);
 /// How long connections may take to finish once the server stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// After a failed accept: no descriptors left, most likely; trying at once would spin.
@@ -61,13 +67,14 @@ pub async fn serve<D: Door>(
     let router = router(routes, gateway.clone());
     health.set_service_status(service_name(), tonic_health::ServingStatus::Serving).await;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let arrivals = Arc::new(Semaphore::new(ARRIVALS));
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(socket) => admit(socket, &places, &router, &gateway),
+                Ok(socket) => admit(socket, &places, &arrivals, &router, &gateway),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -88,15 +95,21 @@ fn service_name() -> &'static str {
     <ChatServer<()> as tonic::server::NamedService>::NAME
 }
 
-fn admit<D: Door>(socket: impl ClientSocket, places: &Arc<Semaphore>, router: &Router, gateway: &Gateway<D>) {
+fn admit<D: Door>(
+    socket: impl ClientSocket,
+    places: &Arc<Semaphore>,
+    arrivals: &Arc<Semaphore>,
+    router: &Router,
+    gateway: &Gateway<D>,
+) {
     // Closed at once rather than left waiting: the client then goes to another server.
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         tracing::warn!(CONNECTIONS, "too many connections: one more was closed");
         return;
     };
-    let (router, gateway) = (router.clone(), gateway.clone());
+    let (router, gateway, arrivals) = (router.clone(), gateway.clone(), arrivals.clone());
     tokio::spawn(async move {
-        if let Err(error) = converse(socket, place, router, &gateway).await {
+        if let Err(error) = converse(socket, place, &arrivals, router, &gateway).await {
             tracing::debug!(error, "a connection failed");
         }
     });
@@ -107,14 +120,21 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 async fn converse<D: Door>(
     mut socket: impl ClientSocket,
     _place: OwnedSemaphorePermit,
+    arrivals: &Semaphore,
     router: Router,
     gateway: &Gateway<D>,
 ) -> Result<(), BoxError> {
     // The protocol is told by the first bytes, for which the HTTP library would wait for ever.
     timeout(FIRST_WORD_TIMEOUT, socket.first_word()).await??;
+    let arrival = arrivals.acquire().await?;
     let builder = protocols();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = sleep(ARRIVAL) => drop(arrival),
+    }
     tokio::select! {
         biased;
         ended = connection.as_mut() => return ended,
