@@ -106,9 +106,10 @@ impl Layers {
     }
 
     /// Keeps what the database said about `key`, unless something was committed since it was asked.
-    pub(super) fn keep(&mut self, key: &[u8], value: Option<Slice>, as_of: AsOf) {
+    pub(super) fn keep(&mut self, key: &[u8], value: Option<&[u8]>, as_of: AsOf) {
         if as_of == AsOf(self.commits) {
-            self.read.insert(Slice::from(key), value);
+            // A copy: what the database gives is a part of a whole block, which would stay in memory with it.
+            self.read.insert(Slice::from(key), value.map(Slice::from));
         }
     }
 

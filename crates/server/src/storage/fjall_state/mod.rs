@@ -181,7 +181,7 @@ impl FjallState {
         };
         // Not in the layers a moment ago: what the database says now is that, or something newer.
         let value = base.records().get(key).map_err(io_error)?;
-        lock(&self.shared.layers).keep(key, value.clone(), as_of);
+        lock(&self.shared.layers).keep(key, value.as_deref(), as_of);
         Ok(value)
     }
 }
