@@ -8,7 +8,7 @@
 use std::process::Command;
 
 /// Seeds tried, from one on that lately was not far from the first that noticed.
-const SEEDS: &str = "150";
+const SEEDS: &str = "400";
 
 fn simulate(arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_threefold-sim")).args(arguments).output().unwrap();
@@ -38,5 +38,5 @@ fn voting_and_standing_after_a_restart_is_found_out() {
 
 #[test]
 fn lease_reads_are_found_out() {
-    is_found_out("lease-reads", "1", &["--plain"]);
+    is_found_out("lease-reads", "180", &["--plain"]);
 }
