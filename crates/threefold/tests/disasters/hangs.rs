@@ -9,20 +9,25 @@ use std::{
 
 use crate::harness::{Cluster, Flow, free_ports, wait};
 
+/// Stops both followers, and waits until the leader says that it hears nobody. The leader, and the two.
+fn hang_both_followers(cluster: &Cluster) -> (usize, usize, usize) {
+    let leader = cluster.leader();
+    let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.servers[one].signal("-STOP");
+    cluster.servers[other].signal("-STOP");
+    wait("a leader that hears nobody", || cluster.status(leader).is_some_and(|status| status["state"] == "frozen"));
+    (leader, one, other)
+}
+
 /// The leader never stopped, is in sync and leads; a second server's process was started again; the third hangs (or its host
-/// is gone): two of three, one of them in sync all the time. Of the two that are missed in the in-sync set the silent one could
-/// leave, for the disk of the restarted one is here. But the restarted one is to leave first, and is not let go
-/// since the other that would stay is silent: nothing is proposed, for ever.
+/// is gone): two of three, one of them in sync all the time. The silent one must leave the in-sync set first: without it only disks are
+/// needed that are here. Were the restarted one to leave first, the silent one's disk would be waited for.
 #[test]
 fn a_leader_and_a_server_started_again_go_on_while_the_third_hangs() {
     let mut cluster = Cluster::start(&[]);
     let alice = cluster.person("alice");
     cluster.person("bob");
-    let leader = cluster.leader();
-    let (hangs, again) = ((leader + 1) % 3, (leader + 2) % 3);
-    cluster.servers[hangs].signal("-STOP");
-    cluster.servers[again].signal("-STOP");
-    wait("a leader that hears nobody", || cluster.status(leader).is_some_and(|status| status["state"] == "frozen"));
+    let (leader, hangs, again) = hang_both_followers(&cluster);
     cluster.kill(&[again]);
     cluster.servers[again].start(&[]);
     let flow = Flow::start(&alice.at(&cluster.servers[leader].client), "bob");
@@ -38,11 +43,7 @@ fn a_leader_and_a_server_that_hung_go_on_while_the_third_hangs() {
     let cluster = Cluster::start(&[]);
     let alice = cluster.person("alice");
     cluster.person("bob");
-    let leader = cluster.leader();
-    let (hangs, again) = ((leader + 1) % 3, (leader + 2) % 3);
-    cluster.servers[hangs].signal("-STOP");
-    cluster.servers[again].signal("-STOP");
-    wait("a leader that hears nobody", || cluster.status(leader).is_some_and(|status| status["state"] == "frozen"));
+    let (leader, hangs, again) = hang_both_followers(&cluster);
     cluster.servers[again].signal("-CONT");
     let flow = Flow::start(&alice.at(&cluster.servers[leader].client), "bob");
     flow.wait_for_more(5);
