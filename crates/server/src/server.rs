@@ -218,15 +218,8 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             incarnation,
         };
-        let streams = DeathStreams {
-            engine: engine.clone(),
-            channels: channels.clone(),
-            network,
-            greeting: greeting.clone(),
-            deaths,
-            announcer,
-        };
-        let deaths = Arc::new(streams);
+        let streams = DeathStreams::new(engine.clone(), channels.clone(), network, greeting.clone(), deaths, announcer);
+        let deaths = Arc::new(streams.map_err(|error| failed("cannot draw a number")(&error))?);
         Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, greeting, deaths })
     }
 
@@ -306,6 +299,11 @@ impl Server {
             ended = &mut clients => Err(ended_by_itself("the service for clients", ended)),
             () = shutdown => Ok(Ended::Stopped),
             () = self.engine.survivor().stuck() => Ok(Ended::Restart),
+            known_by = self.deaths.outdated() => Err(StartError(format!(
+                "{} is an old copy of this server's directory: {known_by} knows a later run of it, whose votes and messages are \
+                 missing here; put the newest back, or empty the directory so that it comes back as a new member",
+                self.config.data_dir.display()
+            ))),
         };
         if matches!(result, Ok(Ended::Stopped)) {
             self.engine.hand_over(HAND_OVER_PATIENCE).await;

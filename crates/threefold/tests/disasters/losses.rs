@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::harness::{Cluster, Flow, check_history};
+use crate::harness::{Cluster, Flow, check_history, wait};
 
 /// Does something to the last server's directory while it is down and messages flow, and has it started again.
 /// Whether it refuses or goes on: the others must not notice.
@@ -37,8 +37,8 @@ fn a_server_whose_log_is_gone() {
     });
 }
 
-#[test]
-fn a_server_with_an_old_copy_of_its_directory() {
+/// Puts the last server's directory back as it was before its last run. `end` ends that run.
+fn put_an_old_copy_back(end: impl Fn(&mut Cluster)) {
     others_do_not_notice(&[], &[], |cluster, flow| {
         let old = cluster.directory.join("old");
         cluster.servers[2].kill();
@@ -47,10 +47,34 @@ fn a_server_with_an_old_copy_of_its_directory() {
         cluster.servers[2].start(&[]);
         cluster.wait_until_whole();
         flow.wait_for_more(200);
-        cluster.servers[2].kill();
+        end(cluster);
         fs::remove_dir_all(&cluster.servers[2].data).unwrap();
         fs::rename(&old, &cluster.servers[2].data).unwrap();
+        cluster.servers[2].start(&[]);
+        assert!(!cluster.servers[2].wait().success());
+        let said = cluster.servers[2].said();
+        assert!(said.contains("is an old copy of this server's directory"), "{said}");
+        // As it says: emptied, it comes back.
+        fs::remove_dir_all(&cluster.servers[2].data).unwrap();
     });
+}
+
+#[test]
+fn a_server_with_an_old_copy_of_its_directory() {
+    let proofs = |cluster: &Cluster| {
+        let said = cluster.servers[0].said();
+        said.lines().filter(|line| line.contains("proven") && line.contains("server-3")).count()
+    };
+    put_an_old_copy_back(|cluster| {
+        let known = proofs(cluster);
+        cluster.servers[2].kill();
+        wait("the proof of its death", || proofs(cluster) > known);
+    });
+}
+
+#[test]
+fn a_server_with_an_old_copy_whose_last_run_nobody_saw_die() {
+    put_an_old_copy_back(|cluster| cluster.servers[2].kill());
 }
 
 #[test]

@@ -25,6 +25,8 @@ struct Heard {
     state: Stream,
     /// Proven: its process is dead.
     is_dead: bool,
+    /// The number that its process drew at its start; zero: it has not said.
+    process: u64,
 }
 
 /// The newest stream of an incarnation.
@@ -77,10 +79,12 @@ impl Deaths {
     }
 
     /// A stream begins. It takes the place of any other of the same incarnation, whose end then proves nothing.
-    pub fn begin(&self, incarnation: Incarnation, is_direct: bool, will: Will) -> StreamId {
+    /// `process`: the number that its process drew at its start, or zero.
+    pub fn begin(&self, incarnation: Incarnation, process: u64, is_direct: bool, will: Will) -> StreamId {
         let number = {
             let mut heard = self.heard();
             let one = heard.entry(incarnation).or_default();
+            one.process = process;
             one.stream += 1;
             one.state = Stream::Open { is_direct, heard_at: None, reports: BTreeSet::new() };
             will.into_iter().for_each(|configuration| add(&mut one.will, configuration));
@@ -172,6 +176,13 @@ impl Deaths {
     /// Whether an incarnation is proven dead.
     pub fn is_dead(&self, incarnation: Incarnation) -> bool {
         self.heard().get(&incarnation).is_some_and(|one| one.is_dead)
+    }
+
+    /// Whether a process that says it is this incarnation cannot be the directory's latest run: that one is dead, was succeeded, or is
+    /// another process. Somebody has put an old copy of the directory back, which lacks what later runs have promised.
+    pub fn is_outdated(&self, incarnation: Incarnation, process: u64) -> bool {
+        let is_another = self.heard().get(&incarnation).is_some_and(|one| one.process != 0 && one.process != process);
+        is_another || self.is_gone(incarnation)
     }
 
     /// Whether an incarnation will never act again: it is proven dead, or a later run of its directory was heard, which only one
@@ -267,7 +278,7 @@ mod tests {
             [(true, true, true), (true, false, false), (false, true, false), (false, false, false)]
         {
             let deaths = Deaths::default();
-            let stream = deaths.begin(run(1), is_direct, Vec::new());
+            let stream = deaths.begin(run(1), 0, is_direct, Vec::new());
             deaths.second_sign(run(1));
             assert!(!deaths.is_dead(run(1)), "the stream stands");
             deaths.ended(stream, is_clean);
@@ -282,8 +293,8 @@ mod tests {
     #[test]
     fn the_end_of_a_stream_that_was_replaced_proves_nothing() {
         let deaths = Deaths::default();
-        let first = deaths.begin(run(1), true, Vec::new());
-        let second = deaths.begin(run(1), true, Vec::new());
+        let first = deaths.begin(run(1), 0, true, Vec::new());
+        let second = deaths.begin(run(1), 0, true, Vec::new());
         deaths.ended(first, true);
         assert!(deaths.suspects().is_empty());
         assert!(deaths.standing().is_empty(), "it has not said so yet");
@@ -296,10 +307,10 @@ mod tests {
     #[test]
     fn a_will_grows_over_all_streams_of_an_incarnation() {
         let deaths = Deaths::default();
-        let first = deaths.begin(run(1), true, vec![configuration(1)]);
+        let first = deaths.begin(run(1), 0, true, vec![configuration(1)]);
         deaths.announced(first, configuration(2));
         deaths.ended(first, false);
-        let second = deaths.begin(run(1), true, vec![configuration(2), configuration(3)]);
+        let second = deaths.begin(run(1), 0, true, vec![configuration(2), configuration(3)]);
         deaths.announced(first, configuration(9));
         deaths.ended(second, true);
         deaths.second_sign(run(1));
@@ -310,9 +321,9 @@ mod tests {
     #[test]
     fn what_is_visible_is_forgotten_in_wills() {
         let deaths = Deaths::default();
-        deaths.begin(run(1), true, vec![configuration(1), configuration(2), configuration(3)]);
+        deaths.begin(run(1), 0, true, vec![configuration(1), configuration(2), configuration(3)]);
         deaths.visible(configuration(2).log_id);
-        let stream = deaths.begin(run(1), true, Vec::new());
+        let stream = deaths.begin(run(1), 0, true, Vec::new());
         deaths.ended(stream, true);
         deaths.second_sign(run(1));
         assert_eq!(deaths.dead()[&run(1)], [configuration(3)]);
@@ -321,26 +332,40 @@ mod tests {
     #[test]
     fn an_incarnation_that_was_succeeded_is_gone_but_not_proven_dead() {
         let deaths = Deaths::default();
-        deaths.begin(run(1), true, Vec::new());
+        deaths.begin(run(1), 0, true, Vec::new());
         assert!(!deaths.is_gone(run(1)));
-        deaths.begin(run(2), true, Vec::new());
+        deaths.begin(run(2), 0, true, Vec::new());
         assert!(deaths.is_gone(run(1)) && !deaths.is_dead(run(1)) && !deaths.is_gone(run(2)));
+    }
+
+    #[test]
+    fn a_process_on_an_old_copy_of_a_directory_is_known_as_such() {
+        let deaths = Deaths::default();
+        assert!(!deaths.is_outdated(run(2), 77), "nothing is known");
+        let stream = deaths.begin(run(2), 77, true, Vec::new());
+        assert!(!deaths.is_outdated(run(2), 77), "the same one may dial again");
+        assert!(!deaths.is_outdated(run(3), 78), "it was started again");
+        assert!(deaths.is_outdated(run(1), 78), "a later run was heard");
+        assert!(deaths.is_outdated(run(2), 78), "the same run of the directory, and another process");
+        deaths.ended(stream, true);
+        deaths.second_sign(run(2));
+        assert!(deaths.is_outdated(run(2), 77), "it is dead");
     }
 
     #[tokio::test]
     async fn a_stream_that_was_replaced_is_told_so() {
         let deaths = Deaths::default();
-        let first = deaths.begin(run(1), true, Vec::new());
+        let first = deaths.begin(run(1), 0, true, Vec::new());
         let mut replaced = Box::pin(deaths.replaced(first));
         assert!(futures::poll!(&mut replaced).is_pending());
-        deaths.begin(run(1), true, Vec::new());
+        deaths.begin(run(1), 0, true, Vec::new());
         replaced.await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_stream_does_not_stand() {
         let deaths = Deaths::default();
-        let stream = deaths.begin(run(2), true, Vec::new());
+        let stream = deaths.begin(run(2), 0, true, Vec::new());
         deaths.alive(stream, BTreeSet::new());
         assert_eq!(deaths.latest(7), Some(run(2)));
         tokio::time::advance(SILENCE).await;

@@ -71,12 +71,15 @@ impl DeathStreams {
             return Err(invalid("it did not begin with a hello"));
         };
         let refused = self.refusal(&hello, caller);
+        let is_outdated = refused.is_none() && self.is_outdated(&hello);
+        let refused = refused.or_else(|| is_outdated.then(|| "on an old copy of its directory".to_owned()));
         let is_direct = is_address(&hello.from, ends.remote) && is_address(&hello.to, ends.local);
         let reply = peer::DeathReply {
             node_id: self.greeting.node_id,
             incarnation: self.greeting.incarnation,
             direct: is_direct,
             refused: refused.clone().unwrap_or_default(),
+            outdated: is_outdated,
         };
         frame::write(stream, &reply).await?;
         if let Some(refused) = refused {
@@ -85,7 +88,15 @@ impl DeathStreams {
         let configurations = hello.configurations.into_iter().map(stored_membership_from_wire);
         let configurations = configurations.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
         let will = configurations.iter().map(rule_stored).collect();
-        Ok(self.deaths.begin(incarnation(hello.node_id, hello.incarnation), is_direct, will))
+        Ok(self.deaths.begin(incarnation(hello.node_id, hello.incarnation), hello.process, is_direct, will))
+    }
+
+    /// Whether a later run of the sender's directory is known here: to this process, or to the log.
+    fn is_outdated(&self, hello: &peer::DeathHello) -> bool {
+        let run = incarnation(hello.node_id, hello.incarnation);
+        let newest = self.engine.configurations().newest().rule;
+        let was_succeeded = newest.in_sync.values().any(|listed| listed.succeeds(run));
+        was_succeeded || self.deaths.is_outdated(run, hello.process)
     }
 
     fn refusal(&self, hello: &peer::DeathHello, caller: &Caller) -> Option<String> {

@@ -12,16 +12,16 @@ mod heard;
 mod incoming;
 mod outgoing;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use threefold_proto::peer;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 pub use heard::{Deaths, StreamId};
 pub use outgoing::Announcer;
 
 use super::channels::Channels;
-use crate::{net::PeerNetwork, raft::Engine};
+use crate::{ambient, net::PeerNetwork, raft::Engine};
 
 /// The configuration is looked at this often for servers without a stream.
 const MEMBERS: Duration = Duration::from_millis(100);
@@ -40,9 +40,41 @@ pub struct DeathStreams {
     pub deaths: Arc<Deaths>,
     /// What is said.
     pub announcer: Arc<Announcer>,
+    /// A number drawn at this process's start.
+    process: u64,
+    /// Another server that knows a later run of this server's directory.
+    outdated: watch::Sender<Option<String>>,
 }
 
 impl DeathStreams {
+    /// The streams of a server, none of which stands yet.
+    ///
+    /// # Errors
+    /// When the operating system has no random number to give.
+    pub fn new(
+        engine: Arc<Engine>,
+        channels: Arc<Channels>,
+        network: Arc<dyn PeerNetwork>,
+        greeting: peer::Hello,
+        deaths: Arc<Deaths>,
+        announcer: Arc<Announcer>,
+    ) -> io::Result<Self> {
+        // Zero would say nothing.
+        let process = u64::from_le_bytes(ambient::random()?).max(1);
+        let outdated = watch::Sender::new(None);
+        Ok(Self { engine, channels, network, greeting, deaths, announcer, process, outdated })
+    }
+
+    /// Waits until another server refuses this one since a later run of its directory is known there: this directory is an old
+    /// copy. It lacks votes and messages that it once promised to keep, and must not be counted on. Gives that server's name.
+    pub async fn outdated(&self) -> String {
+        let mut outdated = self.outdated.subscribe();
+        match outdated.wait_for(Option::is_some).await.ok().and_then(|name| name.clone()) {
+            Some(name) => name,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Keeps a stream to every other member, and looks for deaths, for ever. Never dropped while the process lives to
     /// stop: the streams' clean end, by the kernel, is the other servers' proof.
     pub async fn run(self: Arc<Self>) {

@@ -113,6 +113,7 @@ impl DeathStreams {
             from: ends.local.to_string(),
             to: ends.remote.to_string(),
             configurations: self.engine.configurations().announced().iter().map(stored_membership_to_wire).collect(),
+            process: self.process,
         };
         let hello = peer::DeathFrame { frame: Some(Frame::Hello(hello)) };
         within(frame::write(&mut stream, &hello), WRITE_TIMEOUT).await?;
@@ -120,7 +121,7 @@ impl DeathStreams {
         let (greeted, mut accepted) = oneshot::channel();
         let mut standing = None;
         let mut unanswered = std::pin::pin!(sleep(ANSWER_TIMEOUT));
-        let mut listening = std::pin::pin!(listen(&mut reader, &peer.member.name, greeted));
+        let mut listening = std::pin::pin!(self.hear_out(&mut reader, &peer.member.name, greeted));
         let mut named_at = Instant::now();
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -170,22 +171,30 @@ impl DeathStreams {
         let status = timeout(WRITE_TIMEOUT, client.status(peer::PeerStatusRequest {})).await;
         status.is_ok_and(|status| status.is_ok_and(|status| status.into_inner().node_id == peer.id))
     }
-}
 
-/// Takes the one reply, says whether the link is direct, then waits for the end: nothing more is ever said in this direction.
-async fn listen(reader: &mut (impl AsyncRead + Unpin), name: &str, greeted: oneshot::Sender<bool>) -> io::Result<()> {
-    let frame::Read::Frame(reply) = frame::read::<peer::DeathReply>(reader).await? else {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    };
-    if !reply.refused.is_empty() {
-        return Err(io::Error::other(reply.refused));
+    /// Takes the one reply, says whether the link is direct, then waits for the end: nothing more is ever said in this direction.
+    async fn hear_out(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        name: &str,
+        greeted: oneshot::Sender<bool>,
+    ) -> io::Result<()> {
+        let frame::Read::Frame(reply) = frame::read::<peer::DeathReply>(reader).await? else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        if reply.outdated {
+            self.outdated.send_replace(Some(name.to_owned()));
+        }
+        if !reply.refused.is_empty() {
+            return Err(io::Error::other(reply.refused));
+        }
+        if !reply.direct {
+            tracing::warn!(server = %name, "the link to this server is not direct (a proxy, address translation or a forwarded \
+                port stands between): it can give no proof of death, and survivor mode cannot use it");
+        }
+        tracing::debug!(server = %name, "a death stream stands");
+        let _ = greeted.send(reply.direct);
+        let _ = reader.read(&mut [0; 1]).await;
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
-    if !reply.direct {
-        tracing::warn!(server = %name, "the link to this server is not direct (a proxy, address translation or a forwarded \
-            port stands between): it can give no proof of death, and survivor mode cannot use it");
-    }
-    tracing::debug!(server = %name, "a death stream stands");
-    let _ = greeted.send(reply.direct);
-    let _ = reader.read(&mut [0; 1]).await;
-    Err(io::ErrorKind::ConnectionAborted.into())
 }

@@ -193,14 +193,15 @@ async fn a_death_stream_that_is_not_answered_is_dialled_again() {
     let directory = tempfile::tempdir().unwrap();
     let engine = follower(directory.path()).await;
     let network = Arc::new(NoAnswer::default());
-    let streams = crate::peer::death::DeathStreams {
-        engine: engine.clone(),
-        channels: Arc::new(Channels::new(network.clone())),
-        network: network.clone(),
-        greeting: peer::Hello { node_id: 1, name: "server-1".to_owned(), version: String::new(), incarnation: 1 },
-        deaths: Arc::new(Deaths::default()),
-        announcer: Arc::new(Announcer::default()),
-    };
+    let streams = crate::peer::death::DeathStreams::new(
+        engine.clone(),
+        Arc::new(Channels::new(network.clone())),
+        network.clone(),
+        peer::Hello { node_id: 1, name: "server-1".to_owned(), version: String::new(), incarnation: 1 },
+        Arc::new(Deaths::default()),
+        Arc::new(Announcer::default()),
+    );
+    let streams = streams.unwrap();
     tokio::spawn(Arc::new(streams).run());
     // One to each of two servers.
     let again = async {
@@ -223,7 +224,7 @@ async fn a_member_that_hears_nothing_of_another_does_not_promise_that_any_two_ma
     let survivor = super::Survivor::new(1, 1, watch, Arc::default());
     let run = |id| super::configuration::incarnation(id, 1);
     let hears = |id, others: &[u64]| {
-        let stream = survivor.deaths.begin(run(id), true, Vec::new());
+        let stream = survivor.deaths.begin(run(id), 0, true, Vec::new());
         survivor.deaths.alive(stream, others.iter().map(|id| run(*id)).collect());
     };
     hears(2, &[1, 3]);
