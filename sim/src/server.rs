@@ -15,6 +15,7 @@ use threefold_server::{
     gateway::Cost,
     raft::executor::InlineExecutor,
     run_in,
+    storage::directory::Lineage,
 };
 
 use crate::{
@@ -107,6 +108,8 @@ impl Machine {
         let environment = Environment {
             node_id: found.node_id,
             incarnation: found.incarnation,
+            // Nobody makes copies of directories here.
+            lineage: Lineage { process: found.incarnation, previous: found.incarnation - 1 },
             log: found.log,
             state: found.state,
             executor: Arc::new(InlineExecutor),

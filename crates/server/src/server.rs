@@ -35,7 +35,12 @@ use crate::{
         proposer::Proposer,
         types::{Member, Standing},
     },
-    storage::{LogStore, StateStore, directory::Directory, fjall_log::FjallLog, fjall_state::FjallState},
+    storage::{
+        LogStore, StateStore,
+        directory::{Directory, Lineage},
+        fjall_log::FjallLog,
+        fjall_state::FjallState,
+    },
 };
 
 /// A leader that is told to stop waits this long for another to take over.
@@ -49,13 +54,15 @@ const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
 pub struct StartError(pub String);
 
 /// How a server came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It was told to stop.
     Stopped,
     /// It must be started anew, as a new incarnation: in sync, but behind the servers that could lead, it may vote for them only
     /// then.
     Restart,
+    /// Its directory is an old copy, or there are two: the server of this name knows a later run of it. What it holds cannot be relied on.
+    Outdated(String),
 }
 
 fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> StartError + '_ {
@@ -104,6 +111,7 @@ async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -
     let environment = Environment {
         node_id: directory.node_id(),
         incarnation: directory.incarnation(),
+        lineage: directory.lineage(),
         log,
         state,
         executor: Arc::new(executor),
@@ -113,8 +121,10 @@ async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -
     };
     let result =
         run_in(config, environment, TlsListener::new(peer_listener, identity), client_listener, shutdown).await;
-    drop(directory);
-    result
+    match result? {
+        Ended::Outdated(known_by) => Err(StartError(directory.record_outdated(known_by).to_string())),
+        ended => Ok(ended),
+    }
 }
 
 /// What a server stands on: all of it that is not the server's own, so that a simulation can put something else in its
@@ -124,6 +134,8 @@ pub struct Environment {
     pub node_id: u64,
     /// How often that directory was opened: durably larger than at every earlier start.
     pub incarnation: u64,
+    /// What tells this run from one on a copy of that directory.
+    pub lineage: Lineage,
     /// Its log.
     pub log: Arc<dyn LogStore>,
     /// Its state.
@@ -178,7 +190,8 @@ struct Server {
 
 impl Server {
     async fn start(config: Config, environment: Environment) -> Result<Self, StartError> {
-        let Environment { node_id: id, incarnation, log, state, executor, network, clock, password_cost } = environment;
+        let Environment { node_id: id, incarnation, lineage, log, state, executor, network, clock, password_cost } =
+            environment;
         let (applied, _) = machine::applied_mark(&*state).map_err(|error| failed("cannot read the state")(&error))?;
         let position = applied.map_or(Position::default(), |log_id| Position::end_of(log_id.index));
         let hub = Hub::new(state.clone(), position);
@@ -218,8 +231,15 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             incarnation,
         };
-        let streams = DeathStreams::new(engine.clone(), channels.clone(), network, greeting.clone(), deaths, announcer);
-        let deaths = Arc::new(streams.map_err(|error| failed("cannot draw a number")(&error))?);
+        let streams = DeathStreams::new(
+            engine.clone(),
+            channels.clone(),
+            network,
+            greeting.clone(),
+            lineage,
+            (deaths, announcer),
+        );
+        let deaths = Arc::new(streams);
         Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, greeting, deaths })
     }
 
@@ -299,11 +319,7 @@ impl Server {
             ended = &mut clients => Err(ended_by_itself("the service for clients", ended)),
             () = shutdown => Ok(Ended::Stopped),
             () = self.engine.survivor().stuck() => Ok(Ended::Restart),
-            known_by = self.deaths.outdated() => Err(StartError(format!(
-                "{} is an old copy of this server's directory: {known_by} knows a later run of it, whose votes and messages are \
-                 missing here; put the newest back, or empty the directory so that it comes back as a new member",
-                self.config.data_dir.display()
-            ))),
+            known_by = self.deaths.outdated() => Ok(Ended::Outdated(known_by)),
         };
         if matches!(result, Ok(Ended::Stopped)) {
             self.engine.hand_over(HAND_OVER_PATIENCE).await;

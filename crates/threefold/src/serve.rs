@@ -51,6 +51,10 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let ended = match threefold_server::run(complete.config, Box::pin(shutdown)).await {
         Ok(Ended::Stopped) => Ok(()),
         Ok(Ended::Restart) => Err(restart()),
+        // Told as an error by the one who keeps the directory.
+        Ok(Ended::Outdated(known_by)) => {
+            Err(Failure::Refused(format!("{known_by} knows a later run of this server's directory")))
+        }
         Err(error) => Err(Failure::Refused(error.to_string())),
     };
     // At once, with every death stream as it is: the kernel then ends them, and that proves to the other servers that this

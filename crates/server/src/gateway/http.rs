@@ -126,7 +126,11 @@ async fn converse<D: Door>(
 ) -> Result<(), BoxError> {
     // The protocol is told by the first bytes, for which the HTTP library would wait for ever.
     timeout(FIRST_WORD_TIMEOUT, socket.first_word()).await??;
-    let arrival = arrivals.acquire().await?;
+    let arrival = tokio::select! {
+        biased;
+        () = gateway.closed() => return Ok(()),
+        arrival = arrivals.acquire() => arrival?,
+    };
     let builder = protocols();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), TowerToHyperService::new(router));
     let mut connection = pin!(connection);

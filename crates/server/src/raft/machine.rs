@@ -43,6 +43,8 @@ pub(super) const APPLY_ENTRIES: usize = 64;
 /// Entries up to this many bytes in all are applied where they come in, a few messages: less work than waking the applying thread and being
 /// woken by it. Queries read the state there as well.
 const INLINE_BYTES: usize = 4 * 1024;
+/// And up to this many: each may have to look into the database.
+const INLINE_ENTRIES: usize = 8;
 
 /// Bytes copied at once from one state to another.
 const COPY_BYTES: usize = 1024 * 1024;
@@ -192,7 +194,7 @@ impl Machine {
         let (entries, responders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let store = self.store.clone();
         let membership = self.membership.clone();
-        let step = if payload_bytes(&entries) <= INLINE_BYTES && store.has_room() {
+        let step = if is_small(&entries) && store.has_room() {
             apply_entries(&*store, &entries, membership)?
         } else {
             self.run(move || apply_entries(&*store, &entries, membership)).await?
@@ -209,12 +211,13 @@ impl Machine {
     }
 }
 
-fn payload_bytes(entries: &[RaftEntry]) -> usize {
+/// Whether entries are applied where they come in.
+fn is_small(entries: &[RaftEntry]) -> bool {
     let bytes = entries.iter().map(|entry| match &entry.payload {
         EntryPayload::Normal(payload) => payload.0.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     });
-    bytes.sum()
+    entries.len() <= INLINE_ENTRIES && bytes.sum::<usize>() <= INLINE_BYTES
 }
 
 /// Applies entries, which follow what was applied before, in one atomic step.

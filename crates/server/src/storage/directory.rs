@@ -110,6 +110,19 @@ pub enum DirectoryError {
         .0.display()
     )]
     HalfRecovered(PathBuf),
+    /// Another server knew a later run of it than it knows itself.
+    #[error(
+        "{} is an old copy of this server's directory, or one of two: {known_by} knows a run of it whose votes and messages are \
+         missing here. If it was started elsewhere too, stop that one, and keep the directory that has more; else empty \
+         this one, so that it comes back as a new member",
+        path.display()
+    )]
+    Outdated {
+        /// The directory.
+        path: PathBuf,
+        /// The other server's name.
+        known_by: String,
+    },
     /// There is no server's data to work on.
     #[error("there is no server's data in {}", .0.display())]
     Nothing(PathBuf),
@@ -136,6 +149,21 @@ struct Identity {
     /// Its history is being replaced by another: until that is done nothing in it can be relied on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     recovering: bool,
+    /// The number drawn at the last opening.
+    #[serde(default)]
+    process: u64,
+    /// The server that knew a later run of this directory: it must not be used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outdated: Option<String>,
+}
+
+/// What tells a run of a directory from one on a copy of it: numbers drawn at random at each opening. Never zero but where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// This run's.
+    pub process: u64,
+    /// That of the run before; zero: there was none, or an older program's.
+    pub previous: u64,
 }
 
 /// The part of the identity file that every format has.
@@ -149,6 +177,8 @@ struct Format {
 pub struct Directory {
     path: PathBuf,
     identity: Identity,
+    /// The number of the run before.
+    previous: u64,
     is_new: bool,
     /// Closing it releases the lock.
     _lock: File,
@@ -163,6 +193,9 @@ impl Directory {
         let directory = Self::open_any(path.into(), server_name)?;
         if directory.identity.recovering {
             return Err(DirectoryError::HalfRecovered(directory.path));
+        }
+        if let Some(known_by) = directory.identity.outdated {
+            return Err(DirectoryError::Outdated { path: directory.path, known_by });
         }
         Ok(directory)
     }
@@ -194,7 +227,19 @@ impl Directory {
     /// When the disk fails.
     pub fn record_recovery(&mut self, under_way: bool) -> Result<(), DirectoryError> {
         self.identity.recovering = under_way;
+        if !under_way {
+            // What it holds is another history now, of which nobody knows more.
+            self.identity.outdated = None;
+        }
         write_identity(&self.path, &self.identity)
+    }
+
+    /// Remembers, durably, that another server knows a later run of this directory than it knows itself: it will not be opened again, but to
+    /// recover from it. Gives what is to be said.
+    pub fn record_outdated(&mut self, known_by: String) -> DirectoryError {
+        self.identity.outdated = Some(known_by.clone());
+        let outdated = DirectoryError::Outdated { path: self.path.clone(), known_by };
+        write_identity(&self.path, &self.identity).err().unwrap_or(outdated)
     }
 
     /// Copies everything in it to a new directory beside it, durably, and gives that one's path. The stores must be closed.
@@ -224,9 +269,10 @@ impl Directory {
             Some(identity) => identity,
             None => claim(&path, server_name)?,
         };
-        let mut directory = Self { path, identity, is_new, _lock: lock };
+        let mut directory = Self { path, previous: identity.process, identity, is_new, _lock: lock };
         directory.check_stores()?;
         directory.identity.incarnation += 1;
+        directory.identity.process = draw(&directory.path)?.max(1);
         write_identity(&directory.path, &directory.identity)?;
         Ok(directory)
     }
@@ -268,6 +314,12 @@ impl Directory {
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.identity.incarnation
+    }
+
+    /// What tells this opening from one of a copy.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        Lineage { process: self.identity.process, previous: self.previous }
     }
 
     /// Whether this open created it: there is neither log nor state yet.
@@ -369,14 +421,16 @@ fn read_identity(path: &Path) -> Result<Option<Identity>, DirectoryError> {
     Ok(Some(identity))
 }
 
+fn draw(path: &Path) -> Result<u64, DirectoryError> {
+    OsRng.try_next_u64().map_err(|error| io_error("draw a number for", path, io::Error::other(error)))
+}
+
 /// Makes a vacant directory this server's own. Nothing is durable before the identity is written.
 fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
     fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE))
         .map_err(|source| io_error("set the permissions of", path, source))?;
     let node_id = loop {
-        let random =
-            OsRng.try_next_u64().map_err(|error| io_error("choose a node id for", path, io::Error::other(error)))?;
-        match random % NODE_ID_LIMIT {
+        match draw(path)? % NODE_ID_LIMIT {
             0 => {}
             node_id => break node_id,
         }
@@ -388,6 +442,8 @@ fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
         incarnation: 0,
         has_stores: false,
         recovering: false,
+        process: 0,
+        outdated: None,
     })
 }
 

@@ -241,6 +241,7 @@ async fn run_on(config: Config, disk: Arc<Disk>, stopped: BoxFuture<'static, ()>
     let environment = Environment {
         node_id: directory.node_id(),
         incarnation: directory.incarnation(),
+        lineage: directory.lineage(),
         log: Arc::new(log),
         state: Arc::new(state),
         executor: Arc::new(ThreadExecutor::start("apply").unwrap()),

@@ -96,3 +96,27 @@ fn a_first_start_that_was_cut_short_is_started_again() {
     start(&path).unwrap();
     start(&path).unwrap();
 }
+
+#[test]
+fn a_directory_that_was_found_to_be_an_old_copy_is_not_opened_again_but_to_recover() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("data");
+    let mut directory = Directory::open(&path, "server-1").unwrap();
+    FjallLog::open(&directory.log_path()).unwrap();
+    FjallState::open(&directory.state_path()).unwrap();
+    directory.record_stores().unwrap();
+    let first = directory.lineage();
+    drop(directory);
+    let mut directory = Directory::open(&path, "server-1").unwrap();
+    assert_eq!(directory.lineage().previous, first.process);
+    assert_ne!(directory.lineage().process, first.process);
+    let said = directory.record_outdated("server-2".to_owned()).to_string();
+    drop(directory);
+    assert!(said.contains("server-2 knows a run of it"), "{said}");
+    assert_eq!(Directory::open(&path, "server-1").unwrap_err().to_string(), said);
+    let mut directory = Directory::open_to_recover(&path, "server-1").unwrap();
+    directory.record_recovery(true).unwrap();
+    directory.record_recovery(false).unwrap();
+    drop(directory);
+    assert!(Directory::open(&path, "server-1").is_ok(), "another history begins");
+}

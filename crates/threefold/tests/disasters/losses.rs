@@ -54,6 +54,9 @@ fn put_an_old_copy_back(end: impl Fn(&mut Cluster)) {
         assert!(!cluster.servers[2].wait().success());
         let said = cluster.servers[2].said();
         assert!(said.contains("is an old copy of this server's directory"), "{said}");
+        // Nor is it let in by being started again.
+        let (code, again) = cluster.servers[2].refuses();
+        assert!(code != 0 && again.contains("is an old copy of this server's directory"), "{again}");
         // As it says: emptied, it comes back.
         fs::remove_dir_all(&cluster.servers[2].data).unwrap();
     });

@@ -9,6 +9,8 @@ use std::{
 use threefold_rules::{Configuration, Incarnation, LogId, Will};
 use tokio::{sync::watch, time::Instant};
 
+use crate::storage::directory::Lineage;
+
 /// A stream that has been silent for longer does not count as standing. It may still prove a death.
 const SILENCE: Duration = Duration::from_millis(1500);
 /// Incarnations remembered of one directory; the wills of older ones can hardly matter any more.
@@ -178,11 +180,16 @@ impl Deaths {
         self.heard().get(&incarnation).is_some_and(|one| one.is_dead)
     }
 
-    /// Whether a process that says it is this incarnation cannot be the directory's latest run: that one is dead, was succeeded, or is
-    /// another process. Somebody has put an old copy of the directory back, which lacks what later runs have promised.
-    pub fn is_outdated(&self, incarnation: Incarnation, process: u64) -> bool {
-        let is_another = self.heard().get(&incarnation).is_some_and(|one| one.process != 0 && one.process != process);
-        is_another || self.is_gone(incarnation)
+    /// Whether a process that says it is this incarnation cannot have the directory as its latest known run left it: that run is dead, was
+    /// succeeded, is another process, or is not the one before. Somebody has put an old copy of the directory back, which lacks what
+    /// later runs have promised, or runs two copies.
+    pub fn is_outdated(&self, incarnation: Incarnation, lineage: Lineage) -> bool {
+        let before = Incarnation { counter: incarnation.counter.saturating_sub(1), ..incarnation };
+        let differs = |run, process| {
+            let heard = self.heard().get(&run).map_or(0, |one| one.process);
+            heard != 0 && process != 0 && heard != process
+        };
+        differs(incarnation, lineage.process) || differs(before, lineage.previous) || self.is_gone(incarnation)
     }
 
     /// Whether an incarnation will never act again: it is proven dead, or a later run of its directory was heard, which only one
@@ -341,15 +348,18 @@ mod tests {
     #[test]
     fn a_process_on_an_old_copy_of_a_directory_is_known_as_such() {
         let deaths = Deaths::default();
-        assert!(!deaths.is_outdated(run(2), 77), "nothing is known");
+        let from = |previous, process| Lineage { process, previous };
+        assert!(!deaths.is_outdated(run(2), from(76, 77)), "nothing is known");
         let stream = deaths.begin(run(2), 77, true, Vec::new());
-        assert!(!deaths.is_outdated(run(2), 77), "the same one may dial again");
-        assert!(!deaths.is_outdated(run(3), 78), "it was started again");
-        assert!(deaths.is_outdated(run(1), 78), "a later run was heard");
-        assert!(deaths.is_outdated(run(2), 78), "the same run of the directory, and another process");
+        assert!(!deaths.is_outdated(run(2), from(76, 77)), "the same one may dial again");
+        assert!(!deaths.is_outdated(run(3), from(77, 78)), "it was started again");
+        assert!(!deaths.is_outdated(run(4), from(79, 80)), "it was started twice again");
+        assert!(deaths.is_outdated(run(1), from(75, 78)), "a later run was heard");
+        assert!(deaths.is_outdated(run(2), from(76, 78)), "the same run of the directory, and another process");
+        assert!(deaths.is_outdated(run(3), from(78, 79)), "the one before was another process");
         deaths.ended(stream, true);
         deaths.second_sign(run(2));
-        assert!(deaths.is_outdated(run(2), 77), "it is dead");
+        assert!(deaths.is_outdated(run(2), from(76, 77)), "it is dead");
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use crate::{
         survivor::configuration::{incarnation, rule_stored},
         types::stored_membership_from_wire,
     },
+    storage::directory::Lineage,
 };
 
 /// A hello that takes longer is given up.
@@ -96,7 +97,8 @@ impl DeathStreams {
         let run = incarnation(hello.node_id, hello.incarnation);
         let newest = self.engine.configurations().newest().rule;
         let was_succeeded = newest.in_sync.values().any(|listed| listed.succeeds(run));
-        was_succeeded || self.deaths.is_outdated(run, hello.process)
+        let lineage = Lineage { process: hello.process, previous: hello.previous_process };
+        was_succeeded || self.deaths.is_outdated(run, lineage)
     }
 
     fn refusal(&self, hello: &peer::DeathHello, caller: &Caller) -> Option<String> {

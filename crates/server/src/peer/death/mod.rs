@@ -12,7 +12,7 @@ mod heard;
 mod incoming;
 mod outgoing;
 
-use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use threefold_proto::peer;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
@@ -21,7 +21,7 @@ pub use heard::{Deaths, StreamId};
 pub use outgoing::Announcer;
 
 use super::channels::Channels;
-use crate::{ambient, net::PeerNetwork, raft::Engine};
+use crate::{net::PeerNetwork, raft::Engine, storage::directory::Lineage};
 
 /// The configuration is looked at this often for servers without a stream.
 const MEMBERS: Duration = Duration::from_millis(100);
@@ -40,29 +40,24 @@ pub struct DeathStreams {
     pub deaths: Arc<Deaths>,
     /// What is said.
     pub announcer: Arc<Announcer>,
-    /// A number drawn at this process's start.
-    process: u64,
+    /// What tells this process from one on a copy of its directory.
+    lineage: Lineage,
     /// Another server that knows a later run of this server's directory.
     outdated: watch::Sender<Option<String>>,
 }
 
 impl DeathStreams {
     /// The streams of a server, none of which stands yet.
-    ///
-    /// # Errors
-    /// When the operating system has no random number to give.
     pub fn new(
         engine: Arc<Engine>,
         channels: Arc<Channels>,
         network: Arc<dyn PeerNetwork>,
         greeting: peer::Hello,
-        deaths: Arc<Deaths>,
-        announcer: Arc<Announcer>,
-    ) -> io::Result<Self> {
-        // Zero would say nothing.
-        let process = u64::from_le_bytes(ambient::random()?).max(1);
+        lineage: Lineage,
+        (deaths, announcer): (Arc<Deaths>, Arc<Announcer>),
+    ) -> Self {
         let outdated = watch::Sender::new(None);
-        Ok(Self { engine, channels, network, greeting, deaths, announcer, process, outdated })
+        Self { engine, channels, network, greeting, deaths, announcer, lineage, outdated }
     }
 
     /// Waits until another server refuses this one since a later run of its directory is known there: this directory is an old

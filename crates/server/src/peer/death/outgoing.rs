@@ -113,7 +113,8 @@ impl DeathStreams {
             from: ends.local.to_string(),
             to: ends.remote.to_string(),
             configurations: self.engine.configurations().announced().iter().map(stored_membership_to_wire).collect(),
-            process: self.process,
+            process: self.lineage.process,
+            previous_process: self.lineage.previous,
         };
         let hello = peer::DeathFrame { frame: Some(Frame::Hello(hello)) };
         within(frame::write(&mut stream, &hello), WRITE_TIMEOUT).await?;

@@ -198,10 +198,9 @@ async fn a_death_stream_that_is_not_answered_is_dialled_again() {
         Arc::new(Channels::new(network.clone())),
         network.clone(),
         peer::Hello { node_id: 1, name: "server-1".to_owned(), version: String::new(), incarnation: 1 },
-        Arc::new(Deaths::default()),
-        Arc::new(Announcer::default()),
+        crate::storage::directory::Lineage::default(),
+        (Arc::new(Deaths::default()), Arc::new(Announcer::default())),
     );
-    let streams = streams.unwrap();
     tokio::spawn(Arc::new(streams).run());
     // One to each of two servers.
     let again = async {

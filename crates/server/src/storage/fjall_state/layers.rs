@@ -67,6 +67,11 @@ impl Layers {
         Self { active, active_bytes: 0, oldest: None, frozen, base, read, commits: 0, failure: None, closing: false }
     }
 
+    /// Empty ones above `base`, a state that takes the place of this one: what was asked of this one is not said of that.
+    pub(super) fn successor(&self, base: Arc<Generation>) -> Self {
+        Self { commits: self.commits + 1, ..Self::new(base) }
+    }
+
     /// The failure, if there was one.
     pub(super) fn check(&self) -> io::Result<()> {
         self.failure.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
@@ -126,5 +131,22 @@ impl Layers {
         self.active_bytes = 0;
         self.oldest = None;
         self.frozen.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reader found in the state before is told only after another has taken its place.
+    #[test]
+    fn what_the_state_before_did_not_hold_is_not_said_of_its_successor() {
+        let directory = tempfile::tempdir().unwrap();
+        let generation = || Generation::create(directory.path()).unwrap();
+        let mut before = Layers::new(Arc::new(generation()));
+        let Err(asked) = before.get(b"key") else { panic!("nothing was read yet") };
+        let mut after = before.successor(Arc::new(generation()));
+        after.keep(b"key", None, asked);
+        assert!(after.get(b"key").is_err(), "the database is to be asked");
     }
 }

@@ -260,7 +260,8 @@ impl StateStore for FjallState {
         })?;
         let previous = {
             let mut layers = lock(&self.shared.layers);
-            std::mem::replace(&mut *layers, Layers::new(next))
+            let successor = layers.successor(next);
+            std::mem::replace(&mut *layers, successor)
         };
         previous.base.retire();
         self.shared.room.notify_all();
