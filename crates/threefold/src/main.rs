@@ -56,6 +56,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // The other half is for the threads that write and apply; and the fewer there are, the fewer wake each other.
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     runtime.map_err(|error| Failure::Refused(format!("cannot start: {error}")))?.block_on(command)
 }

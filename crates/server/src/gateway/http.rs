@@ -26,7 +26,7 @@ use tokio::{
 use tonic::Status;
 
 use super::{Gateway, door::Door, grpc};
-use crate::net::{ClientListener, ClientSocket};
+use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
 
 /// Connections at once: at some 50 KiB each, 1 GiB; and a common limit of open files is 65,536.
 const CONNECTIONS: usize = 20_000;
@@ -132,7 +132,8 @@ async fn converse<D: Door>(
         arrival = arrivals.acquire() => arrival?,
     };
     let builder = protocols();
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), TowerToHyperService::new(router));
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(socket)), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     tokio::select! {
         biased;

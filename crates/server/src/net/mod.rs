@@ -4,6 +4,7 @@
 //! one ([`tcp`]) they are TCP, between servers under mutual TLS.
 
 pub mod boundary;
+pub mod gathered;
 pub mod resetting;
 pub mod tcp;
 

@@ -16,7 +16,10 @@ use tonic::{
     transport::{Channel, Endpoint, Uri},
 };
 
-use crate::{net::PeerNetwork, raft::types::Member};
+use crate::{
+    net::{PeerNetwork, gathered::Gathered},
+    raft::types::Member,
+};
 
 /// A connection that takes longer than this to stand is no better than none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -93,7 +96,7 @@ impl Channels {
             let dialling = timeout(CONNECT_TIMEOUT, network.dial(&name, &address));
             async move {
                 let stream = dialling.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-                stream.map(TokioIo::new)
+                stream.map(|stream| TokioIo::new(Gathered::new(stream)))
             }
         });
         Endpoint::from_static("http://peer")

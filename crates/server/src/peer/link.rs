@@ -112,7 +112,7 @@ impl Links {
         tokio::select! {
             biased;
             () = self.tell_presence(&messages) => {}
-            () = self.tell_visible(&messages) => {}
+            () = self.tell_visible(peer, &messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
         }
         Some(hello.incarnation)
@@ -159,8 +159,8 @@ impl Links {
         }
     }
 
-    /// Tells, whenever this server leads, how far may be shown. Ends with the link.
-    async fn tell_visible(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
+    /// Tells, whenever this server leads, how far may be shown, where no append tells it. Ends with the link.
+    async fn tell_visible(&self, peer: &Peer, messages: &mpsc::Sender<peer::LinkMessage>) {
         let mut leader = self.engine.leader();
         loop {
             if *leader.borrow_and_update() != Some(self.engine.id()) {
@@ -174,7 +174,9 @@ impl Links {
             loop {
                 let visible = *raised.borrow_and_update();
                 let visible = visible.filter(|log_id| !self.engine.configurations().is_plain_at(log_id.index));
-                if let Some(visible) = visible {
+                if let Some(visible) = visible
+                    && !self.engine.survivor().told.covers(peer.id, visible)
+                {
                     let message = peer::LinkMessage { message: Some(Message::Visible(log_id_to_wire(&visible))) };
                     if messages.send(message).await.is_err() {
                         return;

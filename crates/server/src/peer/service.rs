@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     ambient,
-    net::{Caller, PeerListener, PeerStream},
+    net::{Caller, PeerListener, PeerStream, gathered::Gathered},
     node::{Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
@@ -271,13 +271,13 @@ async fn receive_state(
 }
 
 /// A connection from another server, as tonic takes it.
-struct Incoming<S>(S);
+struct Incoming<S>(Gathered<S>);
 
 impl<S: PeerStream> Connected for Incoming<S> {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
-        self.0.caller()
+        self.0.get_ref().caller()
     }
 }
 
@@ -370,7 +370,7 @@ async fn accept<L: PeerListener>(
                     drop(permit);
                     return deaths.receive(stream).await;
                 }
-                Ok(Ok(stream)) => drop(streams.send(Ok(Incoming(stream))).await),
+                Ok(Ok(stream)) => drop(streams.send(Ok(Incoming(Gathered::new(stream)))).await),
                 Ok(Err(error)) => tracing::info!(%error, "refused a connection to the peer port"),
                 Err(_) => tracing::info!("a connection to the peer port did not finish its handshake"),
             }

@@ -19,6 +19,7 @@ pub mod proposer;
 mod recovery;
 mod roll;
 mod runtime;
+mod sending;
 #[cfg(test)]
 mod suite;
 pub mod survivor;

@@ -26,6 +26,7 @@ use tonic::transport::Channel;
 use super::{
     cluster::Cluster,
     machine::SnapshotData,
+    sending::Sending,
     survivor::Survivor,
     types::{
         CommittedLeader, Malformed, Member, RaftLogId, RaftVote, TypeConfig, entry_from_wire, entry_to_wire,
@@ -179,15 +180,9 @@ impl RaftNetworkV2<TypeConfig> for Network {
         let mut client = self.client(self.lane);
         // Which process answers is known from the call's first answer, before any entry is sent.
         let (process, answers) = watch::channel(None);
-        let outgoing = Outgoing { survivor: self.survivor.clone(), target: self.target, answers };
-        let visible = self.visible.clone();
-        let requests = input.then(move |request| {
-            let (outgoing, visible) = (outgoing.clone(), visible.clone());
-            async move {
-                outgoing.wait_until_sendable(&request).await;
-                append_to_wire(&request, *visible.borrow())
-            }
-        });
+        let (survivor, visible) = (self.survivor.clone(), self.visible.clone());
+        let told = matches!(self.lane, Lane::Append).then(|| survivor.told.clone());
+        let requests = Sending { survivor, target: self.target, answers, visible, told }.of(input);
         let requests = self.cluster.address(self.target, requests);
         Box::pin(async move {
             let call = tokio::time::timeout(option.soft_ttl().max(Duration::from_millis(500)), client.append(requests));
@@ -277,25 +272,6 @@ impl RaftNetworkV2<TypeConfig> for Network {
 
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(std::iter::repeat(BACKOFF)))
-    }
-}
-
-/// Holds entries back from a server that is not in sync (rule 3).
-#[derive(Clone)]
-struct Outgoing {
-    survivor: Arc<Survivor>,
-    target: u64,
-    /// The incarnation that answered the call; none in it: it did not say.
-    answers: watch::Receiver<Option<Option<u64>>>,
-}
-
-impl Outgoing {
-    async fn wait_until_sendable(mut self, request: &AppendEntriesRequest<TypeConfig>) {
-        let Some(last) = request.entries.last() else { return };
-        // If the call fails, so does the stream that waits here: it is dropped.
-        let Ok(counter) = self.answers.wait_for(Option::is_some).await.map(|answer| answer.flatten()) else { return };
-        let term = request.vote.leader_id.term;
-        self.survivor.wait_until_sendable(term, self.target, counter, last.log_id.index).await;
     }
 }
 

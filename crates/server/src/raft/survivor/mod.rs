@@ -32,6 +32,7 @@ pub(super) use observing::unknown;
 
 use super::{
     log::LogWatch,
+    sending::Told,
     types::{RaftLogId, RaftVote},
 };
 use crate::{
@@ -61,6 +62,8 @@ pub struct Survivor {
     pub log_watch: LogWatch,
     /// What it has heard of deaths.
     pub deaths: Arc<Deaths>,
+    /// What the appends to followers have told them.
+    pub told: Arc<Told>,
     persisted: watch::Sender<Persisted>,
     ballots: Ballots,
     /// Since when this server, in sync, has refused candidates that know more than it does.
@@ -74,6 +77,7 @@ impl Survivor {
             own: member(id, counter),
             log_watch,
             deaths,
+            told: Arc::default(),
             persisted: watch::Sender::default(),
             ballots: Ballots::default(),
             behind_since: watch::Sender::default(),

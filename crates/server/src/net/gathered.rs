@@ -1,0 +1,196 @@
+//! A connection on which what is written at about the same time leaves together.
+//!
+//! An HTTP/2 connection flushes whenever it has written what one of its streams had to say. When an entry is applied, dozens of
+//! streams of one connection have something to say, one after the other within the same microseconds, and each would cost a
+//! system call and a packet. Here a flush first lets everything else run that is ready to, once; what is written
+//! meanwhile goes out with it. A connection that nobody else has anything to say on is delayed by nothing but that.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What is gathered at most; beyond it a write waits until the connection has taken it.
+const GATHER_BYTES: usize = 64 << 10;
+
+/// The connection.
+#[derive(Debug)]
+pub struct Gathered<S> {
+    inner: S,
+    /// Written, and not yet passed on. Without memory when empty: most connections are idle.
+    waiting: Vec<u8>,
+    /// How much of it was passed on.
+    passed: usize,
+    /// The others had their turn since the last flush was asked for.
+    has_yielded: bool,
+}
+
+impl<S> Gathered<S> {
+    /// From now on.
+    pub fn new(inner: S) -> Self {
+        Self { inner, waiting: Vec::new(), passed: 0, has_yielded: false }
+    }
+
+    /// The connection itself.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Gathered<S> {
+    /// Passes on everything that waits.
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.passed < self.waiting.len() {
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.waiting[self.passed..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                passed => self.passed += passed,
+            }
+        }
+        self.waiting = Vec::new();
+        self.passed = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes room for more.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.waiting.len() < GATHER_BYTES { Poll::Ready(Ok(())) } else { self.poll_pass_on(cx) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(cx))?;
+        self.waiting.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(cx))?;
+        self.waiting.reserve(bufs.iter().map(|buf| buf.len()).sum());
+        bufs.iter().for_each(|buf| self.waiting.extend_from_slice(buf));
+        Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.waiting.is_empty() {
+            if !self.has_yielded && self.passed == 0 {
+                self.has_yielded = true;
+                // Woken by itself, a task goes to the end of the line.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ready!(self.poll_pass_on(cx))?;
+            self.has_yielded = false;
+        }
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_pass_on(cx))?;
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures::future::poll_fn;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Takes every write, at most so many bytes of it, and remembers each.
+    struct Taken {
+        writes: Arc<Mutex<Vec<Vec<u8>>>>,
+        at_most: usize,
+    }
+
+    impl AsyncWrite for Taken {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = &buf[..buf.len().min(self.at_most)];
+            self.writes.lock().unwrap().push(taken.to_vec());
+            Poll::Ready(Ok(taken.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_by_tasks_that_are_ready_leaves_in_one_write() {
+        let writes = Arc::default();
+        let inner = Taken { writes: Arc::clone(&writes), at_most: usize::MAX };
+        let stream = Arc::new(Mutex::new(Gathered::new(inner)));
+        let tasks = (0..5).map(|n| {
+            let stream = stream.clone();
+            tokio::spawn(async move {
+                let mut written = false;
+                poll_fn(|cx| {
+                    let mut stream = stream.lock().unwrap();
+                    if !std::mem::replace(&mut written, true) {
+                        assert!(Pin::new(&mut *stream).poll_write(cx, &[n; 3]).is_ready());
+                    }
+                    Pin::new(&mut *stream).poll_flush(cx)
+                })
+                .await
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap().unwrap();
+        }
+        let all: Vec<u8> = (0..5).flat_map(|n| [n; 3]).collect();
+        assert_eq!(*writes.lock().unwrap(), [all]);
+    }
+
+    #[tokio::test]
+    async fn everything_arrives_in_order_however_little_the_connection_takes() {
+        let writes = Arc::default();
+        let mut stream = Gathered::new(Taken { writes: Arc::clone(&writes), at_most: 1000 });
+        let all: Vec<u8> = (0..300_000).map(|n| (n % 251) as u8).collect();
+        for part in all.chunks(777) {
+            stream.write_all(part).await.unwrap();
+            assert!(stream.waiting.len() < GATHER_BYTES + 777, "bounded");
+        }
+        stream.flush().await.unwrap();
+        assert_eq!(writes.lock().unwrap().concat(), all);
+        stream.write_all(b"the last words").await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(writes.lock().unwrap().concat()[all.len()..], *b"the last words");
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_an_error_and_reading_is_left_alone() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut stream = Gathered::new(near);
+        far.write_all(b"hello").await.unwrap();
+        let mut heard = [0; 5];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+        drop(far);
+        stream.write_all(b"anybody?").await.unwrap();
+        assert!(stream.flush().await.is_err());
+    }
+}
