@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use super::{Engine, types::Payload};
 use crate::clock::LogClock;
 
-/// Entries on their way at once: one on the disks while the next crosses the network, and some more for the
-/// time between.
-const ENTRIES_IN_FLIGHT: usize = 4;
+/// Entries on their way at once: one on the disks while the next crosses the network. More would hold fewer commands each, and every
+/// entry has its price in wake-ups and syncs.
+const ENTRIES_IN_FLIGHT: usize = 2;
 /// Groups of commands waiting to be packed; more wait in their senders.
 const GROUPS_WAITING: usize = 1024;
 
