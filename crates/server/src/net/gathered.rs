@@ -113,7 +113,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use futures::future::poll_fn;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        sync::mpsc,
+    };
 
     use super::*;
 
@@ -139,28 +142,39 @@ mod tests {
         }
     }
 
+    /// A connection's own task, as an HTTP/2 library has it: it writes what its streams say, and flushes.
+    async fn connect(mut stream: Gathered<Taken>, mut said: mpsc::UnboundedReceiver<[u8; 3]>) {
+        let serve = poll_fn(|cx| {
+            loop {
+                while let Poll::Ready(Some(words)) = said.poll_recv(cx) {
+                    assert!(Pin::new(&mut stream).poll_write(cx, &words).is_ready());
+                }
+                if ready!(Pin::new(&mut stream).poll_flush(cx)).is_err() || said.is_empty() {
+                    return if said.is_closed() { Poll::Ready(()) } else { Poll::Pending };
+                }
+            }
+        });
+        serve.await;
+    }
+
     #[tokio::test]
-    async fn what_is_written_by_tasks_that_are_ready_leaves_in_one_write() {
+    async fn what_streams_say_one_after_the_other_leaves_in_one_write() {
         let writes = Arc::default();
         let inner = Taken { writes: Arc::clone(&writes), at_most: usize::MAX };
-        let stream = Arc::new(Mutex::new(Gathered::new(inner)));
-        let tasks = (0..5).map(|n| {
-            let stream = stream.clone();
-            tokio::spawn(async move {
-                let mut written = false;
-                poll_fn(|cx| {
-                    let mut stream = stream.lock().unwrap();
-                    if !std::mem::replace(&mut written, true) {
-                        assert!(Pin::new(&mut *stream).poll_write(cx, &[n; 3]).is_ready());
-                    }
-                    Pin::new(&mut *stream).poll_flush(cx)
-                })
-                .await
-            })
+        let (say, said) = mpsc::unbounded_channel();
+        say.send([0; 3]).unwrap();
+        // It runs before the streams, each of which has something to say by then.
+        let connection = tokio::spawn(connect(Gathered::new(inner), said));
+        let streams = (1..5).map(|n| {
+            let say = say.clone();
+            tokio::spawn(async move { say.send([n; 3]).unwrap() })
         });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap().unwrap();
+        for stream in streams.collect::<Vec<_>>() {
+            stream.await.unwrap();
         }
+        tokio::task::yield_now().await;
+        drop(say);
+        connection.await.unwrap();
         let all: Vec<u8> = (0..5).flat_map(|n| [n; 3]).collect();
         assert_eq!(*writes.lock().unwrap(), [all]);
     }

@@ -157,3 +157,132 @@ impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Requests<S> {
         (is_hidden && !self.sending.survivor.log_watch.configurations.is_plain_at(commit.index)).then_some(commit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use futures::{FutureExt as _, poll};
+    use openraft::{EntryPayload, StoredMembership, Vote};
+    use tokio::sync::mpsc;
+    use tokio_stream::wrappers::UnboundedReceiverStream;
+
+    use super::*;
+    use crate::raft::{
+        log::LogWatch,
+        survivor::configurations::Configurations,
+        types::{CommittedLeader, Member, Payload, RaftEntry, RaftMembership, Standing, log_id_from_wire},
+    };
+
+    const FOLLOWER: u64 = 2;
+
+    fn id(index: u64) -> RaftLogId {
+        RaftLogId::new(CommittedLeader::new(1), index)
+    }
+
+    /// A leader's stream to its follower, both in sync: what goes in, and what comes out.
+    struct Scene {
+        input: mpsc::UnboundedSender<AppendEntriesRequest<TypeConfig>>,
+        visible: watch::Sender<Option<RaftLogId>>,
+        told: Arc<Told>,
+        output: stream::BoxStream<'static, peer::AppendRequest>,
+    }
+
+    impl Scene {
+        fn new(survivor_mode: bool) -> Self {
+            let standing = Standing { in_sync: 1, survivor_mode, ..Standing::default() };
+            let node = |id: u64| (id, Member { standing, ..Member::at(format!("server-{id}"), "", "") });
+            let nodes = (1..=3).map(node).collect::<BTreeMap<_, _>>();
+            let membership = RaftMembership::new(vec![BTreeSet::from([1, 2, 3])], nodes).unwrap();
+            let stored = StoredMembership::new(Some(id(1)), membership);
+            let configurations = Arc::new(Configurations::new(stored, []));
+            let watch = LogWatch { configurations, announcer: Arc::default() };
+            let survivor = Arc::new(Survivor::new(1, 1, watch, Arc::default()));
+            let (input, requests) = mpsc::unbounded_channel();
+            let (visible, seen) = watch::channel(Some(id(1)));
+            let (_, answers) = watch::channel(Some(Some(1)));
+            let told = survivor.told.clone();
+            let sending = Sending { survivor, target: FOLLOWER, answers, visible: seen, told: Some(told.clone()) };
+            let output = sending.of(UnboundedReceiverStream::new(requests)).boxed();
+            Self { input, visible, told, output }
+        }
+
+        /// Asks openraft's part to send the entry `index`, if any, after `prev`, with this commit.
+        fn send(&self, prev: u64, entry: Option<u64>, commit: u64) {
+            let payload = || EntryPayload::Normal(Payload(bytes::Bytes::from_static(b"entry")));
+            let entries = entry.map(|index| RaftEntry { log_id: id(index), payload: payload() });
+            let request = AppendEntriesRequest {
+                vote: Vote::new_committed(1, 1),
+                prev_log_id: Some(id(prev)),
+                entries: entries.into_iter().collect(),
+                leader_commit: Some(id(commit)),
+            };
+            self.input.send(request).unwrap();
+        }
+
+        /// What is sent without waiting for anything: how many entries, up to where committed, and visible.
+        async fn sent(&mut self) -> Option<(usize, u64, u64)> {
+            let sent = self.output.next().now_or_never()??;
+            let index = |log_id: Option<peer::LogId>| log_id.map_or(0, |log_id| log_id_from_wire(log_id).index);
+            Some((sent.entries.len(), index(sent.leader_commit), index(sent.visible)))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_is_told_together_with_its_visibility() {
+        let mut scene = Scene::new(true);
+        scene.send(1, Some(2), 1);
+        assert_eq!(scene.sent().await, Some((1, 1, 1)));
+        assert!(!scene.told.covers(FOLLOWER, id(2)), "somebody else must tell");
+        scene.send(2, None, 2);
+        let mut next = Box::pin(scene.output.next());
+        assert!(poll!(&mut next).is_pending());
+        assert!(scene.told.covers(FOLLOWER, id(2)), "this is about to");
+        scene.visible.send_replace(Some(id(2)));
+        let sent = next.await.unwrap();
+        assert_eq!((sent.leader_commit, sent.visible), (sent.visible, sent.leader_commit), "both at once");
+        assert!(scene.told.covers(FOLLOWER, id(2)) && !scene.told.covers(FOLLOWER, id(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_waits_holds_up_no_entry_and_waits_not_for_long() {
+        let mut scene = Scene::new(true);
+        scene.send(1, Some(2), 1);
+        assert_eq!(scene.sent().await, Some((1, 1, 1)));
+        scene.send(2, None, 2);
+        assert_eq!(scene.sent().await, None);
+        scene.send(2, Some(3), 2);
+        assert_eq!(scene.sent().await, Some((0, 2, 1)));
+        assert_eq!(scene.sent().await, Some((1, 2, 1)));
+        scene.send(3, None, 3);
+        assert_eq!(scene.sent().await, None);
+        let began = tokio::time::Instant::now();
+        assert!(scene.output.next().await.is_some());
+        assert!(began.elapsed() <= HOLD + Duration::from_millis(1));
+        assert!(!scene.told.covers(FOLLOWER, id(3)));
+    }
+
+    #[tokio::test]
+    async fn a_probe_and_what_plain_raft_commits_do_not_wait() {
+        let mut scene = Scene::new(true);
+        scene.send(5, None, 6);
+        assert_eq!(scene.sent().await, Some((0, 6, 1)), "nothing was sent before");
+        let mut scene = Scene::new(false);
+        scene.send(1, Some(2), 1);
+        assert!(scene.sent().await.is_some());
+        scene.send(2, None, 2);
+        assert_eq!(scene.sent().await, Some((0, 2, 1)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_while_a_commit_waits_leaves_it_to_others() {
+        let mut scene = Scene::new(true);
+        scene.send(1, Some(2), 1);
+        assert!(scene.sent().await.is_some());
+        scene.send(2, None, 2);
+        assert_eq!(scene.sent().await, None);
+        assert!(scene.told.covers(FOLLOWER, id(2)));
+        drop(scene.output);
+        assert!(!scene.told.covers(FOLLOWER, id(2)));
+    }
+}

@@ -21,7 +21,7 @@ mod write;
 
 use std::{pin::pin, sync::Arc};
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use threefold_proto::{
     chat::{self, client_frame, server_frame},
     convert::Refusal,
@@ -50,6 +50,15 @@ enum Ending {
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+/// A future that is polled when it was woken itself, and not whenever its task was: most of what a stream waits for happens seldom.
+async fn apart<F: Future>(future: F) -> F::Output {
+    let mut only = std::iter::once(future).collect::<FuturesUnordered<_>>();
+    match only.next().await {
+        Some(output) => output,
+        None => std::future::pending().await,
     }
 }
 
@@ -92,16 +101,22 @@ impl<D: Door> Conversation<D> {
         // Unbounded in type only: every entry holds a permit of the window.
         let (pending, answers) = mpsc::unbounded_channel();
         let (subscribe, subscriptions) = mpsc::channel(1);
-        let work = async {
-            tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions),)
+        let writes =
+            async { tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers)).map(|_| ()) };
+        let work = async { tokio::try_join!(writes, apart(self.follow(subscriptions))).map(|_| ()) };
+        let around = async {
+            tokio::select! {
+                biased;
+                ended = self.tell_condition() => ended,
+                () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
+                why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
+                () = self.outlet.gone() => Err(Ending::Gone),
+            }
         };
         let ended = tokio::select! {
             biased;
-            ended = work => ended.map(|_| ()),
-            ended = self.tell_condition() => ended,
-            () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
-            why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
-            () = self.outlet.gone() => Err(Ending::Gone),
+            ended = work => ended,
+            ended = apart(around) => ended,
         };
         match ended {
             Ok(()) | Err(Ending::Gone) => {}
