@@ -194,10 +194,10 @@ fn commands() -> Vec<Sample> {
 }
 
 fn reply(name: &'static str, reply: Reply) -> Sample {
-    let bytes = entry::encode(&reply).to_vec();
+    let bytes = entry::encode_reply(&reply).to_vec();
     let decoded: Reply = minicbor::decode(&bytes).unwrap();
     assert_eq!(decoded, reply);
-    Sample { name, again: entry::encode(&decoded).to_vec(), bytes }
+    Sample { name, again: entry::encode_reply(&decoded).to_vec(), bytes }
 }
 
 /// Replies are stored too: in windows.

@@ -4,6 +4,8 @@
 //! the first reply, unless the client has said that it was answered. It is written with every write of a session, so it is one flat record: the replies are a
 //! CBOR sequence of pairs (fingerprint, reply) that grows at its end and is cut at its front, never taken apart.
 
+use std::convert::Infallible;
+
 use minicbor::{Decode, Decoder, Encode};
 use sha2::Digest as _;
 
@@ -42,7 +44,7 @@ impl Record for WindowRecord {
     const NAME: &'static str = "window";
 
     fn size_hint(&self) -> usize {
-        48 + self.replies.len()
+        64 + self.replies.len()
     }
 }
 
@@ -103,7 +105,7 @@ impl WindowRecord {
         let oldest = bound.max(self.oldest()).max(answered.min(self.last_number).saturating_add(1));
         self.forget_before(oldest)?;
         self.first_kept = (oldest > bound).then_some(oldest);
-        self.replies.extend_from_slice(&entry::encode(&(fingerprint(operation), reply)));
+        entry::encode_into(&(fingerprint(operation), reply), &mut self.replies);
         self.last_number = number;
         self.last_used = used;
         Ok(())
@@ -137,10 +139,24 @@ fn oldest_allowed(last: u64) -> u64 {
 /// Tells requests apart that bear the same number. Eight bytes suffice: a collision can only be made by the
 /// session itself, and fools nobody but it.
 fn fingerprint(operation: &Operation) -> u64 {
-    let digest: [u8; 32] = sha2::Sha256::digest(entry::encode(operation)).into();
+    let mut hasher = Hasher(sha2::Sha256::new());
+    entry::encode_into(operation, &mut hasher);
+    let digest: [u8; 32] = hasher.0.finalize().into();
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
     u64::from_be_bytes(first)
+}
+
+/// Hashes what is encoded, as it is encoded.
+struct Hasher(sha2::Sha256);
+
+impl minicbor::encode::Write for Hasher {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0.update(bytes);
+        Ok(())
+    }
 }
 
 fn skip_pair(decoder: &mut Decoder<'_>) -> Result<(), StoreError> {
