@@ -162,7 +162,9 @@ impl Device {
         let request = chat::RequestId { instance: self.instance, number: self.number };
         let send = chat::SendMessage { to: Some(to.clone()), body };
         let operation = Some(write::Operation::Send(send));
-        self.put(client_frame::Frame::Write(chat::Write { request: Some(request), operation }))?;
+        // They are answered in order.
+        let answered = self.unanswered.front().unwrap_or(&self.number) - 1;
+        self.put(client_frame::Frame::Write(chat::Write { request: Some(request), operation, answered }))?;
         self.unanswered.push_back(self.number);
         Ok(self.number)
     }

@@ -57,6 +57,19 @@ async fn streams_that_break_all_the_time_lose_and_repeat_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_need_not_keep_what_was_answered() {
+    let (cluster, client) = cluster(3).await;
+    send_many(&client, 200).await;
+    let writer = client.writer().unwrap();
+    writer.send("bob", "200").await.unwrap().await.unwrap();
+    // Two instances at most: the one that wrote the last message keeps its reply alone.
+    let kept = cluster.with_state(|state| state.replies_kept());
+    writer.send("bob", "201").await.unwrap().await.unwrap();
+    assert_eq!(cluster.with_state(|state| state.replies_kept()), kept);
+    assert_eq!(cluster.with_state(|state| state.bodies()), numbers(202));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_killed_server_is_replaced_by_another() {
     let (cluster, client) = cluster(3).await;
     let writer = client.writer().unwrap();

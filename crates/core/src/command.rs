@@ -86,6 +86,11 @@ pub enum Command {
         /// What to do.
         #[n(2)]
         operation: Operation,
+        /// Every number of the instance up to this one is answered, and will never be asked again: what acknowledges
+        /// replies in RIFL (Lee et al., "Implementing Linearizability at Large Scale and Low Latency", SOSP 2015,
+        /// section 3). None: nothing is said. Not part of what is to be done: a retry may say more than the first try.
+        #[n(3)]
+        answered: Option<u64>,
     },
     /// Extend a session's life to the full term from now; asked by a gateway when half of it has gone.
     #[n(6)]

@@ -3,14 +3,22 @@
 //!
 //! Layout, version 1: `version u8 | time_ms u64 BE | count u32 BE | (length u32 BE, command)*`.
 
+use std::convert::Infallible;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use crate::{bounds::COMMANDS_PER_ENTRY, command::Command};
+use crate::{
+    bounds::COMMANDS_PER_ENTRY,
+    command::{Command, Operation},
+};
 
 /// The layout's version: the first byte of every entry.
 pub const ENTRY_VERSION: u8 = 1;
 
 const HEADER_BYTES: usize = 13;
+
+/// About what a command or a reply takes without a message's text: its buffer need not grow step by step.
+const ENCODED_BYTES: usize = 128;
 
 /// An entry or command that cannot be understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -26,7 +34,11 @@ pub enum DecodeError {
 /// Encodes a command.
 #[must_use]
 pub fn encode_command(command: &Command) -> Bytes {
-    encode(command)
+    let text_bytes = match command {
+        Command::Write { operation: Operation::SendMessage { body, .. }, .. } => body.len(),
+        _ => 0,
+    };
+    encode(command, ENCODED_BYTES + text_bytes)
 }
 
 /// Decodes a command.
@@ -45,7 +57,7 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
 /// Encodes a reply, for its way back from the leader.
 #[must_use]
 pub fn encode_reply(reply: &crate::reply::Reply) -> Bytes {
-    encode(reply)
+    encode(reply, ENCODED_BYTES)
 }
 
 /// Decodes a reply.
@@ -56,13 +68,21 @@ pub fn decode_reply(bytes: &[u8]) -> Result<crate::reply::Reply, DecodeError> {
     minicbor::decode(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
-pub(crate) fn encode<T: minicbor::Encode<()>>(value: &T) -> Bytes {
-    // Writing CBOR to memory has no way to fail.
-    let mut buffer = Vec::new();
-    let written: Result<(), minicbor::encode::Error<core::convert::Infallible>> = minicbor::encode(value, &mut buffer);
-    match written {
-        Ok(()) => Bytes::from(buffer),
-        Err(error) => unreachable!("encoding to memory: {error}"),
+fn encode<T: minicbor::Encode<()>>(value: &T, about_bytes: usize) -> Bytes {
+    let mut buffer = Vec::with_capacity(about_bytes);
+    encode_into(value, &mut buffer);
+    Bytes::from(buffer)
+}
+
+/// Encodes to what cannot fail: memory, or a hash.
+pub(crate) fn encode_into<T, W>(value: &T, to: &mut W)
+where
+    T: minicbor::Encode<()>,
+    W: minicbor::encode::Write<Error = Infallible>,
+{
+    let written: Result<(), minicbor::encode::Error<Infallible>> = minicbor::encode(value, to);
+    if let Err(error) = written {
+        unreachable!("encoding to memory: {error}");
     }
 }
 

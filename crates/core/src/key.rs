@@ -72,23 +72,51 @@ pub(crate) enum Key<'a> {
 impl Key<'_> {
     /// The key as stored.
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.show(<[u8]>::to_vec)
+    }
+
+    /// Shows the key as stored. It is allocated only where it is long, which a valid name is not.
+    pub(crate) fn show<T>(&self, to: impl FnOnce(&[u8]) -> T) -> T {
         match *self {
-            Key::Meta => of_ids(Table::Meta, &[]),
-            Key::Account(account) => of_ids(Table::Account, &[account.0]),
-            Key::Name(folded) => of_bytes(Table::Name, folded.as_bytes()),
-            Key::Session(token) => of_bytes(Table::Session, &token.0),
-            Key::AccountSession(account, session) => of_ids(Table::AccountSession, &[account.0, session.0]),
-            Key::Window(session, instance) => of_ids(Table::Window, &[session.0, instance]),
-            Key::Conversation(conversation) => of_ids(Table::Conversation, &[conversation.0]),
-            Key::Direct(low, high) => of_ids(Table::Direct, &[low.0, high.0]),
-            Key::Membership(account, conversation) => of_ids(Table::Membership, &[account.0, conversation.0]),
-            Key::Message(conversation, event) => of_ids(Table::Message, &[conversation.0, event.0]),
-            Key::Notice(conversation, event) => of_ids(Table::Notice, &[conversation.0, event.0]),
-            Key::Mailbox(account, event) => of_ids(Table::Mailbox, &[account.0, event.0]),
-            Key::Hidden(account, conversation, first) => of_ids(Table::Hidden, &[account.0, conversation.0, first.0]),
-            Key::Cleanup(account) => of_ids(Table::Cleanup, &[account.0]),
+            Key::Meta => show_ids(Table::Meta, [], to),
+            Key::Account(account) => show_ids(Table::Account, [account.0], to),
+            Key::Name(folded) => show_bytes(Table::Name, folded.as_bytes(), to),
+            Key::Session(token) => show_bytes(Table::Session, &token.0, to),
+            Key::AccountSession(account, session) => show_ids(Table::AccountSession, [account.0, session.0], to),
+            Key::Window(session, instance) => show_ids(Table::Window, [session.0, instance], to),
+            Key::Conversation(conversation) => show_ids(Table::Conversation, [conversation.0], to),
+            Key::Direct(low, high) => show_ids(Table::Direct, [low.0, high.0], to),
+            Key::Membership(account, conversation) => show_ids(Table::Membership, [account.0, conversation.0], to),
+            Key::Message(conversation, event) => show_ids(Table::Message, [conversation.0, event.0], to),
+            Key::Notice(conversation, event) => show_ids(Table::Notice, [conversation.0, event.0], to),
+            Key::Mailbox(account, event) => show_ids(Table::Mailbox, [account.0, event.0], to),
+            Key::Hidden(account, conversation, first) => {
+                show_ids(Table::Hidden, [account.0, conversation.0, first.0], to)
+            }
+            Key::Cleanup(account) => show_ids(Table::Cleanup, [account.0], to),
         }
     }
+}
+
+/// A key up to this long is put together in place: a table's byte and 32 bytes of a token or a name, or three ids.
+const SHORT_BYTES: usize = 33;
+
+fn show_ids<T, const N: usize>(table: Table, ids: [u64; N], to: impl FnOnce(&[u8]) -> T) -> T {
+    const { assert!(1 + N * 8 <= SHORT_BYTES) };
+    let mut key = [table as u8; SHORT_BYTES];
+    for (place, id) in key[1..].chunks_exact_mut(8).zip(ids) {
+        place.copy_from_slice(&id.to_be_bytes());
+    }
+    to(&key[..1 + N * 8])
+}
+
+fn show_bytes<T>(table: Table, bytes: &[u8], to: impl FnOnce(&[u8]) -> T) -> T {
+    let mut key = [table as u8; SHORT_BYTES];
+    match key.get_mut(1..=bytes.len()) {
+        Some(place) => place.copy_from_slice(bytes),
+        None => return to(&of_bytes(table, bytes)),
+    }
+    to(&key[..=bytes.len()])
 }
 
 /// A range of keys: from `start`, up to but without `end`.
@@ -211,6 +239,17 @@ mod tests {
         let key = |id| Key::Message(ConversationId(7), EventId(id)).bytes();
         assert!(key(1) < key(255) && key(255) < key(256) && key(256) < key(u64::MAX));
         assert!(key(u64::MAX) < Key::Message(ConversationId(8), EventId(0)).bytes());
+    }
+
+    #[test]
+    fn names_of_any_length_are_keys() {
+        for length in 0..100 {
+            let name = "n".repeat(length);
+            assert_eq!(Key::Name(&name).bytes(), of_bytes(Table::Name, name.as_bytes()));
+        }
+        assert_eq!(Key::Session(TokenHash([9; 32])).bytes(), of_bytes(Table::Session, &[9; 32]));
+        let hidden = Key::Hidden(AccountId(1), ConversationId(2), EventId(u64::MAX));
+        assert_eq!(hidden.bytes(), of_ids(Table::Hidden, &[1, 2, u64::MAX]));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::{
+    entry,
     event::{Event, EventBody, Scope},
     ids::{AccountId, EventId, Position, SessionId, TokenHash},
     key::Key,
@@ -40,12 +41,8 @@ pub(crate) trait Record: Encode<()> + for<'b> Decode<'b, ()> {
 pub(crate) fn encode<R: Record>(record: &R) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(record.size_hint());
     buffer.push(R::VERSION);
-    let written: Result<(), minicbor::encode::Error<core::convert::Infallible>> = minicbor::encode(record, &mut buffer);
-    match written {
-        Ok(()) => buffer,
-        // Writing CBOR to memory has no way to fail.
-        Err(error) => unreachable!("encoding to memory: {error}"),
-    }
+    entry::encode_into(record, &mut buffer);
+    buffer
 }
 
 /// A record from its stored form.
@@ -69,7 +66,7 @@ pub(crate) fn decode<R: Record>(bytes: &[u8]) -> Result<R, StoreError> {
 /// The record of a key, if there is one.
 pub(crate) fn get<R: Record>(store: &dyn Read, key: Key<'_>) -> Result<Option<R>, StoreError> {
     let mut record = None;
-    store.look(&key.bytes(), &mut |bytes| record = Some(decode(bytes)))?;
+    key.show(|key| store.look(key, &mut |bytes| record = Some(decode(bytes))))?;
     record.transpose()
 }
 

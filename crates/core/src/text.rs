@@ -46,6 +46,11 @@ pub fn check_body(body: &str) -> Result<(), Rejection> {
     if body.chars().all(char::is_whitespace) {
         return Err(invalid("the message is empty".to_owned()));
     }
+    // Most texts have none of the bytes that a control character begins with (U+0080 to U+009F begin with 0xC2).
+    let begins_control = |byte: u8| byte < 0x20 || byte == 0x7f || byte == 0xc2;
+    if !body.bytes().fold(false, |found, byte| found | begins_control(byte)) {
+        return Ok(());
+    }
     let refused =
         |character: &char| character.is_control() && !matches!(character, '\n' | '\t' | '\r' | '\u{7}' | '\u{8}');
     match body.chars().find(refused) {
@@ -119,6 +124,15 @@ mod tests {
         }
         assert_eq!(refused(check_body(&format!("{longest}!"))), "a message has at most 16384 bytes, not 16385");
         assert_eq!(refused(check_body("a\u{1b}")), "a message must not hold the control character U+001B");
+    }
+
+    #[test]
+    fn no_control_character_slips_through() {
+        let let_through = ['\n', '\t', '\r', '\u{7}', '\u{8}'];
+        for character in '\0'..=char::MAX {
+            let is_refused = character.is_control() && !let_through.contains(&character);
+            assert_eq!(check_body(&format!("text{character}")).is_err(), is_refused, "{character:?}");
+        }
     }
 
     #[test]

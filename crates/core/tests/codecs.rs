@@ -10,7 +10,7 @@ use threefold_core::{
     AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, RequestId, SessionId, TokenHash,
     entry::{DecodeError, decode_command, encode_command, pack, unpack},
 };
-use world::World;
+use world::{World, with_answered};
 
 fn any_command() -> impl Strategy<Value = Command> {
     let token = any::<[u8; 32]>().prop_map(TokenHash);
@@ -36,9 +36,11 @@ fn any_command() -> impl Strategy<Value = Command> {
         (token.clone(), any::<u64>(), text).prop_map(|(session, credential_version, password_hash)| {
             Command::ChangePassword { session, credential_version, password_hash }
         }),
-        (token, any::<u64>(), any::<u64>(), any_operation()).prop_map(|(session, instance, number, operation)| {
-            Command::Write { session, request: RequestId { instance, number }, operation }
-        }),
+        (token, any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
+            |(session, instance, number, operation, answered)| {
+                Command::Write { session, request: RequestId { instance, number }, operation, answered }
+            }
+        ),
     ]
 }
 
@@ -114,7 +116,9 @@ proptest! {
             .into_iter()
             .enumerate()
             .map(|(index, command)| match command {
-                Command::Write { operation, .. } => ann.request(index as u64 + 1, operation),
+                Command::Write { operation, answered, .. } => {
+                    with_answered(ann.request(index as u64 + 1, operation), answered.unwrap_or(0))
+                }
                 other => other,
             })
             .collect();

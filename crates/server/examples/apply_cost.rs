@@ -1,8 +1,10 @@
 //! What applying messages costs one replica: processor time of the applying thread and of the whole process,
 //! a message, over the state on disk. `cargo run --release -p threefold-server --example apply_cost -- [ENTRIES] [MESSAGES]`.
+//! Memory is allocated as in the program.
 
 use std::{error::Error, time::Instant};
 
+use mimalloc::MiMalloc;
 use threefold_core::{
     Command, Operation, Recipient, Reply, RequestId, TokenHash,
     bounds::COMMANDS_PER_ENTRY,
@@ -10,6 +12,9 @@ use threefold_core::{
     store::Overlay,
 };
 use threefold_server::storage::{StateStore, fjall_state::FjallState};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const SENDERS: u64 = 512;
 const ENTRIES: u64 = 2_000;
@@ -67,7 +72,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             let to = Recipient::User(format!("user{}", (sender + 16) % SENDERS));
             let operation = Operation::SendMessage { to, body: "x".repeat(BODY_BYTES) };
             let request = RequestId { instance: 1, number: numbers[sender as usize] };
-            Command::Write { session: token(sender), request, operation }
+            // Each sender has one on its way: everything before it was answered.
+            let answered = Some(request.number - 1);
+            Command::Write { session: token(sender), request, operation, answered }
         });
         let replies = apply(commands.collect())?;
         assert!(replies.iter().all(|reply| matches!(reply, Reply::MessageSent { .. })));

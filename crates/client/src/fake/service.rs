@@ -274,7 +274,7 @@ impl Chat for Service {
     async fn send_message(&self, request: Request<chat::SendMessageRequest>) -> Result<chat::SendMessageReply> {
         self.authenticated(request, |state, session, request| {
             let operation = request.send.map(chat::write::Operation::Send);
-            match state.write(&session, &Write { request: request.request, operation }) {
+            match state.write(&session, &Write { request: request.request, operation, answered: 0 }) {
                 Answer::Sent(sent) => Ok(chat::SendMessageReply { sent: Some(sent) }),
                 Answer::Error(error) => Err(error),
                 Answer::Done(_) => Err(refusal(ErrorCode::Internal, "another kind")),

@@ -30,6 +30,8 @@ pub struct SessionEntry {
 struct Instance {
     session: u64,
     answered: Vec<(Operation, Answer)>,
+    /// The client has had the answers to so many.
+    forgotten: u64,
 }
 
 /// The state. Fields are open for tests to look at and to break.
@@ -126,7 +128,7 @@ impl State {
     fn new_instance(&mut self, session: u64) -> u64 {
         self.instances_opened += 1;
         let id = self.instances_opened;
-        self.instances.insert(id, Instance { session, answered: Vec::new() });
+        self.instances.insert(id, Instance { session, ..Instance::default() });
         id
     }
 
@@ -152,6 +154,9 @@ impl State {
             let error = refusal(ErrorCode::OutOfOrder, "out of order");
             return Answer::Error(Error { expected, ..error });
         }
+        if number <= known.forgotten {
+            return Answer::Error(refusal(ErrorCode::ReplyForgotten, "forgotten"));
+        }
         if let Some((before, answer)) = known.answered.get(usize::try_from(number - 1).unwrap_or(usize::MAX)) {
             let same = *before == operation;
             return if same { answer.clone() } else { Answer::Error(refusal(ErrorCode::RequestMismatch, "mismatch")) };
@@ -159,8 +164,15 @@ impl State {
         let answer = self.run(session.account, &operation).unwrap_or_else(Answer::Error);
         if let Some(known) = self.instances.get_mut(&instance) {
             known.answered.push((operation, answer.clone()));
+            known.forgotten = known.forgotten.max(write.answered.min(number - 1));
         }
         answer
+    }
+
+    /// The replies that clients may still ask for, as far as they have said.
+    #[must_use]
+    pub fn replies_kept(&self) -> u64 {
+        self.instances.values().map(|instance| instance.answered.len() as u64 - instance.forgotten).sum()
     }
 
     fn run(&mut self, account: u64, operation: &Operation) -> Result<Answer, Error> {

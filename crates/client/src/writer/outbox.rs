@@ -142,10 +142,21 @@ impl Outbox {
             self.next_number = request.number + 1;
             self.entries[index].request = Some(request);
         }
+        let answered = self.answered_before(index);
         let entry = &mut self.entries[index];
         let again = std::mem::replace(&mut entry.transmitted, true);
         entry.in_flight = true;
-        Some(Transmission { write: Write { request: entry.request, operation: Some(entry.operation.clone()) }, again })
+        let write = Write { request: entry.request, operation: Some(entry.operation.clone()), answered };
+        Some(Transmission { write, again })
+    }
+
+    /// Up to which number of its instance everything is answered, or was given up as certain not to have run: no number
+    /// of it is asked again that is not held here.
+    fn answered_before(&self, index: usize) -> u64 {
+        let instance = self.entries[index].request.map(|request| request.instance);
+        let held = self.entries.iter().filter_map(|entry| entry.request);
+        let oldest = held.filter(|request| Some(request.instance) == instance).map(|request| request.number).min();
+        oldest.map_or(0, |oldest| oldest.saturating_sub(1))
     }
 
     /// The name of a further write, if there may be one now: writes of an earlier instance must all be answered first,

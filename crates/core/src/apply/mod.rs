@@ -130,7 +130,9 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
             delete_account::delete_account(context, session, *credential_version)
         }
         Command::OpenInstance { session, nonce } => open_instance::open_instance(context, session, *nonce),
-        Command::Write { session, request, operation } => write::write(context, session, *request, operation),
+        Command::Write { session, request, operation, answered } => {
+            write::write(context, session, *request, operation, answered.unwrap_or(0))
+        }
         Command::RenewSession { session } => renew_session::renew_session(context, session),
         Command::ChangePassword { session, credential_version, password_hash } => {
             change_password::change_password(context, session, *credential_version, password_hash)

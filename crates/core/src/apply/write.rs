@@ -17,6 +17,7 @@ pub(super) fn write(
     token: &TokenHash,
     request: RequestId,
     operation: &Operation,
+    answered: u64,
 ) -> Outcome<Reply> {
     let session = session::require_live(context, token)?;
     let key = Key::Window(session.session, request.instance);
@@ -26,7 +27,7 @@ pub(super) fn write(
         Recall::Refused(rejection) => Err(rejection.into()),
         Recall::Due => {
             let reply = settle(operate(context, session.account, operation))?;
-            window.remember(operation, &reply, context.position())?;
+            window.remember(operation, &reply, context.position(), answered)?;
             context.put(key, &window);
             Ok(reply)
         }
@@ -37,7 +38,7 @@ pub(super) fn write(
 mod tests {
     use crate::{
         Command, Rejection, Reply,
-        world::{World, refused, send_to, sent},
+        world::{World, refused, send_to, sent, with_answered},
     };
 
     #[test]
@@ -75,6 +76,25 @@ mod tests {
         let other = world.run(&ann.request(2, send_to("ann", "three")));
         assert_eq!(refused(&other), Rejection::RequestMismatch);
         assert_eq!(world.written(), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_reply_is_forgotten_once_the_client_says_that_it_has_it() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let first = ann.next(send_to("ann", "one"));
+        let reply = world.run(&first);
+        let second = with_answered(ann.next(send_to("ann", "two")), 0);
+        sent(&world.run(&second));
+        assert_eq!(world.run(&first), reply);
+        let third = with_answered(ann.next(send_to("ann", "three")), 1);
+        let reply = world.run(&third);
+        assert_eq!(refused(&world.run(&first)), Rejection::ReplyForgotten);
+        sent(&world.run(&second));
+        // A retry says more than the first try, and is the same request.
+        assert_eq!(world.run(&with_answered(third, 2)), reply);
+        assert_eq!(world.written(), Vec::<Vec<u8>>::new());
+        sent(&world.run(&second));
     }
 
     #[test]

@@ -50,7 +50,9 @@ fn records() -> Vec<Sample> {
     let mut window = WindowRecord::new(Some(9), Position(4096));
     let sent =
         Reply::MessageSent { conversation: ConversationId(8192), event: EventId(8193), time_ms: 1_700_000_000_000 };
-    window.remember(&Operation::MarkDelivered { up_to: EventId(1) }, &sent, Position(8192)).unwrap();
+    window.remember(&Operation::MarkDelivered { up_to: EventId(1) }, &sent, Position(8192), 0).unwrap();
+    let mut acknowledged = window.clone();
+    acknowledged.remember(&Operation::MarkDelivered { up_to: EventId(2) }, &Reply::Done, Position(12288), 1).unwrap();
     let marker = Marker { message: EventId(8193), number: 3, own: 1 };
     let closed = Span { from: Position(1), until: Some(Position(2)) };
     let mut conversation = ConversationRecord::direct(AccountId(8192), AccountId(4096));
@@ -86,6 +88,7 @@ fn records() -> Vec<Sample> {
         ),
         record("account's session", AccountSessionRecord { token: TOKEN }),
         record("window", window),
+        record("window whose client has had its answers", acknowledged),
         record("window that came with a log-in", WindowRecord::new(None, Position(4096))),
         record("conversation", conversation),
         record("direct", DirectRecord { conversation: ConversationId(12288) }),
@@ -141,7 +144,8 @@ fn command(name: &'static str, command: Command) -> Sample {
 }
 
 fn write(name: &'static str, operation: Operation) -> Sample {
-    command(name, Command::Write { session: TOKEN, request: RequestId { instance: 2, number: 3 }, operation })
+    let request = RequestId { instance: 2, number: 3 };
+    command(name, Command::Write { session: TOKEN, request, operation, answered: None })
 }
 
 fn commands() -> Vec<Sample> {
@@ -177,14 +181,23 @@ fn commands() -> Vec<Sample> {
             },
         ),
         write("mark delivered", Operation::MarkDelivered { up_to: EventId(8193) }),
+        command(
+            "write that says what was answered",
+            Command::Write {
+                session,
+                request: RequestId { instance: 2, number: 3 },
+                operation: Operation::MarkDelivered { up_to: EventId(8193) },
+                answered: Some(2),
+            },
+        ),
     ]
 }
 
 fn reply(name: &'static str, reply: Reply) -> Sample {
-    let bytes = entry::encode(&reply).to_vec();
+    let bytes = entry::encode_reply(&reply).to_vec();
     let decoded: Reply = minicbor::decode(&bytes).unwrap();
     assert_eq!(decoded, reply);
-    Sample { name, again: entry::encode(&decoded).to_vec(), bytes }
+    Sample { name, again: entry::encode_reply(&decoded).to_vec(), bytes }
 }
 
 /// Replies are stored too: in windows.
@@ -283,7 +296,8 @@ fn decode_all(bytes: &[u8]) {
         for number in [0, 1, window.last_number, window.last_number.saturating_sub(63), u64::MAX] {
             let _ = window.recall(number, &operation);
         }
-        let _ = window.remember(&operation, &Reply::Done, Position(1));
+        let _ = window.clone().remember(&operation, &Reply::Done, Position(1), u64::MAX);
+        let _ = window.remember(&operation, &Reply::Done, Position(1), 0);
     }
 }
 

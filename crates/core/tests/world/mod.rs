@@ -167,8 +167,17 @@ impl Device {
     }
 
     pub fn request(&self, number: u64, operation: Operation) -> Command {
-        Command::Write { session: self.token, request: RequestId { instance: self.instance, number }, operation }
+        let request = RequestId { instance: self.instance, number };
+        Command::Write { session: self.token, request, operation, answered: None }
     }
+}
+
+/// The same write, which says that everything up to that number was answered.
+pub fn with_answered(mut write: Command, up_to: u64) -> Command {
+    if let Command::Write { answered, .. } = &mut write {
+        *answered = Some(up_to);
+    }
+    write
 }
 
 pub fn send_to(name: &str, body: &str) -> Operation {

@@ -15,4 +15,4 @@ pub use error::{Refusal, code_of, error_of, error_of_status, status_of};
 pub use event::{Names, conversation, event, message};
 pub use page::{history_page, page_limit, pattern};
 pub use token::{TOKEN_BYTES, Token};
-pub use write::{FORWARDED_BYTES, Operation, Place, request_id, result, session_reply};
+pub use write::{FORWARDED_BYTES, Operation, Place, answered, request_id, result, session_reply};

@@ -144,6 +144,12 @@ pub fn request_id(request: Option<chat::RequestId>) -> Result<RequestId, Refusal
     }
 }
 
+/// What a write says of the answers before it.
+#[must_use]
+pub fn answered(write: &chat::Write) -> Option<u64> {
+    (write.answered != 0).then_some(write.answered)
+}
+
 /// A write's result on a stream.
 #[must_use]
 pub fn result(request: Option<chat::RequestId>, outcome: Result<(Reply, Position), Refusal>) -> chat::WriteResult {
@@ -256,6 +262,12 @@ mod tests {
         };
         assert_eq!(delete(3, vec![5]), complete(3, vec![EventId(5)]));
         assert_eq!(delete(0, vec![]), complete(0, vec![]));
+    }
+
+    #[test]
+    fn zero_says_nothing_of_answers() {
+        assert_eq!(answered(&chat::Write::default()), None);
+        assert_eq!(answered(&chat::Write { answered: 7, ..Default::default() }), Some(7));
     }
 
     #[test]

@@ -52,12 +52,13 @@ impl Kind {
 }
 
 impl<D: Door> Gateway<D> {
-    /// Completes a write. `before` ends when all earlier writes of the same sender are answered: what
+    /// Completes a write. Numbers up to `answered` were answered to its sender. `before` ends when all earlier writes of the same sender are answered: what
     /// is not there may be made by one of them, or be at another server already.
     pub(super) async fn complete(
         &self,
         caller: &Caller,
         request: RequestId,
+        answered: Option<u64>,
         operation: convert::Operation,
         before: impl Future<Output = ()>,
         deadline: Instant,
@@ -76,7 +77,7 @@ impl<D: Door> Gateway<D> {
                 (Operation::DeleteMessages { conversation, messages, scope }, kind)
             }
         };
-        let command = Command::Write { session: caller.token, request, operation };
+        let command = Command::Write { session: caller.token, request, operation, answered };
         Ok(Completed { command, kind })
     }
 
@@ -105,7 +106,7 @@ impl<D: Door> Gateway<D> {
         self.door().read(|store| query::conversation_of_message(store, caller.session.account, first))
     }
 
-    /// One write by itself: completed, submitted and answered.
+    /// One write by itself: completed, submitted and answered. It says nothing of those before.
     pub(super) async fn write(
         &self,
         caller: &Caller,
@@ -113,7 +114,7 @@ impl<D: Door> Gateway<D> {
         operation: convert::Operation,
         deadline: Instant,
     ) -> Result<(Reply, Position), Refusal> {
-        let completed = self.complete(caller, request, operation, async {}, deadline).await?;
+        let completed = self.complete(caller, request, None, operation, async {}, deadline).await?;
         let committed = self.door().submit(&completed.command, deadline).await.map_err(unavailable)?;
         Ok((completed.kind.settle(committed.reply), committed.position))
     }

@@ -37,6 +37,11 @@ impl Bench {
         sent
     }
 
+    /// What the next write says that was answered before it.
+    fn transmit_answered(&mut self) -> Option<u64> {
+        self.outbox.transmit().map(|transmission| transmission.write.answered)
+    }
+
     fn answer(&mut self, instance: u64, number: u64, result: write_result::Result) -> Answered {
         let request = Some(RequestId { instance, number });
         self.outbox.answered(WriteResult { request, result: Some(result) })
@@ -97,6 +102,38 @@ fn a_number_that_a_refusal_did_not_use_up_does_not_block_what_follows() {
     bench.outbox.set_instance(11);
     assert_eq!(bench.transmit(), [(11, 1, 2), (11, 2, 3)]);
     assert!(matches!(bench.done(11, 1), Answered::Acknowledged(1)));
+}
+
+#[test]
+fn a_write_says_up_to_where_nothing_is_asked_again() {
+    let mut bench = Bench::with(6);
+    assert_eq!([bench.transmit_answered(), bench.transmit_answered(), bench.transmit_answered()], [Some(0); 3]);
+    bench.done(10, 2);
+    assert_eq!(bench.transmit_answered(), Some(0));
+    bench.done(10, 1);
+    assert_eq!(bench.transmit_answered(), Some(2));
+    // What goes again says it too; what it asks for itself, it never calls answered.
+    bench.outbox.stream_lost();
+    assert_eq!(bench.transmit_answered(), Some(2));
+    for number in 3..=5 {
+        bench.outbox.stream_lost();
+        assert_eq!(bench.transmit().first().map(|sent| sent.1), Some(number));
+        bench.done(10, number);
+    }
+    assert_eq!(bench.outbox.in_flight(), 1);
+    bench.outbox.stream_lost();
+    assert_eq!(bench.transmit_answered(), Some(5));
+}
+
+#[test]
+fn answers_of_an_earlier_instance_are_not_counted_in_the_next() {
+    let mut bench = Bench::with(3);
+    bench.transmit();
+    bench.done(10, 1);
+    bench.refuse(2, ErrorCode::UnknownInstance, 0);
+    bench.refuse(3, ErrorCode::UnknownInstance, 0);
+    bench.outbox.set_instance(11);
+    assert_eq!([bench.transmit_answered(), bench.transmit_answered()], [Some(0), Some(0)]);
 }
 
 #[test]

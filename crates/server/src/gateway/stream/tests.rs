@@ -56,8 +56,12 @@ impl Client {
     }
 
     fn write(&self, number: u64, operation: Option<chat::write::Operation>) {
+        self.write_answered(number, 0, operation);
+    }
+
+    fn write_answered(&self, number: u64, answered: u64, operation: Option<chat::write::Operation>) {
         let request = Some(RequestId { instance: self.instance, number });
-        self.send(client_frame::Frame::Write(chat::Write { request, operation }));
+        self.send(client_frame::Frame::Write(chat::Write { request, operation, answered }));
     }
 
     fn say(&self, number: u64, to: &str, body: &str) {
@@ -196,6 +200,21 @@ async fn bad_content_uses_its_number_up_and_nonsense_does_not() {
     client.say(4, "bob", &"x".repeat(FORWARDED_BYTES + 1));
     let last = client.last_word().await;
     assert!(matches!(last, Some(Refusal::Rejected(Rejection::Invalid(_)))), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_client_has_had_answered_is_forgotten() {
+    let door = Solo::new();
+    let ann = user(&door, "ann").await;
+    let mut client = connect(&door.gateway(), &ann);
+    let mark = || Some(chat::write::Operation::MarkDelivered(chat::MarkDelivered { up_to: 1 }));
+    for (number, answered) in [(1, 0), (1, 0), (2, 1)] {
+        client.write_answered(number, answered, mark());
+        let result = client.result().await.result;
+        assert!(matches!(result, Some(write_result::Result::Done(_))), "{result:?}");
+    }
+    client.write(1, mark());
+    assert_eq!(client.error_code().await, ErrorCode::ReplyForgotten);
 }
 
 #[tokio::test(start_paused = true)]

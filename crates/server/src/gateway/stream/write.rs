@@ -52,6 +52,7 @@ impl<D: Door> Conversation<D> {
         write: chat::Write,
     ) -> Result<BoxFuture<'static, Result<(Reply, Position), Refusal>>, Refusal> {
         let request = convert::request_id(write.request)?;
+        let answered = convert::answered(&write);
         let operation = convert::Operation::try_from(write.operation)?;
         let deadline = Instant::now() + DEFAULT_PATIENCE;
         let before = async {
@@ -59,7 +60,7 @@ impl<D: Door> Conversation<D> {
             // else takes any meanwhile, for only this loop does.
             let _ = self.window.acquire_many(IN_FLIGHT as u32 - 1).await;
         };
-        let completed = self.gateway.complete(&self.caller, request, operation, before, deadline).await?;
+        let completed = self.gateway.complete(&self.caller, request, answered, operation, before, deadline).await?;
         let answer = self.gateway.door().enqueue(&completed.command, deadline).await.map_err(unavailable)?;
         let kind = completed.kind;
         Ok(async move {
