@@ -102,7 +102,7 @@ impl Key<'_> {
 const SHORT_BYTES: usize = 33;
 
 fn show_ids<T, const N: usize>(table: Table, ids: [u64; N], to: impl FnOnce(&[u8]) -> T) -> T {
-    const { assert!(1 + N * 8 <= SHORT_BYTES) };
+    const { assert!(N * 8 < SHORT_BYTES) };
     let mut key = [table as u8; SHORT_BYTES];
     for (place, id) in key[1..].chunks_exact_mut(8).zip(ids) {
         place.copy_from_slice(&id.to_be_bytes());

@@ -38,7 +38,7 @@ pub trait Read {
     /// When the store cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Shows the value of `key`, if there is one, and says whether there is: the same as [`Read::get`], without a copy where the store can.
+    /// Shows the value of `key`, if there is one, and says whether there is: the same as [`Read::get`], without a copy where the store can. `show` does not read the store: it may be locked meanwhile.
     ///
     /// # Errors
     /// When the store cannot be read.

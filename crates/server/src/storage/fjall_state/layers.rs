@@ -10,8 +10,12 @@
 use std::{io, sync::Arc, time::Instant};
 
 use fjall::Slice;
+use foldhash::fast::RandomState;
 use imbl::OrdMap;
-use quick_cache::{Weighter, unsync::Cache};
+use quick_cache::{
+    Weighter,
+    unsync::{Cache, DefaultLifecycle},
+};
 use threefold_core::store::Changes;
 
 use super::{generation::Generation, view::View};
@@ -53,7 +57,7 @@ pub(super) struct Layers {
     pub(super) frozen: Layer,
     pub(super) base: Arc<Generation>,
     /// The newest values of what was read last; none: there is no such key.
-    read: Cache<Slice, Option<Slice>, ByBytes>,
+    read: Cache<Slice, Option<Slice>, ByBytes, RandomState>,
     /// Counts the commits.
     commits: u64,
     pub(super) failure: Option<Failure>,
@@ -63,7 +67,9 @@ pub(super) struct Layers {
 impl Layers {
     pub(super) fn new(base: Arc<Generation>) -> Self {
         let (active, frozen) = (Layer::new(), Layer::new());
-        let read = Cache::with_weighter(READ_BYTES as usize / READ_RECORD_BYTES, READ_BYTES, ByBytes);
+        // Clients choose some of the keys (names): the hash is seeded, so that they cannot choose those that collide.
+        let (hasher, lifecycle) = (RandomState::default(), DefaultLifecycle::default());
+        let read = Cache::with(READ_BYTES as usize / READ_RECORD_BYTES, READ_BYTES, ByBytes, hasher, lifecycle);
         Self { active, active_bytes: 0, oldest: None, frozen, base, read, commits: 0, failure: None, closing: false }
     }
 
@@ -101,13 +107,18 @@ impl Layers {
 
     /// The value of `key`, or none where it is removed, if that can be said without the database; else when it was asked.
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Slice>, AsOf> {
-        if let Some(value) = self.read.get(key) {
+        if let Some(value) = self.at_hand(key) {
             return Ok(value.clone());
         }
         let change = self.active.get(key).or_else(|| self.frozen.get(key));
         let value = change.ok_or(AsOf(self.commits))?.clone();
         self.read.insert(Slice::from(key), value.clone());
         Ok(value)
+    }
+
+    /// The value of `key`, or none where there is no such key, if it was read lately.
+    pub(super) fn at_hand(&self, key: &[u8]) -> Option<&Option<Slice>> {
+        self.read.get(key)
     }
 
     /// Keeps what the database said about `key`, unless something was committed since it was asked.
