@@ -171,6 +171,24 @@ fn a_long_log_is_read_from_disk_and_purged_in_slices() {
     }
 }
 
+/// As the random test below once found: the bound was counted otherwise on disk than in memory.
+#[test]
+fn an_empty_entry_finds_room_behind_one_that_is_larger_than_the_bound() {
+    let directory = crate::quick_directory();
+    let path = directory.path().join("log");
+    let three = || vec![Bytes::from(vec![7; 10]), Bytes::new(), Bytes::from_static(b"x")];
+    let check = |log: &dyn LogStore| assert_eq!(log.read(0..3, 1).unwrap(), three()[..2]);
+    let (model, log) = (MemoryLog::new(), FjallLog::open(&path).unwrap());
+    for log in [&model as &dyn LogStore, &log] {
+        let (done, told) = done();
+        log.append(0, three(), done);
+        told.recv().unwrap().unwrap();
+        check(log);
+    }
+    drop(log);
+    check(&FjallLog::open(&path).unwrap());
+}
+
 #[test]
 fn callers_are_told_in_the_order_of_their_calls() {
     let directory = tempfile::tempdir().unwrap();

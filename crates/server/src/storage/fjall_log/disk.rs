@@ -154,7 +154,7 @@ impl Disk {
             if decode_index(&key)? != expected {
                 return Err(corrupt(format!("entry {expected} is missing")));
             }
-            if !entries.is_empty() && bytes + entry.len() > max_bytes {
+            if !entries.is_empty() && entry.len() > max_bytes.saturating_sub(bytes) {
                 return Ok((entries, bytes));
             }
             bytes += entry.len();
