@@ -279,6 +279,16 @@ fn stored_formats_stay_as_they_are() {
     assert_eq!(expected.lines().count(), found.lines().count(), "something stored is not in the file (or no longer)");
 }
 
+/// As the golden file had it before windows knew what their clients have had answered.
+#[test]
+fn a_window_of_the_first_version_is_read() {
+    let hex = "01840901192000581c821b341a65becc6ec0c68202831920001920011b0000018bcfe56800";
+    let bytes = (0..hex.len()).step_by(2).map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap());
+    let old: WindowRecord = decode(&bytes.collect::<Vec<_>>()).unwrap();
+    assert_eq!(decode::<WindowRecord>(&encode(&old)).unwrap(), old);
+    assert_eq!(encode(&old)[0], 2);
+}
+
 fn decode_all(bytes: &[u8]) {
     let _ = decode::<MetaRecord>(bytes);
     let _ = decode::<AccountRecord>(bytes);

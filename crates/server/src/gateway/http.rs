@@ -132,6 +132,7 @@ async fn converse<D: Door>(
         arrival = arrivals.acquire() => arrival?,
     };
     let builder = protocols();
+    // The answer to an upgrade is not flushed by the HTTP library: who takes such a connection over must do it first.
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(socket)), TowerToHyperService::new(router));
     let mut connection = pin!(connection);

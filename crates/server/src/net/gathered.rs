@@ -16,6 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What is gathered at most; beyond it a write waits until the connection has taken it.
 const GATHER_BYTES: usize = 64 << 10;
 
+/// So much leaves at once: it fills packets anyway, and whoever writes it (a state, a page of history) has more to say.
+const ENOUGH_BYTES: usize = 4 << 10;
+
 /// The connection.
 #[derive(Debug)]
 pub struct Gathered<S> {
@@ -51,6 +54,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
         }
         self.waiting = Vec::new();
         self.passed = 0;
+        self.has_yielded = false;
         Poll::Ready(Ok(()))
     }
 
@@ -90,14 +94,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.waiting.is_empty() {
-            if !self.has_yielded && self.passed == 0 {
+            if !self.has_yielded && self.passed == 0 && self.waiting.len() < ENOUGH_BYTES {
                 self.has_yielded = true;
                 // Woken by itself, a task goes to the end of the line.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             ready!(self.poll_pass_on(cx))?;
-            self.has_yielded = false;
         }
         Pin::new(&mut self.inner).poll_flush(cx)
     }

@@ -113,9 +113,10 @@ pub enum DirectoryError {
     /// Another server knew a later run of it than it knows itself.
     #[error(
         "{} is an old copy of this server's directory, or one of two: {known_by} knows a run of it whose votes and messages are \
-         missing here. If it was started elsewhere too, stop that one, and keep the directory that has more; else empty \
-         this one, so that it comes back as a new member",
-        path.display()
+         missing here. Empty it, so that it comes back as a new member; only if you are certain that it is the newest, and that no \
+         copy of it runs, take the line \"outdated\" out of the file {} instead",
+        path.display(),
+        path.join(IDENTITY_FILE).display()
     )]
     Outdated {
         /// The directory.

@@ -101,9 +101,9 @@ impl<D: Door> Conversation<D> {
         // Unbounded in type only: every entry holds a permit of the window.
         let (pending, answers) = mpsc::unbounded_channel();
         let (subscribe, subscriptions) = mpsc::channel(1);
-        let writes =
-            async { tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers)).map(|_| ()) };
-        let work = async { tokio::try_join!(writes, apart(self.follow(subscriptions))).map(|_| ()) };
+        let work = async {
+            tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions),)
+        };
         let around = async {
             tokio::select! {
                 biased;
@@ -115,7 +115,7 @@ impl<D: Door> Conversation<D> {
         };
         let ended = tokio::select! {
             biased;
-            ended = work => ended,
+            ended = work => ended.map(|_| ()),
             ended = apart(around) => ended,
         };
         match ended {
