@@ -1,8 +1,9 @@
 //! The window of replies of one instance: what makes a retry harmless.
 //!
 //! It promises: a number runs once, in order; for the last [`REPLIES_PER_INSTANCE`] numbers a retry gets
-//! the first reply, unless the client has said that it was answered. It is written with every write of a session, so it is one flat record: the replies are a
-//! CBOR sequence of pairs (fingerprint, reply) that grows at its end and is cut at its front, never taken apart.
+//! the first reply, unless the client has said that it was answered. It is written with every write of a session,
+//! so it is one flat record: the replies are a CBOR sequence of pairs (fingerprint, reply) that grows at its end
+//! and is cut at its front, never taken apart.
 
 use std::convert::Infallible;
 

@@ -52,8 +52,8 @@ impl Kind {
 }
 
 impl<D: Door> Gateway<D> {
-    /// Completes a write. Numbers up to `answered` were answered to its sender. `before` ends when all earlier writes of the same sender are answered: what
-    /// is not there may be made by one of them, or be at another server already.
+    /// Completes a write. Numbers up to `answered` were answered to its sender. `before` ends when all earlier writes of
+    /// the same sender are answered: what is not there may be made by one of them, or be at another server already.
     pub(super) async fn complete(
         &self,
         caller: &Caller,
