@@ -81,6 +81,7 @@ impl Machine {
             peers: peers.collect(),
             bootstrap: self.cluster.first() == Some(&self.name),
             survivor_mode: self.survivor_mode,
+            administrators: Vec::new(),
             peer_tls: PeerTls { ca: nowhere(), certificate: nowhere(), key: nowhere() },
             tuning: self.tuning.clone(),
         }

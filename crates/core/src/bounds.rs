@@ -41,3 +41,7 @@ pub const PLACES_PER_COMMAND: u64 = 4;
 pub const CLEANUP_RECORDS: usize = 200;
 /// Conversations looked at between two reads of a reader's list: bounds the memory of a query.
 pub const MEMBERSHIP_CHUNK: usize = 256;
+/// A display name in bytes: room for the longest real names in any script.
+pub const DISPLAY_NAME_BYTES: usize = 128;
+/// Accounts told of as seen by one command: bounds the work of one apply, a read and a write each.
+pub const SEEN_ACCOUNTS: usize = 500;

@@ -112,6 +112,14 @@ pub enum Command {
         #[n(2)]
         password_hash: String,
     },
+    /// These accounts came or went a moment ago, say the servers that they were connected to. Nobody's command: a
+    /// server proposes it now and then, for many accounts at once.
+    #[n(9)]
+    MarkSeen {
+        /// Which, at most [`crate::bounds::SEEN_ACCOUNTS`].
+        #[n(0)]
+        accounts: Vec<AccountId>,
+    },
 }
 
 /// Whom a message goes to.
@@ -179,4 +187,55 @@ pub enum Operation {
         #[n(0)]
         up_to: EventId,
     },
+    /// Choose the name that people are shown beside the account's own; empty: none.
+    #[n(14)]
+    SetDisplayName {
+        /// At most [`crate::bounds::DISPLAY_NAME_BYTES`].
+        #[n(0)]
+        display_name: String,
+    },
+    /// Do something to an account as an administrator; recorded for all administrators to see.
+    #[n(15)]
+    Administer {
+        /// The account's name, any case.
+        #[n(0)]
+        name: String,
+        /// What.
+        #[n(1)]
+        action: AdministratorAction,
+        /// The one who asks is an administrator by the configuration of the server that took the command; otherwise the
+        /// account itself must be one.
+        #[n(2)]
+        by_configuration: bool,
+    },
+}
+
+/// What an administrator may do to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum AdministratorAction {
+    /// End its sessions, and let it not log in.
+    #[n(0)]
+    Disable,
+    /// Let it log in again.
+    #[n(1)]
+    Enable,
+    /// Give it another password, and end its sessions.
+    #[n(2)]
+    ResetPassword {
+        /// Argon2id in PHC string form.
+        #[n(0)]
+        password_hash: String,
+    },
+    /// Delete it, as its owner could.
+    #[n(3)]
+    Delete,
+    /// Let the name of a deleted account be taken again.
+    #[n(4)]
+    FreeName,
+    /// Make it an administrator.
+    #[n(5)]
+    Grant,
+    /// Make it an administrator no longer.
+    #[n(6)]
+    Revoke,
 }

@@ -112,4 +112,11 @@ pub enum EventBody {
         #[n(0)]
         by: SessionId,
     },
+    /// An administrator gave the account another password, and with it every session ended. In the mailbox.
+    #[n(19)]
+    PasswordReset {
+        /// By whom.
+        #[n(0)]
+        by: AccountId,
+    },
 }

@@ -8,7 +8,7 @@
 //! Left out on purpose: values; see `record`.
 
 use crate::{
-    ids::{AccountId, ConversationId, EventId, SessionId, TokenHash},
+    ids::{AccountId, ConversationId, EventId, Position, SessionId, TokenHash},
     store::StoreError,
 };
 
@@ -33,6 +33,8 @@ enum Table {
     Mailbox = 0x0c,
     Hidden = 0x0d,
     Cleanup = 0x0e,
+    Administration = 0x15,
+    Seen = 0x17,
 }
 
 /// The name of one record.
@@ -67,6 +69,10 @@ pub(crate) enum Key<'a> {
     Hidden(AccountId, ConversationId, EventId),
     /// A deleted account with records still to be removed. [`crate::record::CleanupRecord`].
     Cleanup(AccountId),
+    /// What an administrator did, by the place in the log. [`crate::record::AdministrationRecord`].
+    Administration(Position),
+    /// When an account was last connected. [`crate::record::SeenRecord`].
+    Seen(AccountId),
 }
 
 impl Key<'_> {
@@ -94,6 +100,8 @@ impl Key<'_> {
                 show_ids(Table::Hidden, [account.0, conversation.0, first.0], to)
             }
             Key::Cleanup(account) => show_ids(Table::Cleanup, [account.0], to),
+            Key::Administration(position) => show_ids(Table::Administration, [position.0], to),
+            Key::Seen(account) => show_ids(Table::Seen, [account.0], to),
         }
     }
 }
@@ -173,6 +181,11 @@ impl Range {
     /// The deleted accounts with records still to be removed.
     pub(crate) fn cleanups() -> Self {
         Self::with_prefix(of_ids(Table::Cleanup, &[]))
+    }
+
+    /// What administrators did up to and including a position.
+    pub(crate) fn administration_up_to(last: Position) -> Self {
+        Self::inclusive(Key::Administration(Position(0)), Key::Administration(last))
     }
 
     /// The part after `key`.

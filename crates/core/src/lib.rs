@@ -21,7 +21,7 @@ pub mod text;
 mod visible;
 
 pub use apply::apply;
-pub use command::{Command, DeleteScope, Operation, Recipient};
+pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient};
 pub use event::{Event, EventBody, Scope};
 pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, SessionId, TokenHash};
 pub use reply::{Rejection, Reply};

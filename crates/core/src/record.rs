@@ -116,10 +116,78 @@ pub(crate) struct AccountRecord {
     pub(crate) delivered_up_to: Position,
     #[n(6)]
     pub(crate) deleted: bool,
+    /// Since when it may not log in; an administrator said so.
+    #[n(7)]
+    pub(crate) disabled_at_ms: Option<u64>,
+    /// What people are shown beside the name.
+    #[n(8)]
+    pub(crate) display_name: Option<String>,
 }
 
 impl Record for AccountRecord {
     const NAME: &'static str = "account";
+}
+
+/// What an administrator did.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct AdministrationRecord {
+    #[n(0)]
+    pub(crate) at_ms: u64,
+    #[n(1)]
+    pub(crate) by: AccountId,
+    /// To which account.
+    #[n(2)]
+    pub(crate) account: AccountId,
+    /// Its name then.
+    #[n(3)]
+    pub(crate) name: String,
+    #[n(4)]
+    pub(crate) what: Administered,
+    /// By the configuration of a server, not by the account's own right.
+    #[n(5)]
+    pub(crate) by_configuration: bool,
+}
+
+impl Record for AdministrationRecord {
+    const NAME: &'static str = "administration";
+}
+
+/// What was done to an account: the action without what must not be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Administered {
+    /// Disabled.
+    #[n(0)]
+    Disabled,
+    /// Enabled again.
+    #[n(1)]
+    Enabled,
+    /// Given another password.
+    #[n(2)]
+    PasswordReset,
+    /// Deleted.
+    #[n(3)]
+    Deleted,
+    /// Its name was freed, after its deletion.
+    #[n(4)]
+    NameFreed,
+    /// Made an administrator.
+    #[n(5)]
+    Granted,
+    /// Made an administrator no longer.
+    #[n(6)]
+    Revoked,
+}
+
+/// When an account was last known to be connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct SeenRecord {
+    #[n(0)]
+    pub(crate) at_ms: u64,
+}
+
+impl Record for SeenRecord {
+    const NAME: &'static str = "last seen";
 }
 
 /// Who has a name.

@@ -117,4 +117,12 @@ pub enum Rejection {
     #[n(12)]
     #[error("no such session: {0}")]
     UnknownSession(#[n(0)] SessionId),
+    /// The account may not log in; an administrator disabled it.
+    #[n(25)]
+    #[error("the account is disabled: ask an administrator")]
+    AccountDisabled,
+    /// The one who asks is no administrator.
+    #[n(26)]
+    #[error("only administrators may do that")]
+    NotAdministrator,
 }

@@ -6,7 +6,7 @@
 //! no two names that look alike, and every name fits IRC. Other scripts belong into bodies and device names.
 
 use crate::{
-    bounds::{BODY_BYTES, DEVICE_BYTES, NAME_CHARS, PASSWORD_HASH_BYTES},
+    bounds::{BODY_BYTES, DEVICE_BYTES, DISPLAY_NAME_BYTES, NAME_CHARS, PASSWORD_HASH_BYTES},
     reply::Rejection,
 };
 
@@ -71,6 +71,25 @@ pub fn check_device(device: &str) -> Result<(), Rejection> {
     }
     if device.chars().any(char::is_control) {
         return Err(invalid("a device's name must not hold control characters".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether somebody may be shown as that; empty means by the account's name alone.
+///
+/// # Errors
+/// [`Rejection::Invalid`] that says which rule is broken.
+pub fn check_display_name(name: &str) -> Result<(), Rejection> {
+    if name.len() > DISPLAY_NAME_BYTES {
+        return Err(invalid(format!("a display name has at most {DISPLAY_NAME_BYTES} bytes, not {}", name.len())));
+    }
+    // U+202A to U+202E and U+2066 to U+2069 turn the direction of what follows, which would not be the name any more.
+    let turns = |character: char| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if name.chars().any(|character| character.is_control() || turns(character)) {
+        return Err(invalid("a display name must not hold control characters".to_owned()));
+    }
+    if name.trim() != name {
+        return Err(invalid("a display name must not begin or end with a space".to_owned()));
     }
     Ok(())
 }
@@ -140,6 +159,16 @@ mod tests {
         assert_eq!(check_device("Zoë's 📱"), Ok(()));
         assert!(check_device("").is_err() && check_device("a\nb").is_err());
         assert!(check_device(&"d".repeat(DEVICE_BYTES + 1)).is_err());
+    }
+
+    #[test]
+    fn display_names() {
+        for name in ["", "Zoë Müller", "Боря", "李小龍", "Ann 🌻"] {
+            assert_eq!(check_display_name(name), Ok(()), "{name}");
+        }
+        for name in [" Ann", "Ann\n", "a\u{202e}b", "\u{1b}[1m", &"n".repeat(DISPLAY_NAME_BYTES + 1)] {
+            assert!(check_display_name(name).is_err(), "{name:?}");
+        }
     }
 
     #[test]

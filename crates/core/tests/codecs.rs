@@ -7,7 +7,8 @@ mod world;
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 use threefold_core::{
-    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, RequestId, SessionId, TokenHash,
+    AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, RequestId,
+    SessionId, TokenHash,
     entry::{DecodeError, decode_command, encode_command, pack, unpack},
 };
 use world::{World, with_answered};
@@ -36,6 +37,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         (token.clone(), any::<u64>(), text).prop_map(|(session, credential_version, password_hash)| {
             Command::ChangePassword { session, credential_version, password_hash }
         }),
+        vec(any::<u64>(), 0..9)
+            .prop_map(|accounts| Command::MarkSeen { accounts: accounts.into_iter().map(AccountId).collect() }),
         (token, any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
             |(session, instance, number, operation, answered)| {
                 Command::Write { session, request: RequestId { instance, number }, operation, answered }
@@ -64,6 +67,20 @@ fn any_operation() -> impl Strategy<Value = Operation> {
             }
         }),
         any::<u64>().prop_map(|up_to| Operation::MarkDelivered { up_to: EventId(up_to) }),
+        ".{0,40}".prop_map(|display_name| Operation::SetDisplayName { display_name }),
+        (".{0,40}", any_action(), any::<bool>()).prop_map(|(name, action, by_configuration)| Operation::Administer {
+            name,
+            action,
+            by_configuration
+        }),
+    ]
+}
+
+fn any_action() -> impl Strategy<Value = AdministratorAction> {
+    use AdministratorAction::{Delete, Disable, Enable, FreeName, Grant, ResetPassword, Revoke};
+    prop_oneof![
+        select(vec![Disable, Enable, Delete, FreeName, Grant, Revoke]),
+        ".{0,12}".prop_map(|password_hash| ResetPassword { password_hash }),
     ]
 }
 

@@ -26,6 +26,8 @@ pub struct Config {
     /// Found the cluster with survivor mode switched on: three servers then survive the death of any two processes. Of a cluster
     /// that is founded, `threefold survivor-mode` switches it.
     pub survivor_mode: bool,
+    /// Accounts that are administrators through this server, by name, whatever the state says.
+    pub administrators: Vec<String>,
     /// Mutual TLS between servers.
     pub peer_tls: PeerTls,
     /// Fine tuning; the default is for production.
@@ -84,4 +86,12 @@ impl Default for Tuning {
             log_bytes: LOG_BYTES,
         }
     }
+}
+
+/// Whether an account can be called that.
+///
+/// # Errors
+/// Which rule is broken, in words.
+pub fn check_account_name(name: &str) -> Result<(), String> {
+    threefold_core::text::check_name(name).map_err(|rejection| rejection.to_string())
 }

@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     gateway::{Cost, Gateway, Passwords, http},
     net::{ClientListener, PeerListener, PeerNetwork, tcp::TlsListener},
-    node::{Hub, Inner, Node, presence::Presence, router::Router},
+    node::{Hub, Inner, Node, last_seen, presence::Presence, router::Router},
     peer::{
         channels::Channels,
         death::{Announcer, DeathStreams, Deaths},
@@ -224,7 +224,7 @@ impl Server {
             channels: channels.clone(),
         });
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
-        let gateway = Gateway::with_clock(node.clone(), passwords, clock);
+        let gateway = Gateway::with_clock(node.clone(), passwords, clock).with_administrators(&config.administrators);
         let greeting = Hello {
             node_id: id,
             name: config.name.clone(),
@@ -305,6 +305,7 @@ impl Server {
             greeting: self.greeting.clone(),
         };
         let links = tokio::spawn(links.run());
+        let last_seen = tokio::spawn(last_seen::keep(self.node.clone()));
         let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
         let run = async {
             self.come_in().await?;
@@ -325,6 +326,7 @@ impl Server {
             self.engine.hand_over(HAND_OVER_PATIENCE).await;
         }
         links.abort();
+        last_seen.abort();
         stop.send_replace(true);
         // One that ended by itself has given its result, and may not be asked for it again.
         if !clients.is_finished() {

@@ -16,7 +16,7 @@ use std::{
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use threefold_server::{
-    config::{Config, PeerTls, Tuning},
+    config::{Config, PeerTls, Tuning, check_account_name},
     peer::certs,
 };
 pub use values::{Address, Listen, LogFormat, Peer};
@@ -62,6 +62,9 @@ pub struct Settings {
     /// died [default: true].
     #[arg(long, env = "THREEFOLD_SURVIVOR_MODE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub survivor_mode: Option<bool>,
+    /// Accounts that are administrators through this server, whatever their own rights. Repeat it, or separate them by commas.
+    #[arg(long = "administrator", env = "THREEFOLD_ADMINISTRATORS", value_name = "NAME", value_delimiter = ',')]
+    pub administrators: Option<Vec<String>>,
     /// The certificate of the authority that signed those of the servers.
     #[arg(long, env = "THREEFOLD_PEER_CA", value_name = "FILE")]
     pub peer_ca: Option<PathBuf>,
@@ -130,6 +133,7 @@ impl Settings {
             peers: self.peers.or(below.peers),
             bootstrap: self.bootstrap.or(below.bootstrap),
             survivor_mode: self.survivor_mode.or(below.survivor_mode),
+            administrators: self.administrators.or(below.administrators),
             peer_ca: self.peer_ca.or(below.peer_ca),
             peer_cert: self.peer_cert.or(below.peer_cert),
             peer_key: self.peer_key.or(below.peer_key),
@@ -158,6 +162,10 @@ impl Settings {
                 return Err(Failure::Usage(format!("the peer {} is listed twice", peer.0.name)));
             }
         }
+        let administrators = self.administrators.unwrap_or_default();
+        for name in &administrators {
+            check_account_name(name).map_err(|why| Failure::Usage(format!("administrators: {name:?}: {why}")))?;
+        }
         let usual = Tuning::default();
         let config = Config {
             data_dir: required(self.data_dir, "data-dir")?,
@@ -168,6 +176,7 @@ impl Settings {
             peers: peers.into_iter().map(|peer| peer.0).collect(),
             bootstrap: self.bootstrap.unwrap_or(false),
             survivor_mode: self.survivor_mode.unwrap_or(true),
+            administrators,
             peer_tls: PeerTls {
                 ca: required(self.peer_ca, "peer-ca")?,
                 certificate: required(self.peer_cert, "peer-cert")?,

@@ -1,9 +1,9 @@
 //! Questions: people, conversations, history, the cluster itself.
 
 use threefold_proto::chat::{
-    Account, ClusterStatus, HistoryReply, HistoryRequest, ListConversationsReply, ListConversationsRequest,
-    ListOnlineRequest, SearchAccountsReply, SearchAccountsRequest, StatusRequest, cluster_client::ClusterClient,
-    history_request::From,
+    Account, ClusterStatus, HistoryReply, HistoryRequest, ListAdministrationReply, ListAdministrationRequest,
+    ListConversationsReply, ListConversationsRequest, ListOnlineRequest, SearchAccountsReply, SearchAccountsRequest,
+    StatusRequest, cluster_client::ClusterClient, history_request::From,
 };
 
 use super::Client;
@@ -81,6 +81,16 @@ impl Client {
         self.require_identity()?;
         let request = ListConversationsRequest { unread_only, limit, after, position: self.position() };
         Ok(self.call(request, |mut chat, request| async move { chat.list_conversations(request).await }).await?)
+    }
+
+    /// What administrators did before the position `before` (zero: now), newest first; for administrators.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn administration(&self, limit: u32, before: u64) -> Result<ListAdministrationReply, Error> {
+        self.require_identity()?;
+        let request = ListAdministrationRequest { limit, before };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_administration(request).await }).await?)
     }
 
     /// What some server knows of every server of the cluster. Needs no session.

@@ -122,7 +122,13 @@ fn account_info(state: &State, account: &super::state::Account) -> chat::Account
         online,
         registered_at_ms: account.id,
         administrator: false,
+        ..chat::Account::default()
     }
+}
+
+/// What no test of the client library needs of a cluster.
+fn not_here() -> Status {
+    Status::unimplemented("the fake cluster does not do that")
 }
 
 #[tonic::async_trait]
@@ -180,6 +186,7 @@ impl Chat for Service {
                 delivered_up_to: reply.delivered_up_to,
                 servers: reply.servers,
                 position: reply.position,
+                display_name: String::new(),
             })
         })
         .await
@@ -269,6 +276,21 @@ impl Chat for Service {
             Ok(chat::ListOnlineReply { accounts: accounts.filter(|account| account.online).collect() })
         })
         .await
+    }
+
+    async fn set_display_name(&self, _: Request<chat::SetDisplayNameRequest>) -> Result<chat::SetDisplayNameReply> {
+        Err(not_here())
+    }
+
+    async fn administer(&self, _: Request<chat::AdministerRequest>) -> Result<chat::AdministerReply> {
+        Err(not_here())
+    }
+
+    async fn list_administration(
+        &self,
+        _: Request<chat::ListAdministrationRequest>,
+    ) -> Result<chat::ListAdministrationReply> {
+        Err(not_here())
     }
 
     async fn send_message(&self, request: Request<chat::SendMessageRequest>) -> Result<chat::SendMessageReply> {

@@ -190,6 +190,9 @@ impl State {
                 }
                 Ok(Answer::Done(Done { position: self.position() }))
             }
+            Operation::SetDisplayName(_) | Operation::Administer(_) => {
+                Err(refusal(ErrorCode::Invalid, "the fake cluster does not do that"))
+            }
         }
     }
 

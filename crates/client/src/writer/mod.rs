@@ -26,7 +26,8 @@ use std::{
 use outbox::{Outcome, Reply};
 use threefold_core::bounds;
 use threefold_proto::chat::{
-    DeleteMessages, MarkDelivered, MarkRead, MessageSent, Recipient, SendMessage, recipient, write::Operation,
+    Administer, DeleteMessages, MarkDelivered, MarkRead, MessageSent, Recipient, SendMessage, SetDisplayName,
+    administer, recipient, write::Operation,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -194,6 +195,23 @@ impl Writer {
     /// As for [`Writer::send`].
     pub async fn mark_delivered(&self, up_to: u64) -> Result<Receipt<u64>, Error> {
         self.submit(Operation::MarkDelivered(MarkDelivered { up_to }), position).await
+    }
+
+    /// Chooses what people are shown beside the account's name; empty: nothing.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn set_display_name(&self, display_name: impl Into<String>) -> Result<Receipt<u64>, Error> {
+        self.submit(Operation::SetDisplayName(SetDisplayName { display_name: display_name.into() }), position).await
+    }
+
+    /// Does something to the account of that name, as an administrator.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn administer(&self, name: impl Into<String>, action: administer::Action) -> Result<Receipt<u64>, Error> {
+        let administer = Administer { name: name.into(), action: Some(action) };
+        self.submit(Operation::Administer(administer), position).await
     }
 
     /// What this writer has done so far.

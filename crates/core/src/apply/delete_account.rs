@@ -9,10 +9,11 @@
 use super::{Context, Outcome, session};
 use crate::{
     event::Scope,
-    ids::TokenHash,
+    ids::{AccountId, TokenHash},
     key::Key,
     record::{AccountRecord, CleanupRecord, NameRecord, SessionRecord},
     reply::{Rejection, Reply},
+    store::StoreError,
     text,
 };
 
@@ -22,28 +23,37 @@ pub(super) fn delete_account(context: &mut Context<'_>, token: &TokenHash, crede
     }
     let own = session::require_live(context, token)?;
     let id = own.account;
-    let mut account: AccountRecord = context.require(Key::Account(id))?;
+    let account: AccountRecord = context.require(Key::Account(id))?;
     if account.credential_version != credential_version {
         return Err(Rejection::WrongCredential.into());
     }
+    erase(context, id, account)?;
+    let (device, instances) = (String::new(), 0);
+    context.put(Key::Session(*token), &SessionRecord { device, instances, ended: true, ..own });
+    Ok(Reply::Done)
+}
+
+/// Deletes an account that is there: its name stays taken, its sessions are forgotten, the rest is removed by and by.
+pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: AccountRecord) -> Result<(), StoreError> {
     for (token, session) in session::all_of(context, id)? {
         session::forget(context, token, &session)?;
     }
-    let (device, instances) = (String::new(), 0);
-    context.put(Key::Session(*token), &SessionRecord { device, instances, ended: true, ..own });
     let folded = text::fold_name(&account.name);
     context.put(Key::Name(&folded), &NameRecord { account: id, deleted: true });
     account.name.clear();
     account.password_hash.clear();
     account.credential_version += 1;
     account.administrator = false;
+    account.disabled_at_ms = None;
+    account.display_name = None;
     account.deleted = true;
     context.put(Key::Account(id), &account);
+    context.delete(Key::Seen(id));
     context.put(Key::Cleanup(id), &CleanupRecord {});
     context.meta.cleanups += 1;
     // Nothing is left to read, but whoever follows must find out that its session is gone.
     context.wake(Scope::Mailbox(id), context.position(), vec![id]);
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// Whether the token's session is the one that deleted its account: all others of the account are gone.

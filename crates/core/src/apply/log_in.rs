@@ -23,6 +23,9 @@ pub(super) fn log_in(
     let account = context.get::<AccountRecord>(Key::Account(id))?;
     let current = |account: &AccountRecord| !account.deleted && account.credential_version == credential_version;
     let account = account.filter(current).ok_or(Rejection::WrongCredential)?;
+    if account.disabled_at_ms.is_some() {
+        return Err(Rejection::AccountDisabled.into());
+    }
     Ok(session::open(context, id, &account, token, device)?)
 }
 

@@ -19,6 +19,7 @@ use crate::{
     store::{StoreError, Write},
 };
 
+mod administer;
 mod change_password;
 mod cleanup;
 mod context;
@@ -28,11 +29,13 @@ mod end_session;
 mod log_in;
 mod mark_delivered;
 mod mark_read;
+mod mark_seen;
 mod open_instance;
 mod register;
 mod renew_session;
 mod send_message;
 mod session;
+mod set_display_name;
 mod write;
 
 use context::Context;
@@ -137,6 +140,7 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
         Command::ChangePassword { session, credential_version, password_hash } => {
             change_password::change_password(context, session, *credential_version, password_hash)
         }
+        Command::MarkSeen { accounts } => mark_seen::mark_seen(context, accounts),
     }
 }
 
@@ -149,5 +153,11 @@ fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation)
             delete_messages::delete_messages(context, account, *conversation, messages, *scope)
         }
         Operation::MarkDelivered { up_to } => mark_delivered::mark_delivered(context, account, *up_to),
+        Operation::SetDisplayName { display_name } => {
+            set_display_name::set_display_name(context, account, display_name)
+        }
+        Operation::Administer { name, action, by_configuration } => {
+            administer::administer(context, account, name, action, *by_configuration)
+        }
     }
 }

@@ -37,6 +37,8 @@ pub(super) fn register(
         registered_at_ms: context.time_ms(),
         delivered_up_to: Position::default(),
         deleted: false,
+        disabled_at_ms: None,
+        display_name: None,
     };
     context.put(Key::Account(id), &account);
     context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false });

@@ -7,7 +7,7 @@ use crate::{
     bounds::{PAGE, PATTERN_BYTES},
     ids::AccountId,
     key::{self, Key, Range},
-    record::{self, AccountRecord, NameRecord},
+    record::{self, AccountRecord, NameRecord, SeenRecord},
     scan,
     store::{Direction, Read, StoreError},
     text,
@@ -19,7 +19,7 @@ use crate::{
 /// When the store cannot be read.
 pub fn account(store: &dyn Read, account: AccountId) -> Result<Option<AccountInfo>, StoreError> {
     let record = record::get::<AccountRecord>(store, Key::Account(account))?;
-    Ok(record.map(|record| info(account, record)))
+    record.map(|record| info(store, account, record)).transpose()
 }
 
 /// A live account by name, any case.
@@ -32,7 +32,7 @@ pub fn account_by_name(store: &dyn Read, name: &str) -> Result<Option<AccountInf
     }
     match record::get::<NameRecord>(store, Key::Name(&text::fold_name(name)))? {
         Some(NameRecord { account, deleted: false }) => {
-            Ok(Some(info(account, record::require(store, Key::Account(account))?)))
+            Ok(Some(info(store, account, record::require(store, Key::Account(account))?)?))
         }
         _ => Ok(None),
     }
@@ -71,12 +71,13 @@ pub fn search_accounts(
     })?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let read = |id| Ok(info(id, record::require(store, Key::Account(id))?));
+    let read = |id| info(store, id, record::require(store, Key::Account(id))?);
     Ok(Paged { items: found.into_iter().map(read).collect::<Result<_, StoreError>>()?, more })
 }
 
-fn info(account: AccountId, record: AccountRecord) -> AccountInfo {
-    AccountInfo {
+fn info(store: &dyn Read, account: AccountId, record: AccountRecord) -> Result<AccountInfo, StoreError> {
+    let seen = record::get::<SeenRecord>(store, Key::Seen(account))?;
+    Ok(AccountInfo {
         account,
         name: (!record.deleted).then_some(record.name),
         password_hash: record.password_hash,
@@ -84,7 +85,10 @@ fn info(account: AccountId, record: AccountRecord) -> AccountInfo {
         administrator: record.administrator,
         registered_at_ms: record.registered_at_ms,
         delivered_up_to: record.delivered_up_to,
-    }
+        disabled: record.disabled_at_ms.is_some(),
+        display_name: record.display_name.unwrap_or_default(),
+        last_seen_ms: seen.map_or(0, |seen| seen.at_ms),
+    })
 }
 
 /// What to look for, folded.

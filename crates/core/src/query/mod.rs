@@ -18,16 +18,20 @@ use crate::{
 };
 
 mod accounts;
+mod administration;
 mod catch_up;
 mod conversations;
 mod history;
 mod sessions;
 
 pub use accounts::{account, account_by_name, search_accounts};
+pub use administration::{AdministrationInfo, administration};
 pub use catch_up::events_after;
 pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
 pub use history::history;
 pub use sessions::{session, sessions};
+
+pub use crate::record::Administered;
 
 /// A live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +65,12 @@ pub struct AccountInfo {
     pub registered_at_ms: u64,
     /// Everything up to here was delivered to a client without a cursor.
     pub delivered_up_to: Position,
+    /// May not log in.
+    pub disabled: bool,
+    /// What people are shown beside the name; empty: nothing.
+    pub display_name: String,
+    /// When the account last came or went, as far as is known; zero: never. Who is connected now says presence.
+    pub last_seen_ms: u64,
 }
 
 /// A conversation as one of its members sees it.

@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    command::{Command, DeleteScope, Operation, Recipient},
+    command::{AdministratorAction, Command, DeleteScope, Operation, Recipient},
     entry,
     ids::{ConversationId, RequestId},
     reply::{Rejection, Reply},
@@ -69,6 +69,8 @@ fn records() -> Vec<Sample> {
                 registered_at_ms: 1_700_000_000_000,
                 delivered_up_to: Position(8193),
                 deleted: false,
+                disabled_at_ms: None,
+                display_name: None,
             },
         ),
         record("name", NameRecord { account: AccountId(4096), deleted: true }),
@@ -104,6 +106,32 @@ fn records() -> Vec<Sample> {
         record("new membership", MembershipRecord::since(Position(12288))),
         record("hidden", HiddenRecord { last: EventId(9), first_number: 1, last_number: 2 }),
         record("cleanup", CleanupRecord {}),
+        record(
+            "account that is disabled",
+            AccountRecord {
+                name: "Ann".to_owned(),
+                password_hash: "$argon2id$".to_owned(),
+                credential_version: 2,
+                administrator: false,
+                registered_at_ms: 1_700_000_000_000,
+                delivered_up_to: Position(8193),
+                deleted: false,
+                disabled_at_ms: Some(1_700_000_000_001),
+                display_name: Some("Ann Ö.".to_owned()),
+            },
+        ),
+        record(
+            "administration",
+            AdministrationRecord {
+                at_ms: 1_700_000_000_000,
+                by: AccountId(4096),
+                account: AccountId(8192),
+                name: "Bob".to_owned(),
+                what: Administered::Revoked,
+                by_configuration: true,
+            },
+        ),
+        record("seen", SeenRecord { at_ms: 1_700_000_000_000 }),
     ]
 }
 
@@ -133,6 +161,7 @@ fn events() -> Vec<Sample> {
         ),
         event("event: session ended", EventBody::SessionEnded { session: SessionId(4097) }),
         event("event: password changed", EventBody::PasswordChanged { by: SessionId(4097) }),
+        event("event: password reset", EventBody::PasswordReset { by: AccountId(4096) }),
     ]
 }
 
@@ -190,7 +219,20 @@ fn commands() -> Vec<Sample> {
                 answered: Some(2),
             },
         ),
+        command("mark seen", Command::MarkSeen { accounts: vec![AccountId(4096), AccountId(8192)] }),
+        write("set display name", Operation::SetDisplayName { display_name: "Ann Ö.".to_owned() }),
+        administer("disable", AdministratorAction::Disable),
+        administer("enable", AdministratorAction::Enable),
+        administer("reset password", AdministratorAction::ResetPassword { password_hash: "$argon2id$".to_owned() }),
+        administer("delete by an administrator", AdministratorAction::Delete),
+        administer("free name", AdministratorAction::FreeName),
+        administer("grant", AdministratorAction::Grant),
+        administer("revoke", AdministratorAction::Revoke),
     ]
+}
+
+fn administer(name: &'static str, action: AdministratorAction) -> Sample {
+    write(name, Operation::Administer { name: "bob".to_owned(), action, by_configuration: true })
 }
 
 fn reply(name: &'static str, reply: Reply) -> Sample {
@@ -231,6 +273,8 @@ fn replies() -> Vec<Sample> {
         refused("reply forgotten", Rejection::ReplyForgotten),
         refused("unknown instance", Rejection::UnknownInstance),
         refused("unknown session", Rejection::UnknownSession(SessionId(1))),
+        refused("account disabled", Rejection::AccountDisabled),
+        refused("not administrator", Rejection::NotAdministrator),
     ]
 }
 
@@ -252,6 +296,8 @@ fn keys() -> Vec<Sample> {
         ("key: mailbox", Key::Mailbox(account, event)),
         ("key: hidden", Key::Hidden(account, conversation, event)),
         ("key: cleanup", Key::Cleanup(account)),
+        ("key: administration", Key::Administration(Position(7))),
+        ("key: seen", Key::Seen(account)),
     ]
     .map(|(name, key)| Sample { name, bytes: key.bytes(), again: key.bytes() })
     .into()
@@ -301,6 +347,8 @@ fn decode_all(bytes: &[u8]) {
     let _ = decode::<EventRecord>(bytes);
     let _ = decode::<HiddenRecord>(bytes);
     let _ = decode::<CleanupRecord>(bytes);
+    let _ = decode::<AdministrationRecord>(bytes);
+    let _ = decode::<SeenRecord>(bytes);
     if let Ok(mut window) = decode::<WindowRecord>(bytes) {
         let operation = Operation::MarkDelivered { up_to: EventId(1) };
         for number in [0, 1, window.last_number, window.last_number.saturating_sub(63), u64::MAX] {

@@ -51,6 +51,9 @@ impl Stage {
             EventBody::PasswordChanged { by } => {
                 format!("password changed by {}: other sessions ended", self.device_label(*by))
             }
+            EventBody::PasswordReset { by } => {
+                format!("password reset by the administrator {}: every session ended", self.person(*by))
+            }
         }
     }
 

@@ -12,8 +12,8 @@ use proptest::{
     test_runner::{TestCaseError, TestCaseResult},
 };
 use threefold_core::{
-    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, Rejection, Reply, RequestId,
-    SessionId, TokenHash, query,
+    AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, Rejection,
+    Reply, RequestId, SessionId, TokenHash, query,
 };
 
 use crate::world::World;
@@ -42,6 +42,14 @@ pub enum What {
     Read { message: usize, off: i64 },
     Delete { messages: Vec<usize>, everyone: bool },
     Delivered { message: usize },
+    DisplayName { name: &'static str },
+    Administer { name: usize, action: AdministratorAction },
+}
+
+fn action() -> impl Strategy<Value = AdministratorAction> {
+    use AdministratorAction::{Delete, Disable, Enable, FreeName, Grant, ResetPassword, Revoke};
+    let reset = || ResetPassword { password_hash: "given".to_owned() };
+    select(vec![Disable, Enable, Enable, reset(), Delete, FreeName, FreeName, Grant, Revoke])
 }
 
 fn what() -> impl Strategy<Value = What> {
@@ -53,6 +61,8 @@ fn what() -> impl Strategy<Value = What> {
         3 => (vec(0usize..8, 1..4), any::<bool>())
             .prop_map(|(messages, everyone)| What::Delete { messages, everyone }),
         1 => message.prop_map(|message| What::Delivered { message }),
+        1 => select(vec!["Ann Ö.", "", " "]).prop_map(|name| What::DisplayName { name }),
+        1 => (0..NAMES.len(), action()).prop_map(|(name, action)| What::Administer { name, action }),
     ]
 }
 
@@ -125,6 +135,11 @@ impl Cast {
                 scope: if *everyone { DeleteScope::Everyone } else { DeleteScope::Me },
             },
             What::Delivered { message } => Operation::MarkDelivered { up_to: self.message(world, session, *message).1 },
+            What::DisplayName { name } => Operation::SetDisplayName { display_name: (*name).to_owned() },
+            What::Administer { name, action } => {
+                let (name, action) = (NAMES[*name].to_owned(), action.clone());
+                Operation::Administer { name, action, by_configuration: false }
+            }
         }
     }
 

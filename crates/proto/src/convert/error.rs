@@ -65,6 +65,8 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::ReplyForgotten => (ErrorCode::ReplyForgotten, 0),
             Rejection::UnknownInstance => (ErrorCode::UnknownInstance, 0),
             Rejection::UnknownSession(_) => (ErrorCode::UnknownSession, 0),
+            Rejection::AccountDisabled => (ErrorCode::AccountDisabled, 0),
+            Rejection::NotAdministrator => (ErrorCode::NotAdministrator, 0),
         },
     };
     chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected }
@@ -91,7 +93,7 @@ pub fn code_of(code: ErrorCode) -> Code {
         | ErrorCode::UnknownConversation
         | ErrorCode::UnknownMessage
         | ErrorCode::UnknownSession => Code::NotFound,
-        ErrorCode::Forbidden => Code::PermissionDenied,
+        ErrorCode::Forbidden | ErrorCode::AccountDisabled | ErrorCode::NotAdministrator => Code::PermissionDenied,
         // Not Aborted, which invites a plain retry: these need the client to do something first.
         ErrorCode::OutOfOrder
         | ErrorCode::RequestMismatch

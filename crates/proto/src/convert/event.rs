@@ -9,6 +9,8 @@ use crate::chat;
 pub trait Names {
     /// The account's name; empty once it is deleted.
     fn account(&mut self, account: AccountId) -> String;
+    /// What people are shown beside it; may be empty.
+    fn display_name(&mut self, account: AccountId) -> String;
     /// The name of the other person of a direct conversation of the reader; empty once deleted, and
     /// where there is no such person.
     fn peer(&mut self, conversation: ConversationId) -> String;
@@ -47,6 +49,7 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
             chat::event::Body::SessionEnded(chat::SessionEnded { session: session.0 })
         }
         EventBody::PasswordChanged { by } => chat::event::Body::PasswordChanged(chat::PasswordChanged { by: by.0 }),
+        EventBody::PasswordReset { by } => chat::event::Body::PasswordReset(chat::PasswordReset { by: by.0 }),
     };
     chat::Event { id: id.0, time_ms, body: Some(body) }
 }
@@ -64,7 +67,8 @@ pub fn message(event: Event, names: &mut impl Names) -> Option<chat::Message> {
         | EventBody::MessagesHidden { .. }
         | EventBody::SessionOpened { .. }
         | EventBody::SessionEnded { .. }
-        | EventBody::PasswordChanged { .. } => None,
+        | EventBody::PasswordChanged { .. }
+        | EventBody::PasswordReset { .. } => None,
     }
 }
 
@@ -102,6 +106,7 @@ fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
         conversation: conversation_of(sent.scope),
         author: sent.author.0,
         author_name: names.account(sent.author),
+        author_display_name: names.display_name(sent.author),
         body: sent.body,
         number: sent.number,
         deleted: sent.deleted,
@@ -133,6 +138,9 @@ mod tests {
     impl Names for Known {
         fn account(&mut self, account: AccountId) -> String {
             if account.0 == 404 { String::new() } else { format!("user{account}") }
+        }
+        fn display_name(&mut self, account: AccountId) -> String {
+            if account.0 == 404 { String::new() } else { format!("User {account}") }
         }
         fn peer(&mut self, conversation: ConversationId) -> String {
             format!("peer{conversation}")
@@ -168,6 +176,7 @@ mod tests {
             (mailbox, EventBody::SessionOpened { session: SessionId(5), device: "phone".into() }),
             (mailbox, EventBody::SessionEnded { session: SessionId(5) }),
             (mailbox, EventBody::PasswordChanged { by: SessionId(5) }),
+            (mailbox, EventBody::PasswordReset { by: AccountId(5) }),
         ];
         for (scope, body) in bodies {
             let wire = event(Event { id: EventId(4096), time_ms: 1, scope, body }, &mut Known);
@@ -180,6 +189,7 @@ mod tests {
     fn a_message_bears_names() {
         let message = message(said(1, "hello"), &mut Known).unwrap();
         assert_eq!((message.author_name.as_str(), message.peer_name.as_str()), ("user1", "peer3"));
+        assert_eq!(message.author_display_name, "User 1");
         assert_eq!((message.id, message.conversation, message.number), (8192, 3, 2));
     }
 

@@ -5,14 +5,16 @@
 //! needs the state (names are given by a [`Names`], conversations named by a person are resolved by
 //! the server), and rules about content, which `apply` decides.
 
+mod administration;
 mod error;
 mod event;
 mod page;
 mod token;
 mod write;
 
+pub use administration::administration;
 pub use error::{Refusal, code_of, error_of, error_of_status, status_of};
 pub use event::{Names, conversation, event, message};
 pub use page::{history_page, page_limit, pattern};
 pub use token::{TOKEN_BYTES, Token};
-pub use write::{FORWARDED_BYTES, Operation, Place, answered, request_id, result, session_reply};
+pub use write::{Administer, FORWARDED_BYTES, Operation, Place, answered, request_id, result, session_reply};

@@ -5,10 +5,12 @@
 //! beyond its bounds is passed on for `apply` to refuse, which uses the number up. What is passed on is
 //! bounded all the same, by [`FORWARDED_BYTES`]: a refused write costs its bytes in every server's log.
 
+use std::fmt;
+
 use prost::Message as _;
 use threefold_core::{
-    ConversationId, DeleteScope, EventId, Operation as Command, Position, Recipient, Rejection, Reply, RequestId,
-    bounds,
+    AdministratorAction, ConversationId, DeleteScope, EventId, Operation as Command, Position, Recipient, Rejection,
+    Reply, RequestId, bounds,
 };
 
 use super::{Refusal, error_of};
@@ -43,6 +45,33 @@ pub enum Operation {
         /// For whom.
         scope: DeleteScope,
     },
+    /// Do something to an account. Whether a configuration entitles the one who asks is the server's to say.
+    Administer {
+        /// The account's name.
+        name: String,
+        /// What.
+        action: Administer,
+    },
+}
+
+/// What is to be done to an account.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Administer {
+    /// Complete.
+    Complete(AdministratorAction),
+    /// Give it this password, which is still to be hashed.
+    ResetPassword(String),
+}
+
+impl fmt::Debug for Administer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete(AdministratorAction::ResetPassword { .. }) | Self::ResetPassword(_) => {
+                f.write_str("ResetPassword(..)")
+            }
+            Self::Complete(action) => action.fmt(f),
+        }
+    }
 }
 
 /// A conversation, named by itself or by the person it is with.
@@ -77,6 +106,8 @@ impl TryFrom<Option<Wire>> for Operation {
             Some(Wire::MarkDelivered(mark)) => {
                 Ok(Self::Complete(Command::MarkDelivered { up_to: EventId(mark.up_to) }))
             }
+            Some(Wire::SetDisplayName(set)) => set.try_into(),
+            Some(Wire::Administer(administer)) => administer.try_into(),
             None => Err(Refusal::invalid("the write has no operation that this server knows")),
         }
     }
@@ -121,6 +152,36 @@ impl TryFrom<chat::DeleteMessages> for Operation {
             let conversation = ConversationId(delete.conversation);
             Self::Complete(Command::DeleteMessages { conversation, messages, scope })
         })
+    }
+}
+
+impl TryFrom<chat::SetDisplayName> for Operation {
+    type Error = Refusal;
+
+    fn try_from(set: chat::SetDisplayName) -> Result<Self, Refusal> {
+        forwardable(set.encoded_len())?;
+        Ok(Self::Complete(Command::SetDisplayName { display_name: set.display_name }))
+    }
+}
+
+impl TryFrom<chat::Administer> for Operation {
+    type Error = Refusal;
+
+    fn try_from(administer: chat::Administer) -> Result<Self, Refusal> {
+        use chat::administer::Action;
+        forwardable(administer.encoded_len())?;
+        let complete = |action| Ok(Administer::Complete(action));
+        let action = match administer.action {
+            Some(Action::Disable(chat::Disable {})) => complete(AdministratorAction::Disable),
+            Some(Action::Enable(chat::Enable {})) => complete(AdministratorAction::Enable),
+            Some(Action::ResetPassword(reset)) => Ok(Administer::ResetPassword(reset.new_password)),
+            Some(Action::Delete(chat::DeleteForGood {})) => complete(AdministratorAction::Delete),
+            Some(Action::FreeName(chat::FreeName {})) => complete(AdministratorAction::FreeName),
+            Some(Action::Grant(chat::Grant {})) => complete(AdministratorAction::Grant),
+            Some(Action::Revoke(chat::Revoke {})) => complete(AdministratorAction::Revoke),
+            None => Err(Refusal::invalid("nothing that this server knows is to be done to the account")),
+        };
+        Ok(Self::Administer { name: administer.name, action: action? })
     }
 }
 

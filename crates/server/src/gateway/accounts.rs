@@ -105,6 +105,7 @@ impl<D: Door> Gateway<D> {
             delivered_up_to: account.delivered_up_to.0,
             servers: self.door().client_addresses(),
             position: self.door().position().0,
+            display_name: account.display_name,
         })
     }
 
@@ -217,5 +218,8 @@ fn account(info: AccountInfo, online: bool) -> chat::Account {
         online,
         registered_at_ms: info.registered_at_ms,
         administrator: info.administrator,
+        display_name: info.display_name,
+        last_seen_ms: info.last_seen_ms,
+        disabled: info.disabled,
     }
 }

@@ -21,10 +21,17 @@ const NAME_LIFE: Duration = Duration::from_secs(1);
 /// Names and peers kept, each: about 2 MiB; enough for everybody talking within the same second.
 const ENTRIES: usize = 10_000;
 
+/// How an account is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Shown {
+    name: String,
+    display_name: String,
+}
+
 /// Remembers names.
 #[derive(Default)]
 pub struct Directory {
-    names: Mutex<BTreeMap<AccountId, (String, Instant)>>,
+    names: Mutex<BTreeMap<AccountId, (Shown, Instant)>>,
     peers: Mutex<BTreeMap<(AccountId, ConversationId), AccountId>>,
 }
 
@@ -34,26 +41,33 @@ impl Directory {
         View { directory: self, door, reader }
     }
 
-    fn name(&self, account: AccountId, look_up: impl FnOnce() -> Option<String>) -> String {
+    /// A part of how the account is shown; empty where it is deleted.
+    fn shown(
+        &self,
+        account: AccountId,
+        part: impl FnOnce(&Shown) -> &String,
+        look_up: impl FnOnce() -> Option<Shown>,
+    ) -> String {
         let now = Instant::now();
-        if let Some((name, until)) = lock(&self.names).get(&account)
+        if let Some((shown, until)) = lock(&self.names).get(&account)
             && now < *until
         {
-            return name.clone();
+            return part(shown).clone();
         }
         // Not under the lock: the store may block.
-        let Some(name) = look_up() else {
+        let Some(shown) = look_up() else {
             lock(&self.names).remove(&account);
             return String::new();
         };
+        let wanted = part(&shown).clone();
         let mut names = lock(&self.names);
         if names.len() >= ENTRIES {
             names.retain(|_, (_, until)| now < *until);
         }
         if names.len() < ENTRIES {
-            names.insert(account, (name.clone(), now + NAME_LIFE));
+            names.insert(account, (shown, now + NAME_LIFE));
         }
-        name
+        wanted
     }
 
     fn peer(
@@ -89,9 +103,20 @@ pub struct View<'a, D> {
     reader: AccountId,
 }
 
+impl<D: Door> View<'_, D> {
+    fn look_up(&self, account: AccountId) -> Option<Shown> {
+        let info = self.door.read(|store| query::account(store, account))?;
+        Some(Shown { name: info.name?, display_name: info.display_name })
+    }
+}
+
 impl<D: Door> Names for View<'_, D> {
     fn account(&mut self, account: AccountId) -> String {
-        self.directory.name(account, || self.door.read(|store| query::account(store, account)).and_then(|a| a.name))
+        self.directory.shown(account, |shown| &shown.name, || self.look_up(account))
+    }
+
+    fn display_name(&mut self, account: AccountId) -> String {
+        self.directory.shown(account, |shown| &shown.display_name, || self.look_up(account))
     }
 
     fn peer(&mut self, conversation: ConversationId) -> String {
@@ -107,31 +132,37 @@ impl<D: Door> Names for View<'_, D> {
 mod tests {
     use super::*;
 
-    fn ann() -> Option<String> {
-        Some("Ann".into())
+    fn ann() -> Option<Shown> {
+        Some(Shown { name: "Ann".into(), display_name: "Ann Ö.".into() })
+    }
+
+    fn name(directory: &Directory, account: u64, look_up: impl FnOnce() -> Option<Shown>) -> String {
+        directory.shown(AccountId(account), |shown| &shown.name, look_up)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_is_looked_up_once_a_second() {
         let directory = Directory::default();
-        assert_eq!(directory.name(AccountId(1), ann), "Ann");
-        assert_eq!(directory.name(AccountId(1), || unreachable!("remembered")), "Ann");
+        assert_eq!(name(&directory, 1, ann), "Ann");
+        assert_eq!(name(&directory, 1, || unreachable!("remembered")), "Ann");
+        let display_name = directory.shown(AccountId(1), |shown| &shown.display_name, || unreachable!("remembered"));
+        assert_eq!(display_name, "Ann Ö.");
         tokio::time::advance(NAME_LIFE).await;
-        assert_eq!(directory.name(AccountId(1), || None), "", "deleted meanwhile");
-        assert_eq!(directory.name(AccountId(1), ann), "Ann", "a deleted account is not remembered");
+        assert_eq!(name(&directory, 1, || None), "", "deleted meanwhile");
+        assert_eq!(name(&directory, 1, ann), "Ann", "a deleted account is not remembered");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
         let directory = Directory::default();
         for id in 0..ENTRIES as u64 + 10 {
-            directory.name(AccountId(id), ann);
+            name(&directory, id, ann);
             directory.peer(AccountId(1), ConversationId(id), || Some(AccountId(2)));
         }
         assert_eq!(lock(&directory.names).len(), ENTRIES);
         assert!(lock(&directory.peers).len() <= ENTRIES);
         tokio::time::advance(NAME_LIFE).await;
-        directory.name(AccountId(u64::MAX), ann);
+        name(&directory, u64::MAX, ann);
         assert_eq!(lock(&directory.names).len(), 1, "the old ones went");
     }
 

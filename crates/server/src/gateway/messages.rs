@@ -55,7 +55,8 @@ impl<D: Door> Gateway<D> {
         Ok(chat::DeleteMessagesReply { position: position.0 })
     }
 
-    async fn write_plain(
+    /// A write whose success says it all.
+    pub(super) async fn write_plain(
         &self,
         caller: &Caller,
         request: RequestId,

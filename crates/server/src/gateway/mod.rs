@@ -8,6 +8,7 @@
 //! and recognising retries, which it does too.
 
 mod accounts;
+mod administration;
 mod auth;
 mod directory;
 mod door;
@@ -57,6 +58,7 @@ struct Shared<D> {
     clock: WallClock,
     auth: auth::Auth,
     directory: directory::Directory,
+    administrators: administration::Administrators,
     streams: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
@@ -75,10 +77,20 @@ impl<D: Door> Gateway<D> {
             clock,
             auth: auth::Auth::default(),
             directory: directory::Directory::default(),
+            administrators: administration::Administrators::default(),
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The same with these accounts, by name, as administrators, whatever the state says. For a gateway that nobody uses yet.
+    #[must_use]
+    pub fn with_administrators(mut self, names: &[String]) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.administrators = administration::Administrators::new(names);
+        }
+        self
     }
 
     /// Ends every stream with "unavailable", so that its client goes to another server.

@@ -11,11 +11,13 @@
 //! What cannot be completed (no such person) is passed on with conversation zero, which nobody is in:
 //! the state machine refuses it and so uses its number up.
 
-use threefold_core::{Command, ConversationId, EventId, Operation, Position, Rejection, Reply, RequestId, query};
+use threefold_core::{
+    AdministratorAction, Command, ConversationId, EventId, Operation, Position, Rejection, Reply, RequestId, query,
+};
 use threefold_proto::convert::{self, Refusal};
 use tokio::time::Instant;
 
-use super::{Caller, Gateway, door::Door, unavailable};
+use super::{Caller, Gateway, door::Door, password, unavailable};
 
 /// Nobody is in it: ids start at the log's first entry.
 const NO_CONVERSATION: ConversationId = ConversationId(0);
@@ -76,9 +78,30 @@ impl<D: Door> Gateway<D> {
                 let kind = messages.first().map_or(Kind::Plain, |first| Kind::SoughtBy(*first));
                 (Operation::DeleteMessages { conversation, messages, scope }, kind)
             }
+            convert::Operation::Administer { name, action } => {
+                let (by_configuration, _) = self.entitlement(caller);
+                let (action, kind) = match action {
+                    convert::Administer::Complete(action) => (action, Kind::Plain),
+                    // Hashes are salted: a retry's is another one.
+                    convert::Administer::ResetPassword(password) => (
+                        AdministratorAction::ResetPassword { password_hash: self.given(password, deadline).await? },
+                        Kind::Open,
+                    ),
+                };
+                (Operation::Administer { name, action, by_configuration }, kind)
+            }
         };
         let command = Command::Write { session: caller.token, request, operation, answered };
         Ok(Completed { command, kind })
+    }
+
+    /// The hash of a password that an administrator gives somebody. One beyond its bounds has none; the state machine
+    /// refuses that, and so uses its number up.
+    async fn given(&self, password: String, deadline: Instant) -> Result<String, Refusal> {
+        if password::check_new(&password).is_err() {
+            return Ok(String::new());
+        }
+        self.passwords().hash(password, deadline).await
     }
 
     /// Looks here, and once more when this server has caught up.

@@ -2,6 +2,7 @@
 //! anything is replicated or stored.
 
 mod hub;
+pub mod last_seen;
 pub mod presence;
 pub mod router;
 mod status;

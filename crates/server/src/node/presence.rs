@@ -23,6 +23,8 @@ pub struct Presence {
 struct Inner {
     /// Connections of each account to this server.
     here: BTreeMap<AccountId, usize>,
+    /// The accounts that came or went here and were not asked for since.
+    moved: BTreeSet<AccountId>,
     /// The newest link of each other server, and what it told.
     elsewhere: BTreeMap<u64, Elsewhere>,
     /// Links begun so far.
@@ -54,7 +56,11 @@ impl Presence {
             let mut inner = self.lock();
             let count = inner.here.entry(account).or_default();
             *count += 1;
-            *count
+            let count = *count;
+            if count == 1 {
+                inner.moved.insert(account);
+            }
+            count
         };
         if count == 1 {
             self.changes.send_modify(|changes| *changes += 1);
@@ -65,6 +71,11 @@ impl Presence {
     /// The accounts connected here.
     pub fn here(&self) -> BTreeSet<AccountId> {
         self.lock().here.keys().copied().collect()
+    }
+
+    /// The accounts that came or went since this was last asked.
+    pub fn take_moved(&self) -> BTreeSet<AccountId> {
+        std::mem::take(&mut self.lock().moved)
     }
 
     /// Sees when [`Self::here`] changes.
@@ -152,6 +163,7 @@ impl Drop for Present {
         });
         if left == 0 {
             inner.here.remove(&self.account);
+            inner.moved.insert(self.account);
             drop(inner);
             self.presence.changes.send_modify(|changes| *changes += 1);
         }
@@ -173,7 +185,10 @@ mod tests {
         assert_eq!(presence.everywhere(), [alice, bob]);
         drop(first);
         assert_eq!(presence.everywhere(), [alice, bob]);
+        assert_eq!(presence.take_moved(), BTreeSet::from([alice]), "came, and is still there");
+        assert!(presence.take_moved().is_empty());
         drop(second);
+        assert_eq!(presence.take_moved(), BTreeSet::from([alice]), "went");
         assert_eq!(presence.everywhere(), [bob]);
         presence.change_elsewhere(link, &[1], &[2]);
         assert_eq!(presence.everywhere(), [alice]);

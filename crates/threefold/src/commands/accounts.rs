@@ -1,4 +1,4 @@
-//! `register login logout whoami delete-account passwd sessions`: the account and its devices.
+//! `register login logout whoami delete-account passwd sessions display-name`: the account and its devices.
 
 use std::path::PathBuf;
 
@@ -59,6 +59,13 @@ pub struct SessionsArgs {
     /// Log all devices out but this one
     #[arg(long)]
     end_others: bool,
+}
+
+/// Of `display-name`.
+#[derive(Args, Debug)]
+pub struct DisplayNameArgs {
+    /// The name, at most 128 bytes; empty: none any more
+    display_name: String,
 }
 
 #[derive(Serialize)]
@@ -125,6 +132,7 @@ struct Who<'a> {
     expires_at_ms: u64,
     delivered_up_to: u64,
     servers: &'a [String],
+    display_name: &'a str,
 }
 
 /// Says who is logged in here.
@@ -141,8 +149,29 @@ pub async fn whoami(options: ClientOptions) -> Result<(), Failure> {
         expires_at_ms: who.expires_at_ms,
         delivered_up_to: who.delivered_up_to,
         servers: &who.servers,
+        display_name: &who.display_name,
     };
-    Ok(context.output.result(&value, || escape(&who.name))?)
+    Ok(context.output.result(&value, || both_names(&who.name, &who.display_name))?)
+}
+
+/// An account's name, and beside it what its owner wants to be shown as.
+pub fn both_names(name: &str, display_name: &str) -> String {
+    if display_name.is_empty() { escape(name) } else { format!("{} ({})", escape(name), escape(display_name)) }
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    display_name: &'a str,
+}
+
+/// Chooses what people are shown beside the name.
+pub async fn display_name(args: DisplayNameArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    context.client.writer()?.set_display_name(&args.display_name).await?.await?;
+    let name = &context.session()?.name;
+    let human = || format!("you are shown as {}", both_names(name, &args.display_name));
+    context.output.result(&Named { display_name: &args.display_name }, human)?;
+    context.remember()
 }
 
 #[derive(Serialize)]

@@ -132,7 +132,9 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::RequestMismatch
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
-        | ErrorCode::CursorInvalid => "",
+        | ErrorCode::CursorInvalid
+        | ErrorCode::AccountDisabled
+        | ErrorCode::NotAdministrator => "",
     }
 }
 

@@ -4,6 +4,7 @@
 //! standard output, and errors as an object on standard error; secrets only from a prompt, a file or the environment.
 
 mod accounts;
+mod administer;
 mod context;
 mod failure;
 mod follow;
@@ -30,19 +31,20 @@ const FAREWELL: Duration = Duration::from_millis(100);
 #[derive(Args, Clone, Debug)]
 pub struct ClientOptions {
     /// Print JSON, one object a line
-    #[arg(long, help_heading = "Connection and output")]
+    #[arg(long, global = true, help_heading = "Connection and output")]
     pub json: bool,
     /// Servers to begin with, such as 127.0.0.1:7400,7401,7402
     ///
     /// Default: those remembered in the session file, else 127.0.0.1:7400,7401,7402. Further ones are learned.
-    #[arg(long, env = "THREEFOLD_SERVERS", value_name = "A,B,C", help_heading = "Connection and output")]
+    #[arg(long, global = true, env = "THREEFOLD_SERVERS", value_name = "A,B,C", help_heading = "Connection and output")]
     pub servers: Option<String>,
     /// Where the login is kept [default: threefold/session.json in the user's configuration directory]
-    #[arg(long, env = "THREEFOLD_SESSION", value_name = "FILE", help_heading = "Connection and output")]
+    #[arg(long, global = true, env = "THREEFOLD_SESSION", value_name = "FILE", help_heading = "Connection and output")]
     pub session: Option<PathBuf>,
     /// How long to go on trying
     #[arg(
         long,
+        global = true,
         value_name = "SECONDS",
         default_value = "10",
         value_parser = parse_seconds,
@@ -50,7 +52,7 @@ pub struct ClientOptions {
     )]
     pub timeout: Duration,
     /// The authority that signed the certificates of https servers, a PEM file
-    #[arg(long, env = "THREEFOLD_CA", value_name = "FILE", help_heading = "Connection and output")]
+    #[arg(long, global = true, env = "THREEFOLD_CA", value_name = "FILE", help_heading = "Connection and output")]
     pub ca: Option<PathBuf>,
 }
 
@@ -102,6 +104,10 @@ pub enum ClientCommand {
     Read(With<messages::ReadArgs>),
     /// Delete messages
     DeleteMessage(With<messages::DeleteArgs>),
+    /// Choose what people are shown beside your name
+    DisplayName(With<accounts::DisplayNameArgs>),
+    /// Do something to an account, as an administrator
+    Admin(With<administer::AdminArgs>),
     /// List accounts by name
     Users(With<people::UsersArgs>),
     /// List who is online
@@ -126,6 +132,8 @@ impl ClientCommand {
             Self::Messages(with) => &with.options,
             Self::Read(with) => &with.options,
             Self::DeleteMessage(with) => &with.options,
+            Self::DisplayName(with) => &with.options,
+            Self::Admin(with) => &with.options,
             Self::Users(with) => &with.options,
             Self::Follow(with) => &with.options,
         }
@@ -198,6 +206,8 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Unread(with) => messages::unread(with.options).await,
         ClientCommand::Read(with) => messages::read(with.args, with.options).await,
         ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,
+        ClientCommand::DisplayName(with) => accounts::display_name(with.args, with.options).await,
+        ClientCommand::Admin(with) => administer::administer(with.args, with.options).await,
         ClientCommand::Users(with) => people::users(with.args, with.options).await,
         ClientCommand::Online(with) => people::online(with.options).await,
         ClientCommand::Follow(with) => follow::follow(with.args, with.options).await,

@@ -6,8 +6,9 @@ use threefold_client::chat::Account;
 
 use super::{
     ClientOptions, Failure,
+    accounts::both_names,
     context::Context,
-    output::{escape, table},
+    output::{escape, table, time},
 };
 
 /// Of `users`.
@@ -31,6 +32,9 @@ struct Person<'a> {
     online: bool,
     registered_at_ms: u64,
     administrator: bool,
+    display_name: &'a str,
+    last_seen_ms: u64,
+    disabled: bool,
 }
 
 fn print(context: &Context, accounts: &[Account]) -> Result<(), Failure> {
@@ -43,17 +47,25 @@ fn print(context: &Context, accounts: &[Account]) -> Result<(), Failure> {
                 online: account.online,
                 registered_at_ms: account.registered_at_ms,
                 administrator: account.administrator,
+                display_name: &account.display_name,
+                last_seen_ms: account.last_seen_ms,
+                disabled: account.disabled,
             };
             context.output.result(&value, String::new)?;
         }
         let mut remarks = Vec::new();
         if account.online {
-            remarks.push("online");
+            remarks.push("online".to_owned());
+        } else if account.last_seen_ms > 0 {
+            remarks.push(format!("last seen {}", time(account.last_seen_ms)));
         }
         if account.administrator {
-            remarks.push("administrator");
+            remarks.push("administrator".to_owned());
         }
-        rows.push(vec![escape(&account.name), remarks.join(", ")]);
+        if account.disabled {
+            remarks.push("disabled".to_owned());
+        }
+        rows.push(vec![both_names(&account.name, &account.display_name), remarks.join(", ")]);
     }
     Ok(context.output.remark(&table(&rows))?)
 }

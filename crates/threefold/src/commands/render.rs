@@ -26,19 +26,55 @@ pub enum Line<'a> {
         deleted: bool,
     },
     /// Messages were deleted for everyone.
-    Deleted { id: u64, time_ms: u64, conversation: u64, by: u64, messages: &'a [u64] },
+    Deleted {
+        id: u64,
+        time_ms: u64,
+        conversation: u64,
+        by: u64,
+        messages: &'a [u64],
+    },
     /// This account read up to here, on some device.
-    Read { id: u64, time_ms: u64, conversation: u64, up_to: u64, unread: u64 },
+    Read {
+        id: u64,
+        time_ms: u64,
+        conversation: u64,
+        up_to: u64,
+        unread: u64,
+    },
     /// Messages were deleted for this account.
-    Hidden { id: u64, time_ms: u64, conversation: u64, messages: &'a [u64] },
+    Hidden {
+        id: u64,
+        time_ms: u64,
+        conversation: u64,
+        messages: &'a [u64],
+    },
     /// A device logged in.
-    SessionOpened { id: u64, time_ms: u64, session: u64, device: &'a str },
+    SessionOpened {
+        id: u64,
+        time_ms: u64,
+        session: u64,
+        device: &'a str,
+    },
     /// A device was logged out.
-    SessionEnded { id: u64, time_ms: u64, session: u64 },
+    SessionEnded {
+        id: u64,
+        time_ms: u64,
+        session: u64,
+    },
     /// The account's password was changed, which ended its other sessions.
-    PasswordChanged { id: u64, time_ms: u64 },
+    PasswordChanged {
+        id: u64,
+        time_ms: u64,
+    },
+    PasswordReset {
+        id: u64,
+        time_ms: u64,
+    },
     /// Something a newer server tells.
-    Unknown { id: u64, time_ms: u64 },
+    Unknown {
+        id: u64,
+        time_ms: u64,
+    },
 }
 
 impl<'a> Line<'a> {
@@ -80,6 +116,7 @@ impl<'a> Line<'a> {
             }
             Some(Body::SessionEnded(ended)) => Self::SessionEnded { id, time_ms, session: ended.session },
             Some(Body::PasswordChanged(_)) => Self::PasswordChanged { id, time_ms },
+            Some(Body::PasswordReset(_)) => Self::PasswordReset { id, time_ms },
             None => Self::Unknown { id, time_ms },
         }
     }
@@ -101,6 +138,9 @@ impl<'a> Line<'a> {
                 Some(format!("[{}] logged in on another device: {}", time(*time_ms), escape(device)))
             }
             Self::PasswordChanged { time_ms, .. } => Some(format!("[{}] the password was changed", time(*time_ms))),
+            Self::PasswordReset { time_ms, .. } => {
+                Some(format!("[{}] an administrator gave the account another password", time(*time_ms)))
+            }
             Self::Read { .. } | Self::Hidden { .. } | Self::SessionEnded { .. } | Self::Unknown { .. } => None,
         }
     }
@@ -128,6 +168,7 @@ mod tests {
             number: 3,
             deleted: false,
             peer_name: "alice".to_owned(),
+            author_display_name: String::new(),
         }
     }
 

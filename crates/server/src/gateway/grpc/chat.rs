@@ -90,6 +90,30 @@ impl<D: Door> Chat for Service<D> {
         answer(Ok(self.gateway.list_online()))
     }
 
+    async fn set_display_name(
+        &self,
+        request: Request<chat::SetDisplayNameRequest>,
+    ) -> Result<Response<chat::SetDisplayNameReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.set_display_name(&caller, request, deadline).await)
+    }
+
+    async fn administer(
+        &self,
+        request: Request<chat::AdministerRequest>,
+    ) -> Result<Response<chat::AdministerReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.administer(&caller, request, deadline).await)
+    }
+
+    async fn list_administration(
+        &self,
+        request: Request<chat::ListAdministrationRequest>,
+    ) -> Result<Response<chat::ListAdministrationReply>, Status> {
+        let (caller, request, _) = self.admit(request).await?;
+        answer(self.gateway.list_administration(&caller, request))
+    }
+
     async fn send_message(
         &self,
         request: Request<chat::SendMessageRequest>,

@@ -1,0 +1,99 @@
+//! Administrators, display names, and when somebody was last seen.
+
+use serde_json::Value;
+
+use crate::harness::{Cluster, Failed, Person, wait};
+
+/// What the list of accounts says of somebody.
+fn entry(reader: &Person, name: &str) -> Value {
+    let found = reader.json(&["users", name]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
+}
+
+fn log_in(person: &Person, password: &str) -> Failed {
+    let mut command = person.command(&["login", &person.name, "--json"]);
+    Failed::of(command.env("THREEFOLD_PASSWORD", password), b"")
+}
+
+#[test]
+fn administrators_help_and_restrain_and_every_act_is_recorded() {
+    let mut cluster = Cluster::start(&["--administrator", "spare"]);
+    // The first account of a cluster is an administrator; by the configuration `spare` is one too.
+    let [root, bob, eve] = ["root", "bob", "eve"].map(|name| cluster.person(name));
+    let spare = cluster.person("spare");
+    assert_eq!(bob.fails(&["admin", "disable", "eve"]).short(), (1, "NOT_ADMINISTRATOR"));
+    assert_eq!(bob.fails(&["admin", "log"]).short(), (1, "NOT_ADMINISTRATOR"));
+    assert_eq!(root.fails(&["admin", "disable", "root"]).short(), (1, "FORBIDDEN"));
+    assert_eq!(root.fails(&["admin", "disable", "nobody"]).short(), (1, "UNKNOWN_USER"));
+
+    root.done(&["admin", "disable", "Eve"]);
+    assert_eq!(eve.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
+    let leader = cluster.leader();
+    cluster.kill(&[leader]);
+    assert_eq!(log_in(&eve, "correct horse").short(), (1, "ACCOUNT_DISABLED"));
+    assert_eq!(log_in(&eve, "wrong horse").short(), (1, "WRONG_CREDENTIAL"), "only who has the password is told");
+    assert_eq!(entry(&bob, "eve")["disabled"], true);
+    root.done(&["admin", "enable", "eve"]);
+    eve.done(&["login", "eve"]);
+
+    // A password that an administrator gives: the sessions are over, and the old one is worth nothing.
+    let mut reset = root.command(&["admin", "reset-password", "bob"]);
+    assert!(reset.env("THREEFOLD_NEW_PASSWORD", "battery staple").output().unwrap().status.success());
+    assert_eq!(bob.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
+    assert_eq!(log_in(&bob, "correct horse").short(), (1, "WRONG_CREDENTIAL"));
+    let mut again = bob.command(&["login", "bob"]);
+    assert!(again.env("THREEFOLD_PASSWORD", "battery staple").output().unwrap().status.success());
+    let mut short = root.command(&["admin", "reset-password", "bob", "--json"]);
+    assert_eq!(Failed::of(short.env("THREEFOLD_NEW_PASSWORD", "short"), b"").short(), (1, "INVALID"));
+
+    // Who is one by the configuration can make up for a lost administrator.
+    cluster.start_all();
+    spare.done(&["admin", "grant", "bob"]);
+    bob.done(&["admin", "delete", "eve"]);
+    assert_eq!(eve.fails(&["register", "eve"]).short(), (1, "NAME_TAKEN"));
+    bob.done(&["admin", "free-name", "eve"]);
+    eve.done(&["register", "eve"]);
+    bob.done(&["admin", "revoke", "root"]);
+    assert_eq!(root.fails(&["admin", "log"]).short(), (1, "NOT_ADMINISTRATOR"));
+    let acts: Vec<(String, String, String)> = spare
+        .json(&["admin", "log"])
+        .iter()
+        .map(|act| ["by", "done", "name"].map(|key| act[key].as_str().unwrap().to_owned()).into())
+        .collect();
+    let told: Vec<(&str, &str, &str)> =
+        acts.iter().rev().map(|(by, done, name)| (by.as_str(), done.as_str(), name.as_str())).collect();
+    let expected = [
+        ("root", "disabled", "eve"),
+        ("root", "enabled", "eve"),
+        ("root", "password reset", "bob"),
+        ("spare", "administrator now", "bob"),
+        ("bob", "deleted", "eve"),
+        ("bob", "name freed", "eve"),
+        ("bob", "no administrator any more", "root"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn people_are_shown_as_they_like_and_when_they_were_there() {
+    let mut cluster = Cluster::start(&[]);
+    let [ann, bob] = ["ann", "bob"].map(|name| cluster.person(name));
+    assert_eq!(ann.done(&["display-name", "Ann Ö."]), "you are shown as ann (Ann Ö.)\n");
+    assert_eq!(ann.done(&["whoami"]), "ann (Ann Ö.)\n");
+    assert_eq!(ann.fails(&["display-name", " "]).short(), (1, "INVALID"));
+    ann.done(&["send", "bob", "hello"]);
+    // Somebody who listens is there; then was there.
+    assert!(bob.json(&["users", "ann"])[0]["last_seen_ms"] == 0);
+    bob.done(&["follow", "--once", "--after", "0"]);
+    let leader = cluster.leader();
+    cluster.kill(&[leader]);
+    assert_eq!(bob.history("ann")[0]["body"], "hello");
+    assert_eq!(entry(&bob, "ann")["display_name"], "Ann Ö.");
+    let follower = cluster.servers.iter().position(|server| server.is_started()).unwrap();
+    let listening = ann.at(&cluster.servers[follower].client);
+    wait("that ann was seen", || {
+        listening.done(&["follow", "--once", "--after", "0"]);
+        entry(&bob, "ann")["last_seen_ms"].as_u64().unwrap() > 0
+    });
+}

@@ -1,0 +1,8 @@
+//! What people do with each other and with their accounts, with the real program on three servers, and a server killed in
+//! between. Every server is a process of its own on loopback; nothing is waited for by time alone.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+
+mod accounts;
+#[path = "../harness/mod.rs"]
+mod harness;
