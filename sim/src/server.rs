@@ -82,6 +82,7 @@ impl Machine {
             bootstrap: self.cluster.first() == Some(&self.name),
             survivor_mode: self.survivor_mode,
             administrators: Vec::new(),
+            limits: threefold_server::config::Limits::default(),
             peer_tls: PeerTls { ca: nowhere(), certificate: nowhere(), key: nowhere() },
             tuning: self.tuning.clone(),
         }

@@ -447,6 +447,10 @@ impl ClientListener for Port {
 }
 
 impl ClientSocket for Wire {
+    fn remote(&self) -> Option<std::net::IpAddr> {
+        self.stream.peer_addr().ok().map(|address| address.ip())
+    }
+
     async fn first_word(&mut self) -> io::Result<()> {
         self.stream.peek(&mut [0]).await.map(drop)
     }

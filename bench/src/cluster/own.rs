@@ -190,6 +190,8 @@ impl Own {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join(format!("{name}.log")))?;
         let mut command = self.command();
         command.args(["serve", "--config", &format!("{name}.toml"), "--parent-watch"]);
+        // A load of one machine comes from one address, and of few accounts. What is counted is counted here as well.
+        command.args(["--write-rate", "1000000", "--registration-rate", "0", "--login-rate", "0"]);
         // The cluster is founded once: by the first server, while no server has any data.
         if place == 0 && !self.servers.iter().any(|server| self.path().join(&server.name).exists()) {
             command.arg("--bootstrap");

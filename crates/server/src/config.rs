@@ -1,6 +1,6 @@
 //! What one server needs to know to run.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// One server's configuration, complete and checked.
 #[derive(Clone, Debug)]
@@ -28,10 +28,79 @@ pub struct Config {
     pub survivor_mode: bool,
     /// Accounts that are administrators through this server, by name, whatever the state says.
     pub administrators: Vec<String>,
+    /// How much of what, and how often.
+    pub limits: Limits,
     /// Mutual TLS between servers.
     pub peer_tls: PeerTls,
     /// Fine tuning; the default is for production.
     pub tuning: Tuning,
+}
+
+/// How often something may happen: a burst at once, then one every so often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At once.
+    pub burst: u32,
+    /// Then one in this time.
+    pub every: Duration,
+}
+
+impl Rate {
+    /// So many in `per`, and `burst` of them at once. None: no limit.
+    #[must_use]
+    pub fn of(count: u32, per: Duration, burst: u32) -> Option<Self> {
+        (count > 0).then(|| Self { burst: burst.max(1), every: per / count })
+    }
+}
+
+/// The limits of rates; none: no limit. All servers of a cluster should have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Writes (messages, edits, markers, ...) of an account.
+    pub writes: Option<Rate>,
+    /// Failed log-ins under one name.
+    pub failed_logins: Option<Rate>,
+    /// Failed log-ins from one address.
+    pub failed_logins_from: Option<Rate>,
+    /// Registrations from one address.
+    pub registrations: Option<Rate>,
+}
+
+/// Writes of an account in a second: no person comes near it, and a script still sends a book in minutes.
+pub const WRITES_PER_SECOND: u32 = 200;
+/// Registrations from an address in an hour: a whole office behind one address may come on the first day.
+pub const REGISTRATIONS_PER_HOUR: u32 = 300;
+/// Failed log-ins of an account in an hour: too few to guess, and enough not to shut out who mistypes.
+pub const FAILED_LOGINS_PER_HOUR: u32 = 120;
+/// Of an hour's failed log-ins so many may come at once.
+const FAILED_LOGINS_AT_ONCE: u32 = 20;
+/// From one address (behind which may be many people) this many times what one account may.
+const ACCOUNTS_AN_ADDRESS: u32 = 10;
+/// So many seconds' writes may come at once: what an outbox holds after a while without network.
+const SECONDS_AT_ONCE: u32 = 10;
+
+impl Limits {
+    /// From what an operator sets; zero: no limit.
+    #[must_use]
+    pub fn new(writes_per_second: u32, registrations_per_hour: u32, failed_logins_per_hour: u32) -> Self {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let at_once = FAILED_LOGINS_AT_ONCE.min(failed_logins_per_hour);
+        let (from, from_at_once) =
+            (failed_logins_per_hour.saturating_mul(ACCOUNTS_AN_ADDRESS), at_once * ACCOUNTS_AN_ADDRESS);
+        let write_burst = writes_per_second.saturating_mul(SECONDS_AT_ONCE);
+        Self {
+            writes: Rate::of(writes_per_second, Duration::from_secs(1), write_burst),
+            failed_logins: Rate::of(failed_logins_per_hour, HOUR, at_once),
+            failed_logins_from: Rate::of(from, HOUR, from_at_once),
+            registrations: Rate::of(registrations_per_hour, HOUR, registrations_per_hour),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(WRITES_PER_SECOND, REGISTRATIONS_PER_HOUR, FAILED_LOGINS_PER_HOUR)
+    }
 }
 
 /// Another server.

@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     gateway::{Cost, Gateway, Passwords, http},
     net::{ClientListener, PeerListener, PeerNetwork, tcp::TlsListener},
-    node::{Hub, Inner, Node, last_seen, presence::Presence, router::Router},
+    node::{Hub, Inner, Node, last_seen, limits, presence::Presence, router::Router},
     peer::{
         channels::Channels,
         death::{Announcer, DeathStreams, Deaths},
@@ -222,6 +222,7 @@ impl Server {
             presence: presence.clone(),
             state: state.clone(),
             channels: channels.clone(),
+            limits: limits::Keeper::new(&config.limits),
         });
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
         let gateway = Gateway::with_clock(node.clone(), passwords, clock).with_administrators(&config.administrators);
@@ -305,6 +306,7 @@ impl Server {
             greeting: self.greeting.clone(),
         };
         let links = tokio::spawn(links.run());
+        let reports = tokio::spawn(limits::report(self.node.clone()));
         let last_seen = tokio::spawn(last_seen::keep(self.node.clone()));
         let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
         let run = async {
@@ -327,6 +329,7 @@ impl Server {
         }
         links.abort();
         last_seen.abort();
+        reports.abort();
         stop.send_replace(true);
         // One that ended by itself has given its result, and may not be asked for it again.
         if !clients.is_finished() {

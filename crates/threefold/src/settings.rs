@@ -16,7 +16,10 @@ use std::{
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use threefold_server::{
-    config::{Config, PeerTls, Tuning, check_account_name},
+    config::{
+        Config, FAILED_LOGINS_PER_HOUR, Limits, PeerTls, REGISTRATIONS_PER_HOUR, Tuning, WRITES_PER_SECOND,
+        check_account_name,
+    },
     peer::certs,
 };
 pub use values::{Address, Listen, LogFormat, Peer};
@@ -65,6 +68,15 @@ pub struct Settings {
     /// Accounts that are administrators through this server, whatever their own rights. Repeat it, or separate them by commas.
     #[arg(long = "administrator", env = "THREEFOLD_ADMINISTRATORS", value_name = "NAME", value_delimiter = ',')]
     pub administrators: Option<Vec<String>>,
+    /// Writes an account may make in a second, ten seconds' worth at once; 0: no limit [default: 200].
+    #[arg(long, env = "THREEFOLD_WRITE_RATE", value_name = "N")]
+    pub write_rate: Option<u32>,
+    /// Registrations from one address in an hour; 0: no limit [default: 300].
+    #[arg(long, env = "THREEFOLD_REGISTRATION_RATE", value_name = "N")]
+    pub registration_rate: Option<u32>,
+    /// Failed log-ins of one account in an hour, and ten times as many from one address; 0: no limit [default: 120].
+    #[arg(long, env = "THREEFOLD_LOGIN_RATE", value_name = "N")]
+    pub login_rate: Option<u32>,
     /// The certificate of the authority that signed those of the servers.
     #[arg(long, env = "THREEFOLD_PEER_CA", value_name = "FILE")]
     pub peer_ca: Option<PathBuf>,
@@ -134,6 +146,9 @@ impl Settings {
             bootstrap: self.bootstrap.or(below.bootstrap),
             survivor_mode: self.survivor_mode.or(below.survivor_mode),
             administrators: self.administrators.or(below.administrators),
+            write_rate: self.write_rate.or(below.write_rate),
+            registration_rate: self.registration_rate.or(below.registration_rate),
+            login_rate: self.login_rate.or(below.login_rate),
             peer_ca: self.peer_ca.or(below.peer_ca),
             peer_cert: self.peer_cert.or(below.peer_cert),
             peer_key: self.peer_key.or(below.peer_key),
@@ -177,6 +192,11 @@ impl Settings {
             bootstrap: self.bootstrap.unwrap_or(false),
             survivor_mode: self.survivor_mode.unwrap_or(true),
             administrators,
+            limits: Limits::new(
+                self.write_rate.unwrap_or(WRITES_PER_SECOND),
+                self.registration_rate.unwrap_or(REGISTRATIONS_PER_HOUR),
+                self.login_rate.unwrap_or(FAILED_LOGINS_PER_HOUR),
+            ),
             peer_tls: PeerTls {
                 ca: required(self.peer_ca, "peer-ca")?,
                 certificate: required(self.peer_cert, "peer-cert")?,

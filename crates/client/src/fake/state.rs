@@ -77,7 +77,7 @@ impl Default for State {
 }
 
 pub(super) fn refusal(code: ErrorCode, message: &str) -> Error {
-    Error { code: code.into(), message: message.to_owned(), expected: 0 }
+    Error { code: code.into(), message: message.to_owned(), expected: 0, retry_after_ms: 0 }
 }
 
 impl State {

@@ -20,6 +20,14 @@ pub enum Refusal {
     /// Too much at once; retry later.
     #[error("overloaded: {0}")]
     Overloaded(String),
+    /// Over a limit of rates; after that time it will do.
+    #[error("{what}: try again in {}", in_words(*.retry_after_ms))]
+    RateLimited {
+        /// What there was too much of.
+        what: &'static str,
+        /// How long to wait.
+        retry_after_ms: u64,
+    },
     /// The cursor belongs to another history of the cluster.
     #[error("the cursor is of another history of this cluster: start over from zero")]
     CursorInvalid,
@@ -46,7 +54,12 @@ impl Refusal {
 /// A refusal as clients hear of it.
 #[must_use]
 pub fn error_of(refusal: &Refusal) -> chat::Error {
+    let retry_after_ms = match refusal {
+        Refusal::RateLimited { retry_after_ms, .. } => *retry_after_ms,
+        _ => 0,
+    };
     let (code, expected) = match refusal {
+        Refusal::RateLimited { .. } => (ErrorCode::RateLimited, 0),
         Refusal::Unavailable(_) => (ErrorCode::Unavailable, 0),
         Refusal::Overloaded(_) => (ErrorCode::Overloaded, 0),
         Refusal::CursorInvalid => (ErrorCode::CursorInvalid, 0),
@@ -69,7 +82,16 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::NotAdministrator => (ErrorCode::NotAdministrator, 0),
         },
     };
-    chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected }
+    chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected, retry_after_ms }
+}
+
+/// A wait as people say it, rounded up.
+fn in_words(ms: u64) -> String {
+    match ms.div_ceil(1000) {
+        0 | 1 => "a second".to_owned(),
+        seconds @ 2..=119 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
 }
 
 fn bounded(mut words: String) -> String {
@@ -100,7 +122,7 @@ pub fn code_of(code: ErrorCode) -> Code {
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
         | ErrorCode::CursorInvalid => Code::FailedPrecondition,
-        ErrorCode::Overloaded => Code::ResourceExhausted,
+        ErrorCode::Overloaded | ErrorCode::RateLimited => Code::ResourceExhausted,
         ErrorCode::Internal => Code::Internal,
     }
 }
@@ -136,7 +158,7 @@ pub fn error_of_status(status: &Status) -> chat::Error {
         Code::Unauthenticated => ErrorCode::SessionInvalid,
         Code::ResourceExhausted => ErrorCode::Overloaded,
     };
-    chat::Error { code: code.into(), message: status.message().to_owned(), expected: 0 }
+    chat::Error { code: code.into(), message: status.message().to_owned(), expected: 0, retry_after_ms: 0 }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! against, so that a change in between refuses it. What is verified against is never stale: these operations
 //! first catch up with everything acknowledged anywhere.
 
+use std::net::IpAddr;
+
 use threefold_core::{
     Command, Rejection, Reply, SessionId,
     query::{self, AccountInfo},
@@ -15,7 +17,8 @@ use threefold_proto::{
 };
 use tokio::time::Instant;
 
-use super::{Caller, Gateway, door::Door, password, unexpected_reply};
+use super::{Caller, Gateway, door::Door, password, unavailable, unexpected_reply};
+use crate::node::limits::Key;
 
 /// Accounts listed as online: each costs a read, and the list is for people to look at.
 const ONLINE_LISTED: usize = 5_000;
@@ -25,12 +28,15 @@ impl<D: Door> Gateway<D> {
     pub(super) async fn register(
         &self,
         request: chat::RegisterRequest,
+        from: Option<IpAddr>,
         deadline: Instant,
     ) -> Result<chat::SessionReply, Refusal> {
         let token = Token::from_bytes(&request.token)?;
         // The state machine checks again; here it saves a hash.
         text::check_name(&request.name)?;
         text::check_device(&request.device)?;
+        let keys: Vec<Key> = from.map(Key::registrations).into_iter().collect();
+        self.take(&keys, "too many registrations from this address", deadline).await?;
         let password_hash = self.passwords().hash(request.password, deadline).await?;
         let (name, device) = (request.name, request.device);
         let command = Command::Register { name, password_hash, token_hash: token.hash(), device };
@@ -42,13 +48,19 @@ impl<D: Door> Gateway<D> {
     pub(super) async fn log_in(
         &self,
         request: chat::LoginRequest,
+        from: Option<IpAddr>,
         deadline: Instant,
     ) -> Result<chat::SessionReply, Refusal> {
         let token = Token::from_bytes(&request.token)?;
         text::check_device(&request.device)?;
+        // Taken before it is known whether the log-in fails: who guesses at several servers at once gains nothing.
+        let keys = [Some(Key::failed_logins(&request.name)), from.map(Key::failed_logins_from)];
+        let keys: Vec<Key> = keys.into_iter().flatten().collect();
+        self.take(&keys, "too many failed log-ins", deadline).await?;
         self.wait_consistent(deadline).await?;
         let account = self.door().read(|store| query::account_by_name(store, &request.name));
         let account = self.verify(account, request.password, deadline).await?;
+        self.give_back(keys);
         let command = Command::LogIn {
             account: account.account,
             credential_version: account.credential_version,
@@ -57,6 +69,21 @@ impl<D: Door> Gateway<D> {
         };
         let (reply, position) = self.submit(command, deadline).await?;
         convert::session_reply(reply, position, self.door().client_addresses())
+    }
+
+    /// Takes one of each of these buckets.
+    async fn take(&self, keys: &[Key], what: &'static str, deadline: Instant) -> Result<(), Refusal> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let taken = self.door().take(keys, deadline).await.map_err(unavailable)?;
+        taken.map_err(|wait| Refusal::RateLimited { what, retry_after_ms: super::millis(wait) })
+    }
+
+    /// Puts back what was taken for nothing, without anybody waiting for it.
+    fn give_back(&self, keys: Vec<Key>) {
+        let door = self.door().clone();
+        tokio::spawn(async move { door.give_back(keys).await });
     }
 
     /// The account, if there is one and the password is its own.

@@ -10,7 +10,7 @@ use threefold_core::{
 use threefold_proto::chat;
 use tokio::{sync::watch, time::Instant};
 
-use crate::node::{Committed, Condition, Followed, Follower, Node, Unavailable};
+use crate::node::{Committed, Condition, Followed, Follower, Node, Unavailable, limits::Key};
 
 /// The one door, as gateways see it. Every obligation is told at [`Node`]'s method of the same name.
 pub trait Door: Clone + Send + Sync + 'static {
@@ -36,6 +36,16 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn wait_for(&self, position: Position, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Waits until the visible state includes everything acknowledged anywhere before.
     fn wait_consistent(&self, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Counts a write of the account, or says how long to wait.
+    fn count_write(&self, account: AccountId) -> Result<(), Duration>;
+    /// Takes one of each of the cluster's buckets, or says how long to wait.
+    fn take(
+        &self,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Result<(), Duration>, Unavailable>> + Send;
+    /// Puts back what was taken for nothing.
+    fn give_back(&self, keys: Vec<Key>) -> impl Future<Output = ()> + Send;
     /// Reads the visible state.
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T;
     /// How far the visible state is.
@@ -99,6 +109,22 @@ impl Door for Node {
 
     fn wait_consistent(&self, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send {
         Node::wait_consistent(self, deadline)
+    }
+
+    fn count_write(&self, account: AccountId) -> Result<(), Duration> {
+        Node::count_write(self, account)
+    }
+
+    fn take(
+        &self,
+        keys: &[Key],
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Result<(), Duration>, Unavailable>> + Send {
+        Node::take(self, keys, deadline)
+    }
+
+    fn give_back(&self, keys: Vec<Key>) -> impl Future<Output = ()> + Send {
+        Node::give_back(self, keys)
     }
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {

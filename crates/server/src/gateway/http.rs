@@ -4,12 +4,19 @@
 //! within [`KEEP_ALIVE_INTERVAL`] and [`KEEP_ALIVE_TIMEOUT`]; whatever bytes arrive on a connection
 //! disturb that connection only; a shutdown ends streams with a reason and waits for the rest a little.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{self, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -24,6 +31,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::Status;
+use tower::Service;
 
 use super::{Gateway, door::Door, grpc};
 use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
@@ -115,6 +123,35 @@ fn admit<D: Door>(
     });
 }
 
+/// Where a request comes from, in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientAddress(pub Option<IpAddr>);
+
+/// The router for one connection: each request is told where it comes from.
+#[derive(Clone)]
+struct Located {
+    router: Router,
+    address: ClientAddress,
+}
+
+impl<B> Service<http::Request<B>> for Located
+where
+    Router: Service<http::Request<B>>,
+{
+    type Response = <Router as Service<http::Request<B>>>::Response;
+    type Error = <Router as Service<http::Request<B>>>::Error;
+    type Future = <Router as Service<http::Request<B>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<http::Request<B>>::poll_ready(&mut self.router, context)
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.address);
+        self.router.call(request)
+    }
+}
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn converse<D: Door>(
@@ -132,9 +169,10 @@ async fn converse<D: Door>(
         arrival = arrivals.acquire() => arrival?,
     };
     let builder = protocols();
+    let service = Located { router, address: ClientAddress(socket.remote()) };
     // The answer to an upgrade is not flushed by the HTTP library: who takes such a connection over must do it first.
     let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(socket)), TowerToHyperService::new(router));
+        builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(socket)), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     tokio::select! {
         biased;

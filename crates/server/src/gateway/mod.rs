@@ -23,7 +23,7 @@ mod testing;
 mod tests;
 mod writes;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use threefold_core::{Command, Position, Reply};
 use threefold_proto::convert::Refusal;
@@ -160,6 +160,10 @@ impl<D: Door> Gateway<D> {
     async fn wait_for(&self, position: Position, deadline: Instant) -> Result<(), Refusal> {
         self.door().wait_for(position, deadline).await.map_err(unavailable)
     }
+}
+
+fn millis(wait: Duration) -> u64 {
+    wait.as_millis().max(1) as u64
 }
 
 fn unavailable(error: Unavailable) -> Refusal {

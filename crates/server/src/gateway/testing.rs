@@ -25,7 +25,13 @@ use super::{
     Cost, Gateway, Passwords,
     door::{Door, Follow},
 };
-use crate::node::{Committed, Condition, Followed, Unavailable, Word};
+use crate::{
+    config::Limits,
+    node::{
+        Committed, Condition, Followed, Unavailable, Word,
+        limits::{Keeper, Key},
+    },
+};
 
 pub(super) const RECOVERY_ID: [u8; 16] = *b"of this cluster!";
 
@@ -42,6 +48,7 @@ struct Shared {
     pub unavailable: AtomicBool,
     pub retired: watch::Sender<Option<String>>,
     pub condition: watch::Sender<Condition>,
+    pub limits: Arc<Keeper>,
 }
 
 #[derive(Default)]
@@ -52,7 +59,12 @@ struct State {
 
 impl Solo {
     pub fn new() -> Self {
+        Self::with_limits(&Limits::new(0, 0, 0))
+    }
+
+    pub fn with_limits(limits: &Limits) -> Self {
         Self(Arc::new(Shared {
+            limits: Keeper::new(limits),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
             present: Mutex::default(),
@@ -148,6 +160,25 @@ impl Door for Solo {
 
     async fn wait_consistent(&self, _deadline: Instant) -> Result<(), Unavailable> {
         self.available()
+    }
+
+    fn count_write(&self, account: AccountId) -> Result<(), Duration> {
+        self.0.limits.count_write(account)
+    }
+
+    async fn take(&self, keys: &[Key], _deadline: Instant) -> Result<Result<(), Duration>, Unavailable> {
+        self.available()?;
+        for (place, key) in keys.iter().enumerate() {
+            if let Err(wait) = self.0.limits.take(key) {
+                self.give_back(keys[..place].to_vec()).await;
+                return Ok(Err(wait));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn give_back(&self, keys: Vec<Key>) {
+        keys.iter().for_each(|key| self.0.limits.give_back(key));
     }
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {

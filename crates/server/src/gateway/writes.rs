@@ -137,6 +137,10 @@ impl<D: Door> Gateway<D> {
         operation: convert::Operation,
         deadline: Instant,
     ) -> Result<(Reply, Position), Refusal> {
+        self.door().count_write(caller.session.account).map_err(|wait| Refusal::RateLimited {
+            what: "too many writes of this account",
+            retry_after_ms: super::millis(wait),
+        })?;
         let completed = self.complete(caller, request, None, operation, async {}, deadline).await?;
         let committed = self.door().submit(&completed.command, deadline).await.map_err(unavailable)?;
         Ok((completed.kind.settle(committed.reply), committed.position))

@@ -8,7 +8,12 @@ pub mod gathered;
 pub mod resetting;
 pub mod tcp;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -115,6 +120,9 @@ pub trait ClientListener: Send + 'static {
 
 /// A client's connection.
 pub trait ClientSocket: Transport {
+    /// Where it comes from; none where that is not known any more.
+    fn remote(&self) -> Option<IpAddr>;
+
     /// Waits until there is something to read, or the end.
     fn first_word(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }

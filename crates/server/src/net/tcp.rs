@@ -145,6 +145,10 @@ impl ClientListener for TcpListener {
 }
 
 impl ClientSocket for TcpStream {
+    fn remote(&self) -> Option<std::net::IpAddr> {
+        self.peer_addr().ok().map(|address| address.ip())
+    }
+
     async fn first_word(&mut self) -> io::Result<()> {
         self.peek(&mut [0]).await.map(drop)
     }

@@ -3,6 +3,7 @@
 
 mod hub;
 pub mod last_seen;
+pub mod limits;
 pub mod presence;
 pub mod router;
 mod status;
@@ -84,6 +85,8 @@ pub struct Inner {
     pub state: Arc<dyn StateStore>,
     /// The connections to other servers.
     pub channels: Arc<Channels>,
+    /// This server's part in the rate limits.
+    pub limits: Arc<limits::Keeper>,
 }
 
 impl Node {
@@ -158,6 +161,42 @@ impl Node {
     /// Reads the visible state, as of one commit. A store that cannot be read stops the server.
     pub fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
         view::query(&*self.inner.state, query).unwrap_or_else(|error| stop(&error))
+    }
+
+    /// Counts a write of the account; if that is too much now, says how long to wait.
+    ///
+    /// # Errors
+    /// How long.
+    pub fn count_write(&self, account: AccountId) -> Result<(), Duration> {
+        self.inner.limits.count_write(account)
+    }
+
+    /// Takes one of each of the cluster's buckets for these: all or none. The inner error: how long to wait.
+    ///
+    /// # Errors
+    /// When the deadline passes before a leader answers.
+    pub async fn take(&self, keys: &[limits::Key], deadline: Instant) -> Result<Result<(), Duration>, Unavailable> {
+        let taking = async {
+            loop {
+                match limits::take(self, keys).await {
+                    Some(taken) => return taken,
+                    None => sleep(READ_INDEX_RETRY).await,
+                }
+            }
+        };
+        timeout_at(deadline, taking)
+            .await
+            .map_err(|_| Unavailable("no leader answered in time, and it keeps the limits".to_owned()))
+    }
+
+    /// As the leader: what another server takes or gives back.
+    pub fn answer_charges(&self, request: peer::ChargeRequest) -> peer::ChargeReply {
+        self.inner.limits.answer(request)
+    }
+
+    /// Puts back what was taken for nothing.
+    pub async fn give_back(&self, keys: Vec<limits::Key>) {
+        limits::give_back(self, keys).await;
     }
 
     /// How far the visible state is.

@@ -152,6 +152,14 @@ impl PeerProtocol for PeerService {
         Ok(Response::new(peer::ReadIndexReply { leader: index.is_some(), index: index.unwrap_or(0) }))
     }
 
+    async fn charge(&self, request: Request<peer::ChargeRequest>) -> Result<Response<peer::ChargeReply>, Status> {
+        let request = self.engine.cluster().accept(request)?;
+        if *self.engine.leader().borrow() != Some(self.engine.id()) {
+            return Ok(Response::new(peer::ChargeReply::default()));
+        }
+        Ok(Response::new(self.node.answer_charges(request)))
+    }
+
     async fn link(&self, request: Request<Streaming<peer::LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
         let (presence, engine) = (self.presence.clone(), self.engine.clone());
         let messages = request.into_inner();

@@ -272,6 +272,7 @@ fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerC
         bootstrap: n == 0,
         survivor_mode: true,
         administrators: Vec::new(),
+        limits: threefold_server::config::Limits::default(),
         peer_tls: PeerTls { ca: certificates.join("authority.pem"), certificate, key },
         tuning: Tuning { snapshot_entries: 50, keep_entries: 10, ..Tuning::default() },
     }

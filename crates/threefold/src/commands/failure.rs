@@ -133,6 +133,7 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
         | ErrorCode::CursorInvalid
+        | ErrorCode::RateLimited
         | ErrorCode::AccountDisabled
         | ErrorCode::NotAdministrator => "",
     }

@@ -36,7 +36,13 @@ pub struct ClientOptions {
     /// Servers to begin with, such as 127.0.0.1:7400,7401,7402
     ///
     /// Default: those remembered in the session file, else 127.0.0.1:7400,7401,7402. Further ones are learned.
-    #[arg(long, global = true, env = "THREEFOLD_SERVERS", value_name = "A,B,C", help_heading = "Connection and output")]
+    #[arg(
+        long,
+        global = true,
+        env = "THREEFOLD_SERVERS",
+        value_name = "A,B,C",
+        help_heading = "Connection and output"
+    )]
     pub servers: Option<String>,
     /// Where the login is kept [default: threefold/session.json in the user's configuration directory]
     #[arg(long, global = true, env = "THREEFOLD_SESSION", value_name = "FILE", help_heading = "Connection and output")]

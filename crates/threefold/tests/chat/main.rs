@@ -6,3 +6,4 @@
 mod accounts;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod limits;

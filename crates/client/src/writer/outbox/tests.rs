@@ -52,7 +52,7 @@ impl Bench {
     }
 
     fn refuse(&mut self, number: u64, code: ErrorCode, expected: u64) -> Answered {
-        let error = chat::Error { code: code.into(), message: String::new(), expected };
+        let error = chat::Error { code: code.into(), message: String::new(), expected, retry_after_ms: 0 };
         self.answer(10, number, write_result::Result::Error(error))
     }
 

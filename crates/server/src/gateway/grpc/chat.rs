@@ -1,5 +1,7 @@
 //! The Chat service, call by call.
 
+use std::net::IpAddr;
+
 use futures::{StreamExt as _, stream::BoxStream};
 use threefold_proto::{
     chat::{self, chat_server::Chat},
@@ -8,20 +10,25 @@ use threefold_proto::{
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Service, answer, deadline, refused};
-use crate::gateway::door::Door;
+use crate::gateway::{door::Door, http::ClientAddress};
+
+/// Where a request comes from.
+fn from<T>(request: &Request<T>) -> Option<IpAddr> {
+    request.extensions().get::<ClientAddress>().and_then(|address| address.0)
+}
 
 #[async_trait]
 impl<D: Door> Chat for Service<D> {
     type ConverseStream = BoxStream<'static, Result<chat::ServerFrame, Status>>;
 
     async fn register(&self, request: Request<chat::RegisterRequest>) -> Result<Response<chat::SessionReply>, Status> {
-        let deadline = deadline::of(request.metadata());
-        answer(self.gateway.register(request.into_inner(), deadline).await)
+        let (deadline, from) = (deadline::of(request.metadata()), from(&request));
+        answer(self.gateway.register(request.into_inner(), from, deadline).await)
     }
 
     async fn login(&self, request: Request<chat::LoginRequest>) -> Result<Response<chat::SessionReply>, Status> {
-        let deadline = deadline::of(request.metadata());
-        answer(self.gateway.log_in(request.into_inner(), deadline).await)
+        let (deadline, from) = (deadline::of(request.metadata()), from(&request));
+        answer(self.gateway.log_in(request.into_inner(), from, deadline).await)
     }
 
     async fn logout(&self, request: Request<chat::LogoutRequest>) -> Result<Response<chat::LogoutReply>, Status> {

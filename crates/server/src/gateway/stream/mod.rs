@@ -21,7 +21,7 @@ mod write;
 
 use std::{pin::pin, sync::Arc};
 
-use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
+use futures::{Stream, StreamExt as _};
 use threefold_proto::{
     chat::{self, client_frame, server_frame},
     convert::Refusal,
@@ -50,15 +50,6 @@ enum Ending {
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
-    }
-}
-
-/// A future that is polled when it was woken itself, and not whenever its task was: most of what a stream waits for happens seldom.
-async fn apart<F: Future>(future: F) -> F::Output {
-    let mut only = std::iter::once(future).collect::<FuturesUnordered<_>>();
-    match only.next().await {
-        Some(output) => output,
-        None => std::future::pending().await,
     }
 }
 
@@ -116,7 +107,7 @@ impl<D: Door> Conversation<D> {
         let ended = tokio::select! {
             biased;
             ended = work => ended.map(|_| ()),
-            ended = apart(around) => ended,
+            ended = around => ended,
         };
         match ended {
             Ok(()) | Err(Ending::Gone) => {}

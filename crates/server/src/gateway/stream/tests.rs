@@ -400,3 +400,35 @@ async fn a_frozen_cluster_is_told_with_its_reason_and_so_is_its_thaw() {
         assert_eq!((told.state.as_str(), told.detail.as_str()), (word.word(), detail));
     }
 }
+
+/// Nothing is refused on a stream: it is read more slowly.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_writes_too_much_is_slowed_down() {
+    let door = Solo::with_limits(&crate::config::Limits::new(10, 0, 0));
+    let ann = user(&door, "ann").await;
+    let gateway = door.gateway();
+    let start = Instant::now();
+    let (mut one, mut two) = (connect(&gateway, &ann), connect(&gateway, &ann));
+    two.instance = open_instance(&door, &ann);
+    for number in 1..=100 {
+        one.say(number, "ann", "flood");
+        two.say(number, "ann", "flood");
+    }
+    for client in [&mut one, &mut two] {
+        for number in 1..=100 {
+            let result = client.result().await;
+            assert_eq!(result.request.unwrap().number, number);
+            assert!(matches!(result.result, Some(write_result::Result::Sent(_))), "{result:?}");
+        }
+    }
+    // 100 at once, then ten a second.
+    assert!(start.elapsed() >= Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+}
+
+fn open_instance(door: &Solo, user: &User) -> u64 {
+    match door.apply(&Command::OpenInstance { session: user.caller.token, nonce: 1 }).reply {
+        Reply::InstanceOpened { instance } => instance,
+        other => panic!("{other:?}"),
+    }
+}

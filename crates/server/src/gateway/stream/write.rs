@@ -12,7 +12,7 @@ use threefold_proto::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{Conversation, Ending};
@@ -41,10 +41,18 @@ impl<D: Door> Conversation<D> {
             let words = format!("a message has at most {bound} bytes of text; this write has {bytes}");
             return Err(Refusal::invalid(words).into());
         }
+        self.pace().await;
         let permit = Arc::clone(&self.window).acquire_owned().await.map_err(|_| Ending::Gone)?;
         let request = write.request;
         let outcome = self.enqueue(write).await.unwrap_or_else(|refusal| async { Err(refusal) }.boxed());
         pending.send(Pending { request, outcome, _permit: permit }).map_err(|_| Ending::Gone)
+    }
+
+    /// Waits while the account writes more than it may: its stream is read no further meanwhile, nothing is refused, and the order stays.
+    async fn pace(&self) {
+        while let Err(wait) = self.gateway.door().count_write(self.caller.session.account) {
+            sleep(wait).await;
+        }
     }
 
     async fn enqueue(
