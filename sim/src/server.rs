@@ -78,6 +78,7 @@ impl Machine {
             peer_listen: any(PEER_PORT),
             client_address: format!("{}:{CLIENT_PORT}", self.name),
             peer_address: format!("{}:{PEER_PORT}", self.name),
+            allowed_origins: Vec::new(),
             peers: peers.collect(),
             bootstrap: self.cluster.first() == Some(&self.name),
             survivor_mode: self.survivor_mode,

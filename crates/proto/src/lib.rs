@@ -1,4 +1,4 @@
-//! Wire formats only: the chat protocol clients speak, the peer protocol servers speak, and the
+//! Wire formats only: the chat protocol clients speak (as protobuf and as JSON), the peer protocol servers speak, and the
 //! conversions between them and the domain's types. No sockets, no decisions.
 
 /// `proto/chat.proto`: what clients speak.
@@ -14,6 +14,10 @@ pub mod peer {
 }
 
 pub mod convert;
+pub mod json;
+
+/// The calls of the chat protocol that are answered once, named as in JSON: in lower case, words joined by `_`.
+pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 
 /// Both protocols' descriptors, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/threefold.descriptors.bin"));

@@ -18,6 +18,8 @@ pub struct Config {
     pub client_address: String,
     /// The address the other servers are told (host:port).
     pub peer_address: String,
+    /// Web pages that may connect besides those that this server gives out itself: their origins, as browsers write them.
+    pub allowed_origins: Vec<String>,
     /// The other servers expected in the cluster (this one may be among them; it is then skipped).
     pub peers: Vec<PeerConfig>,
     /// Form a new cluster of this one server, if its directory is empty. The listed peers are then admitted

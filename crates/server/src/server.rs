@@ -16,7 +16,7 @@ use crate::{
     ambient,
     clock::{self, LogClock, WallClock},
     config::Config,
-    gateway::{Cost, Gateway, Passwords, http},
+    gateway::{Cost, Gateway, Origins, Passwords, http},
     net::{ClientListener, PeerListener, PeerNetwork, tcp::TlsListener},
     node::{Hub, Inner, Node, last_seen, limits, presence::Presence, router::Router},
     peer::{
@@ -308,7 +308,8 @@ impl Server {
         let links = tokio::spawn(links.run());
         let reports = tokio::spawn(limits::report(self.node.clone()));
         let last_seen = tokio::spawn(last_seen::keep(self.node.clone()));
-        let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), stopped(stopping)));
+        let origins = Origins::new(self.config.allowed_origins.clone());
+        let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), origins, stopped(stopping)));
         let run = async {
             self.come_in().await?;
             tracing::info!(name = %self.config.name, id = self.engine.id(), client = %self.config.client_address, "running");

@@ -22,7 +22,7 @@ use threefold_server::{
     },
     peer::certs,
 };
-pub use values::{Address, Listen, LogFormat, Peer};
+pub use values::{Address, Listen, LogFormat, Origin, Peer};
 
 use crate::exit::Failure;
 
@@ -55,6 +55,14 @@ pub struct Settings {
     /// The address the other servers are told [default: where it listens].
     #[arg(long, env = "THREEFOLD_PEER_ADDRESS", value_name = "HOST:PORT")]
     pub peer_address: Option<Address>,
+    /// Web pages that may connect besides those that the server gives out itself: their origins. Repeat it, or separate them by commas.
+    #[arg(
+        long = "allowed-origin",
+        env = "THREEFOLD_ALLOWED_ORIGINS",
+        value_name = "SCHEME://HOST[:PORT]",
+        value_delimiter = ','
+    )]
+    pub allowed_origins: Option<Vec<Origin>>,
     /// The servers of the cluster: their names and peer addresses. Repeat it, or separate them by commas.
     #[arg(long = "peer", env = "THREEFOLD_PEERS", value_name = "NAME=HOST:PORT", value_delimiter = ',')]
     pub peers: Option<Vec<Peer>>,
@@ -142,6 +150,7 @@ impl Settings {
             peer_listen: self.peer_listen.or(below.peer_listen),
             client_address: self.client_address.or(below.client_address),
             peer_address: self.peer_address.or(below.peer_address),
+            allowed_origins: self.allowed_origins.or(below.allowed_origins),
             peers: self.peers.or(below.peers),
             bootstrap: self.bootstrap.or(below.bootstrap),
             survivor_mode: self.survivor_mode.or(below.survivor_mode),
@@ -188,6 +197,7 @@ impl Settings {
             peer_listen,
             client_address: advertised(self.client_address, client_listen, "client-address")?,
             peer_address: advertised(self.peer_address, peer_listen, "peer-address")?,
+            allowed_origins: self.allowed_origins.unwrap_or_default().into_iter().map(|origin| origin.0).collect(),
             peers: peers.into_iter().map(|peer| peer.0).collect(),
             bootstrap: self.bootstrap.unwrap_or(false),
             survivor_mode: self.survivor_mode.unwrap_or(true),

@@ -41,7 +41,13 @@ impl Token {
     #[must_use]
     pub fn from_authorization(value: &str) -> Option<Self> {
         let (scheme, digits) = value.split_at_checked(SCHEME.len())?;
-        if !scheme.eq_ignore_ascii_case(SCHEME) || digits.len() != 2 * TOKEN_BYTES {
+        if scheme.eq_ignore_ascii_case(SCHEME) { Self::from_hexadecimal(digits) } else { None }
+    }
+
+    /// A token of its hexadecimal digits.
+    #[must_use]
+    pub fn from_hexadecimal(digits: &str) -> Option<Self> {
+        if digits.len() != 2 * TOKEN_BYTES {
             return None;
         }
         let mut token = [0; TOKEN_BYTES];

@@ -1,4 +1,4 @@
-//! The client port: one listener for gRPC and plain HTTP (and, as they come, WebSocket and the pages).
+//! The client port: one listener for gRPC, WebSocket and plain HTTP (and, as they come, the pages).
 //!
 //! Promises: connections, streams and headers are bounded; a peer that died without a word is noticed
 //! within [`KEEP_ALIVE_INTERVAL`] and [`KEEP_ALIVE_TIMEOUT`]; whatever bytes arrive on a connection
@@ -27,13 +27,18 @@ use hyper_util::{
 };
 use threefold_proto::chat::chat_server::ChatServer;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tonic::Status;
 use tower::Service;
 
-use super::{Gateway, door::Door, grpc};
+use super::{
+    Gateway,
+    door::Door,
+    grpc,
+    websocket::{self, Entrance, Origins, Place},
+};
 use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
 
 /// Connections at once: at some 50 KiB each, 1 GiB; and a common limit of open files is 65,536.
@@ -59,20 +64,22 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// After a failed accept: no descriptors left, most likely; trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const ABOUT: &str = "This is a Threefold chat server. Clients speak gRPC here (threefold.chat.v1, with reflection).\n\
+const ABOUT: &str = "This is a Threefold chat server. Clients speak gRPC here (threefold.chat.v1, with reflection), or JSON over \
+                     WebSocket at /ws.\n\
                      /healthz says that it runs, /readyz that it has a leader.\n";
 
-/// Serves clients on `listener` until `shutdown`, then lets them finish.
+/// Serves clients on `listener` until `shutdown`, then lets them finish. Pages of `origins` may connect.
 ///
 /// # Errors
 /// When the services cannot be set up. A failed connection is no error of the server.
 pub async fn serve<D: Door>(
     mut listener: impl ClientListener,
     gateway: Gateway<D>,
+    origins: Origins,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (routes, health) = grpc::routes(&gateway).map_err(io::Error::other)?;
-    let router = router(routes, gateway.clone());
+    let router = router(routes, Entrance { gateway: gateway.clone(), origins: Arc::new(origins) });
     health.set_service_status(service_name(), tonic_health::ServingStatus::Serving).await;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let arrivals = Arc::new(Semaphore::new(ARRIVALS));
@@ -117,7 +124,7 @@ fn admit<D: Door>(
     };
     let (router, gateway, arrivals) = (router.clone(), gateway.clone(), arrivals.clone());
     tokio::spawn(async move {
-        if let Err(error) = converse(socket, place, &arrivals, router, &gateway).await {
+        if let Err(error) = converse(socket, Arc::new(place), &arrivals, router, &gateway).await {
             tracing::debug!(error, "a connection failed");
         }
     });
@@ -127,11 +134,12 @@ fn admit<D: Door>(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub Option<IpAddr>);
 
-/// The router for one connection: each request is told where it comes from.
+/// The router for one connection: each request is told where it comes from, and which place it takes.
 #[derive(Clone)]
 struct Located {
     router: Router,
     address: ClientAddress,
+    place: Place,
 }
 
 impl<B> Service<http::Request<B>> for Located
@@ -148,6 +156,7 @@ where
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.address);
+        request.extensions_mut().insert(Arc::clone(&self.place));
         self.router.call(request)
     }
 }
@@ -156,7 +165,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn converse<D: Door>(
     mut socket: impl ClientSocket,
-    _place: OwnedSemaphorePermit,
+    place: Place,
     arrivals: &Semaphore,
     router: Router,
     gateway: &Gateway<D>,
@@ -169,8 +178,8 @@ async fn converse<D: Door>(
         arrival = arrivals.acquire() => arrival?,
     };
     let builder = protocols();
-    let service = Located { router, address: ClientAddress(socket.remote()) };
-    // The answer to an upgrade is not flushed by the HTTP library: who takes such a connection over must do it first.
+    // Who takes the connection over by an upgrade takes over its place as well.
+    let service = Located { router, address: ClientAddress(socket.remote()), place };
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(socket)), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
@@ -204,13 +213,15 @@ fn protocols() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn router<D: Door>(routes: tonic::service::Routes, gateway: Gateway<D>) -> Router {
+fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Router {
+    let gateway = entrance.gateway.clone();
+    let socket = Router::new().route("/ws", get(websocket::connect::<D>)).with_state(entrance);
     let plain = Router::new()
         .route("/", get(|| async { ABOUT }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<D>))
         .with_state(gateway);
-    routes.prepare().into_axum_router().reset_fallback().merge(plain).fallback(unknown)
+    routes.prepare().into_axum_router().reset_fallback().merge(plain).merge(socket).fallback(unknown)
 }
 
 /// Ready: there is a leader, so writes will be taken.

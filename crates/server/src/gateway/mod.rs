@@ -2,7 +2,7 @@
 //!
 //! A [`Gateway`] holds the operations themselves, in terms of the chat protocol's messages: it
 //! authenticates, turns wire types into the domain's, submits and reads through the one [`Door`], and turns answers
-//! back. Each transport ([`grpc`], served by [`http`]) is a thin layer that carries frames and statuses. Promises: no
+//! back. Each transport ([`grpc`] and [`websocket`], both served by [`http`]) is a thin layer that carries frames and statuses. Promises: no
 //! operation depends on its transport; nothing here knows who leads; every queue, body and count is
 //! bounded. Left out on purpose: any rule about content or membership, which is the state machine's,
 //! and recognising retries, which it does too.
@@ -10,6 +10,7 @@
 mod accounts;
 mod administration;
 mod auth;
+mod cluster;
 mod directory;
 mod door;
 pub mod grpc;
@@ -21,12 +22,16 @@ mod stream;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod websocket;
 mod writes;
 
 use std::{sync::Arc, time::Duration};
 
 use threefold_core::{Command, Position, Reply};
-use threefold_proto::convert::Refusal;
+use threefold_proto::{
+    chat,
+    convert::{Refusal, error_of},
+};
 use tokio::{
     sync::{Semaphore, watch},
     time::Instant,
@@ -40,6 +45,7 @@ use crate::{
 pub use auth::Caller;
 pub use door::{Door, Follow};
 pub use password::{CannotHash, Cost, Passwords};
+pub use websocket::Origins;
 
 /// A server's operations, for every transport. Cheap to clone.
 pub struct Gateway<D = Node> {
@@ -164,6 +170,14 @@ impl<D: Door> Gateway<D> {
 
 fn millis(wait: Duration) -> u64 {
     wait.as_millis().max(1) as u64
+}
+
+/// A refusal as a client is told it; what is this server's own fault its operator is told too.
+fn told(refusal: &Refusal) -> chat::Error {
+    if let Refusal::Internal(words) = refusal {
+        tracing::error!(words, "a request failed by this server's fault");
+    }
+    error_of(refusal)
 }
 
 fn unavailable(error: Unavailable) -> Refusal {

@@ -23,29 +23,30 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use super::{door::Door as _, http, testing::Solo};
+use super::{Origins, door::Door as _, http, testing::Solo};
 use crate::config::Limits;
 
 const PASSWORD: &str = "correct horse";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Server {
-    door: Solo,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<std::io::Result<()>>,
+/// A server on a port of its own.
+pub(super) struct Server {
+    pub door: Solo,
+    pub address: SocketAddr,
+    pub stop: oneshot::Sender<()>,
+    pub served: JoinHandle<std::io::Result<()>>,
 }
 
-async fn start() -> Server {
+pub(super) async fn start() -> Server {
     start_with(Solo::new()).await
 }
 
-async fn start_with(door: Solo) -> Server {
+pub(super) async fn start_with(door: Solo) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move { stopped.await.unwrap_or_default() };
-    let served = tokio::spawn(http::serve(listener, door.gateway(), shutdown));
+    let served = tokio::spawn(http::serve(listener, door.gateway(), Origins::default(), shutdown));
     Server { door, address, stop, served }
 }
 
@@ -69,7 +70,7 @@ impl Server {
     }
 
     /// What an HTTP/1 client gets.
-    async fn get(&self, path: &str) -> String {
+    pub(super) async fn get(&self, path: &str) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();

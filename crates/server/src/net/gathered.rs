@@ -4,6 +4,10 @@
 //! streams of one connection have something to say, one after the other within the same microseconds, and each would cost a
 //! system call and a packet. Here a flush first lets everything else run that is ready to, once; what is written
 //! meanwhile goes out with it. A connection that nobody else has anything to say on is delayed by nothing but that.
+//!
+//! An HTTP/1 connection has nothing to gather: what is said on it is one thing after the other. There a flush is a flush. Its library
+//! moreover takes no notice of one that is not finished when it hands the connection over after an upgrade, so that the answer to
+//! it would stay here until the new owner had something to say.
 
 use std::{
     io::{self, IoSlice},
@@ -16,6 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What is gathered at most; beyond it a write waits until the connection has taken it.
 const GATHER_BYTES: usize = 64 << 10;
 
+/// How an HTTP/2 connection begins (RFC 9113, section 3.4), and no other.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+
 /// So much leaves at once: it fills packets anyway, and whoever writes it (a state, a page of history) has more to say.
 const ENOUGH_BYTES: usize = 4 << 10;
 
@@ -27,6 +34,10 @@ pub struct Gathered<S> {
     waiting: Vec<u8>,
     /// How much of it was passed on.
     passed: usize,
+    /// How much of [`PREFACE`] the other side has said. All of it: there are streams, and so something to gather.
+    recognised: usize,
+    /// The first words were something else.
+    is_plain: bool,
     /// The others had their turn since the last flush was asked for.
     has_yielded: bool,
 }
@@ -34,7 +45,22 @@ pub struct Gathered<S> {
 impl<S> Gathered<S> {
     /// From now on.
     pub fn new(inner: S) -> Self {
-        Self { inner, waiting: Vec::new(), passed: 0, has_yielded: false }
+        Self { inner, waiting: Vec::new(), passed: 0, recognised: 0, is_plain: false, has_yielded: false }
+    }
+
+    /// Looks at what the other side says first.
+    fn recognise(&mut self, heard: &[u8]) {
+        if self.is_plain || self.recognised == PREFACE.len() {
+            return;
+        }
+        let expected = &PREFACE[self.recognised..];
+        let common = expected.len().min(heard.len());
+        self.is_plain = heard[..common] != expected[..common];
+        self.recognised += common;
+    }
+
+    fn gathers(&self) -> bool {
+        !self.is_plain && self.recognised == PREFACE.len()
     }
 
     /// The connection itself.
@@ -66,7 +92,10 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.recognise(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -94,7 +123,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.waiting.is_empty() {
-            if !self.has_yielded && self.passed == 0 && self.waiting.len() < ENOUGH_BYTES {
+            if self.gathers() && !self.has_yielded && self.passed == 0 && self.waiting.len() < ENOUGH_BYTES {
                 self.has_yielded = true;
                 // Woken by itself, a task goes to the end of the line.
                 cx.waker().wake_by_ref();
@@ -113,7 +142,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{
+        sync::{Arc, Mutex},
+        task::Waker,
+    };
 
     use futures::future::poll_fn;
     use tokio::{
@@ -167,7 +199,9 @@ mod tests {
         let (say, said) = mpsc::unbounded_channel();
         say.send([0; 3]).unwrap();
         // It runs before the streams, each of which has something to say by then.
-        let connection = tokio::spawn(connect(Gathered::new(inner), said));
+        let mut gathered = Gathered::new(inner);
+        gathered.recognise(PREFACE);
+        let connection = tokio::spawn(connect(gathered, said));
         let streams = (1..5).map(|n| {
             let say = say.clone();
             tokio::spawn(async move { say.send([n; 3]).unwrap() })
@@ -196,6 +230,27 @@ mod tests {
         stream.write_all(b"the last words").await.unwrap();
         stream.shutdown().await.unwrap();
         assert_eq!(writes.lock().unwrap().concat()[all.len()..], *b"the last words");
+    }
+
+    #[test]
+    fn only_streams_are_waited_for() {
+        let flushes = |heard: &[&[u8]]| {
+            let writes = Arc::default();
+            let mut stream = Gathered::new(Taken { writes: Arc::clone(&writes), at_most: usize::MAX });
+            heard.iter().for_each(|heard| stream.recognise(heard));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut stream).poll_write(&mut cx, b"words").is_ready());
+            let flushed = Pin::new(&mut stream).poll_flush(&mut cx).is_ready();
+            assert_eq!(writes.lock().unwrap().len(), usize::from(flushed));
+            flushed
+        };
+        // An HTTP/1 library asks once and hands the connection over, flushed or not.
+        assert!(flushes(&[b"GET /ws HTTP/1.1\r\n"]));
+        assert!(flushes(&[b"P", b"OST / HTTP/1.1\r\n"]));
+        assert!(flushes(&[b"PRI * HTTP/1.1\r\n"]));
+        assert!(flushes(&[]));
+        assert!(!flushes(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]));
+        assert!(!flushes(&[b"PRI", b" * HTTP/2", b".0\r\n\r\nSM\r\n\r\n", b"anything"]));
     }
 
     #[tokio::test]

@@ -268,6 +268,7 @@ fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerC
         peer_listen: ([127, 0, 0, 1], peer).into(),
         client_address: format!("127.0.0.1:{client}"),
         peer_address: format!("127.0.0.1:{peer}"),
+        allowed_origins: Vec::new(),
         peers: peers.to_vec(),
         bootstrap: n == 0,
         survivor_mode: true,

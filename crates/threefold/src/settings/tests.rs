@@ -91,6 +91,12 @@ fn what_makes_no_sense_is_refused() {
     for text in ["", "h", ":1", "h:0", "h:x", "h:70000", "a b:1", "a:b:1"] {
         text.parse::<Address>().unwrap_err();
     }
+    for text in ["", "chat.example", "https://", "https://chat.example/", "https://a b", "*"] {
+        text.parse::<Origin>().unwrap_err();
+    }
+    for text in ["https://chat.example", "http://10.0.0.1:8080", "https://[::1]:7400"] {
+        text.parse::<Origin>().unwrap();
+    }
     for text in ["h:1", "[::1]:7400", "10.0.0.1:65535"] {
         text.parse::<Address>().unwrap();
     }
@@ -115,6 +121,7 @@ fn the_example_file_is_complete() {
         "peer-listen",
         "client-address",
         "peer-address",
+        "allowed-origins",
         "peers",
         "bootstrap",
         "peer-ca",

@@ -44,6 +44,28 @@ impl FromStr for Address {
     }
 }
 
+/// Where a web page comes from, as browsers say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Origin(pub String);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let place = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let plain =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':' | '[' | ']');
+        match place {
+            Some(place) if !place.is_empty() && place.chars().all(plain) => Ok(Self(text.to_owned())),
+            _ => Err(format!(
+                "{text:?} is no origin: write SCHEME://HOST or SCHEME://HOST:PORT, such as https://chat.example"
+            )),
+        }
+    }
+}
+
 /// A server of the cluster: its name and its peer address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -91,7 +113,7 @@ macro_rules! through_text {
     )*};
 }
 
-through_text!(Listen, Address, Peer);
+through_text!(Listen, Address, Origin, Peer);
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +122,12 @@ impl fmt::Display for Listen {
 }
 
 impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -11,13 +11,13 @@ use threefold_core::Rejection;
 use threefold_proto::{
     FILE_DESCRIPTOR_SET,
     chat::{chat_server::ChatServer, cluster_server::ClusterServer},
-    convert::{Refusal, Token, error_of, status_of},
+    convert::{Refusal, Token, status_of},
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, service::Routes};
 use tonic_health::server::HealthReporter;
 
-use super::{Caller, Gateway, door::Door};
+use super::{Caller, Gateway, door::Door, told};
 
 /// The largest message taken: four of the largest writes that are passed on, so that what is refused is
 /// refused with words, and small enough that many at once do no harm.
@@ -45,10 +45,7 @@ impl<D: Door> Service<D> {
 }
 
 fn refused(refusal: &Refusal) -> Status {
-    if let Refusal::Internal(words) = refusal {
-        tracing::error!(words, "a request failed by this server's fault");
-    }
-    status_of(&error_of(refusal))
+    status_of(&told(refusal))
 }
 
 fn answer<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {

@@ -1,0 +1,186 @@
+//! The calls by their names: one table, and a test that compares it with the services of `chat.proto`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use threefold_core::Rejection;
+use threefold_proto::{
+    chat,
+    convert::{Refusal, Token},
+    json,
+};
+use tokio::time::Instant;
+
+use crate::gateway::{Caller, Gateway, door::Door};
+
+/// What a call has come to.
+pub(super) struct Answer {
+    /// The reply, in JSON.
+    pub reply: String,
+    /// What it means for the connection.
+    pub effect: Effect,
+}
+
+/// What a call does to its connection.
+pub(super) enum Effect {
+    /// Nothing.
+    None,
+    /// From now on it is this caller's.
+    Binds(Caller),
+    /// Its session has ended.
+    Ends,
+}
+
+/// Those that need no session; all but one are calls of `chat.proto`.
+const OPEN: [&str; 4] = ["register", "login", RESUME, "status"];
+/// Shows a session that was opened before: what gRPC says with every call, said once.
+const RESUME: &str = "resume";
+
+/// With what a connection is taken up again.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    token: String,
+}
+
+/// Whether a call, if it succeeds, gives its connection a session.
+pub(super) fn binds(name: &str) -> bool {
+    matches!(name, "register" | "login" | RESUME)
+}
+
+macro_rules! table {
+    (
+        ($gateway:ident, $caller:ident, $deadline:ident)
+        $($name:literal: $request:ident as $type:ty => $answer:expr;)*
+    ) => {
+        /// Those that need a session.
+        #[cfg(test)]
+        const WITH_SESSION: &[&str] = &[$($name),*];
+
+        async fn with_session<D: Door>(
+            $gateway: &Gateway<D>,
+            $caller: &Caller,
+            name: &str,
+            with: Value,
+            $deadline: Instant,
+        ) -> Result<String, Refusal> {
+            match name {
+                $($name => {
+                    let $request: $type = json::from_value(with)?;
+                    json::write(&$answer?)
+                })*
+                _ => Err(Refusal::invalid(format!("there is no call {name:?}"))),
+            }
+        }
+    };
+}
+
+table! {
+    (gateway, caller, deadline)
+    "logout": _request as chat::LogoutRequest => gateway.log_out(caller, deadline).await;
+    "who_am_i": _request as chat::WhoAmIRequest => gateway.who_am_i(caller);
+    "delete_account": request as chat::DeleteAccountRequest => gateway.delete_account(caller, request, deadline).await;
+    "change_password": request as chat::ChangePasswordRequest => gateway.change_password(caller, request, deadline).await;
+    "list_sessions": _request as chat::ListSessionsRequest => Ok::<_, Refusal>(gateway.list_sessions(caller));
+    "end_session": request as chat::EndSessionRequest => gateway.end_session(caller, request, deadline).await;
+    "open_instance": request as chat::OpenInstanceRequest => gateway.open_instance(caller, request, deadline).await;
+    "search_accounts": request as chat::SearchAccountsRequest => gateway.search_accounts(request);
+    "list_online": _request as chat::ListOnlineRequest => Ok::<_, Refusal>(gateway.list_online());
+    "set_display_name": request as chat::SetDisplayNameRequest => gateway.set_display_name(caller, request, deadline).await;
+    "administer": request as chat::AdministerRequest => gateway.administer(caller, request, deadline).await;
+    "list_administration": request as chat::ListAdministrationRequest => gateway.list_administration(caller, request);
+    "send_message": request as chat::SendMessageRequest => gateway.send_message(caller, request, deadline).await;
+    "history": request as chat::HistoryRequest => gateway.history(caller, request, deadline).await;
+    "list_conversations": request as chat::ListConversationsRequest =>
+        gateway.list_conversations(caller, request, deadline).await;
+    "mark_read": request as chat::MarkReadRequest => gateway.mark_read(caller, request, deadline).await;
+    "delete_messages": request as chat::DeleteMessagesRequest => gateway.delete_messages(caller, request, deadline).await;
+}
+
+/// Answers a call of a connection that is, or is not yet, this caller's.
+pub(super) async fn answer<D: Door>(
+    gateway: &Gateway<D>,
+    caller: Option<Caller>,
+    from: Option<IpAddr>,
+    name: &str,
+    with: Value,
+    deadline: Instant,
+) -> Result<Answer, Refusal> {
+    if OPEN.contains(&name) {
+        if caller.is_some() && binds(name) {
+            let words = "this connection has a session already; another one needs a connection of its own";
+            return Err(Refusal::invalid(words));
+        }
+        return open(gateway, from, name, with, deadline).await;
+    }
+    let caller = caller.ok_or(Refusal::Rejected(Rejection::SessionInvalid))?;
+    // Anew with every call: it may have ended, or be due for renewal.
+    let caller = gateway.authenticate(caller.token, deadline).await?;
+    let reply = with_session(gateway, &caller, name, with, deadline).await?;
+    let effect = match name {
+        "logout" | "delete_account" => Effect::Ends,
+        _ => Effect::None,
+    };
+    Ok(Answer { reply, effect })
+}
+
+async fn open<D: Door>(
+    gateway: &Gateway<D>,
+    from: Option<IpAddr>,
+    name: &str,
+    with: Value,
+    deadline: Instant,
+) -> Result<Answer, Refusal> {
+    match name {
+        "register" => {
+            let request: chat::RegisterRequest = json::from_value(with)?;
+            let token = Token::from_bytes(&request.token)?;
+            let reply = gateway.register(request, from, deadline).await?;
+            bound(gateway, &token, reply, deadline).await
+        }
+        "login" => {
+            let request: chat::LoginRequest = json::from_value(with)?;
+            let token = Token::from_bytes(&request.token)?;
+            let reply = gateway.log_in(request, from, deadline).await?;
+            bound(gateway, &token, reply, deadline).await
+        }
+        RESUME => {
+            let request: Resume = json::from_value(with)?;
+            let token = Token::from_hexadecimal(&request.token);
+            let token = token.ok_or_else(|| Refusal::invalid("a token is written as 64 hexadecimal digits"))?;
+            let caller = gateway.authenticate(token.hash(), deadline).await?;
+            let reply = json::write(&gateway.who_am_i(&caller)?)?;
+            Ok(Answer { reply, effect: Effect::Binds(caller) })
+        }
+        _ => {
+            let request: chat::StatusRequest = json::from_value(with)?;
+            let reply = json::write(&gateway.status(&request).await)?;
+            Ok(Answer { reply, effect: Effect::None })
+        }
+    }
+}
+
+async fn bound<D: Door>(
+    gateway: &Gateway<D>,
+    token: &Token,
+    reply: impl Serialize,
+    deadline: Instant,
+) -> Result<Answer, Refusal> {
+    let caller = gateway.authenticate(token.hash(), deadline).await?;
+    Ok(Answer { reply: json::write(&reply)?, effect: Effect::Binds(caller) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_call_of_the_services_is_here() {
+        let here: BTreeSet<&str> = WITH_SESSION.iter().copied().chain(OPEN).filter(|name| *name != RESUME).collect();
+        let there: BTreeSet<&str> = threefold_proto::CALLS.iter().copied().collect();
+        assert_eq!(here, there, "calls in this table, and calls in chat.proto");
+    }
+}
