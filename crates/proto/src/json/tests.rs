@@ -1,7 +1,7 @@
 use prost::Message;
 
 use super::*;
-use crate::chat::{self, history_request::From, recipient::To, write::Operation};
+use crate::chat::{self, client_frame::Frame, history_request::From, recipient::To, write::Operation};
 
 /// A message as `build.rs` saw it: its name, whether it is nothing but one choice, and its fields (number, type, the name of that type,
 /// whether it is repeated).
@@ -89,15 +89,15 @@ fn every_message_survives() {
 
 #[test]
 fn the_schema_as_documented() {
-    let request = Some(chat::RequestId { instance: 5, number: 1 });
-    let to = Some(chat::Recipient { to: Some(To::User("ann".into())) });
-    let send = chat::SendMessage { to: to.clone(), body: "hi".into(), ..Default::default() };
-    let write_frame = chat::Write { request, operation: Some(Operation::Send(send)), answered: 0 };
-    let frame = chat::ClientFrame { frame: Some(chat::client_frame::Frame::Write(write_frame)) };
     let text =
         r#"{"write":{"request":{"instance":5,"number":1},"operation":{"send":{"to":{"user":"ann"},"body":"hi"}}}}"#;
+    let frame: chat::ClientFrame = read(text).unwrap();
+    let Some(Frame::Write(written)) = &frame.frame else { panic!("{frame:?}") };
+    assert_eq!(written.request, Some(chat::RequestId { instance: 5, number: 1 }));
+    let Some(Operation::Send(send)) = &written.operation else { panic!("{written:?}") };
+    let to = Some(chat::Recipient { to: Some(To::User("ann".into())) });
+    assert_eq!((&send.to, send.body.as_str()), (&to, "hi"));
     assert_eq!(write(&frame).unwrap(), text);
-    assert_eq!(read::<chat::ClientFrame>(text).unwrap(), frame);
 
     let history = chat::HistoryRequest { r#in: to, from: Some(From::Before(0)), ..Default::default() };
     assert_eq!(write(&history).unwrap(), r#"{"in":{"user":"ann"},"from":{"before":0}}"#);

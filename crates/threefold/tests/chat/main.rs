@@ -7,3 +7,4 @@ mod accounts;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod limits;
+mod websocket;
