@@ -58,6 +58,19 @@ macro_rules! table {
         #[cfg(test)]
         const WITH_SESSION: &[&str] = &[$($name),*];
 
+        /// Whether this is a request of that call.
+        #[cfg(test)]
+        pub(super) fn understood(name: &str, with: Value) -> Result<(), Refusal> {
+            match name {
+                $($name => json::from_value::<$type>(with).map(drop),)*
+                "register" => json::from_value::<chat::RegisterRequest>(with).map(drop),
+                "login" => json::from_value::<chat::LoginRequest>(with).map(drop),
+                RESUME => json::from_value::<Resume>(with).map(drop),
+                "status" => json::from_value::<chat::StatusRequest>(with).map(drop),
+                _ => Err(Refusal::invalid(format!("there is no call {name:?}"))),
+            }
+        }
+
         async fn with_session<D: Door>(
             $gateway: &Gateway<D>,
             $caller: &Caller,

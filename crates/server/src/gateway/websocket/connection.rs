@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BURST: usize = 64;
 /// How long the last words may take to leave: a slow client may have begun to read again.
 const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long calls in flight may take to be answered before them: a moment, for the server may be stopping.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
 /// How long the client may take to say that it has heard them. If the socket closed at once, it might not hear them.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -103,16 +105,25 @@ impl<D: Door> Connection<D> {
         let ending = self.serve().await;
         // Its account is not online any more, whether it hears the last words or not.
         self.stream = None;
-        self.calls.clear();
         if timeout(LAST_WORDS_PATIENCE, self.part(&ending)).await.is_ok() {
             let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
         }
         tracing::debug!(?ending, "a WebSocket connection ended");
     }
 
-    /// Says the last words.
+    /// Says the last words, behind what is about to be answered: the session of a stream may end before who ended it is told.
     async fn part(&mut self, ending: &Ending) {
         if let Ending::Refused(refusal) = ending {
+            let answers = async {
+                while let Some(Answered { id, outcome, .. }) = self.calls.next().await {
+                    let text = match outcome {
+                        Ok(Answer { reply, .. }) => frame::reply(id, &reply),
+                        Err(refusal) => frame::error(Some(id), &refusal),
+                    };
+                    let _ = self.socket.feed(Message::Text(text.into())).await;
+                }
+            };
+            let _ = timeout(LAST_ANSWERS, answers).await;
             let _ = self.socket.feed(Message::Text(frame::error(None, refusal).into())).await;
         }
         if let Some(close) = ending.close_frame() {

@@ -11,6 +11,8 @@
 
 mod calls;
 mod connection;
+#[cfg(test)]
+mod documented;
 mod ending;
 mod frame;
 mod origin;

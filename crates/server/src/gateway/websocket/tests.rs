@@ -290,6 +290,22 @@ async fn a_session_that_ends_ends_its_connections() {
     let mut ann = Client::registered(&server, "ann").await;
     ann.call("logout", json!({})).await.unwrap();
     assert_eq!(ann.ended().await.0, 4001);
+    let mut eve = Client::registered(&server, "eve").await;
+    eve.say(json!({"subscribe": {}})).await;
+    eve.hear_of("caught_up").await;
+    // The stream ends before the call is answered.
+    server.door.hold_answers();
+    let id = eve.begin("logout", json!({})).await;
+    time::sleep(Duration::from_millis(50)).await;
+    server.door.release_answers();
+    let answer = loop {
+        let frame = eve.hear().await;
+        if frame["id"] == id {
+            break frame;
+        }
+    };
+    assert_eq!(answer["reply"], json!({}));
+    assert_eq!(eve.ended().await.0, 4001);
 
     let mut bob = Client::registered(&server, "bob").await;
     let mut phone = Client::connect(&server).await;
