@@ -45,3 +45,18 @@ pub const MEMBERSHIP_CHUNK: usize = 256;
 pub const DISPLAY_NAME_BYTES: usize = 128;
 /// Accounts told of as seen by one command: bounds the work of one apply, a read and a write each.
 pub const SEEN_ACCOUNTS: usize = 500;
+/// Accounts that one message mentions: each may cost a write.
+pub const MENTIONS: usize = 16;
+/// Different names looked up in one message, whoever bears them: each costs a read, and code has many words that begin
+/// with `@`.
+pub const MENTION_NAMES: usize = 64;
+/// Unread mentions remembered of one conversation: more than anybody counts, and a record of less than 1 KiB.
+pub const UNREAD_MENTIONS: usize = 100;
+/// A reaction in bytes: an emoji of several parts (a family, a flag) has up to about 28.
+pub const EMOJI_BYTES: usize = 32;
+/// Different reactions to one message: what can be shown below it, and one small record.
+pub const EMOJI_PER_MESSAGE: usize = 20;
+/// Reactions removed with the messages of one deletion: bounds the work of one apply. What is left is out of sight.
+pub const REACTIONS_REMOVED: usize = 1000;
+/// Messages read by their ids at once.
+pub const MESSAGES_BY_ID: usize = 100;

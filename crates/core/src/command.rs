@@ -156,6 +156,9 @@ pub enum Operation {
         /// The text, at most [`crate::bounds::BODY_BYTES`].
         #[n(1)]
         body: String,
+        /// The message of the same conversation that it answers.
+        #[n(2)]
+        reply_to: Option<EventId>,
     },
     /// Move the reader's marker forward in a conversation (never back).
     #[n(1)]
@@ -186,6 +189,35 @@ pub enum Operation {
         /// The last event delivered.
         #[n(0)]
         up_to: EventId,
+    },
+    /// Give one's own message another text.
+    #[n(12)]
+    EditMessage {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Which.
+        #[n(1)]
+        message: EventId,
+        /// The text, at most [`crate::bounds::BODY_BYTES`].
+        #[n(2)]
+        body: String,
+    },
+    /// Add a reaction to a message, or take it back.
+    #[n(13)]
+    React {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// To which message.
+        #[n(1)]
+        message: EventId,
+        /// With what, at most [`crate::bounds::EMOJI_BYTES`].
+        #[n(2)]
+        emoji: String,
+        /// Add it, or take it back.
+        #[n(3)]
+        add: bool,
     },
     /// Choose the name that people are shown beside the account's own; empty: none.
     #[n(14)]

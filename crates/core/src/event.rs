@@ -54,6 +54,16 @@ pub enum EventBody {
         /// Deleted for everyone: only this tombstone is left.
         #[n(4)]
         deleted: bool,
+        /// The last edit; none: the text is as it was sent.
+        #[n(5)]
+        edited: Option<Edited>,
+        /// The message of the same conversation that this one answers.
+        #[n(6)]
+        reply_to: Option<EventId>,
+        /// Those in the conversation whom the text names, in its order.
+        #[n(7)]
+        #[cbor(skip_if = "Vec::is_empty")]
+        mentions: Vec<AccountId>,
     },
     /// Messages were deleted for everyone. In a conversation.
     #[n(1)]
@@ -119,4 +129,69 @@ pub enum EventBody {
         #[n(0)]
         by: AccountId,
     },
+    /// A message was edited. In its conversation; the next one of that message takes its place.
+    ///
+    /// Stored without text and mentions, which are in the message itself; who reads it is shown those of that moment. So
+    /// an old text is nowhere, and deleting the message leaves none.
+    #[n(16)]
+    MessageEdited {
+        /// By whom: its author.
+        #[n(0)]
+        by: AccountId,
+        /// Which.
+        #[n(1)]
+        message: EventId,
+        /// The text it has now; empty as stored.
+        #[n(2)]
+        body: String,
+        /// Whom that names; empty as stored.
+        #[n(3)]
+        #[cbor(skip_if = "Vec::is_empty")]
+        mentions: Vec<AccountId>,
+    },
+    /// Somebody added a reaction to a message, or took it back. In its conversation; the next one of the same account,
+    /// message and emoji takes its place.
+    #[n(17)]
+    ReactionChanged {
+        /// Who.
+        #[n(0)]
+        account: AccountId,
+        /// To which.
+        #[n(1)]
+        message: EventId,
+        /// With what.
+        #[n(2)]
+        emoji: String,
+        /// Added, or taken back.
+        #[n(3)]
+        added: bool,
+        /// How many accounts then reacted to the message with this.
+        #[n(4)]
+        count: u64,
+    },
+    /// The other one of a direct conversation has read. In the mailbox; the next one of that conversation takes its
+    /// place.
+    #[n(18)]
+    PeerRead {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Who has read.
+        #[n(1)]
+        by: AccountId,
+        /// Up to which message.
+        #[n(2)]
+        up_to: EventId,
+    },
+}
+
+/// The last edit of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Edited {
+    /// When: the leader's clock, milliseconds since 1970.
+    #[n(0)]
+    pub at_ms: u64,
+    /// The event that told of it.
+    #[n(1)]
+    pub notice: EventId,
 }

@@ -8,6 +8,7 @@
 //! Left out on purpose: values; see `record`.
 
 use crate::{
+    bounds::EMOJI_BYTES,
     ids::{AccountId, ConversationId, EventId, Position, SessionId, TokenHash},
     store::StoreError,
 };
@@ -33,6 +34,9 @@ enum Table {
     Mailbox = 0x0c,
     Hidden = 0x0d,
     Cleanup = 0x0e,
+    // 0x0f to 0x12: rooms.
+    Reactions = 0x13,
+    Reaction = 0x14,
     Administration = 0x15,
     Seen = 0x17,
 }
@@ -73,6 +77,13 @@ pub(crate) enum Key<'a> {
     Administration(Position),
     /// When an account was last connected. [`crate::record::SeenRecord`].
     Seen(AccountId),
+    /// How often a message was reacted to with what. [`crate::record::ReactionsRecord`].
+    Reactions(ConversationId, EventId),
+    /// That an account reacts to a message with this emoji. [`crate::record::ReactionRecord`].
+    Reaction(ConversationId, EventId, &'a str, AccountId),
+    /// That it did, and took it back. Apart from the others, so that they can be listed without it.
+    /// [`crate::record::ReactionRecord`].
+    WithdrawnReaction(ConversationId, EventId, &'a str, AccountId),
 }
 
 impl Key<'_> {
@@ -102,12 +113,24 @@ impl Key<'_> {
             Key::Cleanup(account) => show_ids(Table::Cleanup, [account.0], to),
             Key::Administration(position) => show_ids(Table::Administration, [position.0], to),
             Key::Seen(account) => show_ids(Table::Seen, [account.0], to),
+            Key::Reactions(conversation, message) => show_ids(Table::Reactions, [conversation.0, message.0], to),
+            Key::Reaction(conversation, message, emoji, account) => {
+                to(&of_reaction(conversation, message, REACTS, emoji, account))
+            }
+            Key::WithdrawnReaction(conversation, message, emoji, account) => {
+                to(&of_reaction(conversation, message, WITHDREW, emoji, account))
+            }
         }
     }
 }
 
 /// A key up to this long is put together in place: a table's byte and 32 bytes of a token or a name, or three ids.
 const SHORT_BYTES: usize = 33;
+
+/// Stored between a message and its reactions.
+const REACTS: u8 = 0;
+/// Stored between a message and the reactions that were taken back.
+const WITHDREW: u8 = 1;
 
 fn show_ids<T, const N: usize>(table: Table, ids: [u64; N], to: impl FnOnce(&[u8]) -> T) -> T {
     const { assert!(N * 8 < SHORT_BYTES) };
@@ -188,6 +211,26 @@ impl Range {
         Self::inclusive(Key::Administration(Position(0)), Key::Administration(last))
     }
 
+    /// What messages are reacted to with, both messages included.
+    pub(crate) fn reactions(conversation: ConversationId, first: EventId, last: EventId) -> Self {
+        Self::inclusive(Key::Reactions(conversation, first), Key::Reactions(conversation, last))
+    }
+
+    /// Who reacts to a message, with one emoji or with any.
+    pub(crate) fn reacting(conversation: ConversationId, message: EventId, emoji: Option<&str>) -> Self {
+        let mut prefix = of_ids(Table::Reaction, &[conversation.0, message.0]);
+        prefix.push(REACTS);
+        if let Some(emoji) = emoji {
+            push_emoji(&mut prefix, emoji);
+        }
+        Self::with_prefix(prefix)
+    }
+
+    /// Everything said about reactions to a message, the withdrawn ones too.
+    pub(crate) fn of_reactions(conversation: ConversationId, message: EventId) -> Self {
+        Self::with_prefix(of_ids(Table::Reaction, &[conversation.0, message.0]))
+    }
+
     /// The part after `key`.
     pub(crate) fn after(mut self, key: Key<'_>) -> Self {
         let mut start = key.bytes();
@@ -227,6 +270,31 @@ pub(crate) fn name(key: &[u8]) -> Result<&str, StoreError> {
     }
 }
 
+/// The emoji and the account in a key of the reaction table.
+pub(crate) fn reaction(key: &[u8]) -> Result<(&str, AccountId), StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(format!("a reaction's key {what}"));
+    let account = AccountId(last_id(key)?);
+    // The table, a conversation and a message, whether it still is so, and the emoji with its length before it.
+    let emoji = key.get(18..).and_then(<[u8]>::split_first).and_then(|(length, rest)| rest.get(..usize::from(*length)));
+    let emoji = emoji.ok_or_else(|| corrupt("is too short"))?;
+    Ok((std::str::from_utf8(emoji).map_err(|_| corrupt("holds no text"))?, account))
+}
+
+fn of_reaction(conversation: ConversationId, message: EventId, state: u8, emoji: &str, account: AccountId) -> Vec<u8> {
+    let mut key = of_ids(Table::Reaction, &[conversation.0, message.0]);
+    key.push(state);
+    push_emoji(&mut key, emoji);
+    key.extend_from_slice(&account.0.to_be_bytes());
+    key
+}
+
+/// With its length before it, so that none is the beginning of another.
+fn push_emoji(key: &mut Vec<u8>, emoji: &str) {
+    const { assert!(EMOJI_BYTES <= u8::MAX as usize) };
+    key.push(emoji.len().min(usize::from(u8::MAX)) as u8);
+    key.extend_from_slice(emoji.as_bytes());
+}
+
 fn of_ids(table: Table, ids: &[u64]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + ids.len() * 8);
     key.push(table as u8);
@@ -263,6 +331,27 @@ mod tests {
         assert_eq!(Key::Session(TokenHash([9; 32])).bytes(), of_bytes(Table::Session, &[9; 32]));
         let hidden = Key::Hidden(AccountId(1), ConversationId(2), EventId(u64::MAX));
         assert_eq!(hidden.bytes(), of_ids(Table::Hidden, &[1, 2, u64::MAX]));
+    }
+
+    #[test]
+    fn reactions_lie_by_message_state_emoji_and_account() {
+        let (conversation, message) = (ConversationId(2), EventId(3));
+        let key = |emoji, account| Key::Reaction(conversation, message, emoji, AccountId(account)).bytes();
+        assert_eq!(reaction(&key("👍", 7)).unwrap(), ("👍", AccountId(7)));
+        let holds = |range: &Range, key: &Vec<u8>| range.start <= *key && key < &range.end;
+        let of_one = Range::reacting(conversation, message, Some("+"));
+        assert!(holds(&of_one, &key("+", 1)) && holds(&of_one, &key("+", u64::MAX)));
+        assert!(!holds(&of_one, &key("+1", 1)) && !holds(&of_one, &key("-", 1)));
+        let withdrawn = Key::WithdrawnReaction(conversation, message, "+", AccountId(1)).bytes();
+        let any = Range::reacting(conversation, message, None);
+        assert!(holds(&any, &key("+", 1)) && holds(&any, &key("👍", u64::MAX)) && !holds(&any, &withdrawn));
+        assert!(holds(&Range::of_reactions(conversation, message), &withdrawn));
+        let other = Key::Reaction(conversation, EventId(4), "+", AccountId(1)).bytes();
+        assert!(!holds(&Range::of_reactions(conversation, message), &other));
+        for length in 0..30 {
+            let _ = reaction(&key("👍", 7)[..length.min(key("👍", 7).len())]);
+        }
+        assert!(reaction(&[0; 20]).is_ok() && reaction(&[0xff; 26]).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod event;
 mod hidden;
 pub mod ids;
 pub mod key;
+mod mention;
 pub mod query;
 mod record;
 pub mod reply;
@@ -22,7 +23,7 @@ mod visible;
 
 pub use apply::apply;
 pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient};
-pub use event::{Event, EventBody, Scope};
+pub use event::{Edited, Event, EventBody, Scope};
 pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, SessionId, TokenHash};
 pub use reply::{Rejection, Reply};
 

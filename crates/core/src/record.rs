@@ -17,11 +17,13 @@ use crate::{
 };
 
 mod conversation;
+mod reaction;
 mod window;
 
 #[cfg(test)]
 pub(crate) use conversation::Span;
 pub(crate) use conversation::{ConversationRecord, DirectRecord, Marker, MembershipRecord};
+pub(crate) use reaction::{ReactionRecord, ReactionsRecord};
 pub(crate) use window::{Recall, WindowRecord};
 
 /// A stored value.

@@ -125,4 +125,12 @@ pub enum Rejection {
     #[n(26)]
     #[error("only administrators may do that")]
     NotAdministrator,
+    /// The message was deleted for everyone: there is nothing left to edit, answer or react to.
+    #[n(19)]
+    #[error("message {0} was deleted")]
+    MessageDeleted(#[n(0)] EventId),
+    /// A message has as many different reactions as it may have.
+    #[n(20)]
+    #[error("a message has at most {0} different reactions: use one that is there already")]
+    TooManyReactions(#[n(0)] u64),
 }

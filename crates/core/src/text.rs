@@ -6,7 +6,7 @@
 //! no two names that look alike, and every name fits IRC. Other scripts belong into bodies and device names.
 
 use crate::{
-    bounds::{BODY_BYTES, DEVICE_BYTES, DISPLAY_NAME_BYTES, NAME_CHARS, PASSWORD_HASH_BYTES},
+    bounds::{BODY_BYTES, DEVICE_BYTES, DISPLAY_NAME_BYTES, EMOJI_BYTES, NAME_CHARS, PASSWORD_HASH_BYTES},
     reply::Rejection,
 };
 
@@ -94,6 +94,21 @@ pub fn check_display_name(name: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// Whether that can be a reaction: short, and in one piece. Whether it is a picture is for people to say; the tables that
+/// would know change every year.
+///
+/// # Errors
+/// [`Rejection::Invalid`] that says which rule is broken.
+pub fn check_emoji(emoji: &str) -> Result<(), Rejection> {
+    if emoji.is_empty() || emoji.len() > EMOJI_BYTES {
+        return Err(invalid(format!("a reaction has 1 to {EMOJI_BYTES} bytes, not {}", emoji.len())));
+    }
+    if emoji.chars().any(|character| character.is_whitespace() || character.is_control()) {
+        return Err(invalid("a reaction must not hold spaces or control characters".to_owned()));
+    }
+    Ok(())
+}
+
 /// Whether that can be a password's hash. Its inside is the server's business.
 pub(crate) fn check_password_hash(hash: &str) -> Result<(), Rejection> {
     if hash.is_empty() || hash.len() > PASSWORD_HASH_BYTES {
@@ -168,6 +183,16 @@ mod tests {
         }
         for name in [" Ann", "Ann\n", "a\u{202e}b", "\u{1b}[1m", &"n".repeat(DISPLAY_NAME_BYTES + 1)] {
             assert!(check_display_name(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn reactions() {
+        for emoji in ["👍", "👩‍👩‍👧‍👦", "+1", "漢", &"x".repeat(EMOJI_BYTES)] {
+            assert_eq!(check_emoji(emoji), Ok(()), "{emoji}");
+        }
+        for emoji in ["", " ", "a b", "a\n", "\u{3000}", "\u{1b}", &"x".repeat(EMOJI_BYTES + 1)] {
+            assert!(check_emoji(emoji).is_err(), "{emoji:?}");
         }
     }
 

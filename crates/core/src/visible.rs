@@ -59,6 +59,13 @@ impl View<'_> {
         })
     }
 
+    /// Whether the reader may see that message, if there is one.
+    pub(crate) fn shows(&self, message: EventId) -> Result<bool, StoreError> {
+        let hidden = Hidden { account: self.reader, conversation: self.conversation };
+        let covered = self.membership.covers(message);
+        Ok(covered && !(self.membership.hides && hidden.holds(self.store, message)?))
+    }
+
     /// Visits the other events of the conversation, oldest first. The visitor must not read the store.
     pub(crate) fn notices(&self, ids: Ids, visit: &mut VisitEvent<'_>) -> Result<(), StoreError> {
         self.spans(ids, Direction::Ascending, &mut |span| {
@@ -199,6 +206,10 @@ mod tests {
             let spans = closed.chain(open.map(|from| Span { from: Position(from), until: None })).collect();
             let membership = MembershipRecord { spans, hides: true, ..MembershipRecord::since(Position(0)) };
             let view = View { store: &store, reader: READER, conversation: CONVERSATION, membership: &membership };
+            for number in 1..=messages {
+                let shown = membership.covers(event(number)) && !hidden.contains(&number);
+                prop_assert_eq!(view.shows(event(number)).unwrap(), shown);
+            }
             for direction in [Direction::Ascending, Direction::Descending] {
                 let mut found = Vec::new();
                 view.messages(Ids { first, last }, direction, &mut |event, _| {

@@ -54,7 +54,19 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         any::<u64>().prop_map(|id| Recipient::Conversation(ConversationId(id)))
     ];
     prop_oneof![
-        (to, ".{0,40}").prop_map(|(to, body)| Operation::SendMessage { to, body }),
+        (to, ".{0,40}", any::<Option<u64>>()).prop_map(|(to, body, reply_to)| Operation::SendMessage {
+            to,
+            body,
+            reply_to: reply_to.map(EventId)
+        }),
+        (any::<u64>(), any::<u64>(), ".{0,40}").prop_map(|(conversation, message, body)| Operation::EditMessage {
+            conversation: ConversationId(conversation),
+            message: EventId(message),
+            body
+        }),
+        (any::<u64>(), any::<u64>(), ".{0,40}", any::<bool>()).prop_map(|(conversation, message, emoji, add)| {
+            Operation::React { conversation: ConversationId(conversation), message: EventId(message), emoji, add }
+        }),
         (any::<u64>(), any::<u64>()).prop_map(|(conversation, up_to)| Operation::MarkRead {
             conversation: ConversationId(conversation),
             up_to: EventId(up_to)

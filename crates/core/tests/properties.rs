@@ -8,7 +8,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*};
-use steps::{Cast, play, step};
+use steps::{Cast, EDITS, play, step};
 use threefold_core::{
     AccountId, Command, ConversationId, Event, EventBody, EventId, Position, Reply, Scope,
     query::{self, Page},
@@ -81,7 +81,8 @@ proptest! {
                 prop_assert!(page.events.len() <= *limit);
                 prop_assert!(page.events.iter().all(|event| reached < event.id.position() && event.id.position() <= page.reached));
                 let last = page.events.last().map(|event| event.id.position());
-                prop_assert!(page.reached == world.position() || Some(page.reached) == last);
+                // Where the last ones found are of messages that are gone, it reaches further than what is shown.
+                prop_assert!(page.reached == world.position() || last <= Some(page.reached));
                 prop_assert!(page.reached > reached);
                 reached = page.reached;
                 events.extend(page.events);
@@ -151,8 +152,8 @@ proptest! {
                 loop {
                     let after = forward.last().map_or(Position(0), |event: &Event| event.id.position());
                     let page = read(Page::After(after));
-                    forward.extend(page.items);
-                    if !page.more {
+                    forward.extend(page.items.into_iter().map(|shown| shown.event));
+                    if !page.newer {
                         break;
                     }
                 }
@@ -160,21 +161,101 @@ proptest! {
                 let mut backward: Vec<Event> = Vec::new();
                 loop {
                     let page = read(Page::Before(backward.first().map(|event| event.id)));
-                    backward.splice(0..0, page.items);
-                    if !page.more {
+                    backward.splice(0..0, page.items.into_iter().map(|shown| shown.event));
+                    if !page.older {
                         break;
                     }
                 }
                 prop_assert_eq!(&backward, &messages);
                 prop_assert_eq!(info.last.as_ref(), messages.last());
                 prop_assert_eq!(info.unread, count_unread(&world, &cast, reader, &info));
+                prop_assert_eq!(info.unread_mentions, count_mentions(reader, &info, &messages));
+                let theirs = query::conversation(&world.store, info.peer, info.conversation).unwrap();
+                let theirs = theirs.ok().filter(|_| info.peer != reader).map(|theirs| theirs.read_up_to);
+                prop_assert_eq!(info.peer_read_up_to, theirs.unwrap_or_default());
                 for message in &messages {
+                    let around = read(Page::Around(message.id)).items;
+                    prop_assert!(around.iter().any(|shown| shown.event == *message));
                     let found = query::conversation_of_message(&world.store, reader, message.id).unwrap();
                     prop_assert_eq!(found, Some(info.conversation));
                 }
             }
         }
     }
+
+    /// What was edited away or deleted stands nowhere any more: texts are in messages only, and each message has one.
+    #[test]
+    fn no_removed_text_is_left(steps in vec(step(), 1..150)) {
+        let (world, _) = play(&steps, |_, _, _| Ok(()))?;
+        for (key, value) in &world.store.entries {
+            if key[0] != MESSAGES {
+                for text in EDITS {
+                    let word = text.split(' ').next().unwrap_or(text).as_bytes();
+                    prop_assert!(!value.windows(word.len()).any(|window| window == word), "{key:?} holds {text}");
+                }
+                continue;
+            }
+            let (_, body): (u64, EventBody) = minicbor::decode(&value[1..]).unwrap();
+            let EventBody::MessageSent { body, deleted: true, edited, reply_to, mentions, .. } = body else { continue };
+            prop_assert_eq!((body, edited, reply_to, mentions), (String::new(), None, None, Vec::new()));
+        }
+    }
+
+    /// The counts below a message are those of who reacts, and what the stream told last of each.
+    #[test]
+    fn reactions_agree_with_the_stream(steps in vec(step(), 1..150), limit in 1usize..4) {
+        let (world, cast) = play(&steps, |_, _, _| Ok(()))?;
+        for reader in cast.people.iter().copied().collect::<BTreeSet<_>>() {
+            let mut told: BTreeMap<EventId, BTreeSet<(String, AccountId)>> = BTreeMap::new();
+            for event in world.everything(reader) {
+                if let EventBody::ReactionChanged { account, message, emoji, added, .. } = event.body {
+                    let (known, by) = (told.entry(message).or_default(), (emoji, account));
+                    prop_assert!(!known.contains(&by), "one event for each reaction");
+                    if added {
+                        known.insert(by);
+                    }
+                }
+            }
+            for info in query::conversations(&world.store, reader, false, None, 200).unwrap().items {
+                let page = query::history(&world.store, reader, info.conversation, Page::Before(None), 200).unwrap().unwrap();
+                for shown in page.items {
+                    let (store, message) = (&world.store, shown.event.id);
+                    let mut listed: Vec<query::ReactedBy> = Vec::new();
+                    loop {
+                        let after = listed.last().map(|by| (by.emoji.as_str(), by.account));
+                        let page = query::reactions(store, reader, info.conversation, message, None, after, limit).unwrap().unwrap();
+                        listed.extend(page.items);
+                        if !page.more {
+                            break;
+                        }
+                    }
+                    let by: BTreeSet<_> = listed.iter().map(|by| (by.emoji.clone(), by.account)).collect();
+                    prop_assert_eq!(by.len(), listed.len());
+                    prop_assert_eq!(&by, &told.remove(&message).unwrap_or_default());
+                    for reaction in &shown.reactions {
+                        let with = by.iter().filter(|(emoji, _)| *emoji == reaction.emoji);
+                        prop_assert_eq!(reaction.count, with.count() as u64);
+                        prop_assert_eq!(reaction.own, by.contains(&(reaction.emoji.clone(), reader)));
+                    }
+                    let emoji: BTreeSet<_> = by.iter().map(|(emoji, _)| emoji).collect();
+                    prop_assert_eq!(emoji.len(), shown.reactions.len());
+                }
+            }
+            prop_assert!(told.values().all(BTreeSet::is_empty), "nothing is told of messages that are not shown: {:?}", told);
+        }
+    }
+}
+
+/// The table of messages.
+const MESSAGES: u8 = 0x0a;
+
+/// Messages of others after the marker that mention the reader.
+fn count_mentions(reader: AccountId, info: &query::ConversationInfo, messages: &[Event]) -> u64 {
+    let counts = |event: &&Event| match &event.body {
+        EventBody::MessageSent { author, mentions, .. } => *author != reader && mentions.contains(&reader),
+        _ => false,
+    };
+    messages.iter().filter(|event| event.id.position() > info.read_up_to).filter(counts).count() as u64
 }
 
 /// Messages of the other after the marker, counted one by one: hidden ones too, so in the peer's view as well.
@@ -182,7 +263,7 @@ fn count_unread(world: &World, cast: &Cast, reader: AccountId, info: &query::Con
     let mut others = BTreeSet::new();
     for viewer in [reader, info.peer] {
         let page = query::history(&world.store, viewer, info.conversation, Page::Before(None), 200).unwrap();
-        for event in page.map(|page| page.items).unwrap_or_default() {
+        for query::Shown { event, .. } in page.map(|page| page.items).unwrap_or_default() {
             if matches!(event.body, EventBody::MessageSent { author, .. } if author != reader)
                 && event.id.position() > info.read_up_to
             {
@@ -200,9 +281,9 @@ fn count_unread(world: &World, cast: &Cast, reader: AccountId, info: &query::Con
     others.len() as u64
 }
 
-/// Straight from the store: the message's table is 0x0a.
+/// Straight from the store.
 fn author_of(world: &World, conversation: ConversationId, event: EventId) -> Option<AccountId> {
-    let mut key = vec![0x0a];
+    let mut key = vec![MESSAGES];
     key.extend(conversation.0.to_be_bytes());
     key.extend(event.0.to_be_bytes());
     let value = world.store.entries.get(&key)?;

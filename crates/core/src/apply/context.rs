@@ -82,13 +82,14 @@ impl<'a> Context<'a> {
         id: ConversationId,
         conversation: &mut ConversationRecord,
         body: EventBody,
-    ) {
+    ) -> EventId {
         let event = EventId::from(self.take_place());
         conversation.last_notice = event;
         let record = EventRecord { time_ms: self.time_ms(), body };
         self.put(Key::Notice(id, event), &record);
         self.put(Key::Conversation(id), conversation);
         self.wake(Scope::Conversation(id), event.position(), conversation.audience());
+        event
     }
 
     /// Somebody's view changed.

@@ -1,13 +1,18 @@
 //! `DeleteMessages`: for oneself, or, one's own, for everyone. All of them or none.
 //!
-//! Deleted for everyone, a message's text is overwritten; a tombstone keeps its place and numbers, so that
-//! counts (unread ones too) do not change. What is deleted already is fine, and tells nobody again.
+//! Deleted for everyone, a message's text is overwritten, and with it go its edits, reactions and mentions; a tombstone
+//! keeps its place and numbers, so that counts (unread ones too) do not change. What is deleted already is fine, and
+//! tells nobody again.
 
 use std::collections::BTreeSet;
 
-use super::{Context, Outcome};
+use super::{
+    Context, Outcome,
+    mentions::{self, Mentioning},
+    react,
+};
 use crate::{
-    bounds::DELETE_IDS,
+    bounds::{DELETE_IDS, REACTIONS_REMOVED},
     command::DeleteScope,
     event::EventBody,
     hidden::Hidden,
@@ -47,23 +52,26 @@ fn hide(
     context: &mut Context<'_>,
     account: AccountId,
     id: ConversationId,
-    membership: MembershipRecord,
+    mut membership: MembershipRecord,
     found: &[(EventId, EventRecord)],
 ) -> Result<Reply, StoreError> {
     let hidden = Hidden { account, conversation: id };
     let mut fresh = Vec::new();
+    let mut mentioned = false;
     for (message, record) in found {
         let (_, number) = author_and_number(record)?;
         if !hidden.holds(context.store, *message)? {
             hidden.hide(context.store, *message, number)?;
+            mentioned |= membership.remove_mention(number);
             fresh.push(*message);
         }
     }
     if fresh.is_empty() {
         return Ok(Reply::Done);
     }
-    if !membership.hides {
-        context.put(Key::Membership(account, id), &MembershipRecord { hides: true, ..membership });
+    if mentioned || !membership.hides {
+        membership.hides = true;
+        context.put(Key::Membership(account, id), &membership);
     }
     context.tell_account(account, EventBody::MessagesHidden { conversation: id, messages: fresh });
     Ok(Reply::Done)
@@ -82,12 +90,20 @@ fn erase(
         }
     }
     let mut fresh = Vec::new();
+    let mut reactions = REACTIONS_REMOVED;
     for (message, mut record) in found {
-        if let EventBody::MessageSent { body, deleted, .. } = &mut record.body
+        if let EventBody::MessageSent { body, number, deleted, edited, reply_to, mentions, .. } = &mut record.body
             && !*deleted
         {
             body.clear();
             *deleted = true;
+            *reply_to = None;
+            let of = Mentioning { conversation: id, message, number: *number, author: by };
+            mentions::change(context, &of, &std::mem::take(mentions), &[])?;
+            if let Some(edited) = edited.take() {
+                context.delete(Key::Notice(id, edited.notice));
+            }
+            react::remove_all(context, id, message, &mut reactions)?;
             context.put(Key::Message(id, message), &record);
             fresh.push(message);
         }

@@ -1,7 +1,8 @@
 //! `MarkRead`: the reader's marker moves forward.
 //!
 //! The event that told of the marker's last place is replaced, so that a mailbox holds one for each
-//! conversation, however often it is read. A device that was away hears only of the newest, which is all it needs.
+//! conversation, however often it is read. A device that was away hears only of the newest, which is all it needs. In a
+//! direct conversation the other one hears of it too, in the same way.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +11,7 @@ use crate::{
     event::EventBody,
     ids::{AccountId, ConversationId, EventId},
     key::Key,
-    record::{self, ConversationRecord, EventRecord, Marker, MembershipRecord},
+    record::{self, AccountRecord, ConversationRecord, EventRecord, Marker, MembershipRecord},
     reply::{Rejection, Reply},
     store::{Direction, StoreError},
     visible::{Ids, View},
@@ -36,10 +37,34 @@ pub(super) fn mark_read(
     }
     let unread = conversation.unread(reader, Some(&marker));
     let moved = EventBody::ReadMarkerMoved { conversation: id, up_to: marker.message, unread };
-    membership.marker = Some(marker);
+    membership.move_marker(marker);
     membership.marker_event = Some(context.tell_account(reader, moved));
+    if let Some(peer) = conversation.peer_of(reader).filter(|peer| *peer != reader) {
+        tell_peer(context, id, reader, peer, &mut membership)?;
+    }
     context.put(Key::Membership(reader, id), &membership);
     Ok(Reply::Done)
+}
+
+/// Tells the other one of a direct conversation how far it was read.
+fn tell_peer(
+    context: &mut Context<'_>,
+    id: ConversationId,
+    reader: AccountId,
+    peer: AccountId,
+    membership: &mut MembershipRecord,
+) -> Result<(), StoreError> {
+    let Some(marker) = membership.marker else { return Ok(()) };
+    // The mailbox of a deleted account is being removed: nothing may come into it any more.
+    if context.require::<AccountRecord>(Key::Account(peer))?.deleted {
+        return Ok(());
+    }
+    if let Some(old) = membership.receipt_event {
+        context.delete(Key::Mailbox(peer, old));
+    }
+    let read = EventBody::PeerRead { conversation: id, by: reader, up_to: marker.message };
+    membership.receipt_event = Some(context.tell_account(peer, read));
+    Ok(())
 }
 
 /// The marker at the newest message at or before `up_to`, hidden ones included; none if there is no message.
@@ -72,7 +97,7 @@ fn marker_at(
 #[cfg(test)]
 mod tests {
     use crate::{
-        ConversationId, EventBody, EventId, Rejection, Reply,
+        ConversationId, EventBody, EventId, Position, Rejection, Reply, query,
         world::{World, refused},
     };
 
@@ -84,7 +109,8 @@ mod tests {
         let (_, _) = world.send(&mut bob, "ann", "own");
         let (_, two) = world.send(&mut ann, "bob", "two");
         assert_eq!(world.unread(bob.account, conversation), 2);
-        for (up_to, unread, told) in [(one, 1, 1), (one, 1, 0), (two, 0, 1), (one, 0, 0)] {
+        // Told are the reader's own devices, and the other one.
+        for (up_to, unread, told) in [(one, 1, 2), (one, 1, 0), (two, 0, 2), (one, 0, 0)] {
             assert_eq!(world.mark_read(&mut bob, conversation, up_to), Reply::Done);
             assert_eq!(world.unread(bob.account, conversation), unread);
             assert_eq!(world.applied.happened.len(), told);
@@ -116,6 +142,48 @@ mod tests {
         let markers = world.everything(bob.account);
         let markers = markers.iter().filter(|event| matches!(event.body, EventBody::ReadMarkerMoved { .. }));
         assert_eq!(markers.count(), 1);
+    }
+
+    #[test]
+    fn the_other_one_of_a_direct_conversation_hears_of_it_once() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, two) = world.send(&mut ann, "bob", "two");
+        let read_up_to = |world: &World| {
+            let info = query::conversation(&world.store, ann.account, conversation).unwrap().unwrap();
+            info.peer_read_up_to
+        };
+        assert_eq!(read_up_to(&world), Position(0));
+        for up_to in [one, two] {
+            world.mark_read(&mut bob, conversation, up_to);
+            assert_eq!(world.applied.happened[1].audience, [ann.account]);
+            assert_eq!(read_up_to(&world), up_to.position());
+            let receipts: Vec<_> = world
+                .everything(ann.account)
+                .into_iter()
+                .filter(|event| matches!(event.body, EventBody::PeerRead { .. }))
+                .map(|event| event.body)
+                .collect();
+            assert_eq!(receipts, [EventBody::PeerRead { conversation, by: bob.account, up_to }]);
+        }
+        let (own, note) = world.send(&mut ann, "ann", "note");
+        world.mark_read(&mut ann, own, note);
+        assert_eq!(world.applied.happened.len(), 1, "nobody else is there");
+    }
+
+    #[test]
+    fn nothing_comes_into_the_mailbox_of_a_deleted_account() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let (conversation, one) = world.send(&mut ann, "bob", "one");
+        let (_, two) = world.send(&mut ann, "bob", "two");
+        world.mark_read(&mut bob, conversation, one);
+        world.run(&crate::Command::DeleteAccount { session: ann.token, credential_version: 1 });
+        assert_eq!(world.mark_read(&mut bob, conversation, two), Reply::Done);
+        assert_eq!(world.applied.happened.len(), 1);
+        let of_ann = |key: &&Vec<u8>| key[0] == 0x0c && key[1..9] == ann.account.0.to_be_bytes();
+        assert_eq!(world.store.entries.keys().filter(of_ann).count(), 0);
     }
 
     #[test]

@@ -25,17 +25,21 @@ mod cleanup;
 mod context;
 mod delete_account;
 mod delete_messages;
+mod edit_message;
 mod end_session;
 mod log_in;
 mod mark_delivered;
 mod mark_read;
 mod mark_seen;
+mod mentions;
 mod open_instance;
+mod react;
 mod register;
 mod renew_session;
 mod send_message;
 mod session;
 mod set_display_name;
+mod target;
 mod write;
 
 use context::Context;
@@ -147,7 +151,9 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
 /// A numbered write, once its number is due.
 fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation) -> Outcome<Reply> {
     match operation {
-        Operation::SendMessage { to, body } => send_message::send_message(context, account, to, body),
+        Operation::SendMessage { to, body, reply_to } => {
+            send_message::send_message(context, account, to, body, *reply_to)
+        }
         Operation::MarkRead { conversation, up_to } => mark_read::mark_read(context, account, *conversation, *up_to),
         Operation::DeleteMessages { conversation, messages, scope } => {
             delete_messages::delete_messages(context, account, *conversation, messages, *scope)
@@ -158,6 +164,12 @@ fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation)
         }
         Operation::Administer { name, action, by_configuration } => {
             administer::administer(context, account, name, action, *by_configuration)
+        }
+        Operation::EditMessage { conversation, message, body } => {
+            edit_message::edit_message(context, account, *conversation, *message, body)
+        }
+        Operation::React { conversation, message, emoji, add } => {
+            react::react(context, account, *conversation, *message, emoji, *add)
         }
     }
 }

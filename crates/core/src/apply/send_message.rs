@@ -1,6 +1,10 @@
-//! `SendMessage`: one new record, and the conversation's counters.
+//! `SendMessage`: one new record, and the conversation's counters. Whom it mentions costs one more each.
 
-use super::{Context, Outcome};
+use super::{
+    Context, Outcome,
+    mentions::{self, Mentioning},
+    target,
+};
 use crate::{
     command::Recipient,
     event::{EventBody, Scope},
@@ -11,22 +15,44 @@ use crate::{
     text,
 };
 
-pub(super) fn send_message(context: &mut Context<'_>, author: AccountId, to: &Recipient, body: &str) -> Outcome<Reply> {
+pub(super) fn send_message(
+    context: &mut Context<'_>,
+    author: AccountId,
+    to: &Recipient,
+    body: &str,
+    reply_to: Option<EventId>,
+) -> Outcome<Reply> {
     text::check_body(body)?;
     let (id, mut conversation) = match to {
         Recipient::User(name) => {
             let peer = named(context, name)?;
-            match context.get::<DirectRecord>(direct_key(author, peer))? {
-                Some(direct) => (direct.conversation, context.require(Key::Conversation(direct.conversation))?),
-                None => open_direct(context, author, peer),
+            match (context.get::<DirectRecord>(direct_key(author, peer))?, reply_to) {
+                (Some(direct), _) => (direct.conversation, context.require(Key::Conversation(direct.conversation))?),
+                (None, None) => open_direct(context, author, peer),
+                (None, Some(message)) => return Err(Rejection::UnknownMessage(message).into()),
             }
         }
         Recipient::Conversation(id) => (*id, known(context, author, *id)?),
     };
+    if let Some(message) = reply_to {
+        // A tombstone has nothing to be answered any more.
+        target::find(context, author, id, message)?;
+    }
     let event = EventId::from(context.take_place());
     let (number, author_number) = conversation.count_message(author, event);
+    let mentions = mentions::of(context, id, body)?;
+    mentions::change(context, &Mentioning { conversation: id, message: event, number, author }, &[], &mentions)?;
     let time_ms = context.time_ms();
-    let message = EventBody::MessageSent { author, body: body.to_owned(), number, author_number, deleted: false };
+    let message = EventBody::MessageSent {
+        author,
+        body: body.to_owned(),
+        number,
+        author_number,
+        deleted: false,
+        edited: None,
+        reply_to,
+        mentions,
+    };
     context.put(Key::Message(id, event), &EventRecord { time_ms, body: message });
     context.put(Key::Conversation(id), &conversation);
     context.wake(Scope::Conversation(id), event.position(), conversation.audience());

@@ -10,7 +10,7 @@ use std::{
     ops::ControlFlow,
 };
 
-use super::{CatchUp, each_membership};
+use super::{CatchUp, current::Current, each_membership};
 use crate::{
     event::Scope,
     ids::{AccountId, ConversationId, EventId, Position},
@@ -24,7 +24,10 @@ use crate::{
 /// each of its conversations during its membership, and its mailbox. With `only`, just of those scopes
 /// (the caller knows that nothing else happened). Messages hidden by the reader are left out.
 ///
-/// Where the limit cuts it short, `reached` is the last event's own position. Scopes in `only` that the reader is
+/// An edit is shown with the text that the message has now; edits of and reactions to a message that was deleted or
+/// hidden are left out too, so that there may be less than the limit although there is more.
+///
+/// Where the limit cuts it short, `reached` is the position of the last event found. Scopes in `only` that the reader is
 /// not in are passed over. If `after` is already beyond `up_to`, that is as far as it reaches.
 ///
 /// # Errors
@@ -129,10 +132,12 @@ impl Gathering<'_> {
             Some((event, _)) if cut => event.position(),
             _ => self.up_to,
         };
-        let decode = |(event, (scope, value)): (EventId, (Scope, Vec<u8>))| {
-            Ok(record::decode::<EventRecord>(&value)?.into_event(event, scope))
-        };
-        let events = self.found.into_iter().map(decode).collect::<Result<_, StoreError>>()?;
+        let mut current = Current::new(self.store, self.reader);
+        let mut events = Vec::with_capacity(self.found.len());
+        for (event, (scope, value)) in self.found {
+            let event = record::decode::<EventRecord>(&value)?.into_event(event, scope);
+            events.extend(current.show(event)?);
+        }
         Ok(CatchUp { events, reached })
     }
 }

@@ -110,14 +110,27 @@ fn info(
 ) -> Result<ConversationInfo, StoreError> {
     let stranger =
         || StoreError::Corrupt(format!("account {reader} has a membership of {conversation} without being in it"));
+    let peer = record.peer_of(reader).ok_or_else(stranger)?;
     Ok(ConversationInfo {
         conversation,
-        peer: record.peer_of(reader).ok_or_else(stranger)?,
+        peer,
         unread: record.unread(reader, membership.marker.as_ref()),
-        read_up_to: membership.marker.map_or(Position::default(), |marker| marker.message.position()),
+        unread_mentions: membership.mentions.len() as u64,
+        read_up_to: read_up_to(Some(membership)),
+        peer_read_up_to: if peer == reader {
+            Position::default()
+        } else {
+            read_up_to(record::get(store, Key::Membership(peer, conversation))?.as_ref())
+        },
         messages: record.messages,
         last: history::newest(&View { store, reader, conversation, membership })?,
     })
+}
+
+/// How far a member has read. Who is deleted has not, as far as anybody knows.
+fn read_up_to(membership: Option<&MembershipRecord>) -> Position {
+    let marker = membership.and_then(|membership| membership.marker);
+    marker.map_or(Position::default(), |marker| marker.message.position())
 }
 
 #[cfg(test)]

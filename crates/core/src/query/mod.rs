@@ -21,14 +21,17 @@ mod accounts;
 mod administration;
 mod catch_up;
 mod conversations;
+mod current;
 mod history;
+mod reactions;
 mod sessions;
 
 pub use accounts::{account, account_by_name, search_accounts};
 pub use administration::{AdministrationInfo, administration};
 pub use catch_up::events_after;
 pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
-pub use history::history;
+pub use history::{history, messages};
+pub use reactions::reactions;
 pub use sessions::{session, sessions};
 
 pub use crate::record::Administered;
@@ -82,8 +85,12 @@ pub struct ConversationInfo {
     pub peer: AccountId,
     /// Messages after the marker that are not the reader's own.
     pub unread: u64,
+    /// Messages after the marker that mention the reader; counted up to [`crate::bounds::UNREAD_MENTIONS`].
+    pub unread_mentions: u64,
     /// The last message read; zero: none.
     pub read_up_to: Position,
+    /// The last message that the other person of a direct conversation has read; zero: none, or there is nobody else.
+    pub peer_read_up_to: Position,
     /// Messages ever sent there.
     pub messages: u64,
     /// The newest message the reader may see.
@@ -97,6 +104,50 @@ pub enum Page {
     Before(Option<EventId>),
     /// The oldest messages after this position.
     After(Position),
+    /// This message (or the place where it would be) with about as many before it as after it.
+    Around(EventId),
+    /// The oldest messages of this time or later, milliseconds since 1970.
+    At(u64),
+}
+
+/// A page of a conversation, and what lies beyond it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Oldest first.
+    pub items: Vec<Shown>,
+    /// There are messages before these.
+    pub older: bool,
+    /// There are messages after these.
+    pub newer: bool,
+}
+
+/// A message with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The message.
+    pub event: Event,
+    /// The reactions to it, in the order of their first use.
+    pub reactions: Vec<ReactionInfo>,
+}
+
+/// How often a message was reacted to with something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReactionInfo {
+    /// With what.
+    pub emoji: String,
+    /// By how many accounts.
+    pub count: u64,
+    /// The reader is one of them.
+    pub own: bool,
+}
+
+/// That somebody reacted to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReactedBy {
+    /// With what.
+    pub emoji: String,
+    /// Who.
+    pub account: AccountId,
 }
 
 /// A page and whether there is more in the direction asked for.

@@ -3,7 +3,10 @@
 use minicbor::{Decode, Encode};
 
 use super::Record;
-use crate::ids::{AccountId, ConversationId, EventId, Position};
+use crate::{
+    bounds::UNREAD_MENTIONS,
+    ids::{AccountId, ConversationId, EventId, Position},
+};
 
 /// A conversation's counters. Written with every message, so it is small.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -138,12 +141,57 @@ pub(crate) struct MembershipRecord {
     /// The account has hidden messages here: only then are they looked for.
     #[n(3)]
     pub(crate) hides: bool,
+    /// The numbers of messages after the marker that mention the account, in order; the newest
+    /// [`UNREAD_MENTIONS`] of them.
+    #[n(4)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub(crate) mentions: Vec<u64>,
+    /// The event in the other one's mailbox that told of the marker: the next one takes its place.
+    #[n(5)]
+    pub(crate) receipt_event: Option<EventId>,
 }
 
 impl MembershipRecord {
     /// In since `from`, with nothing read.
     pub(crate) fn since(from: Position) -> Self {
-        Self { spans: vec![Span { from, until: None }], marker: None, marker_event: None, hides: false }
+        Self {
+            spans: vec![Span { from, until: None }],
+            marker: None,
+            marker_event: None,
+            hides: false,
+            mentions: Vec::new(),
+            receipt_event: None,
+        }
+    }
+
+    /// Whether the account is in now: who is not reads what it could see before, and writes nothing.
+    pub(crate) fn is_in(&self) -> bool {
+        self.spans.last().is_some_and(|span| span.until.is_none())
+    }
+
+    /// The account has read up to there, and so the mentions before it.
+    pub(crate) fn move_marker(&mut self, marker: Marker) {
+        self.mentions.retain(|number| *number > marker.number);
+        self.marker = Some(marker);
+    }
+
+    /// The message of that number mentions the account. True if that is new, and unread.
+    pub(crate) fn add_mention(&mut self, number: u64) -> bool {
+        if self.marker.is_some_and(|marker| number <= marker.number) {
+            return false;
+        }
+        let Err(place) = self.mentions.binary_search(&number) else { return false };
+        self.mentions.insert(place, number);
+        // The oldest one goes: what is left is right again as soon as the marker has passed it.
+        let too_many = self.mentions.len().saturating_sub(UNREAD_MENTIONS);
+        self.mentions.drain(..too_many);
+        true
+    }
+
+    /// The message of that number mentions the account no more. True if that was known, and unread.
+    pub(crate) fn remove_mention(&mut self, number: u64) -> bool {
+        let place = self.mentions.binary_search(&number);
+        place.map(|place| self.mentions.remove(place)).is_ok()
     }
 
     /// Whether an event is of a time when the account was in.

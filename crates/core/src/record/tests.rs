@@ -7,10 +7,11 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{reaction::ReactionCount, *};
 use crate::{
     command::{AdministratorAction, Command, DeleteScope, Operation, Recipient},
     entry,
+    event::Edited,
     ids::{ConversationId, RequestId},
     reply::{Rejection, Reply},
 };
@@ -101,7 +102,17 @@ fn records() -> Vec<Sample> {
                 marker: Some(marker),
                 marker_event: Some(EventId(9000)),
                 hides: true,
+                mentions: Vec::new(),
+                receipt_event: None,
             },
+        ),
+        record(
+            "membership with mentions",
+            MembershipRecord { mentions: vec![3, 400], ..MembershipRecord::since(Position(12288)) },
+        ),
+        record(
+            "membership whose reading was told",
+            MembershipRecord { receipt_event: Some(EventId(9001)), ..MembershipRecord::since(Position(12288)) },
         ),
         record("new membership", MembershipRecord::since(Position(12288))),
         record("hidden", HiddenRecord { last: EventId(9), first_number: 1, last_number: 2 }),
@@ -132,12 +143,15 @@ fn records() -> Vec<Sample> {
             },
         ),
         record("seen", SeenRecord { at_ms: 1_700_000_000_000 }),
+        record("reactions", ReactionsRecord { counts: vec![ReactionCount { emoji: "👍".to_owned(), count: 2 }] }),
+        record("reaction", ReactionRecord { notice: EventId(9000) }),
     ]
 }
 
 fn events() -> Vec<Sample> {
     let conversation = ConversationId(8192);
     let event = |name, body| record(name, EventRecord { time_ms: 1_700_000_000_000, body });
+    let message = EventId(8193);
     vec![
         event(
             "event: message sent",
@@ -147,6 +161,22 @@ fn events() -> Vec<Sample> {
                 number: 3,
                 author_number: 2,
                 deleted: false,
+                edited: None,
+                reply_to: None,
+                mentions: Vec::new(),
+            },
+        ),
+        event(
+            "event: message sent, edited, as an answer that mentions somebody",
+            EventBody::MessageSent {
+                author: AccountId(4096),
+                body: "hello @bob".to_owned(),
+                number: 3,
+                author_number: 2,
+                deleted: false,
+                edited: Some(Edited { at_ms: 1_700_000_000_001, notice: EventId(9000) }),
+                reply_to: Some(message),
+                mentions: vec![AccountId(8192)],
             },
         ),
         event(
@@ -162,6 +192,21 @@ fn events() -> Vec<Sample> {
         event("event: session ended", EventBody::SessionEnded { session: SessionId(4097) }),
         event("event: password changed", EventBody::PasswordChanged { by: SessionId(4097) }),
         event("event: password reset", EventBody::PasswordReset { by: AccountId(4096) }),
+        event(
+            "event: message edited",
+            EventBody::MessageEdited { by: AccountId(4096), message, body: String::new(), mentions: Vec::new() },
+        ),
+        event(
+            "event: reaction changed",
+            EventBody::ReactionChanged {
+                account: AccountId(4096),
+                message,
+                emoji: "👍".to_owned(),
+                added: true,
+                count: 2,
+            },
+        ),
+        event("event: peer read", EventBody::PeerRead { conversation, by: AccountId(4096), up_to: message }),
     ]
 }
 
@@ -194,8 +239,24 @@ fn commands() -> Vec<Sample> {
         command("open instance", Command::OpenInstance { session, nonce: 9 }),
         command("renew session", Command::RenewSession { session }),
         command("change password", Command::ChangePassword { session, credential_version, password_hash }),
-        write("send to a user", Operation::SendMessage { to: Recipient::User("bob".to_owned()), body: body.clone() }),
-        write("send to a conversation", Operation::SendMessage { to: Recipient::Conversation(conversation), body }),
+        write(
+            "send to a user",
+            Operation::SendMessage { to: Recipient::User("bob".to_owned()), body: body.clone(), reply_to: None },
+        ),
+        write(
+            "send to a conversation",
+            Operation::SendMessage { to: Recipient::Conversation(conversation), body: body.clone(), reply_to: None },
+        ),
+        write(
+            "send as an answer",
+            Operation::SendMessage {
+                to: Recipient::Conversation(conversation),
+                body: body.clone(),
+                reply_to: Some(EventId(8193)),
+            },
+        ),
+        write("edit message", Operation::EditMessage { conversation, message: EventId(8193), body }),
+        write("react", Operation::React { conversation, message: EventId(8193), emoji: "👍".to_owned(), add: true }),
         write("mark read", Operation::MarkRead { conversation, up_to: EventId(8193) }),
         write(
             "delete for me",
@@ -275,6 +336,8 @@ fn replies() -> Vec<Sample> {
         refused("unknown session", Rejection::UnknownSession(SessionId(1))),
         refused("account disabled", Rejection::AccountDisabled),
         refused("not administrator", Rejection::NotAdministrator),
+        refused("message deleted", Rejection::MessageDeleted(EventId(1))),
+        refused("too many reactions", Rejection::TooManyReactions(20)),
     ]
 }
 
@@ -298,6 +361,9 @@ fn keys() -> Vec<Sample> {
         ("key: cleanup", Key::Cleanup(account)),
         ("key: administration", Key::Administration(Position(7))),
         ("key: seen", Key::Seen(account)),
+        ("key: reactions", Key::Reactions(conversation, event)),
+        ("key: reaction", Key::Reaction(conversation, event, "👍", account)),
+        ("key: withdrawn reaction", Key::WithdrawnReaction(conversation, event, "👍", account)),
     ]
     .map(|(name, key)| Sample { name, bytes: key.bytes(), again: key.bytes() })
     .into()
@@ -349,6 +415,8 @@ fn decode_all(bytes: &[u8]) {
     let _ = decode::<CleanupRecord>(bytes);
     let _ = decode::<AdministrationRecord>(bytes);
     let _ = decode::<SeenRecord>(bytes);
+    let _ = decode::<ReactionsRecord>(bytes);
+    let _ = decode::<ReactionRecord>(bytes);
     if let Ok(mut window) = decode::<WindowRecord>(bytes) {
         let operation = Operation::MarkDelivered { up_to: EventId(1) };
         for number in [0, 1, window.last_number, window.last_number.saturating_sub(63), u64::MAX] {

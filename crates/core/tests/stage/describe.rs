@@ -1,7 +1,8 @@
 //! What a script shows of replies, events and conversations: in names, never in ids.
 
 use threefold_core::{
-    AccountId, Event, EventBody, EventId, Position, Reply, Scope, SessionId, query::ConversationInfo,
+    AccountId, Event, EventBody, EventId, Position, Reply, Scope, SessionId,
+    query::{ConversationInfo, ReactionInfo, Shown},
 };
 
 use super::Stage;
@@ -35,9 +36,23 @@ impl Stage {
 
     pub(super) fn describe_event(&self, event: &Event) -> String {
         match &event.body {
-            EventBody::MessageSent { author, body, deleted, .. } => {
+            EventBody::MessageSent { author, body, deleted, edited, reply_to, mentions, .. } => {
                 let text = if *deleted { "(deleted)".to_owned() } else { format!("{body:?}") };
-                format!("{} {}: {text}", self.message_label(event.id), self.person(*author))
+                let edited = if edited.is_some() { " (edited)" } else { "" };
+                let answers = reply_to.map(|to| format!(" to {}", self.message_label(to))).unwrap_or_default();
+                let names = self.mentions(mentions);
+                format!("{} {}{answers}: {text}{edited}{names}", self.message_label(event.id), self.person(*author))
+            }
+            EventBody::MessageEdited { by, message, body, mentions } => {
+                let names = self.mentions(mentions);
+                format!("{} edited {}: {body:?}{names}", self.person(*by), self.message_label(*message))
+            }
+            EventBody::ReactionChanged { account, message, emoji, added, count } => {
+                let what = if *added { "reacted to" } else { "took back from" };
+                format!("{} {what} {}: {emoji}, now {count}", self.person(*account), self.message_label(*message))
+            }
+            EventBody::PeerRead { by, up_to, .. } => {
+                format!("{} has read up to {}", self.person(*by), self.message_label(*up_to))
             }
             EventBody::MessagesDeleted { by, messages } => {
                 format!("{} deleted {} for everyone", self.person(*by), self.message_labels(messages))
@@ -57,11 +72,32 @@ impl Stage {
         }
     }
 
+    /// A message, and below it what it was reacted to with.
+    pub(super) fn describe_shown(&self, shown: &Shown) -> String {
+        let mut line = self.describe_event(&shown.event);
+        for ReactionInfo { emoji, count, own } in &shown.reactions {
+            let own = if *own { " with own" } else { "" };
+            line.push_str(&format!(" [{emoji} {count}{own}]"));
+        }
+        line
+    }
+
+    fn mentions(&self, accounts: &[AccountId]) -> String {
+        let names: Vec<_> = accounts.iter().map(|account| self.person(*account)).collect();
+        if names.is_empty() { String::new() } else { format!(" (for {})", names.join(" and ")) }
+    }
+
     pub(super) fn describe_conversation(&self, conversation: &ConversationInfo) -> String {
-        let ConversationInfo { peer, unread, messages, read_up_to, last, .. } = conversation;
+        let ConversationInfo { peer, unread, unread_mentions, messages, read_up_to, last, .. } = conversation;
         let last = last.as_ref().map_or("nothing".to_owned(), |event| self.describe_event(event));
         let read = self.describe_position(*read_up_to);
-        format!("with {}: {unread} unread of {messages}, read up to {read}, last {last}", self.person(*peer))
+        let mentions = if *unread_mentions > 0 { format!(" ({unread_mentions} mentions)") } else { String::new() };
+        let theirs = match conversation.peer_read_up_to {
+            Position(0) => String::new(),
+            position => format!(" (by the other one {})", self.describe_position(position)),
+        };
+        let peer = self.person(*peer);
+        format!("with {peer}: {unread} unread{mentions} of {messages}, read up to {read}{theirs}, last {last}")
     }
 
     pub(super) fn describe_position(&self, position: Position) -> String {
@@ -77,7 +113,7 @@ impl Stage {
         events.iter().map(|event| self.message_label(*event)).collect::<Vec<_>>().join(", ")
     }
 
-    fn person(&self, account: AccountId) -> &str {
+    pub(super) fn person(&self, account: AccountId) -> &str {
         self.people.get(&account).map_or("somebody", String::as_str)
     }
 

@@ -5,11 +5,13 @@
 //!
 //! Changes: `register`, `login`, `logout`, `end-session DEVICE`, `delete-account`, `change-password`, `renew`,
 //! `open-instance nonce=N`, `send PERSON TEXT`, `reply PERSON TEXT` (by conversation id), `read PERSON MESSAGE`,
-//! `delete PERSON MESSAGE... for=me|everyone`, `delivered MESSAGE`, and `retry`: the device's last
-//! change once more. A numbered one takes `number=N` and `instance=N` to break the count.
-//! Reading: `history PERSON [before=M] [after=M] [limit=N]`, `conversations`, `unread`, `sync` (what is new since this
-//! device's last one), `sessions`, `whoami`; without a device: `search PATTERN [after=NAME] [limit=N]`.
-//! The world: `advance days=N`, `rewind ms=N`, and `failover`: another server takes over, from the log alone.
+//! `delete PERSON MESSAGE... for=me|everyone`, `edit PERSON MESSAGE TEXT`, `react PERSON MESSAGE EMOJI [add=false]`,
+//! `delivered MESSAGE`, and `retry`: the device's last change once more. A numbered one takes `number=N` and
+//! `instance=N` to break the count; `send` and `reply` take `to=MESSAGE` to answer one.
+//! Reading: `history PERSON [before=M] [after=M] [around=M] [at=MS] [limit=N]` (`at` counts from the start), `show PERSON
+//! MESSAGE...`, `reactions PERSON MESSAGE [emoji=E] [limit=N]`, `conversations`, `unread`, `sync` (what is new since
+//! this device's last one), `sessions`, `whoami`; without a device: `search PATTERN [after=NAME] [limit=N]`.
+//! The world: `advance days=N` or `ms=N`, `rewind ms=N`, and `failover`: another server takes over, from the log alone.
 
 mod describe;
 
@@ -142,6 +144,8 @@ impl Stage {
             "send" | "reply" => self.send(label, line.name == "reply", args),
             "read" => self.mark_read(label, args),
             "delete" => self.delete(label, args),
+            "edit" => self.edit(label, args),
+            "react" => self.react(label, args),
             "delivered" => self.delivered(label, args),
             "retry" => {
                 self.last.get(label).cloned().ok_or_else(|| "nothing to retry".into()).map(|c| self.submit(label, c))
@@ -196,8 +200,11 @@ impl Stage {
         let to = args.next_pos().ok_or("to whom?")?.value.clone();
         let text = args.next_pos().ok_or("what?")?.value.clone();
         let repeat: usize = args.lookup_parse("times")?.unwrap_or(1);
-        let operation =
+        let mut operation =
             if by_conversation { send_in(self.conversation(label, &to)?, &text) } else { send_to(&to, &text) };
+        if let (Operation::SendMessage { reply_to, .. }, Some(answered)) = (&mut operation, args.lookup("to")) {
+            *reply_to = Some(self.message(&answered.value)?);
+        }
         let mut said = self.write(label, args, operation.clone())?;
         for _ in 1..repeat {
             said = self.write(label, args, operation.clone())?;
@@ -223,6 +230,21 @@ impl Stage {
         self.write(label, args, Operation::DeleteMessages { conversation, messages, scope })
     }
 
+    fn edit(&mut self, label: &str, args: &mut ArgumentConsumer<'_>) -> Said {
+        let conversation = self.conversation(label, &args.next_pos().ok_or("where?")?.value)?;
+        let message = self.message(&args.next_pos().ok_or("which message?")?.value)?;
+        let body = args.next_pos().ok_or("what?")?.value.clone();
+        self.write(label, args, Operation::EditMessage { conversation, message, body })
+    }
+
+    fn react(&mut self, label: &str, args: &mut ArgumentConsumer<'_>) -> Said {
+        let conversation = self.conversation(label, &args.next_pos().ok_or("where?")?.value)?;
+        let message = self.message(&args.next_pos().ok_or("to which message?")?.value)?;
+        let emoji = args.next_pos().ok_or("with what?")?.value.clone();
+        let add = args.lookup_parse("add")?.unwrap_or(true);
+        self.write(label, args, Operation::React { conversation, message, emoji, add })
+    }
+
     fn delivered(&mut self, label: &str, args: &mut ArgumentConsumer<'_>) -> Said {
         let up_to = self.message(&args.next_pos().ok_or("up to which message?")?.value)?;
         self.write(label, args, Operation::MarkDelivered { up_to })
@@ -231,6 +253,8 @@ impl Stage {
     fn look(&mut self, label: &str, line: &Line, args: &mut ArgumentConsumer<'_>) -> Option<Said> {
         Some(match line.name.as_str() {
             "history" => self.history(label, args),
+            "show" => self.show(label, args),
+            "reactions" => self.reactions(label, args),
             "conversations" => self.conversations(label, false),
             "unread" => self.conversations(label, true),
             "sync" => self.sync(label),
@@ -243,19 +267,61 @@ impl Stage {
     fn history(&self, label: &str, args: &mut ArgumentConsumer<'_>) -> Said {
         let conversation = self.conversation(label, &args.next_pos().ok_or("with whom?")?.value)?;
         let message = |argument: &goldenscript::Argument| self.message(&argument.value);
-        let page = match (args.lookup("before").map(message), args.lookup("after").map(message)) {
+        let mut page = match (args.lookup("before").map(message), args.lookup("after").map(message)) {
             (Some(before), _) => Page::Before(Some(before?)),
             (None, Some(after)) => Page::After(after?.position()),
             (None, None) => Page::Before(None),
         };
+        if let Some(around) = args.lookup("around").map(message) {
+            page = Page::Around(around?);
+        }
+        if let Some(ms) = args.lookup_parse::<u64>("at")? {
+            page = Page::At(World::new().time_ms + ms);
+        }
         let limit = args.lookup_parse("limit")?.unwrap_or(50);
         let reader = self.device(label)?.account;
         match query::history(&self.world.store, reader, conversation, page, limit)? {
             Ok(found) => {
-                let lines = found.items.iter().map(|event| self.describe_event(event));
-                Ok(listed(lines.chain(found.more.then(|| "...".to_owned()))))
+                let lines = found.items.iter().map(|shown| self.describe_shown(shown));
+                let more = match page {
+                    Page::Before(_) => found.older,
+                    Page::After(_) | Page::At(_) => found.newer,
+                    Page::Around(_) => found.older || found.newer,
+                };
+                Ok(listed(lines.chain(more.then(|| "...".to_owned()))))
             }
             Err(rejection) => Ok(format!("refused: {rejection}")),
+        }
+    }
+
+    fn show(&self, label: &str, args: &mut ArgumentConsumer<'_>) -> Said {
+        let conversation = self.conversation(label, &args.next_pos().ok_or("with whom?")?.value)?;
+        let rest = args.rest_pos();
+        let ids: Vec<_> = rest.iter().map(|argument| self.message(&argument.value)).collect::<Result<_, _>>()?;
+        match query::messages(&self.world.store, self.device(label)?.account, conversation, &ids)? {
+            Ok(found) => Ok(listed(found.iter().map(|shown| self.describe_shown(shown)))),
+            Err(rejection) => Ok(format!("refused: {rejection}")),
+        }
+    }
+
+    /// In pages of the given length, all of them.
+    fn reactions(&self, label: &str, args: &mut ArgumentConsumer<'_>) -> Said {
+        let conversation = self.conversation(label, &args.next_pos().ok_or("with whom?")?.value)?;
+        let message = self.message(&args.next_pos().ok_or("to which message?")?.value)?;
+        let emoji = args.lookup("emoji").map(|argument| argument.value.clone());
+        let (limit, reader) = (args.lookup_parse("limit")?.unwrap_or(50), self.device(label)?.account);
+        let mut found: Vec<query::ReactedBy> = Vec::new();
+        loop {
+            let after = found.last().map(|last| (last.emoji.as_str(), last.account));
+            let (store, emoji) = (&self.world.store, emoji.as_deref());
+            let page = match query::reactions(store, reader, conversation, message, emoji, after, limit)? {
+                Ok(page) => page,
+                Err(rejection) => return Ok(format!("refused: {rejection}")),
+            };
+            found.extend(page.items);
+            if !page.more {
+                return Ok(listed(found.iter().map(|by| format!("{} {}", by.emoji, self.person(by.account)))));
+            }
         }
     }
 
@@ -308,10 +374,12 @@ impl Stage {
     fn turn(&mut self, line: &Line, args: &mut ArgumentConsumer<'_>) -> Option<Said> {
         Some(match line.name.as_str() {
             "search" => self.search(args),
-            "advance" => args.lookup_parse("days").map(|days| {
-                self.world.time_ms += days.unwrap_or(0) * 24 * 60 * 60 * 1000;
-                String::new()
-            }),
+            "advance" => {
+                args.lookup_parse("days").and_then(|days| Ok((days, args.lookup_parse("ms")?))).map(|(days, ms)| {
+                    self.world.time_ms += days.unwrap_or(0) * 24 * 60 * 60 * 1000 + ms.unwrap_or(0);
+                    String::new()
+                })
+            }
             "rewind" => args.lookup_parse("ms").map(|ms| {
                 self.world.time_ms -= ms.unwrap_or(0);
                 String::new()

@@ -42,6 +42,8 @@ pub enum What {
     Read { message: usize, off: i64 },
     Delete { messages: Vec<usize>, everyone: bool },
     Delivered { message: usize },
+    Edit { message: usize, body: usize },
+    React { message: usize, emoji: usize, add: bool },
     DisplayName { name: &'static str },
     Administer { name: usize, action: AdministratorAction },
 }
@@ -52,17 +54,24 @@ fn action() -> impl Strategy<Value = AdministratorAction> {
     select(vec![Disable, Enable, Enable, reset(), Delete, FreeName, FreeName, Grant, Revoke])
 }
 
+/// What is edited into messages; each text a word that stands nowhere else.
+pub const EDITS: [&str; 4] = ["quince", "medlar @ann", "sloe @bob @dora", "damson @CY @ann."];
+const EMOJI: [&str; 3] = ["👍", "🎉", "+1"];
+
 fn what() -> impl Strategy<Value = What> {
     let message = 0usize..10;
     prop_oneof![
-        6 => (0..NAMES.len(), select(vec!["x", "hello", "tea?", "yes", ""])).prop_map(|(name, body)| What::Send { name, body }),
+        6 => (0..NAMES.len(), select(vec!["x", "hello", "tea?", "@bob @ann", ""])).prop_map(|(name, body)| What::Send { name, body }),
         4 => message.clone().prop_map(|message| What::Reply { message }),
         3 => (message.clone(), -1i64..2).prop_map(|(message, off)| What::Read { message, off }),
         3 => (vec(0usize..8, 1..4), any::<bool>())
             .prop_map(|(messages, everyone)| What::Delete { messages, everyone }),
-        1 => message.prop_map(|message| What::Delivered { message }),
         1 => select(vec!["Ann Ö.", "", " "]).prop_map(|name| What::DisplayName { name }),
         1 => (0..NAMES.len(), action()).prop_map(|(name, action)| What::Administer { name, action }),
+        1 => message.clone().prop_map(|message| What::Delivered { message }),
+        3 => (message.clone(), 0..EDITS.len()).prop_map(|(message, body)| What::Edit { message, body }),
+        3 => (message, 0..EMOJI.len(), any::<bool>())
+            .prop_map(|(message, emoji, add)| What::React { message, emoji, add }),
     ]
 }
 
@@ -119,11 +128,15 @@ impl Cast {
     fn operation(&self, world: &World, session: TokenHash, what: &What) -> Operation {
         match what {
             What::Send { name, body } => {
-                Operation::SendMessage { to: Recipient::User(NAMES[*name].to_owned()), body: (*body).to_owned() }
+                let to = Recipient::User(NAMES[*name].to_owned());
+                Operation::SendMessage { to, body: (*body).to_owned(), reply_to: None }
             }
             What::Reply { message } => {
-                let to = Recipient::Conversation(self.message(world, session, *message).0);
-                Operation::SendMessage { to, body: "re".to_owned() }
+                let (conversation, event) = self.message(world, session, *message);
+                let to = Recipient::Conversation(conversation);
+                // An answer to the message, or just to the conversation.
+                let reply_to = (*message % 2 == 0).then_some(event);
+                Operation::SendMessage { to, body: "re".to_owned(), reply_to }
             }
             What::Read { message, off } => {
                 let (conversation, event) = self.message(world, session, *message);
@@ -139,6 +152,14 @@ impl Cast {
             What::Administer { name, action } => {
                 let (name, action) = (NAMES[*name].to_owned(), action.clone());
                 Operation::Administer { name, action, by_configuration: false }
+            }
+            What::Edit { message, body } => {
+                let (conversation, message) = self.message(world, session, *message);
+                Operation::EditMessage { conversation, message, body: EDITS[*body].to_owned() }
+            }
+            What::React { message, emoji, add } => {
+                let (conversation, message) = self.message(world, session, *message);
+                Operation::React { conversation, message, emoji: EMOJI[*emoji].to_owned(), add: *add }
             }
         }
     }

@@ -12,7 +12,7 @@ use threefold_core::{
     apply::Applied,
     entry::{encode_command, pack, unpack},
     event::{Event, EventBody},
-    query::{self, CatchUp, Page},
+    query::{self, CatchUp, Page, Shown},
     store::{Changes, MemoryStore, Overlay},
 };
 
@@ -126,6 +126,33 @@ impl World {
         self.write(device, Operation::DeleteMessages { conversation, messages: messages.to_vec(), scope })
     }
 
+    pub fn edit(&mut self, device: &mut Device, conversation: ConversationId, message: EventId, body: &str) -> Reply {
+        self.write(device, Operation::EditMessage { conversation, message, body: body.to_owned() })
+    }
+
+    pub fn react(
+        &mut self,
+        device: &mut Device,
+        conversation: ConversationId,
+        message: EventId,
+        emoji: &str,
+        add: bool,
+    ) -> Reply {
+        self.write(device, Operation::React { conversation, message, emoji: emoji.to_owned(), add })
+    }
+
+    /// A single message as the reader sees it, with what belongs to it.
+    pub fn shown(&self, reader: AccountId, conversation: ConversationId, message: EventId) -> Option<Shown> {
+        query::messages(&self.store, reader, conversation, &[message]).unwrap().expect("a member").pop()
+    }
+
+    /// Whether these words stand anywhere in the state.
+    pub fn holds(&self, words: &str) -> bool {
+        let (words, entries) = (words.as_bytes(), self.store.entries.iter());
+        let mut all = entries.flat_map(|(key, value)| [key, value]);
+        all.any(|bytes| bytes.windows(words.len()).any(|window| window == words))
+    }
+
     pub fn position(&self) -> Position {
         Position::end_of(self.log_index)
     }
@@ -146,7 +173,7 @@ impl World {
     /// The texts of a page of history, oldest first.
     pub fn texts(&self, reader: AccountId, conversation: ConversationId, page: Page, limit: usize) -> Vec<String> {
         let page = query::history(&self.store, reader, conversation, page, limit).unwrap().expect("a member");
-        page.items.iter().map(text).collect()
+        page.items.iter().map(|shown| text(&shown.event)).collect()
     }
 }
 
@@ -181,11 +208,16 @@ pub fn with_answered(mut write: Command, up_to: u64) -> Command {
 }
 
 pub fn send_to(name: &str, body: &str) -> Operation {
-    Operation::SendMessage { to: Recipient::User(name.to_owned()), body: body.to_owned() }
+    Operation::SendMessage { to: Recipient::User(name.to_owned()), body: body.to_owned(), reply_to: None }
 }
 
 pub fn send_in(conversation: ConversationId, body: &str) -> Operation {
-    Operation::SendMessage { to: Recipient::Conversation(conversation), body: body.to_owned() }
+    Operation::SendMessage { to: Recipient::Conversation(conversation), body: body.to_owned(), reply_to: None }
+}
+
+pub fn reply_in(conversation: ConversationId, message: EventId, body: &str) -> Operation {
+    let to = Recipient::Conversation(conversation);
+    Operation::SendMessage { to, body: body.to_owned(), reply_to: Some(message) }
 }
 
 pub fn sent(reply: &Reply) -> (ConversationId, EventId) {
