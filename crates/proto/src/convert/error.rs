@@ -80,6 +80,8 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::UnknownSession(_) => (ErrorCode::UnknownSession, 0),
             Rejection::AccountDisabled => (ErrorCode::AccountDisabled, 0),
             Rejection::NotAdministrator => (ErrorCode::NotAdministrator, 0),
+            Rejection::MessageDeleted(_) => (ErrorCode::MessageDeleted, 0),
+            Rejection::TooManyReactions(_) => (ErrorCode::TooManyReactions, 0),
         },
     };
     chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected, retry_after_ms }
@@ -121,7 +123,9 @@ pub fn code_of(code: ErrorCode) -> Code {
         | ErrorCode::RequestMismatch
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
-        | ErrorCode::CursorInvalid => Code::FailedPrecondition,
+        | ErrorCode::CursorInvalid
+        | ErrorCode::MessageDeleted
+        | ErrorCode::TooManyReactions => Code::FailedPrecondition,
         ErrorCode::Overloaded | ErrorCode::RateLimited => Code::ResourceExhausted,
         ErrorCode::Internal => Code::Internal,
     }
@@ -187,6 +191,8 @@ mod tests {
             (rejected(Rejection::ReplyForgotten), ErrorCode::ReplyForgotten),
             (rejected(Rejection::UnknownInstance), ErrorCode::UnknownInstance),
             (rejected(Rejection::UnknownSession(SessionId(4))), ErrorCode::UnknownSession),
+            (rejected(Rejection::MessageDeleted(EventId(9))), ErrorCode::MessageDeleted),
+            (rejected(Rejection::TooManyReactions(20)), ErrorCode::TooManyReactions),
         ]
     }
 

@@ -1,7 +1,10 @@
 //! Events and conversations as clients see them. The domain knows people by id; clients are shown
 //! names, so every conversion here asks a [`Names`].
 
-use threefold_core::{AccountId, ConversationId, Event, EventBody, EventId, Scope, query::ConversationInfo};
+use threefold_core::{
+    AccountId, ConversationId, Edited, Event, EventBody, EventId, Scope,
+    query::{ConversationInfo, ReactedBy, Shown},
+};
 
 use crate::chat;
 
@@ -21,8 +24,9 @@ pub trait Names {
 pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
     let Event { id, time_ms, scope, body } = event;
     let body = match body {
-        EventBody::MessageSent { author, body, number, author_number: _, deleted } => {
-            chat::event::Body::Message(sent(Sent { id, time_ms, scope, author, body, number, deleted }, names))
+        EventBody::MessageSent { author, body, number, author_number: _, deleted, edited, reply_to, mentions } => {
+            let sent = Sent { id, time_ms, scope, author, body, number, deleted, edited, reply_to, mentions };
+            chat::event::Body::Message(self::sent(sent, names))
         }
         EventBody::MessagesDeleted { by, messages } => chat::event::Body::MessagesDeleted(chat::MessagesDeleted {
             conversation: conversation_of(scope),
@@ -50,6 +54,32 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
         }
         EventBody::PasswordChanged { by } => chat::event::Body::PasswordChanged(chat::PasswordChanged { by: by.0 }),
         EventBody::PasswordReset { by } => chat::event::Body::PasswordReset(chat::PasswordReset { by: by.0 }),
+        EventBody::MessageEdited { by, message, body, mentions } => {
+            chat::event::Body::MessageEdited(chat::MessageEdited {
+                conversation: conversation_of(scope),
+                message: message.0,
+                by: by.0,
+                by_name: names.account(by),
+                body,
+                mentions: self::mentions(mentions, names),
+                peer_name: peer_name(scope, names),
+            })
+        }
+        EventBody::ReactionChanged { account, message, emoji, added, count } => {
+            chat::event::Body::ReactionChanged(chat::ReactionChanged {
+                conversation: conversation_of(scope),
+                message: message.0,
+                account: account.0,
+                name: names.account(account),
+                emoji,
+                added,
+                count,
+                peer_name: peer_name(scope, names),
+            })
+        }
+        EventBody::PeerRead { conversation, by, up_to } => {
+            chat::event::Body::PeerRead(chat::PeerRead { conversation: conversation.0, by: by.0, up_to: up_to.0 })
+        }
     };
     chat::Event { id: id.0, time_ms, body: Some(body) }
 }
@@ -59,8 +89,9 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
 pub fn message(event: Event, names: &mut impl Names) -> Option<chat::Message> {
     let Event { id, time_ms, scope, body } = event;
     match body {
-        EventBody::MessageSent { author, body, number, author_number: _, deleted } => {
-            Some(sent(Sent { id, time_ms, scope, author, body, number, deleted }, names))
+        EventBody::MessageSent { author, body, number, author_number: _, deleted, edited, reply_to, mentions } => {
+            let sent = Sent { id, time_ms, scope, author, body, number, deleted, edited, reply_to, mentions };
+            Some(self::sent(sent, names))
         }
         EventBody::MessagesDeleted { .. }
         | EventBody::ReadMarkerMoved { .. }
@@ -68,8 +99,25 @@ pub fn message(event: Event, names: &mut impl Names) -> Option<chat::Message> {
         | EventBody::SessionOpened { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::PasswordChanged { .. }
-        | EventBody::PasswordReset { .. } => None,
+        | EventBody::PasswordReset { .. }
+        | EventBody::MessageEdited { .. }
+        | EventBody::ReactionChanged { .. }
+        | EventBody::PeerRead { .. } => None,
     }
+}
+
+/// A message with what belongs to it; none for any other event.
+#[must_use]
+pub fn shown(shown: Shown, names: &mut impl Names) -> Option<chat::Message> {
+    let reactions = shown.reactions.into_iter();
+    let reactions = reactions.map(|of| chat::Reaction { emoji: of.emoji, count: of.count, own: of.own }).collect();
+    Some(chat::Message { reactions, ..message(shown.event, names)? })
+}
+
+/// Who reacted with what.
+#[must_use]
+pub fn reacted_by(by: ReactedBy, names: &mut impl Names) -> chat::ReactedBy {
+    chat::ReactedBy { emoji: by.emoji, account: by.account.0, name: names.account(by.account) }
 }
 
 /// A conversation as the reader sees it.
@@ -82,6 +130,8 @@ pub fn conversation(info: ConversationInfo, names: &mut impl Names) -> chat::Con
         read_up_to: info.read_up_to.0,
         messages: info.messages,
         last: info.last.and_then(|last| message(last, names)),
+        unread_mentions: info.unread_mentions,
+        peer_read_up_to: info.peer_read_up_to.0,
     }
 }
 
@@ -93,13 +143,12 @@ struct Sent {
     body: String,
     number: u64,
     deleted: bool,
+    edited: Option<Edited>,
+    reply_to: Option<EventId>,
+    mentions: Vec<AccountId>,
 }
 
 fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
-    let peer_name = match sent.scope {
-        Scope::Conversation(conversation) => names.peer(conversation),
-        Scope::Mailbox(_) => String::new(),
-    };
     chat::Message {
         id: sent.id.0,
         time_ms: sent.time_ms,
@@ -110,7 +159,24 @@ fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
         body: sent.body,
         number: sent.number,
         deleted: sent.deleted,
-        peer_name,
+        peer_name: peer_name(sent.scope, names),
+        edited_at_ms: sent.edited.map_or(0, |edited| edited.at_ms),
+        reply_to: sent.reply_to.map_or(0, |message| message.0),
+        mentions: mentions(sent.mentions, names),
+        reactions: Vec::new(),
+    }
+}
+
+fn mentions(accounts: Vec<AccountId>, names: &mut impl Names) -> Vec<chat::Mention> {
+    let mention = |account: AccountId| chat::Mention { account: account.0, name: names.account(account) };
+    accounts.into_iter().map(mention).collect()
+}
+
+/// Empty for what lies in a mailbox.
+fn peer_name(scope: Scope, names: &mut impl Names) -> String {
+    match scope {
+        Scope::Conversation(conversation) => names.peer(conversation),
+        Scope::Mailbox(_) => String::new(),
     }
 }
 
@@ -129,7 +195,7 @@ fn numbers(events: Vec<EventId>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use threefold_core::{Position, SessionId};
+    use threefold_core::{Position, SessionId, query::ReactionInfo};
 
     use super::*;
 
@@ -158,6 +224,9 @@ mod tests {
                 number: 2,
                 author_number: 1,
                 deleted: false,
+                edited: Some(Edited { at_ms: 6, notice: EventId(8200) }),
+                reply_to: Some(EventId(8191)),
+                mentions: vec![AccountId(2), AccountId(404)],
             },
         }
     }
@@ -177,6 +246,26 @@ mod tests {
             (mailbox, EventBody::SessionEnded { session: SessionId(5) }),
             (mailbox, EventBody::PasswordChanged { by: SessionId(5) }),
             (mailbox, EventBody::PasswordReset { by: AccountId(5) }),
+            (
+                Scope::Conversation(ConversationId(3)),
+                EventBody::MessageEdited {
+                    by: AccountId(1),
+                    message: EventId(7),
+                    body: "x".into(),
+                    mentions: vec![AccountId(2)],
+                },
+            ),
+            (
+                Scope::Conversation(ConversationId(3)),
+                EventBody::ReactionChanged {
+                    account: AccountId(1),
+                    message: EventId(7),
+                    emoji: "👍".into(),
+                    added: true,
+                    count: 2,
+                },
+            ),
+            (mailbox, EventBody::PeerRead { conversation: ConversationId(3), by: AccountId(2), up_to: EventId(7) }),
         ];
         for (scope, body) in bodies {
             let wire = event(Event { id: EventId(4096), time_ms: 1, scope, body }, &mut Known);
@@ -194,6 +283,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_bears_what_belongs_to_it() {
+        let reactions = vec![ReactionInfo { emoji: "👍".into(), count: 2, own: true }];
+        let message = shown(Shown { event: said(1, "hello"), reactions }, &mut Known).unwrap();
+        assert_eq!((message.edited_at_ms, message.reply_to), (6, 8191));
+        let names: Vec<_> = message.mentions.iter().map(|mention| mention.name.as_str()).collect();
+        assert_eq!(names, ["user2", ""]);
+        assert_eq!(message.reactions, [chat::Reaction { emoji: "👍".into(), count: 2, own: true }]);
+    }
+
+    #[test]
     fn a_deleted_author_has_no_name() {
         assert_eq!(super::message(said(404, "hello"), &mut Known).unwrap().author_name, "");
     }
@@ -204,12 +303,14 @@ mod tests {
             conversation: ConversationId(3),
             peer: AccountId(2),
             unread: 1,
+            unread_mentions: 1,
             read_up_to: Position(0),
+            peer_read_up_to: Position(8192),
             messages: 2,
             last: Some(said(2, "hi")),
         };
         let wire = conversation(info, &mut Known);
-        assert_eq!(wire.peer_name, "user2");
+        assert_eq!((wire.peer_name.as_str(), wire.unread_mentions, wire.peer_read_up_to), ("user2", 1, 8192));
         assert_eq!(wire.last.unwrap().body, "hi");
     }
 }

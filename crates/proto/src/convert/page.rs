@@ -28,7 +28,21 @@ pub fn history_page(from: Option<Start>) -> Page {
         None | Some(Start::Before(0)) => Page::Before(None),
         Some(Start::Before(id)) => Page::Before(Some(EventId(id))),
         Some(Start::After(id)) => Page::After(Position(id)),
+        Some(Start::Around(id)) => Page::Around(EventId(id)),
+        Some(Start::AtMs(time_ms)) => Page::At(time_ms),
     }
+}
+
+/// Messages asked for by their ids.
+///
+/// # Errors
+/// When there are none, or more than may be asked for at once.
+pub fn message_ids(ids: Vec<u64>) -> Result<Vec<EventId>, Refusal> {
+    let most = bounds::MESSAGES_BY_ID;
+    if ids.is_empty() || ids.len() > most {
+        return Err(Refusal::invalid(format!("1 to {most} messages can be asked for at once, not {}", ids.len())));
+    }
+    Ok(ids.into_iter().map(EventId).collect())
 }
 
 /// A search pattern within its bound.
@@ -62,6 +76,14 @@ mod tests {
         assert_eq!(history_page(Some(Start::Before(0))), Page::Before(None));
         assert_eq!(history_page(Some(Start::Before(9))), Page::Before(Some(EventId(9))));
         assert_eq!(history_page(Some(Start::After(0))), Page::After(Position(0)));
+        assert_eq!(history_page(Some(Start::Around(9))), Page::Around(EventId(9)));
+        assert_eq!(history_page(Some(Start::AtMs(9))), Page::At(9));
+    }
+
+    #[test]
+    fn ids() {
+        assert_eq!(message_ids(vec![3, 1]), Ok(vec![EventId(3), EventId(1)]));
+        assert!(message_ids(vec![]).is_err() && message_ids(vec![1; 101]).is_err());
     }
 
     #[test]

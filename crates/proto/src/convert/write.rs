@@ -45,6 +45,22 @@ pub enum Operation {
         /// For whom.
         scope: DeleteScope,
     },
+    /// Edit a message, wherever it is.
+    EditMessage {
+        /// Which.
+        message: EventId,
+        /// The new text.
+        body: String,
+    },
+    /// React to a message, wherever it is.
+    React {
+        /// To which.
+        message: EventId,
+        /// With what.
+        emoji: String,
+        /// Add it, or take it back.
+        add: bool,
+    },
     /// Do something to an account. Whether a configuration entitles the one who asks is the server's to say.
     Administer {
         /// The account's name.
@@ -108,6 +124,8 @@ impl TryFrom<Option<Wire>> for Operation {
             }
             Some(Wire::SetDisplayName(set)) => set.try_into(),
             Some(Wire::Administer(administer)) => administer.try_into(),
+            Some(Wire::Edit(edit)) => edit.try_into(),
+            Some(Wire::React(react)) => react.try_into(),
             None => Err(Refusal::invalid("the write has no operation that this server knows")),
         }
     }
@@ -122,7 +140,8 @@ impl TryFrom<chat::SendMessage> for Operation {
             Place::With(name) => Recipient::User(name),
             Place::Conversation(conversation) => Recipient::Conversation(conversation),
         };
-        Ok(Self::Complete(Command::SendMessage { to, body: send.body }))
+        let reply_to = (send.reply_to != 0).then_some(EventId(send.reply_to));
+        Ok(Self::Complete(Command::SendMessage { to, body: send.body, reply_to }))
     }
 }
 
@@ -182,6 +201,32 @@ impl TryFrom<chat::Administer> for Operation {
             None => Err(Refusal::invalid("nothing that this server knows is to be done to the account")),
         };
         Ok(Self::Administer { name: administer.name, action: action? })
+    }
+}
+
+impl TryFrom<chat::EditMessage> for Operation {
+    type Error = Refusal;
+
+    fn try_from(edit: chat::EditMessage) -> Result<Self, Refusal> {
+        forwardable(edit.encoded_len())?;
+        let (message, body) = (EventId(edit.message), edit.body);
+        Ok(match edit.conversation {
+            0 => Self::EditMessage { message, body },
+            id => Self::Complete(Command::EditMessage { conversation: ConversationId(id), message, body }),
+        })
+    }
+}
+
+impl TryFrom<chat::React> for Operation {
+    type Error = Refusal;
+
+    fn try_from(react: chat::React) -> Result<Self, Refusal> {
+        forwardable(react.encoded_len())?;
+        let (message, emoji, add) = (EventId(react.message), react.emoji, !react.remove);
+        Ok(match react.conversation {
+            0 => Self::React { message, emoji, add },
+            id => Self::Complete(Command::React { conversation: ConversationId(id), message, emoji, add }),
+        })
     }
 }
 
@@ -279,7 +324,11 @@ mod tests {
     #[test]
     fn content_beyond_its_bounds_is_passed_on_but_not_without_limit() {
         let send = |bytes: usize| {
-            Operation::try_from(chat::SendMessage { to: to(To::User(String::new())), body: "x".repeat(bytes) })
+            Operation::try_from(chat::SendMessage {
+                to: to(To::User(String::new())),
+                body: "x".repeat(bytes),
+                reply_to: 0,
+            })
         };
         assert!(send(0).is_ok());
         assert!(send(bounds::BODY_BYTES + 1).is_ok());
@@ -294,9 +343,9 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         assert!(Operation::try_from(None).is_err());
-        assert!(Operation::try_from(chat::SendMessage { to: None, body: "x".into() }).is_err());
+        assert!(Operation::try_from(chat::SendMessage { body: "x".into(), ..Default::default() }).is_err());
         let empty = Some(chat::Recipient { to: None });
-        assert!(Operation::try_from(chat::SendMessage { to: empty, body: "x".into() }).is_err());
+        assert!(Operation::try_from(chat::SendMessage { to: empty, body: "x".into(), reply_to: 0 }).is_err());
         assert!(Operation::try_from(chat::MarkRead { r#in: None, up_to: 0 }).is_err());
         assert!(request_id(None).is_err());
         assert!(request_id(Some(chat::RequestId { instance: 1, number: 0 })).is_err());
@@ -323,6 +372,34 @@ mod tests {
         };
         assert_eq!(delete(3, vec![5]), complete(3, vec![EventId(5)]));
         assert_eq!(delete(0, vec![]), complete(0, vec![]));
+
+        let edit = |conversation| Operation::try_from(chat::EditMessage { conversation, message: 5, body: "x".into() });
+        let (message, body) = (EventId(5), "x".to_owned());
+        assert_eq!(edit(0), Ok(Operation::EditMessage { message, body: body.clone() }));
+        let conversation = ConversationId(3);
+        assert_eq!(edit(3), Ok(Operation::Complete(Command::EditMessage { conversation, message, body })));
+        let react = |conversation| {
+            Operation::try_from(chat::React { conversation, message: 5, emoji: "👍".into(), remove: true })
+        };
+        let (emoji, add) = ("👍".to_owned(), false);
+        assert_eq!(react(0), Ok(Operation::React { message, emoji: emoji.clone(), add }));
+        assert_eq!(react(3), Ok(Operation::Complete(Command::React { conversation, message, emoji, add })));
+    }
+
+    #[test]
+    fn zero_answers_nothing() {
+        let send = |reply_to| {
+            Operation::try_from(chat::SendMessage { to: to(To::User("bob".into())), body: "x".into(), reply_to })
+        };
+        let complete = |reply_to| {
+            Ok(Operation::Complete(Command::SendMessage {
+                to: Recipient::User("bob".into()),
+                body: "x".into(),
+                reply_to,
+            }))
+        };
+        assert_eq!(send(0), complete(None));
+        assert_eq!(send(7), complete(Some(EventId(7))));
     }
 
     #[test]
