@@ -168,7 +168,11 @@ impl Person {
         self.number += 1;
         let request = chat::SendMessageRequest {
             request: Some(chat::RequestId { instance: self.account.instance, number: self.number }),
-            send: Some(chat::SendMessage { to: Some(to(&self.account.name)), body: numbered(self.number, BYTES) }),
+            send: Some(chat::SendMessage {
+                to: Some(to(&self.account.name)),
+                body: numbered(self.number, BYTES),
+                reply_to: 0,
+            }),
         };
         let give_up = Instant::now() + GIVE_UP;
         while Instant::now() < give_up {

@@ -1,6 +1,10 @@
 //! Messages and conversations: the single calls. Whoever sends much uses a stream.
 
-use threefold_core::{ConversationId, Position, Reply, RequestId, query};
+use threefold_core::{
+    AccountId, ConversationId, EventId, Position, Reply, RequestId,
+    query::{self, Page},
+    store::{Read, StoreError},
+};
 use threefold_proto::{
     chat,
     convert::{self, Place, Refusal},
@@ -55,7 +59,20 @@ impl<D: Door> Gateway<D> {
         Ok(chat::DeleteMessagesReply { position: position.0 })
     }
 
-    /// A write whose success says it all.
+    /// Gives a message another text.
+    pub(super) async fn edit_message(
+        &self,
+        caller: &Caller,
+        request: chat::EditMessageRequest,
+        deadline: Instant,
+    ) -> Result<chat::EditMessageReply, Refusal> {
+        let id = convert::request_id(request.request)?;
+        let edit = request.edit.ok_or_else(|| Refusal::invalid("nothing to edit"))?;
+        let position = self.write_plain(caller, id, edit.try_into()?, deadline).await?;
+        Ok(chat::EditMessageReply { position: position.0 })
+    }
+
+    /// A numbered write whose success says it all.
     pub(super) async fn write_plain(
         &self,
         caller: &Caller,
@@ -100,8 +117,36 @@ impl<D: Door> Gateway<D> {
         })?;
         let Some(found) = found else { return Ok(chat::HistoryReply::default()) };
         let mut names = self.directory().of(self.door(), reader);
-        let messages = found.items.into_iter().filter_map(|event| convert::message(event, &mut names));
-        Ok(chat::HistoryReply { messages: messages.collect(), more: found.more })
+        let more = match page {
+            Page::Before(_) => found.older,
+            Page::After(_) | Page::At(_) => found.newer,
+            Page::Around(_) => found.older || found.newer,
+        };
+        let messages = found.items.into_iter().filter_map(|shown| convert::shown(shown, &mut names));
+        Ok(chat::HistoryReply { messages: messages.collect(), more, older: found.older, newer: found.newer })
+    }
+
+    /// Single messages.
+    pub(super) async fn get_messages(
+        &self,
+        caller: &Caller,
+        request: chat::GetMessagesRequest,
+        deadline: Instant,
+    ) -> Result<chat::GetMessagesReply, Refusal> {
+        let reader = caller.session.account;
+        let ids = convert::message_ids(request.messages)?;
+        self.wait_for(Position(request.position), deadline).await?;
+        let found = self.door().read(|store| {
+            let Some(first) = ids.first() else { return Ok(Ok(Vec::new())) };
+            match place_of(store, reader, request.conversation, *first)? {
+                Some(conversation) => query::messages(store, reader, conversation, &ids),
+                // What is not there is left out, and so are those that were to be where it is.
+                None => Ok(Ok(Vec::new())),
+            }
+        })?;
+        let mut names = self.directory().of(self.door(), reader);
+        let messages = found.into_iter().filter_map(|shown| convert::shown(shown, &mut names));
+        Ok(chat::GetMessagesReply { messages: messages.collect() })
     }
 
     /// The caller's conversations.
@@ -119,5 +164,18 @@ impl<D: Door> Gateway<D> {
         let mut names = self.directory().of(self.door(), reader);
         let conversations = page.items.into_iter().map(|info| convert::conversation(info, &mut names));
         Ok(chat::ListConversationsReply { conversations: conversations.collect(), more: page.more })
+    }
+}
+
+/// The conversation meant: the one named, or else (zero) the one that the message is in.
+pub(super) fn place_of(
+    store: &dyn Read,
+    reader: AccountId,
+    named: u64,
+    message: EventId,
+) -> Result<Option<ConversationId>, StoreError> {
+    match named {
+        0 => query::conversation_of_message(store, reader, message),
+        id => Ok(Some(ConversationId(id))),
     }
 }

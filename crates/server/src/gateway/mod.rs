@@ -17,6 +17,7 @@ pub mod grpc;
 pub mod http;
 mod messages;
 mod password;
+mod reactions;
 mod stream;
 #[cfg(test)]
 mod testing;

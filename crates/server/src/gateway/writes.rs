@@ -90,6 +90,14 @@ impl<D: Door> Gateway<D> {
                 };
                 (Operation::Administer { name, action, by_configuration }, kind)
             }
+            convert::Operation::EditMessage { message, body } => {
+                let conversation = self.find(|| self.conversation_of(caller, &[message]), before, deadline).await?;
+                (Operation::EditMessage { conversation, message, body }, Kind::SoughtBy(message))
+            }
+            convert::Operation::React { message, emoji, add } => {
+                let conversation = self.find(|| self.conversation_of(caller, &[message]), before, deadline).await?;
+                (Operation::React { conversation, message, emoji, add }, Kind::SoughtBy(message))
+            }
         };
         let command = Command::Write { session: caller.token, request, operation, answered };
         Ok(Completed { command, kind })

@@ -321,7 +321,7 @@ impl Person {
         let to = chat::Recipient { to: Some(chat::recipient::To::User(to.into())) };
         let message = chat::SendMessageRequest {
             request: Some(chat::RequestId { instance: self.instance, number: self.number }),
-            send: Some(chat::SendMessage { to: Some(to), body: text.into() }),
+            send: Some(chat::SendMessage { to: Some(to), body: text.into(), reply_to: 0 }),
         };
         let give_up = Instant::now() + PATIENCE;
         loop {

@@ -158,6 +158,35 @@ impl<D: Door> Chat for Service<D> {
         answer(self.gateway.delete_messages(&caller, request, deadline).await)
     }
 
+    async fn edit_message(
+        &self,
+        request: Request<chat::EditMessageRequest>,
+    ) -> Result<Response<chat::EditMessageReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.edit_message(&caller, request, deadline).await)
+    }
+
+    async fn react(&self, request: Request<chat::ReactRequest>) -> Result<Response<chat::ReactReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.react(&caller, request, deadline).await)
+    }
+
+    async fn list_reactions(
+        &self,
+        request: Request<chat::ListReactionsRequest>,
+    ) -> Result<Response<chat::ListReactionsReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_reactions(&caller, request, deadline).await)
+    }
+
+    async fn get_messages(
+        &self,
+        request: Request<chat::GetMessagesRequest>,
+    ) -> Result<Response<chat::GetMessagesReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.get_messages(&caller, request, deadline).await)
+    }
+
     async fn converse(
         &self,
         request: Request<Streaming<chat::ClientFrame>>,

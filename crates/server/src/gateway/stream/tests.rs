@@ -66,7 +66,10 @@ impl Client {
 
     fn say(&self, number: u64, to: &str, body: &str) {
         let to = Some(chat::Recipient { to: Some(To::User(to.into())) });
-        self.write(number, Some(chat::write::Operation::Send(chat::SendMessage { to, body: body.into() })));
+        self.write(
+            number,
+            Some(chat::write::Operation::Send(chat::SendMessage { to, body: body.into(), reply_to: 0 })),
+        );
     }
 
     async fn next(&mut self) -> Frame {
