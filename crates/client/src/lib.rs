@@ -2,7 +2,7 @@
 //!
 //! * [`Client`]: single questions and changes (log in, history, who is online, status). Each is tried at
 //!   one server after another until it succeeds, is refused, or its deadline passes.
-//! * [`Writer`]: an outbox for messages, read markers and deletions. Each write is carried out exactly
+//! * [`Writer`]: an outbox for messages, edits, reactions, read markers and deletions. Each write is carried out exactly
 //!   once and in order, through any failover, while its process lives.
 //! * [`Subscription`]: every event after a cursor, exactly once and in order, through any failover.
 //! * [`Session`]: what a device must remember to go on later, without logging in again.

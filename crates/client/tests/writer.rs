@@ -226,3 +226,24 @@ async fn what_was_accepted_is_sent_although_the_writer_is_dropped() {
     tokio::time::timeout(Duration::from_secs(5), arrived).await.unwrap();
     assert_eq!(cluster.with_state(|state| state.bodies()), ["gone"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn edits_follow_what_they_edit_in_order() {
+    let (cluster, client) = cluster(2).await;
+    cluster.behave(0, |behaviour| behaviour.frames_per_stream = Some(5));
+    let writer = client.writer().unwrap();
+    let sent = writer.send("bob", "frist").await.unwrap().await.unwrap();
+    let answer = writer.reply("bob", "second", sent.id).await.unwrap();
+    let edits = [writer.edit(sent.id, "first").await.unwrap(), writer.edit(sent.id, "first!").await.unwrap()];
+    let answer = answer.await.unwrap();
+    for edit in edits {
+        assert!(edit.await.unwrap() > answer.id);
+    }
+    assert_eq!(cluster.with_state(|state| state.bodies()), ["first!", "second"]);
+    let found = client.messages(0, vec![answer.id, sent.id]).await.unwrap();
+    assert_eq!((found[0].reply_to, found[1].edited_at_ms > 0), (sent.id, true));
+    let nowhere = writer.edit(5, "x").await.unwrap().await.unwrap_err();
+    assert!(matches!(nowhere, Error::Refused { code: ErrorCode::UnknownMessage, .. }), "{nowhere}");
+    assert!(matches!(writer.edit(sent.id, "").await, Err(Error::Usage(_))));
+    assert!(matches!(writer.react(sent.id, "a b", true).await, Err(Error::Usage(_))));
+}

@@ -1,9 +1,10 @@
 //! Questions: people, conversations, history, the cluster itself.
 
 use threefold_proto::chat::{
-    Account, ClusterStatus, HistoryReply, HistoryRequest, ListAdministrationReply, ListAdministrationRequest,
-    ListConversationsReply, ListConversationsRequest, ListOnlineRequest, SearchAccountsReply, SearchAccountsRequest,
-    StatusRequest, cluster_client::ClusterClient, history_request::From,
+    Account, ClusterStatus, GetMessagesRequest, HistoryReply, HistoryRequest, ListAdministrationReply,
+    ListAdministrationRequest, ListConversationsReply, ListConversationsRequest, ListOnlineRequest, ListReactionsReply,
+    ListReactionsRequest, Message, ReactedBy, SearchAccountsReply, SearchAccountsRequest, StatusRequest,
+    cluster_client::ClusterClient, history_request::From,
 };
 
 use super::Client;
@@ -16,6 +17,10 @@ pub enum Page {
     Before(u64),
     /// The oldest after this message (zero: from the beginning).
     After(u64),
+    /// This message, with about as many before it as after it.
+    Around(u64),
+    /// The oldest of this time or later, milliseconds since 1970.
+    At(u64),
 }
 
 impl Client {
@@ -60,12 +65,51 @@ impl Client {
         let from = match page {
             Page::Before(id) => From::Before(id),
             Page::After(id) => From::After(id),
+            Page::Around(id) => From::Around(id),
+            Page::At(time_ms) => From::AtMs(time_ms),
         };
         let r#in = Some(of.into_recipient()?);
         let request = HistoryRequest { r#in, limit, from: Some(from), position: self.position(), consistent };
         let reply = self.call(request, |mut chat, request| async move { chat.history(request).await }).await?;
         self.saw(reply.messages.last().map_or(0, |message| message.id));
         Ok(reply)
+    }
+
+    /// Single messages of one conversation, such as those that others answer: at most 100. Those that are not there, or
+    /// may not be seen, are left out. `conversation` zero: wherever the first one is.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn messages(&self, conversation: u64, messages: Vec<u64>) -> Result<Vec<Message>, Error> {
+        self.require_identity()?;
+        let request = GetMessagesRequest { conversation, messages, position: self.position() };
+        let call = self.call(request, |mut chat, request| async move { chat.get_messages(request).await });
+        Ok(call.await?.messages)
+    }
+
+    /// Who reacted to a message, with this emoji or (empty) with any, after the last one of the page before.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn reactions(
+        &self,
+        message: u64,
+        emoji: &str,
+        limit: u32,
+        after: Option<&ReactedBy>,
+    ) -> Result<ListReactionsReply, Error> {
+        self.require_identity()?;
+        let after = after.cloned().unwrap_or_default();
+        let request = ListReactionsRequest {
+            conversation: 0,
+            message,
+            emoji: emoji.to_owned(),
+            limit,
+            after_emoji: after.emoji,
+            after_account: after.account,
+            position: self.position(),
+        };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_reactions(request).await }).await?)
     }
 
     /// This account's conversations with their unread counts, after the conversation `after`.

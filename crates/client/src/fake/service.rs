@@ -326,8 +326,11 @@ impl Chat for Service {
                     messages.truncate(limit);
                     more
                 }
+                From::Around(_) | From::AtMs(_) => {
+                    return Err(refusal(ErrorCode::Internal, "the fake knows pages before and after only"));
+                }
             };
-            Ok(chat::HistoryReply { messages, more })
+            Ok(chat::HistoryReply { messages, more, ..Default::default() })
         })
         .await
     }
@@ -350,6 +353,7 @@ impl Chat for Service {
                     read_up_to: state.read.get(&(account, *id)).copied().unwrap_or_default(),
                     messages: of().count() as u64,
                     last,
+                    ..Default::default()
                 }
             });
             let conversations = conversations.filter(|known| !request.unread_only || known.unread > 0).collect();
@@ -364,6 +368,28 @@ impl Chat for Service {
 
     async fn delete_messages(&self, _: Request<chat::DeleteMessagesRequest>) -> Result<chat::DeleteMessagesReply> {
         Err(Status::unimplemented("the fake takes this on streams only"))
+    }
+
+    async fn edit_message(&self, _: Request<chat::EditMessageRequest>) -> Result<chat::EditMessageReply> {
+        Err(Status::unimplemented("the fake takes this on streams only"))
+    }
+
+    async fn react(&self, _: Request<chat::ReactRequest>) -> Result<chat::ReactReply> {
+        Err(Status::unimplemented("the fake knows no reactions"))
+    }
+
+    async fn list_reactions(&self, _: Request<chat::ListReactionsRequest>) -> Result<chat::ListReactionsReply> {
+        Err(Status::unimplemented("the fake knows no reactions"))
+    }
+
+    async fn get_messages(&self, request: Request<chat::GetMessagesRequest>) -> Result<chat::GetMessagesReply> {
+        self.authenticated(request, |state, session, request| {
+            let seen = |id| state.messages().find(|message| message.id == id);
+            let found = request.messages.into_iter().filter_map(seen);
+            let messages = found.map(|message| state.seen_by(session.account, message)).collect();
+            Ok(chat::GetMessagesReply { messages })
+        })
+        .await
     }
 
     type ConverseStream = Pin<Box<dyn Stream<Item = std::result::Result<ServerFrame, Status>> + Send>>;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use threefold_proto::chat::{
-    self, Done, Error, ErrorCode, Event, Message, MessageSent, MessagesDeleted, ReadMarkerMoved, Recipient, RequestId,
-    Write, event::Body, recipient::To, write::Operation, write_result::Result as Answer,
+    self, Done, Error, ErrorCode, Event, Message, MessageEdited, MessageSent, MessagesDeleted, ReadMarkerMoved,
+    Recipient, RequestId, Write, event::Body, recipient::To, write::Operation, write_result::Result as Answer,
 };
 
 /// Places in an entry.
@@ -193,7 +193,32 @@ impl State {
             Operation::SetDisplayName(_) | Operation::Administer(_) => {
                 Err(refusal(ErrorCode::Invalid, "the fake cluster does not do that"))
             }
+            Operation::Edit(edit) => self.edit(account, edit),
+            Operation::React(_) => Err(refusal(ErrorCode::Internal, "the fake knows no reactions")),
         }
+    }
+
+    fn edit(&mut self, by: u64, edit: &chat::EditMessage) -> Result<Answer, Error> {
+        let message = self.messages().find(|message| message.id == edit.message);
+        let message = message.ok_or_else(|| refusal(ErrorCode::UnknownMessage, "no such message"))?;
+        if message.author != by {
+            return Err(refusal(ErrorCode::Forbidden, "not yours"));
+        }
+        let conversation = message.conversation;
+        let (id, by_name) = (self.next_id(), self.name_of(by));
+        for (_, event) in &mut self.events {
+            if let Some(Body::Message(message)) = &mut event.body
+                && message.id == edit.message
+            {
+                message.body.clone_from(&edit.body);
+                message.edited_at_ms = id;
+            }
+        }
+        let members = self.conversations.get(&conversation).copied().unwrap_or_default();
+        let body = edit.body.clone();
+        let edited = MessageEdited { conversation, message: edit.message, by, by_name, body, ..Default::default() };
+        self.events.push((members.into(), Event { id, time_ms: id, body: Some(Body::MessageEdited(edited)) }));
+        Ok(Answer::Done(Done { position: self.position() }))
     }
 
     fn send(&mut self, author: u64, send: &chat::SendMessage) -> Result<Answer, Error> {
@@ -220,6 +245,7 @@ impl State {
             author_name,
             body: send.body.clone(),
             number,
+            reply_to: send.reply_to,
             ..Message::default()
         };
         let event = Event { id, time_ms: id, body: Some(Body::Message(message)) };

@@ -24,10 +24,10 @@ use std::{
 };
 
 use outbox::{Outcome, Reply};
-use threefold_core::bounds;
+use threefold_core::{bounds, text};
 use threefold_proto::chat::{
-    Administer, DeleteMessages, MarkDelivered, MarkRead, MessageSent, Recipient, SendMessage, SetDisplayName,
-    administer, recipient, write::Operation,
+    Administer, DeleteMessages, EditMessage, MarkDelivered, MarkRead, MessageSent, React, Recipient, SendMessage,
+    SetDisplayName, administer, recipient, write::Operation,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -145,23 +145,47 @@ impl Writer {
     /// # Errors
     /// [`Error::Usage`] for a text beyond its bounds, [`Error::Unavailable`] if the outbox stays full.
     pub async fn send(&self, to: impl Into<To>, body: impl Into<String>) -> Result<Receipt<MessageSent>, Error> {
-        let body = body.into();
-        if body.is_empty() {
-            return Err(Error::Usage("the message is empty".to_owned()));
-        }
-        if body.len() > bounds::BODY_BYTES {
-            let bytes = body.len();
-            return Err(Error::Usage(format!(
-                "the message has {bytes} bytes; at most {} are allowed",
-                bounds::BODY_BYTES
-            )));
-        }
+        self.reply(to, body, 0).await
+    }
+
+    /// The same, as an answer to a message of the same conversation (zero: to none).
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn reply(
+        &self,
+        to: impl Into<To>,
+        body: impl Into<String>,
+        reply_to: u64,
+    ) -> Result<Receipt<MessageSent>, Error> {
+        let body = sendable(body.into())?;
         let to = Some(to.into().into_recipient()?);
-        self.submit(Operation::Send(SendMessage { to, body }), |outcome| match outcome {
+        self.submit(Operation::Send(SendMessage { to, body, reply_to }), |outcome| match outcome {
             Outcome::Sent(sent) => Some(sent),
             Outcome::Done(_) => None,
         })
         .await
+    }
+
+    /// Gives one's own message another text.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn edit(&self, message: u64, body: impl Into<String>) -> Result<Receipt<u64>, Error> {
+        let body = sendable(body.into())?;
+        self.submit(Operation::Edit(EditMessage { conversation: 0, message, body }), position).await
+    }
+
+    /// Adds a reaction to a message, or takes it back.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn react(&self, message: u64, emoji: impl Into<String>, add: bool) -> Result<Receipt<u64>, Error> {
+        let emoji = emoji.into();
+        if let Err(rejection) = text::check_emoji(&emoji) {
+            return Err(Error::Usage(rejection.to_string()));
+        }
+        self.submit(Operation::React(React { conversation: 0, message, emoji, remove: !add }), position).await
     }
 
     /// Moves the read marker of a conversation forward (`up_to` zero: to all there is).
@@ -244,6 +268,18 @@ impl Writer {
             }
         }
     }
+}
+
+/// A text within its bounds; what else it may not hold, the cluster says.
+fn sendable(body: String) -> Result<String, Error> {
+    if body.is_empty() {
+        return Err(Error::Usage("the message is empty".to_owned()));
+    }
+    if body.len() > bounds::BODY_BYTES {
+        let bytes = body.len();
+        return Err(Error::Usage(format!("the message has {bytes} bytes; at most {} are allowed", bounds::BODY_BYTES)));
+    }
+    Ok(body)
 }
 
 fn position(outcome: Outcome) -> Option<u64> {
