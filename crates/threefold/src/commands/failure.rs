@@ -135,7 +135,9 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::CursorInvalid
         | ErrorCode::RateLimited
         | ErrorCode::AccountDisabled
-        | ErrorCode::NotAdministrator => "",
+        | ErrorCode::NotAdministrator
+        | ErrorCode::MessageDeleted
+        | ErrorCode::TooManyReactions => "",
     }
 }
 

@@ -1,5 +1,7 @@
 //! `messages unread read delete-message`: conversations as they are stored.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 use serde::Serialize;
 use threefold_client::{
@@ -11,11 +13,16 @@ use super::{
     ClientOptions, Failure,
     context::Context,
     output::{escape, table},
-    render::{Line, name},
+    render::{Line, name, quote},
+    when,
 };
 
 /// The most entries of one page.
 const PAGE: u32 = 200;
+/// The most messages asked for by their ids at once.
+const BY_ID: usize = 100;
+/// What stands for an answered message that cannot be shown.
+const GONE: &str = "a message that is not there any more";
 
 /// Of `messages`.
 #[derive(Args, Debug)]
@@ -31,6 +38,12 @@ pub struct MessagesArgs {
     /// The oldest after this message (0: from the beginning)
     #[arg(long, value_name = "ID")]
     after: Option<u64>,
+    /// This message, with about as many before it as after it
+    #[arg(long, value_name = "ID", conflicts_with_all = ["before", "after"])]
+    around: Option<u64>,
+    /// The oldest of this time or later, such as 12:30, 2026-05-17 or "2026-05-17 12:30"
+    #[arg(long, value_name = "TIME", value_parser = when::parse, conflicts_with_all = ["before", "after", "around"])]
+    from: Option<u64>,
     /// Including everything that anybody sent before now, at any server
     #[arg(long)]
     consistent: bool,
@@ -61,13 +74,17 @@ pub struct DeleteArgs {
 pub async fn messages(args: MessagesArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let account = context.session()?.account;
-    let messages = match args.after {
-        Some(after) => forward(&context, &args, after).await?,
-        None => backward(&context, &args).await?,
+    let messages = match (args.after, args.around, args.from) {
+        (Some(after), _, _) => forward(&context, &args, Page::After(after)).await?,
+        (None, Some(around), _) => around_one(&context, &args, around).await?,
+        (None, None, Some(time_ms)) => forward(&context, &args, Page::At(time_ms)).await?,
+        (None, None, None) => backward(&context, &args).await?,
     };
+    let quotes = quotes(&context, &messages).await?;
     for message in &messages {
         let line = Line::message(message, account);
-        let human = || line.human().map(|text| format!("{} {text}", message.id)).unwrap_or_default();
+        let answered = (message.reply_to != 0).then(|| quotes.get(&message.reply_to).map_or(GONE, String::as_str));
+        let human = || line.human_message(answered).map(|text| format!("{} {text}", message.id)).unwrap_or_default();
         context.output.result(&line, human)?;
     }
     if messages.is_empty() {
@@ -85,13 +102,35 @@ async fn page(context: &Context, args: &MessagesArgs, page: Page, left: u32) -> 
     })
 }
 
+/// What the messages that others answer say, by their ids; for people only.
+async fn quotes(context: &Context, messages: &[Message]) -> Result<BTreeMap<u64, String>, Failure> {
+    let mut quotes = BTreeMap::new();
+    let answered: BTreeSet<u64> = messages.iter().map(|message| message.reply_to).filter(|id| *id != 0).collect();
+    let Some(first) = messages.first().filter(|_| !context.output.is_json()) else { return Ok(quotes) };
+    quotes.extend(messages.iter().filter(|message| answered.contains(&message.id)).map(|one| (one.id, quote(one))));
+    let missing: Vec<u64> = answered.into_iter().filter(|id| !quotes.contains_key(id)).collect();
+    for ids in missing.chunks(BY_ID) {
+        let found = context.client.messages(first.conversation, ids.to_vec()).await?;
+        quotes.extend(found.iter().map(|one| (one.id, quote(one))));
+    }
+    Ok(quotes)
+}
+
+/// One page: what lies around a message is not longer.
+async fn around_one(context: &Context, args: &MessagesArgs, around: u64) -> Result<Vec<Message>, Failure> {
+    if args.count > PAGE {
+        return Err(Failure::usage(format!("at most {PAGE} messages are shown around one")));
+    }
+    Ok(page(context, args, Page::Around(around), args.count).await?.messages)
+}
+
 /// Page after page towards the end.
-async fn forward(context: &Context, args: &MessagesArgs, mut after: u64) -> Result<Vec<Message>, Failure> {
+async fn forward(context: &Context, args: &MessagesArgs, mut from: Page) -> Result<Vec<Message>, Failure> {
     let mut messages: Vec<Message> = Vec::new();
     while let Some(left) = left(args.count, messages.len()) {
-        let page = page(context, args, Page::After(after), left).await?;
+        let page = page(context, args, from, left).await?;
         let Some(last) = page.messages.last() else { break };
-        after = last.id;
+        from = Page::After(last.id);
         messages.extend(page.messages);
         if !page.more {
             break;
@@ -125,7 +164,11 @@ struct Unread<'a> {
     conversation: u64,
     peer: &'a str,
     unread: u64,
+    /// Those of them that mention this account.
+    unread_mentions: u64,
     read_up_to: u64,
+    /// How far the other one has read.
+    peer_read_up_to: u64,
     messages: u64,
     last: Option<Line<'a>>,
 }
@@ -151,13 +194,20 @@ pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
                 conversation: known.conversation,
                 peer: &known.peer_name,
                 unread: known.unread,
+                unread_mentions: known.unread_mentions,
                 read_up_to: known.read_up_to,
+                peer_read_up_to: known.peer_read_up_to,
                 messages: known.messages,
                 last: known.last.as_ref().map(|last| Line::message(last, account)),
             };
             context.output.result(&value, String::new)?;
         }
-        rows.push(vec![known.unread.to_string(), name(&known.peer_name)]);
+        let mentions = match known.unread_mentions {
+            0 => String::new(),
+            1 => "one mentions you".to_owned(),
+            more => format!("{more} mention you"),
+        };
+        rows.push(vec![known.unread.to_string(), name(&known.peer_name), mentions]);
     }
     context.output.remark(if rows.is_empty() { "nothing unread" } else { "" })?;
     context.output.remark(&table(&rows))?;

@@ -6,6 +6,7 @@
 mod accounts;
 mod administer;
 mod context;
+mod edit;
 mod failure;
 mod follow;
 mod messages;
@@ -13,11 +14,13 @@ pub mod operate;
 mod output;
 mod password;
 mod people;
+mod react;
 pub mod recover;
 mod render;
 mod send;
 mod session_file;
 mod status;
+mod when;
 
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -114,6 +117,10 @@ pub enum ClientCommand {
     DisplayName(With<accounts::DisplayNameArgs>),
     /// Do something to an account, as an administrator
     Admin(With<administer::AdminArgs>),
+    /// Change the text of a message of yours
+    Edit(With<edit::EditArgs>),
+    /// React to a message, or show who did
+    React(With<react::ReactArgs>),
     /// List accounts by name
     Users(With<people::UsersArgs>),
     /// List who is online
@@ -140,6 +147,8 @@ impl ClientCommand {
             Self::DeleteMessage(with) => &with.options,
             Self::DisplayName(with) => &with.options,
             Self::Admin(with) => &with.options,
+            Self::Edit(with) => &with.options,
+            Self::React(with) => &with.options,
             Self::Users(with) => &with.options,
             Self::Follow(with) => &with.options,
         }
@@ -214,6 +223,8 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,
         ClientCommand::DisplayName(with) => accounts::display_name(with.args, with.options).await,
         ClientCommand::Admin(with) => administer::administer(with.args, with.options).await,
+        ClientCommand::Edit(with) => edit::edit(with.args, with.options).await,
+        ClientCommand::React(with) => react::react(with.args, with.options).await,
         ClientCommand::Users(with) => people::users(with.args, with.options).await,
         ClientCommand::Online(with) => people::online(with.options).await,
         ClientCommand::Follow(with) => follow::follow(with.args, with.options).await,

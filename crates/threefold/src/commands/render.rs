@@ -1,9 +1,12 @@
 //! Messages and events in words, and as JSON objects.
 
 use serde::Serialize;
-use threefold_client::chat::{Event, Message, event::Body};
+use threefold_client::chat::{Event, Mention, Message, Reaction, event::Body};
 
 use super::output::{escape, indent, time};
+
+/// Of a message that is answered, so much is repeated.
+const QUOTE_CHARS: usize = 40;
 
 /// A message or another event, as a JSON object. The field `type` tells which; `id` is the event's id in all of them.
 #[derive(Debug, Serialize)]
@@ -24,6 +27,57 @@ pub enum Line<'a> {
         number: u64,
         body: &'a str,
         deleted: bool,
+        /// When the text was last edited.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edited_at_ms: Option<u64>,
+        /// The message that this one answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply_to: Option<u64>,
+        /// The names of those whom the text mentions.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<&'a str>,
+        /// The text mentions this account.
+        #[serde(skip)]
+        mentions_own: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        reactions: Vec<Reacted<'a>>,
+    },
+    /// A message has another text.
+    Edited {
+        id: u64,
+        time_ms: u64,
+        conversation: u64,
+        message: u64,
+        from: &'a str,
+        peer: &'a str,
+        own: bool,
+        body: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        mentions: Vec<&'a str>,
+        #[serde(skip)]
+        mentions_own: bool,
+    },
+    /// Somebody reacted to a message, or took it back.
+    Reaction {
+        id: u64,
+        time_ms: u64,
+        conversation: u64,
+        message: u64,
+        from: &'a str,
+        peer: &'a str,
+        own: bool,
+        emoji: &'a str,
+        added: bool,
+        /// How many then reacted with it.
+        count: u64,
+    },
+    /// The other person of a direct conversation has read.
+    PeerRead {
+        id: u64,
+        time_ms: u64,
+        conversation: u64,
+        by: u64,
+        up_to: u64,
     },
     /// Messages were deleted for everyone.
     Deleted {
@@ -77,6 +131,15 @@ pub enum Line<'a> {
     },
 }
 
+/// How often a message was reacted to with something.
+#[derive(Debug, Serialize)]
+pub struct Reacted<'a> {
+    emoji: &'a str,
+    count: u64,
+    /// By this account too.
+    own: bool,
+}
+
 impl<'a> Line<'a> {
     /// Of a message, as `account` sees it.
     pub fn message(message: &'a Message, account: u64) -> Self {
@@ -90,6 +153,11 @@ impl<'a> Line<'a> {
             number: message.number,
             body: &message.body,
             deleted: message.deleted,
+            edited_at_ms: Some(message.edited_at_ms).filter(|time_ms| *time_ms > 0),
+            reply_to: Some(message.reply_to).filter(|id| *id > 0),
+            mentions: names(&message.mentions),
+            mentions_own: names_account(&message.mentions, account),
+            reactions: message.reactions.iter().map(Reacted::of).collect(),
         }
     }
 
@@ -117,6 +185,33 @@ impl<'a> Line<'a> {
             Some(Body::SessionEnded(ended)) => Self::SessionEnded { id, time_ms, session: ended.session },
             Some(Body::PasswordChanged(_)) => Self::PasswordChanged { id, time_ms },
             Some(Body::PasswordReset(_)) => Self::PasswordReset { id, time_ms },
+            Some(Body::MessageEdited(edited)) => Self::Edited {
+                id,
+                time_ms,
+                conversation: edited.conversation,
+                message: edited.message,
+                from: &edited.by_name,
+                peer: &edited.peer_name,
+                own: edited.by == account,
+                body: &edited.body,
+                mentions: names(&edited.mentions),
+                mentions_own: names_account(&edited.mentions, account),
+            },
+            Some(Body::ReactionChanged(changed)) => Self::Reaction {
+                id,
+                time_ms,
+                conversation: changed.conversation,
+                message: changed.message,
+                from: &changed.name,
+                peer: &changed.peer_name,
+                own: changed.account == account,
+                emoji: &changed.emoji,
+                added: changed.added,
+                count: changed.count,
+            },
+            Some(Body::PeerRead(read)) => {
+                Self::PeerRead { id, time_ms, conversation: read.conversation, by: read.by, up_to: read.up_to }
+            }
             None => Self::Unknown { id, time_ms },
         }
     }
@@ -124,11 +219,15 @@ impl<'a> Line<'a> {
     /// For people; none for what does not concern them.
     pub fn human(&self) -> Option<String> {
         match self {
-            Self::Message { time_ms, from, peer, own, body, deleted, .. } => {
-                let text = if *deleted { "(deleted)".to_owned() } else { indent(body) };
-                let (author, reader) =
-                    if *own { ("you".to_owned(), name(peer)) } else { (name(from), "you".to_owned()) };
-                Some(format!("[{}] {author} → {reader}: {text}", time(*time_ms)))
+            Self::Message { reply_to, .. } => self.human_message(reply_to.map(|id| id.to_string()).as_deref()),
+            Self::Edited { time_ms, message, from, peer, own, body, mentions_own, .. } => {
+                let remarks = remarks(*mentions_own, None);
+                let parties = parties(from, peer, *own);
+                Some(format!("[{}] {parties}{remarks}: edited {message}: {}", time(*time_ms), indent(body)))
+            }
+            Self::Reaction { time_ms, message, from, peer, own, emoji, added, .. } => {
+                let (what, emoji) = (if *added { "reacted to" } else { "took back from" }, escape(emoji));
+                Some(format!("[{}] {}: {what} {message}: {emoji}", time(*time_ms), parties(from, peer, *own)))
             }
             Self::Deleted { time_ms, messages, .. } => {
                 let ids: Vec<String> = messages.iter().map(u64::to_string).collect();
@@ -141,9 +240,76 @@ impl<'a> Line<'a> {
             Self::PasswordReset { time_ms, .. } => {
                 Some(format!("[{}] an administrator gave the account another password", time(*time_ms)))
             }
-            Self::Read { .. } | Self::Hidden { .. } | Self::SessionEnded { .. } | Self::Unknown { .. } => None,
+            Self::Read { .. }
+            | Self::Hidden { .. }
+            | Self::SessionEnded { .. }
+            | Self::PeerRead { .. }
+            | Self::Unknown { .. } => None,
         }
     }
+
+    /// A message for people, with the words that stand for the one it answers; none for anything else.
+    pub fn human_message(&self, answered: Option<&str>) -> Option<String> {
+        let Self::Message { time_ms, from, peer, own, body, deleted, edited_at_ms, mentions_own, reactions, .. } = self
+        else {
+            return None;
+        };
+        let text = if *deleted { "(deleted)".to_owned() } else { indent(body) };
+        let edited = if edited_at_ms.is_some() { " (edited)" } else { "" };
+        let remarks = remarks(*mentions_own, answered);
+        let mut line = format!("[{}] {}{remarks}: {text}{edited}", time(*time_ms), parties(from, peer, *own));
+        if !reactions.is_empty() {
+            let shown: Vec<String> = reactions.iter().map(Reacted::human).collect();
+            line.push_str("\n    ");
+            line.push_str(&shown.join("  "));
+        }
+        Some(line)
+    }
+}
+
+impl<'a> Reacted<'a> {
+    fn of(reaction: &'a Reaction) -> Self {
+        Self { emoji: &reaction.emoji, count: reaction.count, own: reaction.own }
+    }
+
+    fn human(&self) -> String {
+        let own = if self.own { " with yours" } else { "" };
+        format!("{} {}{own}", escape(self.emoji), self.count)
+    }
+}
+
+fn names(mentions: &[Mention]) -> Vec<&str> {
+    mentions.iter().map(|mention| mention.name.as_str()).collect()
+}
+
+fn names_account(mentions: &[Mention], account: u64) -> bool {
+    mentions.iter().any(|mention| mention.account == account)
+}
+
+/// Who says something to whom, in a direct conversation.
+fn parties(from: &str, peer: &str, own: bool) -> String {
+    if own { format!("you → {}", name(peer)) } else { format!("{} → you", name(from)) }
+}
+
+/// What else is to be known before the text.
+fn remarks(mentions_own: bool, answered: Option<&str>) -> String {
+    let mentions = mentions_own.then(|| "mentions you".to_owned());
+    let remarks: Vec<String> = mentions.into_iter().chain(answered.map(|to| format!("answers {to}"))).collect();
+    if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join(", ")) }
+}
+
+/// The beginning of a message, on one line, for an answer to it.
+pub fn quote(message: &Message) -> String {
+    let author = name(&message.author_name);
+    if message.deleted {
+        return format!("{author}'s deleted message");
+    }
+    let line = message.body.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let mut shown: String = line.trim().chars().take(QUOTE_CHARS).collect();
+    if shown.len() < message.body.trim().len() {
+        shown.push('…');
+    }
+    format!("{author}: \"{}\"", escape(&shown))
 }
 
 /// A name for people.
@@ -153,7 +319,7 @@ pub fn name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use threefold_client::chat::MessagesDeleted;
+    use threefold_client::chat::{MessageEdited, MessagesDeleted, ReactionChanged};
 
     use super::*;
 
@@ -168,8 +334,83 @@ mod tests {
             number: 3,
             deleted: false,
             peer_name: "alice".to_owned(),
-            author_display_name: String::new(),
+            ..Message::default()
         }
+    }
+
+    /// The same with all that can belong to a message.
+    fn rich() -> Message {
+        Message {
+            edited_at_ms: 2,
+            reply_to: 4097,
+            mentions: vec![Mention { account: 9, name: "bob".to_owned() }],
+            reactions: vec![
+                Reaction { emoji: "👍".to_owned(), count: 2, own: true },
+                Reaction { emoji: "\u{202e}".to_owned(), count: 1, own: false },
+            ],
+            body: "@bob".to_owned(),
+            ..message()
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_message_is_shown_with_it() {
+        let message = rich();
+        let line = Line::message(&message, 9);
+        let text = line.human_message(Some("you: \"tea?\"")).unwrap();
+        let expected =
+            "] alice → you (mentions you, answers you: \"tea?\"): @bob (edited)\n    👍 2 with yours  \\u{202e} 1";
+        assert!(text.ends_with(expected), "{text}");
+        assert!(line.human().unwrap().contains("answers 4097"));
+        let json = serde_json::to_string(&line).unwrap();
+        let expected = "\"deleted\":false,\"edited_at_ms\":2,\"reply_to\":4097,\"mentions\":[\"bob\"],\"reactions\":\
+                        [{\"emoji\":\"👍\",\"count\":2,\"own\":true},{\"emoji\":\"\u{202e}\",\"count\":1,\"own\":false}]}";
+        assert!(json.ends_with(expected), "{json}");
+    }
+
+    #[test]
+    fn quotes_are_short_and_safe() {
+        let mut answered = message();
+        assert_eq!(quote(&answered), "alice: \"two…\"");
+        answered.body = "\n  tea?  ".to_owned();
+        assert_eq!(quote(&answered), "alice: \"tea?\"");
+        answered.body = format!("\u{1b}{}", "x".repeat(100));
+        assert_eq!(quote(&answered), format!("alice: \"\\u{{1b}}{}…\"", "x".repeat(QUOTE_CHARS - 1)));
+        answered.deleted = true;
+        assert_eq!(quote(&answered), "alice's deleted message");
+    }
+
+    #[test]
+    fn edits_and_reactions_are_told() {
+        let edited = MessageEdited {
+            message: 8192,
+            by: 7,
+            by_name: "alice".to_owned(),
+            body: "new\ntext".to_owned(),
+            ..MessageEdited::default()
+        };
+        let event = Event { id: 9000, time_ms: 1, body: Some(Body::MessageEdited(edited)) };
+        let text = Line::event(&event, 9).human().unwrap();
+        assert!(text.ends_with("] alice → you: edited 8192: new\n    text"), "{text}");
+        assert!(
+            serde_json::to_string(&Line::event(&event, 9)).unwrap().starts_with("{\"type\":\"edited\",\"id\":9000,")
+        );
+        let mut changed = ReactionChanged {
+            message: 8192,
+            account: 7,
+            name: "alice".to_owned(),
+            peer_name: "bob".to_owned(),
+            emoji: "👍".to_owned(),
+            added: true,
+            ..ReactionChanged::default()
+        };
+        let mut told = |account| {
+            let event = Event { id: 9001, time_ms: 1, body: Some(Body::ReactionChanged(changed.clone())) };
+            changed.added = false;
+            Line::event(&event, account).human().unwrap()
+        };
+        assert!(told(9).ends_with("] alice → you: reacted to 8192: 👍"));
+        assert!(told(7).ends_with("] you → bob: took back from 8192: 👍"));
     }
 
     #[test]

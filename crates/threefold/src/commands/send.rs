@@ -25,6 +25,9 @@ pub struct SendArgs {
     /// Send each line of standard input as a message
     #[arg(long, conflicts_with = "text")]
     lines: bool,
+    /// As an answer to this message of the same conversation
+    #[arg(long, value_name = "ID", conflicts_with = "lines")]
+    reply_to: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -46,7 +49,7 @@ pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure>
         Lined { writer, to, output: context.output, input, waiting: VecDeque::new(), failure: None }.run().await
     } else {
         let body = body(args.text).await?;
-        let sent = writer.send(to, body).await?.await?;
+        let sent = writer.reply(to, body, args.reply_to.unwrap_or(0)).await?.await?;
         print(context.output, to, &sent)
     };
     context.remember()?;
@@ -59,7 +62,7 @@ fn print(output: Output, to: &str, sent: &MessageSent) -> Result<(), Failure> {
 }
 
 /// The text of the arguments, or all of standard input without its last line feed.
-async fn body(text: Vec<String>) -> Result<String, Failure> {
+pub async fn body(text: Vec<String>) -> Result<String, Failure> {
     if !(text.is_empty() || text == ["-"]) {
         return Ok(text.join(" "));
     }
