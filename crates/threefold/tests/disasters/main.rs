@@ -16,4 +16,5 @@ mod membership;
 mod recovery;
 mod startup;
 mod strangers;
+mod talking;
 mod up;
