@@ -112,7 +112,7 @@ pub enum Heard {
     /// The oldest unanswered write was accepted.
     Accepted,
     /// A message, for subscribers.
-    Message(chat::Message),
+    Message(Box<chat::Message>),
     /// The subscription has begun.
     Subscribed,
 }
@@ -231,7 +231,7 @@ impl Device {
                 Ok(Some(Heard::Accepted))
             }
             Some(server_frame::Frame::Event(chat::Event { body: Some(event::Body::Message(message)), .. })) => {
-                Ok(Some(Heard::Message(message)))
+                Ok(Some(Heard::Message(Box::new(message))))
             }
             Some(server_frame::Frame::Subscribed(_)) => Ok(Some(Heard::Subscribed)),
             _ => Ok(None),
