@@ -7,4 +7,5 @@ mod accounts;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod limits;
+mod messages;
 mod websocket;

@@ -16,5 +16,4 @@ mod membership;
 mod recovery;
 mod startup;
 mod strangers;
-mod talking;
 mod up;

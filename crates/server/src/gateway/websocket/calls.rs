@@ -109,6 +109,10 @@ table! {
         gateway.list_conversations(caller, request, deadline).await;
     "mark_read": request as chat::MarkReadRequest => gateway.mark_read(caller, request, deadline).await;
     "delete_messages": request as chat::DeleteMessagesRequest => gateway.delete_messages(caller, request, deadline).await;
+    "edit_message": request as chat::EditMessageRequest => gateway.edit_message(caller, request, deadline).await;
+    "react": request as chat::ReactRequest => gateway.react(caller, request, deadline).await;
+    "list_reactions": request as chat::ListReactionsRequest => gateway.list_reactions(caller, request, deadline).await;
+    "get_messages": request as chat::GetMessagesRequest => gateway.get_messages(caller, request, deadline).await;
 }
 
 /// Answers a call of a connection that is, or is not yet, this caller's.

@@ -1,9 +1,9 @@
 //! What people do with messages besides sending them: answers, edits, reactions, mentions, receipts, looking around in
 //! what was said. With a leader killed in between, and the same to be seen at every server afterwards.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Failed, Follower, Person, until};
+use crate::harness::{Cluster, Failed, Follower, Page, Person, until};
 
 /// Sends, with these options, and gives the message's id.
 fn send(from: &Person, arguments: &[&str]) -> String {
@@ -140,4 +140,104 @@ fn refusals(alice: &Person, bob: &Person, first: &str) {
     assert_eq!(codes(&["react", first, "a b"]), (2, "USAGE".to_owned()));
     assert_eq!(codes(&["messages", "alice", "--from", "never"]), (2, "USAGE".to_owned()));
     assert_eq!(alice.fails(&["edit", first, " "]).short(), (1, "INVALID"));
+}
+
+/// Somebody who writes by single calls of a page.
+struct Somebody {
+    page: Page,
+    instance: u64,
+    number: u64,
+}
+
+impl Somebody {
+    fn new(address: &str, name: &str) -> Self {
+        let mut page = Page::open(address).unwrap();
+        let (_, reply) = page.register(name);
+        Self { page, instance: reply["instance"].as_u64().unwrap(), number: 0 }
+    }
+
+    /// A write, again until the cluster can: what was carried out already is answered as it was.
+    fn write(&mut self, call: &str, name: &str, what: &Value) -> Result<Value, String> {
+        self.number += 1;
+        let with = json!({"request": {"instance": self.instance, "number": self.number}, name: what});
+        until("a write to be answered", || match self.page.call(call, with.clone()).unwrap() {
+            Err(error) if error["code"] == "unavailable" => None,
+            Err(error) => Some(Err(error["code"].as_str().unwrap().to_owned())),
+            Ok(reply) => Some(Ok(reply)),
+        })
+    }
+
+    fn send(&mut self, to: &str, body: &str, reply_to: u64) -> u64 {
+        let what = json!({"to": {"user": to}, "body": body, "reply_to": reply_to});
+        let sent = self.write("send_message", "send", &what).unwrap();
+        sent["sent"]["id"].as_u64().unwrap()
+    }
+
+    fn read(&mut self, call: &str, with: Value) -> Value {
+        self.page.call(call, with).unwrap().unwrap()
+    }
+
+    /// Waits for an event of this kind.
+    fn hear(&mut self, kind: &str) -> Value {
+        loop {
+            let mut frame = self.page.hear().unwrap();
+            if frame["event"]["body"][kind].is_object() {
+                return frame["event"]["body"][kind].take();
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_do_it_too_while_their_leader_is_killed() {
+    let mut cluster = Cluster::start(&[]);
+    let leader = cluster.leader();
+    let at = |further: usize| cluster.servers[(leader + further) % 3].client.clone();
+    let (mut ann, mut bob) = (Somebody::new(&at(1), "ann"), Somebody::new(&at(2), "bob"));
+    bob.page.say(&json!({"subscribe": {}})).unwrap();
+    ann.page.say(&json!({"subscribe": {}})).unwrap();
+    let first = ann.send("bob", "frist", 0);
+    assert_eq!(bob.hear("message")["id"], first);
+    let second = bob.send("ann", "tea?", first);
+    bob.write("react", "react", &json!({"message": first, "emoji": "👍"})).unwrap();
+
+    cluster.servers[leader].kill();
+    ann.write("edit_message", "edit", &json!({"message": first, "body": "first, @bob"})).unwrap();
+    bob.write("react", "react", &json!({"message": first, "emoji": "👍", "remove": true})).unwrap();
+    ann.write("react", "react", &json!({"message": second, "emoji": "🎉"})).unwrap();
+    bob.write("mark_read", "mark", &json!({"in": {"user": "ann"}})).unwrap();
+    let forbidden = bob.write("edit_message", "edit", &json!({"message": first, "body": "mine"}));
+    assert_eq!(forbidden, Err("forbidden".to_owned()));
+
+    let edited = bob.hear("message_edited");
+    assert_eq!((&edited["message"], &edited["body"]), (&first.into(), &"first, @bob".into()));
+    assert_eq!(edited["mentions"][0]["name"], "bob");
+    let reaction = bob.hear("reaction_changed");
+    assert_eq!((&reaction["name"], &reaction["message"]), (&"bob".into(), &first.into()));
+    assert_eq!(ann.hear("message")["id"], first);
+    assert_eq!(ann.hear("message")["reply_to"], first);
+    assert_eq!(ann.hear("peer_read")["up_to"], second);
+
+    let position = ann.send("bob", "bye", 0);
+    let around = bob
+        .read("history", json!({"in": {"user": "ann"}, "limit": 1, "from": {"around": second}, "position": position}));
+    assert_eq!(
+        (&around["messages"][0]["id"], &around["older"], &around["newer"]),
+        (&second.into(), &true.into(), &true.into())
+    );
+    assert_eq!(around["messages"][0]["reactions"], json!([{"emoji": "🎉", "count": 1}]));
+    let time_ms = around["messages"][0]["time_ms"].as_u64().unwrap();
+    let later = bob.read("history", json!({"in": {"user": "ann"}, "from": {"at_ms": time_ms + 600_000}}));
+    assert!(later["messages"].as_array().is_none_or(Vec::is_empty) && later["older"] == true, "{later}");
+    let found = bob.read("get_messages", json!({"messages": [second, first, 5]}));
+    let found = found["messages"].as_array().unwrap();
+    assert_eq!((found.len(), &found[0]["body"], &found[1]["body"]), (2, &"tea?".into(), &"first, @bob".into()));
+    let by = bob.read("list_reactions", json!({"message": second}));
+    assert_eq!((&by["reactions"][0]["name"], &by["reactions"][0]["emoji"]), (&"ann".into(), &"🎉".into()));
+    let known = ann.read("list_conversations", json!({"position": position}));
+    assert_eq!(known["conversations"][0]["peer_read_up_to"], second);
+
+    ann.write("delete_messages", "delete", &json!({"messages": [first], "for_everyone": true})).unwrap();
+    let gone = ann.write("react", "react", &json!({"message": first, "emoji": "👍"}));
+    assert_eq!(gone, Err("message_deleted".to_owned()));
 }
