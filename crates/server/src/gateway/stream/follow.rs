@@ -26,7 +26,7 @@ const SESSION_CHECK: Duration = Duration::from_secs(10);
 
 impl<D: Door> Conversation<D> {
     /// Serves one subscription after the other.
-    pub(super) async fn follow(&self, mut subscriptions: mpsc::Receiver<chat::Subscribe>) -> Result<(), Ending> {
+    pub(super) async fn follow(&self, mut subscriptions: mpsc::Receiver<Box<chat::Subscribe>>) -> Result<(), Ending> {
         let Some(mut wanted) = subscriptions.recv().await else { return Ok(()) };
         let mut present = None;
         loop {
@@ -35,7 +35,7 @@ impl<D: Door> Conversation<D> {
             } else if present.is_none() {
                 present = Some(self.gateway.door().arrive(self.caller.session.account));
             }
-            let delivery = self.deliver(wanted);
+            let delivery = self.deliver(*wanted);
             tokio::pin!(delivery);
             wanted = tokio::select! {
                 biased;

@@ -138,15 +138,16 @@ impl<D: Door> Conversation<D> {
         &self,
         incoming: impl Stream<Item = Result<chat::ClientFrame, Refusal>>,
         pending: mpsc::UnboundedSender<write::Pending>,
-        subscribe: mpsc::Sender<chat::Subscribe>,
+        subscribe: mpsc::Sender<Box<chat::Subscribe>>,
     ) -> Result<(), Ending> {
         let mut incoming = pin!(incoming);
         while let Some(frame) = incoming.next().await {
             match frame?.frame {
                 Some(client_frame::Frame::Subscribe(wanted)) => {
-                    subscribe.send(wanted).await.map_err(|_| Ending::Gone)?;
+                    subscribe.send(Box::new(wanted)).await.map_err(|_| Ending::Gone)?;
                 }
-                Some(client_frame::Frame::Write(write)) => self.take(write, &pending).await?,
+                // Boxed: most streams write seldom, and would be half as large again for it.
+                Some(client_frame::Frame::Write(write)) => Box::pin(self.take(write, &pending)).await?,
                 Some(client_frame::Frame::Ping(chat::Ping { number })) => {
                     self.outlet.send(server_frame::Frame::Pong(chat::Pong { number })).await?;
                 }

@@ -25,15 +25,16 @@ pub(super) const FRAMES: usize = 256;
 /// How long a client may read nothing. Below a minute, after which load balancers cut the connection too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where frames go.
+/// Where frames go. They are boxed in the line, because it keeps room for dozens also where nothing is said, and a frame is large:
+/// that would be 8 KiB for each idle stream.
 pub(super) struct Outlet {
-    frames: mpsc::Sender<chat::ServerFrame>,
+    frames: mpsc::Sender<Box<chat::ServerFrame>>,
     last_word: Arc<OnceLock<Refusal>>,
 }
 
 /// Where they come out.
 pub(crate) struct Frames {
-    frames: mpsc::Receiver<chat::ServerFrame>,
+    frames: mpsc::Receiver<Box<chat::ServerFrame>>,
     last_word: Arc<OnceLock<Refusal>>,
     ended: bool,
 }
@@ -48,7 +49,7 @@ pub(super) fn new() -> (Outlet, Frames) {
 impl Outlet {
     /// Sends a frame, when there is room.
     pub async fn send(&self, frame: server_frame::Frame) -> Result<(), Ending> {
-        let frame = chat::ServerFrame { frame: Some(frame) };
+        let frame = Box::new(chat::ServerFrame { frame: Some(frame) });
         let frame = match self.frames.try_send(frame) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(Ending::Gone),
@@ -81,7 +82,7 @@ impl Stream for Frames {
             return Poll::Ready(None);
         }
         if let Some(frame) = ready!(self.frames.poll_recv(context)) {
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(*frame)));
         }
         self.ended = true;
         Poll::Ready(self.last_word.get().cloned().map(Err))

@@ -21,8 +21,11 @@ use crate::gateway::{door::Door, grpc::deadline::DEFAULT_PATIENCE, unavailable};
 /// Writes of one stream in flight. An instance has at most 64 unanswered; a process may use a few.
 pub(super) const IN_FLIGHT: usize = 4 * bounds::REPLIES_PER_INSTANCE as usize;
 
-/// A write whose result is to come.
-pub(super) struct Pending {
+/// A write whose result is to come; boxed, for the line of them keeps room for dozens on each idle stream.
+pub(super) type Pending = Box<Unanswered>;
+
+/// A write that was put in line.
+pub(super) struct Unanswered {
     request: Option<chat::RequestId>,
     outcome: BoxFuture<'static, Result<(Reply, Position), Refusal>>,
     /// Given back once the result is sent.
@@ -45,7 +48,7 @@ impl<D: Door> Conversation<D> {
         let permit = Arc::clone(&self.window).acquire_owned().await.map_err(|_| Ending::Gone)?;
         let request = write.request;
         let outcome = self.enqueue(write).await.unwrap_or_else(|refusal| async { Err(refusal) }.boxed());
-        pending.send(Pending { request, outcome, _permit: permit }).map_err(|_| Ending::Gone)
+        pending.send(Box::new(Unanswered { request, outcome, _permit: permit })).map_err(|_| Ending::Gone)
     }
 
     /// Waits while the account writes more than it may: its stream is read no further meanwhile, nothing is refused, and the order stays.
@@ -81,9 +84,10 @@ impl<D: Door> Conversation<D> {
     /// Sends results, in the order of the writes.
     pub(super) async fn answer(&self, mut answers: mpsc::UnboundedReceiver<Pending>) -> Result<(), Ending> {
         while let Some(pending) = answers.recv().await {
-            let outcome = pending.outcome.await;
+            let Unanswered { request, outcome, _permit } = *pending;
+            let outcome = outcome.await;
             let session_over = matches!(outcome, Ok((Reply::Rejected(Rejection::SessionInvalid), _)));
-            let result = convert::result(pending.request, outcome);
+            let result = convert::result(request, outcome);
             self.outlet.send(server_frame::Frame::Result(result)).await?;
             if session_over {
                 return Err(Refusal::Rejected(Rejection::SessionInvalid).into());

@@ -60,10 +60,10 @@ pub(super) struct Connection<D> {
 
 /// The connection's one stream.
 struct Stream {
-    to: mpsc::Sender<Result<chat::ClientFrame, Refusal>>,
+    to: mpsc::Sender<Box<chat::ClientFrame>>,
     from: Frames,
     /// The stream has no room for it yet. Nothing more is read meanwhile.
-    held: Option<chat::ClientFrame>,
+    held: Option<Box<chat::ClientFrame>>,
 }
 
 struct Answered {
@@ -155,7 +155,7 @@ impl<D: Door> Connection<D> {
                 let taken = async {
                     let Ok(place) = to.reserve().await else { return pending().await };
                     if let Some(frame) = held.take() {
-                        place.send(Ok(frame));
+                        place.send(frame);
                     }
                 };
                 (from.next().left_future(), taken.left_future())
@@ -270,7 +270,10 @@ impl<D: Door> Connection<D> {
             (Some(stream), _) => stream,
             (None, Some(caller)) => {
                 let (to, incoming) = mpsc::channel(1);
-                let from = self.gateway.converse(caller.clone(), ReceiverStream::new(incoming))?;
+                let from = self.gateway.converse(
+                    caller.clone(),
+                    ReceiverStream::new(incoming).map(|frame: Box<chat::ClientFrame>| Ok(*frame)),
+                )?;
                 self.stream.insert(Stream { to, from, held: None })
             }
             (None, None) => {
@@ -278,10 +281,10 @@ impl<D: Door> Connection<D> {
                 return self.complain(Nonsense { id: None, refusal }).await;
             }
         };
-        match stream.to.try_send(Ok(frame)) {
+        match stream.to.try_send(Box::new(frame)) {
             // A stream that has ended says why by itself.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(frame)) => stream.held = frame.ok(),
+            Err(mpsc::error::TrySendError::Full(frame)) => stream.held = Some(frame),
         }
         Ok(())
     }
