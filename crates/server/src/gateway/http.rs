@@ -180,8 +180,8 @@ async fn converse<D: Door>(
     let builder = protocols();
     // Who takes the connection over by an upgrade takes over its place as well.
     let service = Located { router, address: ClientAddress(socket.remote()), place };
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(Gathered::new(socket)), TowerToHyperService::new(service));
+    let connection = builder
+        .serve_connection_with_upgrades(TokioIo::new(Gathered::recognising(socket)), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     tokio::select! {
         biased;

@@ -34,7 +34,7 @@ pub struct Gathered<S> {
     waiting: Vec<u8>,
     /// How much of it was passed on.
     passed: usize,
-    /// How much of [`PREFACE`] the other side has said. All of it: there are streams, and so something to gather.
+    /// How much of [`PREFACE`] the other side has said. All of it, or known without: there are streams, and so something to gather.
     recognised: usize,
     /// The first words were something else.
     is_plain: bool,
@@ -43,8 +43,13 @@ pub struct Gathered<S> {
 }
 
 impl<S> Gathered<S> {
-    /// From now on.
+    /// One that is known to be HTTP/2.
     pub fn new(inner: S) -> Self {
+        Self { recognised: PREFACE.len(), ..Self::recognising(inner) }
+    }
+
+    /// One of which the other side's first words tell what it is.
+    pub fn recognising(inner: S) -> Self {
         Self { inner, waiting: Vec::new(), passed: 0, recognised: 0, is_plain: false, has_yielded: false }
     }
 
@@ -199,9 +204,7 @@ mod tests {
         let (say, said) = mpsc::unbounded_channel();
         say.send([0; 3]).unwrap();
         // It runs before the streams, each of which has something to say by then.
-        let mut gathered = Gathered::new(inner);
-        gathered.recognise(PREFACE);
-        let connection = tokio::spawn(connect(gathered, said));
+        let connection = tokio::spawn(connect(Gathered::new(inner), said));
         let streams = (1..5).map(|n| {
             let say = say.clone();
             tokio::spawn(async move { say.send([n; 3]).unwrap() })
@@ -236,7 +239,7 @@ mod tests {
     fn only_streams_are_waited_for() {
         let flushes = |heard: &[&[u8]]| {
             let writes = Arc::default();
-            let mut stream = Gathered::new(Taken { writes: Arc::clone(&writes), at_most: usize::MAX });
+            let mut stream = Gathered::recognising(Taken { writes: Arc::clone(&writes), at_most: usize::MAX });
             heard.iter().for_each(|heard| stream.recognise(heard));
             let mut cx = Context::from_waker(Waker::noop());
             assert!(Pin::new(&mut stream).poll_write(&mut cx, b"words").is_ready());
