@@ -1,7 +1,8 @@
 //! `Administer`: what administrators do to accounts. Every act that changes something is recorded.
 //!
 //! Nobody locks themselves out: an administrator does not disable, delete or revoke the own account (its owner may still
-//! delete it like any other). An act that finds things as it wants them is done, and recorded no second time.
+//! delete it like any other), nor reset its password: that would end the very session whose retry must be answered as the
+//! first try was. An act that finds things as it wants them is done, and recorded no second time.
 
 use super::{Context, Outcome, delete_account, session};
 use crate::{
@@ -65,6 +66,10 @@ fn act(
     use AdministratorAction::{Delete, Disable, Enable, FreeName, Grant, ResetPassword, Revoke};
     if by == id && matches!(action, Disable | Delete | Revoke) {
         let what = "administrators do not do that to themselves: another one must".to_owned();
+        return Err(Rejection::Forbidden(what).into());
+    }
+    if by == id && matches!(action, ResetPassword { .. }) {
+        let what = "administrators change their own password as everybody does, with the old one".to_owned();
         return Err(Rejection::Forbidden(what).into());
     }
     let mut account: AccountRecord = context.require(Key::Account(id))?;
@@ -200,7 +205,8 @@ mod tests {
         let mut world = World::new();
         let (mut root, mut bob) = (world.register("root"), world.register("bob"));
         assert_eq!(refused(&administer(&mut world, &mut bob, "root", Disable)), Rejection::NotAdministrator);
-        for action in [Disable, Delete, Revoke] {
+        let reset = ResetPassword { password_hash: "given".to_owned() };
+        for action in [Disable, Delete, Revoke, reset] {
             assert!(matches!(refused(&administer(&mut world, &mut root, "root", action)), Rejection::Forbidden(_)));
         }
         assert_eq!(administer(&mut world, &mut root, "bob", Grant), Reply::Done);
