@@ -24,6 +24,11 @@ pub const SESSIONS_PER_ACCOUNT: usize = 32;
 pub const INSTANCES_PER_SESSION: usize = 16;
 /// Replies kept for one instance, and so the most writes a client may have in flight.
 pub const REPLIES_PER_INSTANCE: u64 = 64;
+/// Named requests remembered for one account: a client that lost its connection asks again for its last few, and each
+/// connection has few unanswered.
+pub const NAMED_REQUESTS: u64 = 64;
+/// The name that a client gives to a request, in bytes: room for a UUID or a hash in text.
+pub const REQUEST_NAME_BYTES: usize = 64;
 /// A session's life from its log-in or last renewal: 90 days.
 pub const SESSION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 /// Commands of one log entry. With at most four places a command, an entry's 4,096 places suffice.

@@ -4,7 +4,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::ids::{AccountId, ConversationId, EventId, RequestId, SessionId, TokenHash};
+use crate::ids::{AccountId, ConversationId, EventId, RequestId, RequestName, SessionId, TokenHash};
 
 /// One change asked for by somebody. Encoded with CBOR; a new field must be optional.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -119,6 +119,26 @@ pub enum Command {
         /// Which, at most [`crate::bounds::SEEN_ACCOUNTS`].
         #[n(0)]
         accounts: Vec<AccountId>,
+    },
+    /// A numbered write whose client has named it: run once for its account, by whichever session it arrives again while
+    /// its name is remembered. For clients that keep nothing but that name: the number is their gateway's.
+    #[n(8)]
+    NamedWrite {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// The write's name in its session: what makes it run in order, and once however often the servers pass it on.
+        #[n(1)]
+        request: RequestId,
+        /// What to do.
+        #[n(2)]
+        operation: Operation,
+        /// As in [`Command::Write`].
+        #[n(3)]
+        answered: Option<u64>,
+        /// The write's name in its account.
+        #[n(4)]
+        name: RequestName,
     },
 }
 

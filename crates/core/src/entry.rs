@@ -35,7 +35,8 @@ pub enum DecodeError {
 #[must_use]
 pub fn encode_command(command: &Command) -> Bytes {
     let text_bytes = match command {
-        Command::Write { operation: Operation::SendMessage { body, .. }, .. } => body.len(),
+        Command::Write { operation: Operation::SendMessage { body, .. }, .. }
+        | Command::NamedWrite { operation: Operation::SendMessage { body, .. }, .. } => body.len(),
         _ => 0,
     };
     encode(command, ENCODED_BYTES + text_bytes)

@@ -108,6 +108,22 @@ impl TokenHash {
     }
 }
 
+/// The name that a client gave to a request: the first eight bytes of its SHA-256. They suffice, for names meet only
+/// within the last few of one account, and whoever makes two meet fools nobody but oneself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct RequestName(#[n(0)] pub u64);
+
+impl RequestName {
+    /// That of `name`.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        use sha2::Digest as _;
+        let digest: [u8; 32] = sha2::Sha256::digest(name).into();
+        Self(digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+}
+
 /// Names one write of one client, so that a retry of it is recognised by the state machine.
 ///
 /// The instance is handed out by the cluster ([`crate::Command::OpenInstance`], or with a log-in)

@@ -39,6 +39,7 @@ enum Table {
     Reaction = 0x14,
     Administration = 0x15,
     Seen = 0x17,
+    NamedRequests = 0x16,
 }
 
 /// The name of one record.
@@ -84,6 +85,8 @@ pub(crate) enum Key<'a> {
     /// That it did, and took it back. Apart from the others, so that they can be listed without it.
     /// [`crate::record::ReactionRecord`].
     WithdrawnReaction(ConversationId, EventId, &'a str, AccountId),
+    /// The named requests of an account. [`crate::record::NamedRequestsRecord`].
+    NamedRequests(AccountId),
 }
 
 impl Key<'_> {
@@ -120,6 +123,7 @@ impl Key<'_> {
             Key::WithdrawnReaction(conversation, message, emoji, account) => {
                 to(&of_reaction(conversation, message, WITHDREW, emoji, account))
             }
+            Key::NamedRequests(account) => show_ids(Table::NamedRequests, [account.0], to),
         }
     }
 }

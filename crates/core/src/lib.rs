@@ -24,7 +24,7 @@ mod visible;
 pub use apply::apply;
 pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient};
 pub use event::{Edited, Event, EventBody, Scope};
-pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, SessionId, TokenHash};
+pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, RequestName, SessionId, TokenHash};
 pub use reply::{Rejection, Reply};
 
 // The tests' harness is shared with the scripts in `tests/`, which see the crate from outside.

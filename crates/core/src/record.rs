@@ -17,12 +17,14 @@ use crate::{
 };
 
 mod conversation;
+mod named;
 mod reaction;
 mod window;
 
 #[cfg(test)]
 pub(crate) use conversation::Span;
 pub(crate) use conversation::{ConversationRecord, DirectRecord, Marker, MembershipRecord};
+pub(crate) use named::NamedRequestsRecord;
 pub(crate) use reaction::{ReactionRecord, ReactionsRecord};
 pub(crate) use window::{Recall, WindowRecord};
 

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 use threefold_core::{
     AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, RequestId,
-    SessionId, TokenHash,
+    RequestName, SessionId, TokenHash,
     entry::{DecodeError, decode_command, encode_command, pack, unpack},
 };
-use world::{World, with_answered};
+use world::{World, named, with_answered};
 
 fn any_command() -> impl Strategy<Value = Command> {
     let token = any::<[u8; 32]>().prop_map(TokenHash);
@@ -39,9 +39,15 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         vec(any::<u64>(), 0..9)
             .prop_map(|accounts| Command::MarkSeen { accounts: accounts.into_iter().map(AccountId).collect() }),
-        (token, any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
+        (token.clone(), any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
             |(session, instance, number, operation, answered)| {
                 Command::Write { session, request: RequestId { instance, number }, operation, answered }
+            }
+        ),
+        (token, any::<u64>(), any::<u64>(), any_operation(), any::<u64>()).prop_map(
+            |(session, instance, number, operation, name)| {
+                let (request, name) = (RequestId { instance, number }, RequestName(name));
+                Command::NamedWrite { session, request, operation, answered: None, name }
             }
         ),
     ]
@@ -147,6 +153,9 @@ proptest! {
             .map(|(index, command)| match command {
                 Command::Write { operation, answered, .. } => {
                     with_answered(ann.request(index as u64 + 1, operation), answered.unwrap_or(0))
+                }
+                Command::NamedWrite { operation, name, .. } => {
+                    named(ann.request(index as u64 + 1, operation), &name.0.to_string())
                 }
                 other => other,
             })

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::{collection::vec, prelude::*};
 use steps::{Cast, EDITS, play, step};
 use threefold_core::{
-    AccountId, Command, ConversationId, Event, EventBody, EventId, Position, Reply, Scope,
+    AccountId, Command, ConversationId, Event, EventBody, EventId, Position, Rejection, Reply, Scope,
+    bounds::NAMED_REQUESTS,
     query::{self, Page},
 };
-use world::World;
+use world::{World, named, send_to};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
@@ -256,6 +257,51 @@ fn count_mentions(reader: AccountId, info: &query::ConversationInfo, messages: &
         _ => false,
     };
     messages.iter().filter(|event| event.id.position() > info.read_up_to).filter(counts).count() as u64
+}
+
+/// A named request: by which session of which account, under which name, with which text, numbered anew or again.
+fn named_request() -> impl Strategy<Value = (usize, u8, u8, bool)> {
+    (0usize..4, 0u8..90, 0u8..2, any::<bool>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the sessions, numbers and retries: of an account's last names each was run once, and is told as it was then.
+    #[test]
+    fn a_named_request_runs_once_while_its_name_is_remembered(requests in vec(named_request(), 1..250)) {
+        let mut world = World::new();
+        let (ann, bob) = (world.register("ann"), world.register("bob"));
+        let phones = [world.log_in(ann.account, "phone"), world.log_in(bob.account, "phone")];
+        let [phone_of_ann, phone_of_bob] = phones;
+        let mut devices = [ann, phone_of_ann, bob, phone_of_bob];
+        let mut kept: [Vec<(u8, u8, Reply)>; 2] = [Vec::new(), Vec::new()];
+        let mut last: [Option<(Command, Reply)>; 4] = Default::default();
+        for (device, name, text, again) in requests {
+            if let (true, Some((command, reply))) = (again, &last[device]) {
+                prop_assert_eq!(&world.run(command), reply);
+                prop_assert!(world.written().is_empty());
+            }
+            let to = devices[device].next(send_to("bob", &format!("text {text}")));
+            let command = named(to, &name.to_string());
+            let reply = world.run(&command);
+            let kept = &mut kept[device / 2];
+            match kept.iter().find(|(known, ..)| *known == name) {
+                Some((_, same, first)) if *same == text => prop_assert_eq!(&reply, first),
+                Some(_) => prop_assert_eq!(&reply, &Reply::Rejected(Rejection::RequestMismatch)),
+                None => {
+                    let is_sent = matches!(reply, Reply::MessageSent { .. });
+                    prop_assert!(is_sent, "{:?}", reply);
+                    prop_assert_eq!(world.applied.happened.len(), 1);
+                    kept.push((name, text, reply.clone()));
+                    if kept.len() as u64 > NAMED_REQUESTS {
+                        kept.remove(0);
+                    }
+                }
+            }
+            last[device] = Some((command, reply));
+        }
+    }
 }
 
 /// Messages of the other after the marker, counted one by one: hidden ones too, so in the peer's view as well.

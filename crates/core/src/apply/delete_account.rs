@@ -49,6 +49,7 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     account.deleted = true;
     context.put(Key::Account(id), &account);
     context.delete(Key::Seen(id));
+    context.delete(Key::NamedRequests(id));
     context.put(Key::Cleanup(id), &CleanupRecord {});
     context.meta.cleanups += 1;
     // Nothing is left to read, but whoever follows must find out that its session is gone.

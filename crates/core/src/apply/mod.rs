@@ -138,7 +138,10 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
         }
         Command::OpenInstance { session, nonce } => open_instance::open_instance(context, session, *nonce),
         Command::Write { session, request, operation, answered } => {
-            write::write(context, session, *request, operation, answered.unwrap_or(0))
+            write::write(context, session, *request, operation, answered.unwrap_or(0), None)
+        }
+        Command::NamedWrite { session, request, operation, answered, name } => {
+            write::write(context, session, *request, operation, answered.unwrap_or(0), Some(*name))
         }
         Command::RenewSession { session } => renew_session::renew_session(context, session),
         Command::ChangePassword { session, credential_version, password_hash } => {

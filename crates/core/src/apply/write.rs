@@ -1,14 +1,15 @@
-//! `Write`: a numbered operation, run once and in order however often it arrives.
+//! `Write` and `NamedWrite`: a numbered operation, run once and in order however often it arrives; a named one also by
+//! whichever session of its account it arrives again.
 //!
 //! What the session or its window refuses is not remembered and uses up no number. What the operation itself
-//! refuses is an outcome like any other.
+//! refuses is an outcome like any other. That a name was used before is an outcome too, for the number; the name keeps its own.
 
 use super::{Context, Outcome, operate, session, settle};
 use crate::{
     command::Operation,
-    ids::{RequestId, TokenHash},
+    ids::{AccountId, RequestId, RequestName, TokenHash},
     key::Key,
-    record::{Recall, WindowRecord},
+    record::{NamedRequestsRecord, Recall, WindowRecord},
     reply::{Rejection, Reply},
 };
 
@@ -18,6 +19,7 @@ pub(super) fn write(
     request: RequestId,
     operation: &Operation,
     answered: u64,
+    name: Option<RequestName>,
 ) -> Outcome<Reply> {
     let session = session::require_live(context, token)?;
     let key = Key::Window(session.session, request.instance);
@@ -26,9 +28,34 @@ pub(super) fn write(
         Recall::Ran(reply) => Ok(reply),
         Recall::Refused(rejection) => Err(rejection.into()),
         Recall::Due => {
-            let reply = settle(operate(context, session.account, operation))?;
+            let outcome = match name {
+                None => operate(context, session.account, operation),
+                Some(name) => operate_once(context, session.account, name, operation),
+            };
+            let reply = settle(outcome)?;
             window.remember(operation, &reply, context.position(), answered)?;
             context.put(key, &window);
+            Ok(reply)
+        }
+    }
+}
+
+/// Runs what the account has not asked for under that name before.
+fn operate_once(
+    context: &mut Context<'_>,
+    account: AccountId,
+    name: RequestName,
+    operation: &Operation,
+) -> Outcome<Reply> {
+    let key = Key::NamedRequests(account);
+    let mut named = context.get::<NamedRequestsRecord>(key)?.unwrap_or_default();
+    match named.recall(name, operation)? {
+        Recall::Ran(reply) => Ok(reply),
+        Recall::Refused(rejection) => Err(rejection.into()),
+        Recall::Due => {
+            let reply = settle(operate(context, account, operation))?;
+            named.remember(name, operation, &reply)?;
+            context.put(key, &named);
             Ok(reply)
         }
     }
@@ -38,8 +65,69 @@ pub(super) fn write(
 mod tests {
     use crate::{
         Command, Rejection, Reply,
-        world::{World, refused, send_to, sent, with_answered},
+        bounds::NAMED_REQUESTS,
+        world::{World, named, refused, send_to, sent, with_answered},
     };
+
+    #[test]
+    fn a_name_is_recognised_by_another_session_of_its_account_and_by_no_other_account() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let first = world.run(&named(ann.next(send_to("bob", "hello")), "greeting"));
+        sent(&first);
+        let mut phone = world.log_in(ann.account, "phone");
+        let again = named(phone.next(send_to("bob", "hello")), "greeting");
+        assert_eq!(world.run(&again), first);
+        assert!(world.applied.happened.is_empty());
+        // Only the number is new, and it too is run once.
+        assert_eq!(world.written().len(), 1);
+        assert_eq!(world.run(&again), first);
+        assert!(world.written().is_empty());
+        let other = world.run(&named(bob.next(send_to("ann", "hello")), "greeting"));
+        assert_ne!(sent(&other).1, sent(&first).1);
+        sent(&world.write(&mut phone, send_to("bob", "hello")));
+    }
+
+    #[test]
+    fn a_name_with_other_content_is_refused_and_the_next_number_is_due() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        sent(&world.run(&named(ann.next(send_to("ann", "one")), "a")));
+        let other = named(ann.next(send_to("ann", "two")), "a");
+        assert_eq!(refused(&world.run(&other)), Rejection::RequestMismatch);
+        assert_eq!(refused(&world.run(&other)), Rejection::RequestMismatch);
+        sent(&world.run(&named(ann.next(send_to("ann", "two")), "b")));
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_by_its_name() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let unknown = Rejection::UnknownUser("bob".to_owned());
+        assert_eq!(refused(&world.run(&named(ann.next(send_to("bob", "hello")), "a"))), unknown);
+        world.register("bob");
+        assert_eq!(refused(&world.run(&named(ann.next(send_to("bob", "hello")), "a"))), unknown);
+        sent(&world.run(&named(ann.next(send_to("bob", "hello")), "b")));
+    }
+
+    #[test]
+    fn the_last_names_are_remembered_and_their_record_goes_with_the_account() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let mut first = Vec::new();
+        for number in 0..=NAMED_REQUESTS {
+            first.push(world.run(&named(ann.next(send_to("ann", "x")), &number.to_string())));
+        }
+        for number in (1..=NAMED_REQUESTS).rev() {
+            let again = world.run(&named(ann.next(send_to("ann", "x")), &number.to_string()));
+            assert_eq!(again, first[number as usize]);
+        }
+        assert_ne!(world.run(&named(ann.next(send_to("ann", "x")), "0")), first[0]);
+        let names = |world: &World| world.store.entries.keys().filter(|key| key[0] == 0x16).count();
+        assert_eq!(names(&world), 1);
+        world.run(&Command::DeleteAccount { session: ann.token, credential_version: 1 });
+        assert_eq!(names(&world), 0);
+    }
 
     #[test]
     fn a_retry_gets_the_first_reply_and_writes_nothing() {

@@ -12,7 +12,7 @@ use crate::{
     command::{AdministratorAction, Command, DeleteScope, Operation, Recipient},
     entry,
     event::Edited,
-    ids::{ConversationId, RequestId},
+    ids::{ConversationId, RequestId, RequestName},
     reply::{Rejection, Reply},
 };
 
@@ -54,6 +54,8 @@ fn records() -> Vec<Sample> {
     window.remember(&Operation::MarkDelivered { up_to: EventId(1) }, &sent, Position(8192), 0).unwrap();
     let mut acknowledged = window.clone();
     acknowledged.remember(&Operation::MarkDelivered { up_to: EventId(2) }, &Reply::Done, Position(12288), 1).unwrap();
+    let mut named = NamedRequestsRecord::default();
+    named.remember(RequestName::of("a"), &Operation::MarkDelivered { up_to: EventId(1) }, &sent).unwrap();
     let marker = Marker { message: EventId(8193), number: 3, own: 1 };
     let closed = Span { from: Position(1), until: Some(Position(2)) };
     let mut conversation = ConversationRecord::direct(AccountId(8192), AccountId(4096));
@@ -145,6 +147,7 @@ fn records() -> Vec<Sample> {
         record("seen", SeenRecord { at_ms: 1_700_000_000_000 }),
         record("reactions", ReactionsRecord { counts: vec![ReactionCount { emoji: "👍".to_owned(), count: 2 }] }),
         record("reaction", ReactionRecord { notice: EventId(9000) }),
+        record("named requests", named),
     ]
 }
 
@@ -289,6 +292,16 @@ fn commands() -> Vec<Sample> {
         administer("free name", AdministratorAction::FreeName),
         administer("grant", AdministratorAction::Grant),
         administer("revoke", AdministratorAction::Revoke),
+        command(
+            "named write",
+            Command::NamedWrite {
+                session,
+                request: RequestId { instance: 2, number: 3 },
+                operation: Operation::MarkDelivered { up_to: EventId(8193) },
+                answered: None,
+                name: RequestName::of("a"),
+            },
+        ),
     ]
 }
 
@@ -364,6 +377,7 @@ fn keys() -> Vec<Sample> {
         ("key: reactions", Key::Reactions(conversation, event)),
         ("key: reaction", Key::Reaction(conversation, event, "👍", account)),
         ("key: withdrawn reaction", Key::WithdrawnReaction(conversation, event, "👍", account)),
+        ("key: named requests", Key::NamedRequests(account)),
     ]
     .map(|(name, key)| Sample { name, bytes: key.bytes(), again: key.bytes() })
     .into()
@@ -417,6 +431,11 @@ fn decode_all(bytes: &[u8]) {
     let _ = decode::<SeenRecord>(bytes);
     let _ = decode::<ReactionsRecord>(bytes);
     let _ = decode::<ReactionRecord>(bytes);
+    if let Ok(mut named) = decode::<NamedRequestsRecord>(bytes) {
+        let operation = Operation::MarkDelivered { up_to: EventId(1) };
+        let _ = named.recall(RequestName::of("a"), &operation);
+        let _ = named.remember(RequestName::of("b"), &operation, &Reply::Done);
+    }
     if let Ok(mut window) = decode::<WindowRecord>(bytes) {
         let operation = Operation::MarkDelivered { up_to: EventId(1) };
         for number in [0, 1, window.last_number, window.last_number.saturating_sub(63), u64::MAX] {

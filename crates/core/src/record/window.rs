@@ -141,7 +141,7 @@ fn oldest_allowed(last: u64) -> u64 {
 
 /// Tells requests apart that bear the same number. Eight bytes suffice: a collision can only be made by the
 /// session itself, and fools nobody but it.
-fn fingerprint(operation: &Operation) -> u64 {
+pub(super) fn fingerprint(operation: &Operation) -> u64 {
     let mut hasher = Hasher(sha2::Sha256::new());
     entry::encode_into(operation, &mut hasher);
     let digest: [u8; 32] = hasher.0.finalize().into();

@@ -7,7 +7,7 @@
 //! `open-instance nonce=N`, `send PERSON TEXT`, `reply PERSON TEXT` (by conversation id), `read PERSON MESSAGE`,
 //! `delete PERSON MESSAGE... for=me|everyone`, `edit PERSON MESSAGE TEXT`, `react PERSON MESSAGE EMOJI [add=false]`,
 //! `delivered MESSAGE`, and `retry`: the device's last change once more. A numbered one takes `number=N` and
-//! `instance=N` to break the count; `send` and `reply` take `to=MESSAGE` to answer one.
+//! `instance=N` to break the count, and `name=TEXT` to be a named one; `send` and `reply` take `to=MESSAGE` to answer one.
 //! Reading: `history PERSON [before=M] [after=M] [around=M] [at=MS] [limit=N]` (`at` counts from the start), `show PERSON
 //! MESSAGE...`, `reactions PERSON MESSAGE [emoji=E] [limit=N]`, `conversations`, `unread`, `sync` (what is new since
 //! this device's last one), `sessions`, `whoami`; without a device: `search PATTERN [after=NAME] [limit=N]`.
@@ -23,7 +23,7 @@ use threefold_core::{
     query::{self, Page},
 };
 
-use crate::world::{Device, World, send_in, send_to};
+use crate::world::{Device, World, named, send_in, send_to};
 
 type Said = Result<String, Box<dyn Error>>;
 
@@ -111,6 +111,7 @@ impl Stage {
     /// A numbered write, as this device's next one unless the line says otherwise.
     fn write(&mut self, label: &str, args: &mut ArgumentConsumer<'_>, operation: Operation) -> Said {
         let (number, instance) = (args.lookup_parse("number")?, args.lookup_parse("instance")?);
+        let name = args.lookup("name").map(|argument| argument.value.clone());
         args.reject_rest()?;
         let device = self.devices.get_mut(label).ok_or("no such device")?;
         let command = match (number, instance) {
@@ -119,6 +120,10 @@ impl Stage {
                 let other = Device { instance: instance.unwrap_or(device.instance), ..device.clone() };
                 other.request(number.unwrap_or(device.number + 1), operation)
             }
+        };
+        let command = match name {
+            Some(name) => named(command, &name),
+            None => command,
         };
         Ok(self.submit(label, command))
     }

@@ -13,7 +13,7 @@ use proptest::{
 };
 use threefold_core::{
     AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, Rejection,
-    Reply, RequestId, SessionId, TokenHash, query,
+    Reply, RequestId, RequestName, SessionId, TokenHash, query,
 };
 
 use crate::world::World;
@@ -30,7 +30,7 @@ pub enum Step {
     ChangePassword { device: usize },
     Renew { device: usize },
     OpenInstance { device: usize, nonce: u64 },
-    Write { device: usize, instance: u64, skew: i64, answered: Option<u64>, what: What },
+    Write { device: usize, instance: u64, skew: i64, answered: Option<u64>, name: Option<u64>, what: What },
     Retry { back: usize },
     Wait { ms: u64 },
 }
@@ -80,6 +80,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     let instance = prop_oneof![9 => Just(1u64), 1 => 2u64..4];
     let skew = prop_oneof![12 => Just(0i64), 1 => -2i64..3];
     let answered = proptest::option::of(0u64..4);
+    let name = proptest::option::weighted(0.2, 0u64..8);
     prop_oneof![
         2 => (0..NAMES.len()).prop_map(|name| Step::Register { name }),
         3 => (0usize..4).prop_map(|person| Step::LogIn { person }),
@@ -89,8 +90,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => device.clone().prop_map(|device| Step::ChangePassword { device }),
         2 => device.clone().prop_map(|device| Step::Renew { device }),
         2 => (device.clone(), 0u64..3).prop_map(|(device, nonce)| Step::OpenInstance { device, nonce }),
-        100 => (device, instance, skew, answered, what())
-            .prop_map(|(device, instance, skew, answered, what)| Step::Write { device, instance, skew, answered, what }),
+        100 => (device, instance, skew, answered, name, what()).prop_map(|(device, instance, skew, answered, name, what)| {
+            Step::Write { device, instance, skew, answered, name, what }
+        }),
         6 => (0usize..8).prop_map(|back| Step::Retry { back }),
         2 => (0u64..20 * 24 * 60 * 60 * 1000).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -190,7 +192,7 @@ impl Cast {
             Step::OpenInstance { device, nonce } => {
                 Command::OpenInstance { session: self.device(world, *device), nonce: *nonce }
             }
-            Step::Write { device, instance, skew, answered, what } => {
+            Step::Write { device, instance, skew, answered, name, what } => {
                 let session = self.device(world, *device);
                 let last = self.numbers.get(&(session, *instance)).copied().unwrap_or_default();
                 let number = (last + 1).saturating_add_signed(*skew);
@@ -198,7 +200,12 @@ impl Cast {
                 let operation = self.operation(world, session, what);
                 // So many before its own, or nonsense.
                 let answered = answered.map(|back| (number + 1).saturating_sub(back));
-                Command::Write { session, request, operation, answered }
+                match name {
+                    None => Command::Write { session, request, operation, answered },
+                    Some(name) => {
+                        Command::NamedWrite { session, request, operation, answered, name: RequestName(*name) }
+                    }
+                }
             }
             Step::Retry { back } => self.commands.iter().rev().nth(*back)?.clone(),
             Step::Wait { ms } => {
@@ -218,17 +225,17 @@ impl Cast {
                 self.devices.push(*token_hash);
                 self.sessions.push(*session);
             }
-            (Command::Write { session, request, .. }, reply) => {
+            (Command::Write { session, request, .. } | Command::NamedWrite { session, request, .. }, reply) => {
+                let named = matches!(command, Command::NamedWrite { .. });
                 let window_refused = matches!(
                     reply,
                     Reply::Rejected(
                         Rejection::SessionInvalid
                             | Rejection::UnknownInstance
                             | Rejection::OutOfOrder { .. }
-                            | Rejection::RequestMismatch
                             | Rejection::ReplyForgotten
                     )
-                );
+                ) || (!named && matches!(reply, Reply::Rejected(Rejection::RequestMismatch)));
                 if !window_refused {
                     let last = self.numbers.entry((*session, request.instance)).or_default();
                     *last = request.number.max(*last);

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use threefold_core::{
     AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Recipient, Rejection, Reply,
-    RequestId, SessionId, TokenHash,
+    RequestId, RequestName, SessionId, TokenHash,
     apply::Applied,
     entry::{encode_command, pack, unpack},
     event::{Event, EventBody},
@@ -205,6 +205,16 @@ pub fn with_answered(mut write: Command, up_to: u64) -> Command {
         *answered = Some(up_to);
     }
     write
+}
+
+/// The same write, which its client has named.
+pub fn named(write: Command, name: &str) -> Command {
+    match write {
+        Command::Write { session, request, operation, answered } => {
+            Command::NamedWrite { session, request, operation, answered, name: RequestName::of(name) }
+        }
+        other => panic!("only writes have names: {other:?}"),
+    }
 }
 
 pub fn send_to(name: &str, body: &str) -> Operation {
