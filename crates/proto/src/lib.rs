@@ -18,6 +18,7 @@ pub mod json;
 
 /// The calls of the chat protocol that are answered once, named as in JSON: in lower case, words joined by `_`.
 pub const CALLS: &[&str] = include!(concat!(env!("OUT_DIR"), "/calls.rs"));
+pub mod framing;
 
 /// Both protocols' descriptors, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/threefold.descriptors.bin"));
