@@ -75,8 +75,10 @@ impl Machine {
             name: self.name.clone(),
             data_dir: nowhere(),
             client_listen: any(CLIENT_PORT),
+            chat_listen: None,
             peer_listen: any(PEER_PORT),
             client_address: format!("{}:{CLIENT_PORT}", self.name),
+            chat_address: String::new(),
             peer_address: format!("{}:{PEER_PORT}", self.name),
             allowed_origins: Vec::new(),
             peers: peers.collect(),
@@ -120,7 +122,7 @@ impl Machine {
             clock: Arc::new(move || (machine.wall_clock(), tokio::time::Instant::now().into_std())),
             password_cost: Cost::CHEAP,
         };
-        run_in(self.config(), environment, peers, clients, std::future::pending()).await
+        run_in(self.config(), environment, peers, clients, None::<Port>, std::future::pending()).await
     }
 
     fn wall_clock(&self) -> Duration {

@@ -12,10 +12,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where clients connect.
     pub client_listen: SocketAddr,
+    /// Where programs connect that speak JSON lines or the binary framing; none: nowhere.
+    pub chat_listen: Option<SocketAddr>,
     /// Where the other servers connect.
     pub peer_listen: SocketAddr,
     /// The address clients are told (host:port).
     pub client_address: String,
+    /// The address of the chat TCP port that clients are told (host:port); empty where there is none.
+    pub chat_address: String,
     /// The address the other servers are told (host:port).
     pub peer_address: String,
     /// Web pages that may connect besides those that this server gives out itself: their origins, as browsers write them.

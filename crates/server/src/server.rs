@@ -16,8 +16,11 @@ use crate::{
     ambient,
     clock::{self, LogClock, WallClock},
     config::Config,
-    gateway::{Cost, Gateway, Origins, Passwords, http},
-    net::{ClientListener, PeerListener, PeerNetwork, tcp::TlsListener},
+    gateway::{Cost, Gateway, Origins, Passwords, http, tcp},
+    net::{
+        ClientListener, PeerListener, PeerNetwork,
+        tcp::{KeptAlive, TlsListener},
+    },
     node::{Hub, Inner, Node, last_seen, limits, presence::Presence, router::Router},
     peer::{
         channels::Channels,
@@ -100,6 +103,7 @@ async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -
     let mut directory =
         Directory::open(&config.data_dir, &config.name).map_err(|error| StartError(error.to_string()))?;
     let client_listener = bind(config.client_listen, "client")?;
+    let chat_listener = config.chat_listen.map(|address| bind(address, "chat")).transpose()?.map(KeptAlive::new);
     let log: Arc<dyn LogStore> =
         Arc::new(FjallLog::open(&directory.log_path()).map_err(|error| failed("cannot open the log")(&error))?);
     let state: Arc<dyn StateStore> =
@@ -119,8 +123,8 @@ async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -
         clock: clock::system(),
         password_cost: Cost::default(),
     };
-    let result =
-        run_in(config, environment, TlsListener::new(peer_listener, identity), client_listener, shutdown).await;
+    let peer_listener = TlsListener::new(peer_listener, identity);
+    let result = run_in(config, environment, peer_listener, client_listener, chat_listener, shutdown).await;
     match result? {
         Ended::Outdated(known_by) => Err(StartError(directory.record_outdated(known_by).to_string())),
         ended => Ok(ended),
@@ -160,9 +164,10 @@ pub async fn run_in(
     environment: Environment,
     peer_listener: impl PeerListener,
     client_listener: impl ClientListener,
+    chat_listener: Option<impl ClientListener>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<Ended, StartError> {
-    Server::start(config, environment).await?.serve(client_listener, peer_listener, shutdown).await
+    Server::start(config, environment).await?.serve(client_listener, chat_listener, peer_listener, shutdown).await
 }
 
 /// A service ends when the server does, not before: a server that nobody can reach must not look alive.
@@ -284,6 +289,7 @@ impl Server {
     async fn serve(
         self,
         client_listener: impl ClientListener,
+        chat_listener: Option<impl ClientListener>,
         peer_listener: impl PeerListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Ended, StartError> {
@@ -309,7 +315,9 @@ impl Server {
         let reports = tokio::spawn(limits::report(self.node.clone()));
         let last_seen = tokio::spawn(last_seen::keep(self.node.clone()));
         let origins = Origins::new(self.config.allowed_origins.clone());
-        let mut clients = tokio::spawn(http::serve(client_listener, self.gateway.clone(), origins, stopped(stopping)));
+        let mut clients =
+            tokio::spawn(http::serve(client_listener, self.gateway.clone(), origins, stopped(stopping.clone())));
+        let mut chat = tokio::spawn(serve_chat(chat_listener, self.gateway.clone(), stopped(stopping)));
         let run = async {
             self.come_in().await?;
             tracing::info!(name = %self.config.name, id = self.engine.id(), client = %self.config.client_address, "running");
@@ -321,6 +329,7 @@ impl Server {
             result = run => result,
             ended = &mut peers => Err(ended_by_itself("the service for other servers", ended)),
             ended = &mut clients => Err(ended_by_itself("the service for clients", ended)),
+            ended = &mut chat => Err(ended_by_itself("the chat TCP port", ended)),
             () = shutdown => Ok(Ended::Stopped),
             () = self.engine.survivor().stuck() => Ok(Ended::Restart),
             known_by = self.deaths.outdated() => Ok(Ended::Outdated(known_by)),
@@ -332,10 +341,15 @@ impl Server {
         last_seen.abort();
         reports.abort();
         stop.send_replace(true);
-        // One that ended by itself has given its result, and may not be asked for it again.
-        if !clients.is_finished() {
-            let _ = tokio::time::timeout(DRAIN_PATIENCE, clients).await;
-        }
+        let drained = async {
+            // One that ended by itself has given its result, and may not be asked for it again.
+            for service in [clients, chat] {
+                if !service.is_finished() {
+                    let _ = service.await;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_PATIENCE, drained).await;
         self.engine.shutdown().await;
         peers.abort();
         let state = self.state.clone();
@@ -343,6 +357,21 @@ impl Server {
         let ended = result?;
         persisted.map_err(|error| failed("cannot save the state")(&error))?;
         Ok(ended)
+    }
+}
+
+/// Serves the chat TCP port, where there is one.
+async fn serve_chat(
+    listener: Option<impl ClientListener>,
+    gateway: Gateway,
+    stopped: impl Future<Output = ()>,
+) -> io::Result<()> {
+    match listener {
+        Some(listener) => tcp::serve(listener, gateway, stopped).await,
+        None => {
+            stopped.await;
+            Ok(())
+        }
     }
 }
 

@@ -46,12 +46,19 @@ pub struct Settings {
     /// Where clients connect [default: 127.0.0.1:7400].
     #[arg(long, env = "THREEFOLD_CLIENT_LISTEN", value_name = "IP:PORT")]
     pub client_listen: Option<Listen>,
+    /// Where programs connect that speak JSON lines or the binary framing (the chat TCP port; without TLS, for trusted networks)
+    /// [default: nowhere].
+    #[arg(long, env = "THREEFOLD_CHAT_LISTEN", value_name = "IP:PORT")]
+    pub chat_listen: Option<Listen>,
     /// Where the other servers connect [default: 127.0.0.1:7500].
     #[arg(long, env = "THREEFOLD_PEER_LISTEN", value_name = "IP:PORT")]
     pub peer_listen: Option<Listen>,
     /// The address clients are told [default: where it listens].
     #[arg(long, env = "THREEFOLD_CLIENT_ADDRESS", value_name = "HOST:PORT")]
     pub client_address: Option<Address>,
+    /// The address of the chat TCP port that clients are told [default: where it listens].
+    #[arg(long, env = "THREEFOLD_CHAT_ADDRESS", value_name = "HOST:PORT")]
+    pub chat_address: Option<Address>,
     /// The address the other servers are told [default: where it listens].
     #[arg(long, env = "THREEFOLD_PEER_ADDRESS", value_name = "HOST:PORT")]
     pub peer_address: Option<Address>,
@@ -147,8 +154,10 @@ impl Settings {
             name: self.name.or(below.name),
             data_dir: self.data_dir.or(below.data_dir),
             client_listen: self.client_listen.or(below.client_listen),
+            chat_listen: self.chat_listen.or(below.chat_listen),
             peer_listen: self.peer_listen.or(below.peer_listen),
             client_address: self.client_address.or(below.client_address),
+            chat_address: self.chat_address.or(below.chat_address),
             peer_address: self.peer_address.or(below.peer_address),
             allowed_origins: self.allowed_origins.or(below.allowed_origins),
             peers: self.peers.or(below.peers),
@@ -180,6 +189,19 @@ impl Settings {
         if client_listen == peer_listen {
             return Err(Failure::Usage(format!("client-listen and peer-listen are both {client_listen}")));
         }
+        let chat_listen = self.chat_listen.map(|listen| listen.0);
+        for (key, other) in [("client-listen", client_listen), ("peer-listen", peer_listen)] {
+            if chat_listen == Some(other) {
+                return Err(Failure::Usage(format!("chat-listen and {key} are both {other}")));
+            }
+        }
+        let chat_address = match chat_listen {
+            Some(listen) => advertised(self.chat_address, listen, "chat-address")?,
+            None if self.chat_address.is_some() => {
+                return Err(Failure::Usage("chat-address is of no use without chat-listen".to_owned()));
+            }
+            None => String::new(),
+        };
         let peers = self.peers.unwrap_or_default();
         for (place, peer) in peers.iter().enumerate() {
             if peers[..place].iter().any(|earlier| earlier.0.name == peer.0.name) {
@@ -194,7 +216,9 @@ impl Settings {
         let config = Config {
             data_dir: required(self.data_dir, "data-dir")?,
             client_listen,
+            chat_listen,
             peer_listen,
+            chat_address,
             client_address: advertised(self.client_address, client_listen, "client-address")?,
             peer_address: advertised(self.peer_address, peer_listen, "peer-address")?,
             allowed_origins: self.allowed_origins.unwrap_or_default().into_iter().map(|origin| origin.0).collect(),

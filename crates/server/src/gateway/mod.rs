@@ -19,6 +19,7 @@ mod messages;
 mod password;
 mod reactions;
 mod stream;
+pub mod tcp;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -65,7 +65,20 @@ impl<D: Door> Gateway<D> {
         before: impl Future<Output = ()>,
         deadline: Instant,
     ) -> Result<Completed, Refusal> {
-        let (operation, kind) = match operation {
+        let (operation, kind) = self.resolve(caller, operation, before, deadline).await?;
+        let command = Command::Write { session: caller.token, request, operation, answered };
+        Ok(Completed { command, kind })
+    }
+
+    /// What the state machine is to be asked for. `before` is as in [`Gateway::complete`].
+    pub(super) async fn resolve(
+        &self,
+        caller: &Caller,
+        operation: convert::Operation,
+        before: impl Future<Output = ()>,
+        deadline: Instant,
+    ) -> Result<(Operation, Kind), Refusal> {
+        Ok(match operation {
             convert::Operation::Complete(operation) => (operation, Kind::Plain),
             convert::Operation::MarkRead { with, up_to } => {
                 let find = || self.conversation_with(caller, &with);
@@ -98,9 +111,7 @@ impl<D: Door> Gateway<D> {
                 let conversation = self.find(|| self.conversation_of(caller, &[message]), before, deadline).await?;
                 (Operation::React { conversation, message, emoji, add }, Kind::SoughtBy(message))
             }
-        };
-        let command = Command::Write { session: caller.token, request, operation, answered };
-        Ok(Completed { command, kind })
+        })
     }
 
     /// The hash of a password that an administrator gives somebody. One beyond its bounds has none; the state machine

@@ -1,9 +1,10 @@
 //! The real network: TCP, and mutual TLS between servers.
 
-use std::{io, pin::Pin, task};
+use std::{io, pin::Pin, task, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use rustls::pki_types::CertificateDer;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -151,5 +152,44 @@ impl ClientSocket for TcpStream {
 
     async fn first_word(&mut self) -> io::Result<()> {
         self.peek(&mut [0]).await.map(drop)
+    }
+}
+
+/// A silent connection is asked after this time whether the other side is still there.
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(30);
+/// Between two such questions.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// So many unanswered ones end it.
+const KEEP_ALIVE_RETRIES: u32 = 3;
+/// What is sent and not acknowledged for this long ends it as well: while something is under way nobody asks.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// A port for protocols that have no pings of their own: the kernel finds out who has vanished, within a minute.
+pub struct KeptAlive {
+    listener: TcpListener,
+}
+
+impl KeptAlive {
+    /// On `listener`.
+    pub fn new(listener: TcpListener) -> Self {
+        Self { listener }
+    }
+}
+
+impl ClientListener for KeptAlive {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        let socket = ClientListener::accept(&mut self.listener).await?;
+        let keep_alive = TcpKeepalive::new()
+            .with_time(KEEP_ALIVE_TIME)
+            .with_interval(KEEP_ALIVE_INTERVAL)
+            .with_retries(KEEP_ALIVE_RETRIES);
+        let options = SockRef::from(&socket);
+        options.set_tcp_keepalive(&keep_alive)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        options.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        Ok(socket)
     }
 }

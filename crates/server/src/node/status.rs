@@ -28,6 +28,7 @@ impl Node {
             name: config.name.clone(),
             client_address: config.client_address.clone(),
             peer_address: config.peer_address.clone(),
+            chat_address: config.chat_address.clone(),
             pid: ambient::process_id(),
             role: overview.role.word().to_owned(),
             term: overview.term,

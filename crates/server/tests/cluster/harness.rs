@@ -249,7 +249,7 @@ async fn run_on(config: Config, disk: Arc<Disk>, stopped: BoxFuture<'static, ()>
         clock: clock::system(),
         password_cost: Cost::default(),
     };
-    run_in(config, environment, peers, clients, stopped).await
+    run_in(config, environment, peers, clients, None::<tokio::net::TcpListener>, stopped).await
 }
 
 fn free_port() -> u16 {
@@ -265,8 +265,10 @@ fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerC
         name,
         data_dir: directory.join(format!("server-{n}")),
         client_listen: ([127, 0, 0, 1], client).into(),
+        chat_listen: None,
         peer_listen: ([127, 0, 0, 1], peer).into(),
         client_address: format!("127.0.0.1:{client}"),
+        chat_address: String::new(),
         peer_address: format!("127.0.0.1:{peer}"),
         allowed_origins: Vec::new(),
         peers: peers.to_vec(),

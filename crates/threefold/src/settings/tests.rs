@@ -81,6 +81,9 @@ fn what_makes_no_sense_is_refused() {
         (&["--client-listen", "0.0.0.0:7400"], "client-address is missing"),
         (&["--client-listen", "127.0.0.1:7500"], "both 127.0.0.1:7500"),
         (&["--peer", "a=h:1,a=h:2"], "listed twice"),
+        (&["--chat-listen", "0.0.0.0:7450"], "chat-address is missing"),
+        (&["--chat-listen", "127.0.0.1:7400"], "chat-listen and client-listen are both 127.0.0.1:7400"),
+        (&["--chat-address", "h:1"], "chat-address is of no use without chat-listen"),
     ];
     for (arguments, expected) in cases {
         let message = flags(&[WHOLE, arguments].concat()).complete().unwrap_err().to_string();
@@ -118,8 +121,10 @@ fn the_example_file_is_complete() {
         "name",
         "data-dir",
         "client-listen",
+        "chat-listen",
         "peer-listen",
         "client-address",
+        "chat-address",
         "peer-address",
         "allowed-origins",
         "peers",

@@ -31,6 +31,8 @@ use crate::{
 const VERSION: u32 = 1;
 /// More voters only make every write slower; nine survive four failures.
 pub const MAX_SERVERS: usize = 9;
+/// From a server's client port to its chat TCP port: apart by more than there are servers, and before the peer ports.
+const CHAT_PORT_DISTANCE: u16 = 50;
 /// From a server's client port to its peer port: apart by more than there are servers.
 const PEER_PORT_DISTANCE: u16 = 100;
 
@@ -41,6 +43,8 @@ pub struct ServerPlan {
     pub name: String,
     /// Where clients connect.
     pub client: SocketAddr,
+    /// Its chat TCP port, where it has one.
+    pub chat: Option<SocketAddr>,
     /// Where servers connect.
     pub peer: SocketAddr,
     /// Its data directory.
@@ -143,12 +147,13 @@ impl Layout {
         written.map_err(|error| unusable(&path, &error))
     }
 
-    /// The plan of a server with these addresses.
+    /// The plan of a server with these addresses, and without a chat TCP port.
     #[must_use]
     pub fn plan(&self, name: &str, client: SocketAddr, peer: SocketAddr) -> ServerPlan {
         ServerPlan {
             name: name.to_owned(),
             client,
+            chat: None,
             peer,
             data: self.directory.join(name),
             config: self.directory.join(format!("{name}.toml")),
@@ -205,8 +210,10 @@ impl ClusterFile {
         let plan = |place: usize| {
             let client = u16::try_from(place).ok().and_then(|place| self.port.checked_add(place))?;
             let peer = client.checked_add(PEER_PORT_DISTANCE)?;
+            let chat = client.checked_add(CHAT_PORT_DISTANCE)?;
             let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            Some(layout.plan(&format!("server-{}", place + 1), local(client), local(peer)))
+            let plan = layout.plan(&format!("server-{}", place + 1), local(client), local(peer));
+            Some(ServerPlan { chat: Some(local(chat)), ..plan })
         };
         let plans: Option<Vec<_>> = (0..self.servers).map(plan).collect();
         plans.ok_or_else(|| Failure::Usage(format!("--port {} is too high: there are no ports above 65535", self.port)))
@@ -220,7 +227,7 @@ impl ClusterFile {
 pub fn check_ports(plans: &[ServerPlan], movable: bool) -> Result<(), Failure> {
     let instead = if movable { ", or choose other ports with --port" } else { "" };
     for plan in plans {
-        for address in [plan.client, plan.peer] {
+        for address in [plan.client, plan.peer].into_iter().chain(plan.chat) {
             TcpListener::bind(address).map_err(|error| {
                 let why = match error.kind() {
                     io::ErrorKind::AddrInUse => "is in use by another process".to_owned(),
@@ -240,6 +247,7 @@ fn configuration(plan: &ServerPlan, peers: &[Peer]) -> Result<String, toml::ser:
         name: Some(plan.name.clone()),
         data_dir: Some(PathBuf::from(&plan.name)),
         client_listen: Some(Listen(plan.client)),
+        chat_listen: plan.chat.map(Listen),
         peer_listen: Some(Listen(plan.peer)),
         peers: Some(peers.to_vec()),
         peer_ca: Some(certificates.join(AUTHORITY_CERTIFICATE)),
@@ -269,6 +277,7 @@ mod tests {
         for (place, plan) in plans.iter().enumerate() {
             let config = Settings::read(&plan.config).unwrap().complete().unwrap().config;
             assert_eq!(config.client_address, format!("127.0.0.1:{}", 7400 + place));
+            assert_eq!(config.chat_address, format!("127.0.0.1:{}", 7450 + place));
             assert_eq!(config.peer_address, format!("127.0.0.1:{}", 7500 + place));
             assert_eq!(config.data_dir, plan.data);
             assert_eq!(config.peers.len(), 3);

@@ -38,8 +38,8 @@ pub struct UpArgs {
     /// Holds everything: data, certificates, logs.
     #[arg(long, value_name = "DIR", default_value = "threefold-data")]
     data_dir: PathBuf,
-    /// The first server's client port; the others follow, and servers connect 100 above. Fixed when the cluster is first
-    /// started [default: 7400].
+    /// The first server's client port; the others follow, the chat TCP ports are 50 above, and servers connect 100 above. Fixed when
+    /// the cluster is first started [default: 7400].
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
     /// Start servers again that died.

@@ -79,6 +79,7 @@ pub enum Event {
 pub struct Row {
     name: String,
     client_address: String,
+    chat_address: String,
     peer_address: String,
     pid: u32,
     role: String,
@@ -90,6 +91,7 @@ pub fn rows(status: &ClusterStatus) -> Vec<Row> {
     let row = |server: &threefold_client::chat::ServerStatus| Row {
         name: server.name.clone(),
         client_address: server.client_address.clone(),
+        chat_address: server.chat_address.clone(),
         peer_address: server.peer_address.clone(),
         pid: server.pid,
         role: server.role.clone(),
@@ -131,13 +133,14 @@ fn in_words(event: &Event) -> String {
 }
 
 fn table(rows: &[Row]) -> String {
-    let head = ["SERVER", "CLIENTS AT", "SERVERS AT", "PID", "ROLE"].map(str::to_owned);
+    let head = ["SERVER", "CLIENTS AT", "CHAT TCP AT", "SERVERS AT", "PID", "ROLE"].map(str::to_owned);
     let line = |row: &Row| {
-        [row.name.clone(), row.client_address.clone(), row.peer_address.clone(), row.pid.to_string(), row.role.clone()]
+        let Row { name, client_address, chat_address, peer_address, pid, role } = row.clone();
+        [name, client_address, chat_address, peer_address, pid.to_string(), role]
     };
-    let lines: Vec<[String; 5]> = std::iter::once(head).chain(rows.iter().map(line)).collect();
+    let lines: Vec<[String; 6]> = std::iter::once(head).chain(rows.iter().map(line)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let widths: [usize; 6] = std::array::from_fn(width);
     let text = lines.iter().map(|line| {
         let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
@@ -154,14 +157,15 @@ mod tests {
         let row = |name: &str, pid: u32, role: &str| Row {
             name: name.to_owned(),
             client_address: "127.0.0.1:7400".to_owned(),
+            chat_address: "127.0.0.1:7450".to_owned(),
             peer_address: "127.0.0.1:7500".to_owned(),
             pid,
             role: role.to_owned(),
         };
         let expected = "\
-SERVER    CLIENTS AT      SERVERS AT      PID    ROLE
-server-1  127.0.0.1:7400  127.0.0.1:7500  7      leader
-server-2  127.0.0.1:7400  127.0.0.1:7500  12345  follower";
+SERVER    CLIENTS AT      CHAT TCP AT     SERVERS AT      PID    ROLE
+server-1  127.0.0.1:7400  127.0.0.1:7450  127.0.0.1:7500  7      leader
+server-2  127.0.0.1:7400  127.0.0.1:7450  127.0.0.1:7500  12345  follower";
         assert_eq!(table(&[row("server-1", 7, "leader"), row("server-2", 12345, "follower")]), expected);
     }
 

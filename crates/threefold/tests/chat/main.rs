@@ -8,4 +8,5 @@ mod accounts;
 mod harness;
 mod limits;
 mod messages;
+mod tcp;
 mod websocket;

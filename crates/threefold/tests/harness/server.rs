@@ -15,6 +15,8 @@ pub struct Server {
     pub name: String,
     pub place: Place,
     pub client: String,
+    /// Its chat TCP port.
+    pub chat: String,
     pub peer: String,
     pub data: PathBuf,
     pub certificates: PathBuf,
@@ -26,17 +28,19 @@ pub struct Server {
 impl Server {
     /// A server of this name on free ports, whose data and log are within `directory`.
     pub fn new(directory: &Path, name: &str) -> Self {
-        let port = super::free_ports(2);
+        let port = super::free_ports(3);
         let local = |port| format!("127.0.0.1:{port}");
-        Self::at(directory, name, Place::default(), (local(port), local(port + 1)))
+        let server = Self::at(directory, name, Place::default(), (local(port), local(port + 1)));
+        Self { chat: local(port + 2), ..server }
     }
 
-    /// A server of this name at that place, with these addresses for clients and for servers.
+    /// A server of this name at that place, with these addresses for clients and for servers, and without a chat TCP port.
     pub fn at(directory: &Path, name: &str, place: Place, (client, peer): (String, String)) -> Self {
         Self {
             name: name.to_owned(),
             place,
             client,
+            chat: String::new(),
             peer,
             data: directory.join(name),
             certificates: directory.join("certs"),
@@ -63,6 +67,9 @@ impl Server {
         let mut command = self.place.command(PROGRAM);
         command.env_clear().args(["serve", "--parent-watch", "--name", &self.name]);
         command.args(["--client-listen", &self.client, "--peer-listen", &self.peer]);
+        if !self.chat.is_empty() {
+            command.args(["--chat-listen", &self.chat]);
+        }
         command.arg("--data-dir").arg(&self.data).arg("--peer-ca").arg(self.certificates.join("authority.pem"));
         command.arg("--peer-cert").arg(file("pem")).arg("--peer-key").arg(file("key"));
         command.args(&self.options);
