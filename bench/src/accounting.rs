@@ -77,6 +77,13 @@ impl Processes {
     }
 }
 
+impl Reading {
+    /// Seconds of processor time of all processes since each was started.
+    pub fn total_seconds(&self) -> f64 {
+        self.seconds.iter().sum()
+    }
+}
+
 impl Usage {
     /// Processor time of all processes together, in microseconds a message.
     pub fn microseconds_a_message(&self, messages: u64) -> f64 {

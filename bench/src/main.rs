@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{crashes, deliver, failover, grow, history, idle, rejoin, start, write};
+use scenarios::{crashes, deliver, failover, grow, history, idle, rejoin, search, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -102,6 +102,8 @@ enum Scenario {
     Crashes(crashes::Plan),
     /// The newest 50 messages of random conversations, and what is unread
     History(history::Plan),
+    /// Searches in many messages, with and without a write load; what the index costs
+    Search(search::Plan),
     /// Memory of a connection that says nothing; and what a server's death does, whose connections all come back at once
     Idle(idle::Plan),
     /// Everything again and again while conversations are filled: speed, disk, memory, reads, starts, rejoins
@@ -148,6 +150,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
         Scenario::Crashes(plan) => common.on(async |target| crashes::run(target, plan).await).await,
         Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,
+        Scenario::Search(plan) => common.on(async |target| search::run(target, plan).await).await,
         Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
         Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,

@@ -121,6 +121,7 @@ impl Machine {
             network: Arc::new(Peers { wires: self.wires.clone(), name: self.name.clone() }),
             clock: Arc::new(move || (machine.wall_clock(), tokio::time::Instant::now().into_std())),
             password_cost: Cost::CHEAP,
+            search: None,
         };
         run_in(self.config(), environment, peers, clients, None::<Port>, std::future::pending()).await
     }

@@ -296,6 +296,26 @@ impl Own {
         allocated(&self.path().join(&self.servers[place].name))
     }
 
+    /// The same of its search index alone.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn search_bytes(&self, place: usize) -> anyhow::Result<u64> {
+        allocated(&self.path().join(&self.servers[place].name).join("search"))
+    }
+
+    /// Removes the search index of a server that does not run: it makes a new one.
+    ///
+    /// # Errors
+    /// When the server runs, or the index cannot be removed.
+    pub fn remove_search_index(&self, place: usize) -> anyhow::Result<()> {
+        let server = &self.servers[place];
+        if server.child.is_some() {
+            bail!("{} runs", server.name);
+        }
+        Ok(fs::remove_dir_all(self.path().join(&server.name).join("search"))?)
+    }
+
     /// Stops all servers and removes the data, unless it is to be kept.
     ///
     /// # Errors

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two lines about how far it is.
 const WORD_EVERY: Duration = Duration::from_secs(20);
 
+/// What a message says, by its number.
+pub type Text = fn(u64) -> String;
+
 /// Accounts of which each talks with each other.
 pub struct Crowd {
     accounts: Vec<Account>,
@@ -88,6 +91,14 @@ impl Crowd {
     /// # Errors
     /// When a server is lost or refuses.
     pub async fn fill(&mut self, addresses: &[String], messages: u64) -> anyhow::Result<f64> {
+        self.fill_with(addresses, messages, |number| numbered(number, BYTES)).await
+    }
+
+    /// The same with other texts, by their number.
+    ///
+    /// # Errors
+    /// When a server is lost or refuses.
+    pub async fn fill_with(&mut self, addresses: &[String], messages: u64, text: Text) -> anyhow::Result<f64> {
         let fillers = self.accounts.len().min(FILLERS);
         let connections = connect(addresses, fillers).await?;
         let recipients: Vec<chat::Recipient> = self.accounts.iter().map(|account| to(&account.name)).collect();
@@ -106,7 +117,9 @@ impl Crowd {
                     let count = todo * (turn + 1) / turns - todo * turn / turns;
                     let account = &accounts[*own];
                     let instance = account.open_instance(connection).await?;
-                    Filler { account, own: *own, recipients, connection, instance, interruptions }.fill(count).await?;
+                    Filler { account, own: *own, recipients, connection, instance, interruptions, text }
+                        .fill(count)
+                        .await?;
                 }
                 anyhow::Ok(())
             }
@@ -135,6 +148,7 @@ struct Filler<'a> {
     connection: &'a Connection,
     instance: u64,
     interruptions: &'a AtomicU64,
+    text: Text,
 }
 
 impl Filler<'_> {
@@ -161,7 +175,7 @@ impl Filler<'_> {
                 let number = device.written() + 1;
                 let step = 1 + (offset + number as usize) % (self.recipients.len() - 1);
                 let to = &self.recipients[(self.own + step) % self.recipients.len()];
-                device.put_message(to, numbered(number, BYTES))?;
+                device.put_message(to, (self.text)(number))?;
             }
             device.flush()?;
             let mut next = Some(timeout(PATIENCE, device.hear()).await.context("no answer")??);

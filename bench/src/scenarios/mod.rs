@@ -8,6 +8,7 @@ pub mod grow;
 pub mod history;
 pub mod idle;
 pub mod rejoin;
+pub mod search;
 pub mod start;
 pub mod talk;
 pub mod write;

@@ -28,7 +28,7 @@ mod verdict;
 mod writer;
 
 pub use addresses::{DEFAULT_PORT, parse_servers};
-pub use client::{Client, Page};
+pub use client::{Client, Page, Search};
 pub use error::Error;
 pub use options::{Connecting, Connector, DEFAULT_TIMEOUT, Options, Transport};
 pub use session::{Cursor, Session};

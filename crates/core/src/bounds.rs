@@ -18,6 +18,12 @@ pub const DELETE_IDS: usize = 100;
 pub const PAGE: usize = 200;
 /// A search pattern in bytes.
 pub const PATTERN_BYTES: usize = 64;
+/// What is searched for in messages, in bytes: a long sentence.
+pub const SEARCH_BYTES: usize = 256;
+/// Words of one search: each costs a look into every part of the index.
+pub const SEARCH_WORDS: usize = 16;
+/// Messages of one page of a search: each is read and compared with what is searched for.
+pub const SEARCH_PAGE: usize = 50;
 /// Sessions of one account; the oldest is ended by a further log-in.
 pub const SESSIONS_PER_ACCOUNT: usize = 32;
 /// Live instances of one session; the least recently used is evicted by a further one.

@@ -195,6 +195,11 @@ impl Range {
         Self::with_prefix(of_ids(Table::Membership, &[account.0]))
     }
 
+    /// Every conversation there ever was.
+    pub(crate) fn conversations() -> Self {
+        Self::with_prefix(of_ids(Table::Conversation, &[]))
+    }
+
     /// The events of an account's mailbox.
     pub(crate) fn mailbox(account: AccountId) -> Self {
         Self::with_prefix(of_ids(Table::Mailbox, &[account.0]))

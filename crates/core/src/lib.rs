@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod bounds;
+pub mod changes;
 pub mod command;
 pub mod entry;
 pub mod event;

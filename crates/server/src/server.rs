@@ -1,6 +1,6 @@
 //! One server from start to stop: opens the directory, joins the parts, and runs until told otherwise.
 
-use std::{collections::BTreeSet, future::Future, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use threefold_core::Position;
@@ -34,10 +34,11 @@ use crate::{
     raft::{
         Engine, Parts,
         executor::{Executor, ThreadExecutor},
-        machine,
+        machine::{self, Observer, Observers},
         proposer::Proposer,
         types::{Member, Standing},
     },
+    search::Search,
     storage::{
         LogStore, StateStore,
         directory::{Directory, Lineage},
@@ -122,6 +123,7 @@ async fn run_on_this_machine(config: Config, shutdown: BoxFuture<'static, ()>) -
         network: Arc::new(identity.clone()),
         clock: clock::system(),
         password_cost: Cost::default(),
+        search: Some(directory.search_path()),
     };
     let peer_listener = TlsListener::new(peer_listener, identity);
     let result = run_in(config, environment, peer_listener, client_listener, chat_listener, shutdown).await;
@@ -152,6 +154,9 @@ pub struct Environment {
     pub clock: WallClock,
     /// What a password's hash costs.
     pub password_cost: Cost,
+    /// Where the search index is kept; none: without one, searches read the newest messages of the state only. Nothing
+    /// of it decides anything, but it has threads of its own, which no simulation could repeat.
+    pub search: Option<PathBuf>,
 }
 
 /// Runs one server in an environment until `shutdown`. Of `config`, its directory, its listening addresses and its
@@ -188,6 +193,7 @@ struct Server {
     presence: Arc<Presence>,
     channels: Arc<Channels>,
     state: Arc<dyn StateStore>,
+    search: Option<Arc<Search>>,
     config: Config,
     greeting: Hello,
     deaths: Arc<DeathStreams>,
@@ -195,11 +201,26 @@ struct Server {
 
 impl Server {
     async fn start(config: Config, environment: Environment) -> Result<Self, StartError> {
-        let Environment { node_id: id, incarnation, lineage, log, state, executor, network, clock, password_cost } =
-            environment;
+        let Environment {
+            node_id: id,
+            incarnation,
+            lineage,
+            log,
+            state,
+            executor,
+            network,
+            clock,
+            password_cost,
+            search,
+        } = environment;
         let (applied, _) = machine::applied_mark(&*state).map_err(|error| failed("cannot read the state")(&error))?;
         let position = applied.map_or(Position::default(), |log_id| Position::end_of(log_id.index));
         let hub = Hub::new(state.clone(), position);
+        let search = search.map(|path| Search::start(path, state.clone(), position)).transpose();
+        let search = search.map_err(|error| failed("cannot start a thread")(&error))?;
+        // The index first: whoever is woken by the hub may search at once.
+        let indexing = search.clone().map(|search| search as Arc<dyn Observer>);
+        let observers = Observers(indexing.into_iter().chain([hub.clone() as Arc<dyn Observer>]).collect());
         let channels = Arc::new(Channels::new(network.clone()));
         let (deaths, announcer) = (Arc::new(Deaths::default()), Arc::new(Announcer::default()));
         let parts = Parts {
@@ -209,7 +230,7 @@ impl Server {
             state: state.clone(),
             executor,
             channels: channels.clone(),
-            observer: hub.clone(),
+            observer: Arc::new(observers),
             deaths: deaths.clone(),
             announcer: announcer.clone(),
         };
@@ -226,6 +247,7 @@ impl Server {
             hub,
             presence: presence.clone(),
             state: state.clone(),
+            search: search.clone(),
             channels: channels.clone(),
             limits: limits::Keeper::new(&config.limits),
         });
@@ -246,7 +268,7 @@ impl Server {
             (deaths, announcer),
         );
         let deaths = Arc::new(streams);
-        Ok(Self { node, gateway, engine, proposer, presence, channels, state, config, greeting, deaths })
+        Ok(Self { node, gateway, engine, proposer, presence, channels, state, search, config, greeting, deaths })
     }
 
     fn member(&self) -> Member {
@@ -352,6 +374,11 @@ impl Server {
         let _ = tokio::time::timeout(DRAIN_PATIENCE, drained).await;
         self.engine.shutdown().await;
         peers.abort();
+        if let Some(search) = &self.search {
+            let search = search.clone();
+            // It ends by itself with the process as well.
+            let _ = ambient::blocking(move || search.close()).await;
+        }
         let state = self.state.clone();
         let persisted = ambient::blocking(move || state.persist()).await.and_then(|persisted| persisted);
         let ended = result?;

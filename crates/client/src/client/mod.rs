@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub use reads::Page;
+pub use reads::{Page, Search};
 use threefold_proto::chat::{Condition, ErrorCode, chat_client::ChatClient};
 use tokio::{sync::watch, time::Instant};
 use tonic::{Request, Response, Status, metadata::AsciiMetadataValue, transport::Channel};

@@ -3,7 +3,7 @@
 use threefold_proto::chat::{
     Account, ClusterStatus, GetMessagesRequest, HistoryReply, HistoryRequest, ListAdministrationReply,
     ListAdministrationRequest, ListConversationsReply, ListConversationsRequest, ListOnlineRequest, ListReactionsReply,
-    ListReactionsRequest, Message, ReactedBy, SearchAccountsReply, SearchAccountsRequest, StatusRequest,
+    ListReactionsRequest, Message, ReactedBy, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest, StatusRequest,
     cluster_client::ClusterClient, history_request::From,
 };
 
@@ -21,6 +21,21 @@ pub enum Page {
     Around(u64),
     /// The oldest of this time or later, milliseconds since 1970.
     At(u64),
+}
+
+/// What is searched for in messages.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Words that must all occur; with `*` at its end a word stands for all that begin so.
+    pub query: String,
+    /// Only there.
+    pub with: Option<To>,
+    /// Only messages of this person.
+    pub from: Option<String>,
+    /// Only messages older than this one (zero: from the newest on).
+    pub before: u64,
+    /// At most so many, up to 50 (zero: 20).
+    pub limit: u32,
 }
 
 impl Client {
@@ -110,6 +125,22 @@ impl Client {
             position: self.position(),
         };
         Ok(self.call(request, |mut chat, request| async move { chat.list_reactions(request).await }).await?)
+    }
+
+    /// Messages that say certain words, newest first. Finds everything this client has seen or written.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn search(&self, search: Search) -> Result<SearchMessagesReply, Error> {
+        self.require_identity()?;
+        let Search { query, with, from, before, limit } = search;
+        let r#in = with.map(To::into_recipient).transpose()?;
+        let (from, position) = (from.unwrap_or_default(), self.position());
+        let request = SearchMessagesRequest { query, r#in, from, before, limit, position };
+        let reply = self.call(request, |mut chat, request| async move { chat.search_messages(request).await }).await?;
+        let newest = reply.found.first().and_then(|found| found.message.as_ref());
+        self.saw(newest.map_or(0, |message| message.id));
+        Ok(reply)
     }
 
     /// This account's conversations with their unread counts, after the conversation `after`.

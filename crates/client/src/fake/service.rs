@@ -335,6 +335,34 @@ impl Chat for Service {
         .await
     }
 
+    async fn search_messages(
+        &self,
+        request: Request<chat::SearchMessagesRequest>,
+    ) -> Result<chat::SearchMessagesReply> {
+        self.authenticated(request, |state, session, request| {
+            let is_known = |conversation| {
+                let members = state.conversations.get(&conversation);
+                members.is_some_and(|members| members.contains(&session.account))
+            };
+            let found = |message: &chat::Message| {
+                let start = message.body.find(&request.query)?;
+                let start = message.body[..start].chars().count() as u32;
+                let mark = chat::Mark { start, end: start + request.query.chars().count() as u32 };
+                Some(chat::FoundMessage { message: Some(message.clone()), marks: vec![mark] })
+            };
+            let own = state.messages().filter(|message| is_known(message.conversation));
+            let mut found: Vec<_> = own
+                .map(|message| state.seen_by(session.account, message))
+                .collect::<Vec<_>>()
+                .iter()
+                .filter_map(found)
+                .collect();
+            found.reverse();
+            Ok(chat::SearchMessagesReply { found, complete: true, ..Default::default() })
+        })
+        .await
+    }
+
     async fn list_conversations(
         &self,
         request: Request<chat::ListConversationsRequest>,

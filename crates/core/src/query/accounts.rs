@@ -8,6 +8,7 @@ use crate::{
     ids::AccountId,
     key::{self, Key, Range},
     record::{self, AccountRecord, NameRecord, SeenRecord},
+    reply::Rejection,
     scan,
     store::{Direction, Read, StoreError},
     text,
@@ -36,6 +37,15 @@ pub fn account_by_name(store: &dyn Read, name: &str) -> Result<Option<AccountInf
         }
         _ => Ok(None),
     }
+}
+
+/// The same, where somebody names it: a rejection if there is none.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn account_named(store: &dyn Read, name: &str) -> Result<Result<AccountId, Rejection>, StoreError> {
+    let found = account_by_name(store, name)?;
+    Ok(found.map(|found| found.account).ok_or_else(|| Rejection::UnknownUser(text::quoted_name(name))))
 }
 
 /// Live accounts whose name contains `pattern` (with `*` in it: matches it from end to end; `*` is any

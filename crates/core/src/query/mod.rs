@@ -24,14 +24,16 @@ mod conversations;
 mod current;
 mod history;
 mod reactions;
+mod search;
 mod sessions;
 
-pub use accounts::{account, account_by_name, search_accounts};
+pub use accounts::{account, account_by_name, account_named, search_accounts};
 pub use administration::{AdministrationInfo, administration};
 pub use catch_up::events_after;
 pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
 pub use history::{history, messages};
 pub use reactions::reactions;
+pub use search::{Recent, conversation_ids, recent_messages, visible_message};
 pub use sessions::{session, sessions};
 
 pub use crate::record::Administered;

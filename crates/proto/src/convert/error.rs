@@ -31,6 +31,9 @@ pub enum Refusal {
     /// The cursor belongs to another history of the cluster.
     #[error("the cursor is of another history of this cluster: start over from zero")]
     CursorInvalid,
+    /// Nothing can be searched for so.
+    #[error("{0}")]
+    NotSearchable(String),
     /// The server has a fault; the words are for its operator.
     #[error("internal error: {0}")]
     Internal(String),
@@ -63,6 +66,7 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
         Refusal::Unavailable(_) => (ErrorCode::Unavailable, 0),
         Refusal::Overloaded(_) => (ErrorCode::Overloaded, 0),
         Refusal::CursorInvalid => (ErrorCode::CursorInvalid, 0),
+        Refusal::NotSearchable(_) => (ErrorCode::SearchInvalid, 0),
         Refusal::Internal(_) => (ErrorCode::Internal, 0),
         Refusal::Rejected(rejection) => match rejection {
             Rejection::SessionInvalid => (ErrorCode::SessionInvalid, 0),
@@ -112,7 +116,7 @@ pub fn code_of(code: ErrorCode) -> Code {
         ErrorCode::Unavailable => Code::Unavailable,
         ErrorCode::SessionInvalid | ErrorCode::WrongCredential => Code::Unauthenticated,
         ErrorCode::NameTaken => Code::AlreadyExists,
-        ErrorCode::Invalid => Code::InvalidArgument,
+        ErrorCode::Invalid | ErrorCode::SearchInvalid => Code::InvalidArgument,
         ErrorCode::UnknownUser
         | ErrorCode::UnknownConversation
         | ErrorCode::UnknownMessage
@@ -177,6 +181,7 @@ mod tests {
             (Refusal::unavailable("no leader"), ErrorCode::Unavailable),
             (Refusal::Overloaded("log-ins".into()), ErrorCode::Overloaded),
             (Refusal::CursorInvalid, ErrorCode::CursorInvalid),
+            (Refusal::NotSearchable("no word".into()), ErrorCode::SearchInvalid),
             (Refusal::Internal("hash".into()), ErrorCode::Internal),
             (rejected(Rejection::SessionInvalid), ErrorCode::SessionInvalid),
             (rejected(Rejection::NameTaken), ErrorCode::NameTaken),

@@ -7,6 +7,8 @@ use crate::chat::history_request::From as Start;
 
 /// Entries of a page when the client names no number.
 const DEFAULT_PAGE: usize = 50;
+/// The same of a search.
+const DEFAULT_SEARCH_PAGE: usize = 20;
 
 /// Entries of a page: zero means 50, and more than 200 are refused rather than cut, for a client that
 /// counts on more would take the cut for the end.
@@ -18,6 +20,18 @@ pub fn page_limit(limit: u32) -> Result<usize, Refusal> {
         0 => Ok(DEFAULT_PAGE),
         limit if limit <= bounds::PAGE => Ok(limit),
         limit => Err(Refusal::invalid(format!("a page has at most {} entries, not {limit}", bounds::PAGE))),
+    }
+}
+
+/// Messages of a page of a search: zero means 20, and more than 50 are refused.
+///
+/// # Errors
+/// When the limit is beyond its bound.
+pub fn search_limit(limit: u32) -> Result<usize, Refusal> {
+    match limit as usize {
+        0 => Ok(DEFAULT_SEARCH_PAGE),
+        limit if limit <= bounds::SEARCH_PAGE => Ok(limit),
+        limit => Err(Refusal::invalid(format!("a search gives at most {} messages, not {limit}", bounds::SEARCH_PAGE))),
     }
 }
 
@@ -68,6 +82,8 @@ mod tests {
         assert_eq!(page_limit(200), Ok(200));
         assert!(page_limit(201).is_err());
         assert!(page_limit(u32::MAX).is_err());
+        assert_eq!((search_limit(0), search_limit(50)), (Ok(20), Ok(50)));
+        assert!(search_limit(51).is_err());
     }
 
     #[test]

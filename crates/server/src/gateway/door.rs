@@ -10,7 +10,10 @@ use threefold_core::{
 use threefold_proto::chat;
 use tokio::{sync::watch, time::Instant};
 
-use crate::node::{Committed, Condition, Followed, Follower, Node, Unavailable, limits::Key};
+use crate::{
+    node::{Committed, Condition, Followed, Follower, Node, Unavailable, limits::Key},
+    search::{Found, Wanted},
+};
 
 /// The one door, as gateways see it. Every obligation is told at [`Node`]'s method of the same name.
 pub trait Door: Clone + Send + Sync + 'static {
@@ -48,6 +51,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn give_back(&self, keys: Vec<Key>) -> impl Future<Output = ()> + Send;
     /// Reads the visible state.
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T;
+    /// Searches in messages. Not for async code.
+    fn search(&self, wanted: &Wanted) -> Found;
     /// How far the visible state is.
     fn position(&self) -> Position;
     /// The cluster's history.
@@ -129,6 +134,10 @@ impl Door for Node {
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
         Node::read(self, query)
+    }
+
+    fn search(&self, wanted: &Wanted) -> Found {
+        Node::search(self, wanted)
     }
 
     fn position(&self) -> Position {

@@ -18,6 +18,7 @@ pub mod http;
 mod messages;
 mod password;
 mod reactions;
+mod search;
 mod stream;
 pub mod tcp;
 #[cfg(test)]
@@ -68,6 +69,7 @@ struct Shared<D> {
     directory: directory::Directory,
     administrators: administration::Administrators,
     streams: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
 
@@ -87,6 +89,7 @@ impl<D: Door> Gateway<D> {
             directory: directory::Directory::default(),
             administrators: administration::Administrators::default(),
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
+            searches: Arc::new(Semaphore::new(search::SEARCHES)),
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }

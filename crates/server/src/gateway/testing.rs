@@ -31,6 +31,7 @@ use crate::{
         Committed, Condition, Followed, Unavailable, Word,
         limits::{Keeper, Key},
     },
+    search::{self, Found, Wanted},
 };
 
 pub(super) const RECOVERY_ID: [u8; 16] = *b"of this cluster!";
@@ -183,6 +184,10 @@ impl Door for Solo {
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
         query(&self.state().store).unwrap()
+    }
+
+    fn search(&self, wanted: &Wanted) -> Found {
+        self.read(|store| search::find(store, None, wanted))
     }
 
     fn position(&self) -> Position {

@@ -144,6 +144,11 @@ impl User {
         Ok(self.chat.history(request).await?.into_inner())
     }
 
+    async fn search(&mut self, request: chat::SearchMessagesRequest) -> Result<chat::SearchMessagesReply, Status> {
+        let request = self.with(request);
+        Ok(self.chat.search_messages(request).await?.into_inner())
+    }
+
     async fn conversations(&mut self, unread_only: bool) -> Vec<chat::Conversation> {
         let request = self.with(chat::ListConversationsRequest { unread_only, ..Default::default() });
         self.chat.list_conversations(request).await.unwrap().into_inner().conversations
@@ -199,6 +204,46 @@ async fn sessions_from_registration_to_deletion() {
     assert_eq!(code(ann.who_am_i().await), ErrorCode::SessionInvalid);
     let gone = ann.chat.login(log_in("ann", "better horse", &Token::new(rand::random()))).await;
     assert_eq!(code(gone), ErrorCode::WrongCredential);
+}
+
+#[tokio::test]
+async fn messages_are_found_by_their_words() {
+    let server = start().await;
+    let (mut ann, mut bob, mut eve) = (server.user("ann").await, server.user("bob").await, server.user("eve").await);
+    let mut ids = Vec::new();
+    for body in ["Ünder the bridge", "nothing", "a Bridge too far"] {
+        ids.push(ann.say("bob", body).await.unwrap().id);
+    }
+    let ask = |query: &str| chat::SearchMessagesRequest { query: query.into(), ..Default::default() };
+    let reply = bob.search(ask("bridge")).await.unwrap();
+    let found: Vec<_> = reply.found.iter().map(|found| found.message.as_ref().unwrap().id).collect();
+    assert_eq!((found, reply.more_before, reply.complete), (vec![ids[2], ids[0]], 0, true));
+    let newest = &reply.found[0];
+    assert_eq!(newest.marks, [chat::Mark { start: 2, end: 8 }]);
+    assert_eq!(newest.message.as_ref().unwrap().author_name, "ann");
+    let page = bob.search(chat::SearchMessagesRequest { limit: 1, ..ask("bridge") }).await.unwrap();
+    assert_eq!((page.found.len(), page.more_before), (1, ids[2]));
+    let page = bob.search(chat::SearchMessagesRequest { before: page.more_before, ..ask("bridge") }).await.unwrap();
+    assert_eq!((page.found.len(), page.more_before), (1, 0));
+    let in_with = |name: &str| chat::SearchMessagesRequest { r#in: to(name), ..ask("UNDER bri*") };
+    assert_eq!(bob.search(in_with("ANN")).await.unwrap().found.len(), 1);
+    assert_eq!(bob.search(in_with("eve")).await.unwrap().found, [], "never talked with");
+    assert_eq!(code(bob.search(in_with("nobody")).await), ErrorCode::UnknownUser);
+    let from = |name: &str| chat::SearchMessagesRequest { from: name.into(), ..ask("bridge") };
+    assert_eq!(bob.search(from("Ann")).await.unwrap().found.len(), 2);
+    assert_eq!(bob.search(from("bob")).await.unwrap().found, []);
+    assert_eq!(code(bob.search(from("nobody")).await), ErrorCode::UnknownUser);
+    // A stranger finds nothing, and may not even ask there.
+    assert_eq!(eve.search(ask("bridge")).await.unwrap().found, []);
+    let conversation = newest.message.as_ref().unwrap().conversation;
+    let there = Some(chat::Recipient { to: Some(To::Conversation(conversation)) });
+    let strange = eve.search(chat::SearchMessagesRequest { r#in: there, ..ask("bridge") }).await;
+    assert_eq!(code(strange), ErrorCode::UnknownConversation);
+    for bad in ["", "?!", "a*", &"x".repeat(300)] {
+        assert_eq!(code(bob.search(ask(bad)).await), ErrorCode::SearchInvalid, "{bad:?}");
+    }
+    let too_many = bob.search(chat::SearchMessagesRequest { limit: 51, ..ask("bridge") }).await;
+    assert_eq!(code(too_many), ErrorCode::Invalid);
 }
 
 #[tokio::test]

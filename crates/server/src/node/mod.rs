@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     peer::channels::{ATTEMPT_TIMEOUT, Channels, Lane, answered},
     raft::{Engine, machine, position_of},
+    search::{self, Found, Search, Wanted},
     storage::StateStore,
 };
 use presence::Presence;
@@ -83,6 +84,8 @@ pub struct Inner {
     pub presence: Arc<Presence>,
     /// The state.
     pub state: Arc<dyn StateStore>,
+    /// The search index, if there is one.
+    pub search: Option<Arc<Search>>,
     /// The connections to other servers.
     pub channels: Arc<Channels>,
     /// This server's part in the rate limits.
@@ -197,6 +200,18 @@ impl Node {
     /// Puts back what was taken for nothing.
     pub async fn give_back(&self, keys: Vec<limits::Key>) {
         limits::give_back(self, keys).await;
+    }
+
+    /// Searches in messages. Reads much: not for async code.
+    pub fn search(&self, wanted: &Wanted) -> Found {
+        let search = self.inner.search.as_deref();
+        // The index first, so that the state is not older.
+        let index = search.and_then(Search::published);
+        let found = self.read(|store| search::find(store, index.as_deref(), wanted));
+        if found.damaged {
+            search.into_iter().for_each(Search::rebuild);
+        }
+        found
     }
 
     /// How far the visible state is.

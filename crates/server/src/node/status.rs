@@ -45,6 +45,7 @@ impl Node {
             voter: overview.peers.iter().any(|peer| peer.id == self.inner.engine.id() && peer.voter),
             in_sync: self.inner.engine.is_in_sync(),
             incarnation: self.inner.engine.survivor().own.incarnation.counter,
+            search_index: self.inner.search.as_ref().map_or(0, |search| search.indexed_up_to().log_index()),
         }
     }
 

@@ -71,6 +71,19 @@ pub trait Observer: Send + Sync + 'static {
     fn replaced(&self, position: Position);
 }
 
+/// Several observers, each told in this order.
+pub struct Observers(pub Vec<Arc<dyn Observer>>);
+
+impl Observer for Observers {
+    fn applied(&self, position: Position, happened: &[Happened]) {
+        self.0.iter().for_each(|observer| observer.applied(position, happened));
+    }
+
+    fn replaced(&self, position: Position) {
+        self.0.iter().for_each(|observer| observer.replaced(position));
+    }
+}
+
 /// A snapshot: the live state of this server, or the received one of another.
 pub enum SnapshotData {
     /// A consistent view of this server's state.

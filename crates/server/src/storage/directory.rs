@@ -10,6 +10,7 @@
 //! server    who this is: JSON, replaced as a whole at every open
 //! log/      the log's database
 //! state/    the state's database
+//! search/   the search index; may be removed while no process uses the directory
 //! ```
 
 use std::{
@@ -339,6 +340,12 @@ impl Directory {
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Where the search index lives. It is made from the state: what is missing there is made again.
+    #[must_use]
+    pub fn search_path(&self) -> PathBuf {
+        self.path.join("search")
     }
 
     /// Where the state lives.

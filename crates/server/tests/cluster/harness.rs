@@ -248,6 +248,7 @@ async fn run_on(config: Config, disk: Arc<Disk>, stopped: BoxFuture<'static, ()>
         network: Arc::new(identity),
         clock: clock::system(),
         password_cost: Cost::default(),
+        search: Some(directory.search_path()),
     };
     run_in(config, environment, peers, clients, None::<tokio::net::TcpListener>, stopped).await
 }

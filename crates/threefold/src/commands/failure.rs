@@ -126,6 +126,7 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         ErrorCode::Unspecified
         | ErrorCode::Unavailable
         | ErrorCode::Invalid
+        | ErrorCode::SearchInvalid
         | ErrorCode::Forbidden
         | ErrorCode::WrongCredential
         | ErrorCode::OutOfOrder

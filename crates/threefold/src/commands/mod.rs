@@ -17,6 +17,7 @@ mod people;
 mod react;
 pub mod recover;
 mod render;
+mod search;
 mod send;
 mod session_file;
 mod status;
@@ -107,6 +108,8 @@ pub enum ClientCommand {
     Send(With<send::SendArgs>),
     /// Show messages exchanged with somebody
     Messages(With<messages::MessagesArgs>),
+    /// Search messages by their words
+    Search(With<search::SearchArgs>),
     /// List conversations with unread messages
     Unread(With<Nothing>),
     /// Mark messages as read
@@ -143,6 +146,7 @@ impl ClientCommand {
             Self::Sessions(with) => &with.options,
             Self::Send(with) => &with.options,
             Self::Messages(with) => &with.options,
+            Self::Search(with) => &with.options,
             Self::Read(with) => &with.options,
             Self::DeleteMessage(with) => &with.options,
             Self::DisplayName(with) => &with.options,
@@ -218,6 +222,7 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Sessions(with) => accounts::sessions(with.args, with.options).await,
         ClientCommand::Send(with) => send::send(with.args, with.options).await,
         ClientCommand::Messages(with) => messages::messages(with.args, with.options).await,
+        ClientCommand::Search(with) => search::search(with.args, with.options).await,
         ClientCommand::Unread(with) => messages::unread(with.options).await,
         ClientCommand::Read(with) => messages::read(with.args, with.options).await,
         ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,

@@ -45,6 +45,7 @@ struct Server<'a> {
     clients: u32,
     uptime_ms: u64,
     version: &'a str,
+    search_index: u64,
 }
 
 impl<'a> From<&'a ServerStatus> for Server<'a> {
@@ -71,6 +72,7 @@ impl<'a> From<&'a ServerStatus> for Server<'a> {
             clients: server.clients,
             uptime_ms: server.uptime_ms,
             version: &server.version,
+            search_index: server.search_index,
         }
     }
 }

@@ -14,6 +14,7 @@ mod input;
 mod losses;
 mod membership;
 mod recovery;
+mod search;
 mod startup;
 mod strangers;
 mod up;

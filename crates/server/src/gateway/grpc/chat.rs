@@ -134,6 +134,14 @@ impl<D: Door> Chat for Service<D> {
         answer(self.gateway.history(&caller, request, deadline).await)
     }
 
+    async fn search_messages(
+        &self,
+        request: Request<chat::SearchMessagesRequest>,
+    ) -> Result<Response<chat::SearchMessagesReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.search_messages(&caller, request, deadline).await)
+    }
+
     async fn list_conversations(
         &self,
         request: Request<chat::ListConversationsRequest>,
