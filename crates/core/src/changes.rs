@@ -168,22 +168,15 @@ pub(crate) fn retold(body: &EventBody) -> Vec<EventId> {
         | EventBody::MessagesHidden { .. }
         | EventBody::SessionOpened { .. }
         | EventBody::SessionEnded { .. }
-        | EventBody::PasswordChanged { .. } => Vec::new(),
+        | EventBody::PasswordChanged { .. }
+        | EventBody::PasswordReset { .. } => Vec::new(),
     }
 }
 
 /// The text of a message; none of a tombstone, or of what is no message.
 fn text_of(message: EventId, record: EventRecord) -> Option<Text> {
-    match record.body {
-        EventBody::MessageSent { author, body, deleted: false, .. } => Some(Text { message, author, body }),
-        EventBody::MessageSent { .. }
-        | EventBody::MessagesDeleted { .. }
-        | EventBody::ReadMarkerMoved { .. }
-        | EventBody::MessagesHidden { .. }
-        | EventBody::SessionOpened { .. }
-        | EventBody::SessionEnded { .. }
-        | EventBody::PasswordChanged { .. } => None,
-    }
+    let EventBody::MessageSent { author, body, deleted: false, .. } = record.body else { return None };
+    Some(Text { message, author, body })
 }
 
 #[cfg(test)]

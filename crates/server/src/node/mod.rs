@@ -205,7 +205,7 @@ impl Node {
     /// Searches in messages. Reads much: not for async code.
     pub fn search(&self, wanted: &Wanted) -> Found {
         let search = self.inner.search.as_deref();
-        // The index first, so that the state is not older.
+        // The index first: what happens in between is then read from the state.
         let index = search.and_then(Search::published);
         let found = self.read(|store| search::find(store, index.as_deref(), wanted));
         if found.damaged {

@@ -62,7 +62,8 @@ pub struct Found {
     pub damaged: bool,
 }
 
-/// Searches in the state as of one commit, which must not be older than the index.
+/// Searches in the state as of one commit. Of an index that is newer (as it may be when a server has just started) only
+/// what the state has is found.
 ///
 /// # Errors
 /// When the store cannot be read.

@@ -187,6 +187,13 @@ impl Index {
         Ok(Self { writer, reader, fields, progress })
     }
 
+    /// Ends it, and waits until none of its threads works on the directory any more.
+    pub(super) fn close(self) {
+        if let Err(error) = self.writer.wait_merging_threads() {
+            tracing::debug!(%error, "the search index was closed in the middle of its work");
+        }
+    }
+
     /// How far it had got with the last commit.
     pub(super) fn progress(&self) -> &Progress {
         &self.progress

@@ -92,14 +92,24 @@ impl Indexer {
     fn keep(&self) -> Result<(), Ended> {
         let is_damaged = self.shared.damaged.swap(false, Ordering::Relaxed);
         let mut index = if is_damaged { Index::create(&self.path)? } else { Index::open(&self.path)? };
+        let ended = self.follow(&mut index);
+        if !self.shared.changed.is_closing() {
+            // The next one takes its place.
+            index.close();
+        }
+        ended
+    }
+
+    /// Takes in what happens, pass by pass, for ever.
+    fn follow(&self, index: &mut Index) -> Result<(), Ended> {
         // Whatever was told before may be missing in it.
         let (mut end, mut which) = (self.shared.changed.take().0, Which::Any);
         loop {
-            self.check_history(&mut index)?;
-            self.publish(&index);
+            self.check_history(index)?;
+            self.publish(index);
             let began = Instant::now();
-            self.pass(&mut index, end, which)?;
-            self.publish(&index);
+            self.pass(index, end, which)?;
+            self.publish(index);
             self.shared.changed.wait();
             self.shared.changed.sleep(self.shared.commit_pause.saturating_sub(began.elapsed()));
             self.check_wanted()?;
