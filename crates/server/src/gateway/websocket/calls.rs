@@ -105,6 +105,8 @@ table! {
     "list_administration": request as chat::ListAdministrationRequest => gateway.list_administration(caller, request);
     "send_message": request as chat::SendMessageRequest => gateway.send_message(caller, request, deadline).await;
     "history": request as chat::HistoryRequest => gateway.history(caller, request, deadline).await;
+    "search_messages": request as chat::SearchMessagesRequest =>
+        gateway.search_messages(caller, request, deadline).await;
     "list_conversations": request as chat::ListConversationsRequest =>
         gateway.list_conversations(caller, request, deadline).await;
     "mark_read": request as chat::MarkReadRequest => gateway.mark_read(caller, request, deadline).await;

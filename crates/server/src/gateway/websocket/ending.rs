@@ -69,7 +69,7 @@ fn code(refusal: &Refusal) -> CloseCode {
         Refusal::Internal(_) => close_code::ERROR,
         Refusal::Rejected(rejection) if *rejection == Rejection::SessionInvalid => SESSION_OVER,
         // Whatever else there is to refuse, the client must change something.
-        Refusal::Rejected(_) => close_code::POLICY,
+        Refusal::Rejected(_) | Refusal::NotSearchable(_) => close_code::POLICY,
     }
 }
 
