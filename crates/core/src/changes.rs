@@ -163,13 +163,16 @@ fn notices(
 pub(crate) fn retold(body: &EventBody) -> Vec<EventId> {
     match body {
         EventBody::MessagesDeleted { messages, .. } => messages.clone(),
+        EventBody::MessageEdited { message, .. } => vec![*message],
         EventBody::MessageSent { .. }
         | EventBody::ReadMarkerMoved { .. }
         | EventBody::MessagesHidden { .. }
         | EventBody::SessionOpened { .. }
         | EventBody::SessionEnded { .. }
         | EventBody::PasswordChanged { .. }
-        | EventBody::PasswordReset { .. } => Vec::new(),
+        | EventBody::PasswordReset { .. }
+        | EventBody::ReactionChanged { .. }
+        | EventBody::PeerRead { .. } => Vec::new(),
     }
 }
 
@@ -184,6 +187,7 @@ mod tests {
     use super::*;
     use crate::{
         DeleteScope::{Everyone, Me},
+        Operation,
         world::World,
     };
 
@@ -233,10 +237,16 @@ mod tests {
         world.delete(&mut ann, conversation, &[one, two], Me);
         assert_eq!(all(&world, before, 3), [], "what one reader hides changes no text");
         world.delete(&mut ann, conversation, &[one], Everyone);
+        for body in ["two, edited", "two, edited again"] {
+            let edit = Operation::EditMessage { conversation, message: two, body: body.to_owned() };
+            world.write(&mut bob, edit);
+        }
+        let edited = text(two, bob.account, "two, edited again");
+        let later = [Change::Gone(one), Change::Rewritten(edited.clone())];
         for limit in 1..4 {
-            assert_eq!(all(&world, before, limit), [Change::Gone(one)]);
-            let expected = [written[1].clone(), Change::Gone(one), written[2].clone()];
-            assert_eq!(all(&world, Position(0), limit), expected);
+            assert_eq!(all(&world, before, limit), later, "one notice a message, with the newest text");
+            let first = [Change::Written(edited.clone())];
+            assert_eq!(all(&world, Position(0), limit), [&first, &later[..], &written[2..]].concat());
         }
     }
 

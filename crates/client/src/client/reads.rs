@@ -3,8 +3,8 @@
 use threefold_proto::chat::{
     Account, ClusterStatus, GetMessagesRequest, HistoryReply, HistoryRequest, ListAdministrationReply,
     ListAdministrationRequest, ListConversationsReply, ListConversationsRequest, ListOnlineRequest, ListReactionsReply,
-    ListReactionsRequest, Message, ReactedBy, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest, StatusRequest,
-    cluster_client::ClusterClient, history_request::From,
+    ListReactionsRequest, Message, ReactedBy, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply,
+    SearchMessagesRequest, StatusRequest, cluster_client::ClusterClient, history_request::From,
 };
 
 use super::Client;

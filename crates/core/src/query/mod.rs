@@ -33,7 +33,7 @@ pub use catch_up::events_after;
 pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
 pub use history::{history, messages};
 pub use reactions::reactions;
-pub use search::{Recent, conversation_ids, recent_messages, visible_message};
+pub use search::{Recent, conversation_ids, recent_messages, visible_message, with_reactions};
 pub use sessions::{session, sessions};
 
 pub use crate::record::Administered;

@@ -6,11 +6,10 @@
 
 use std::ops::ControlFlow;
 
-use super::each_membership;
+use super::{Shown, each_membership, reactions};
 use crate::{
     changes::retold,
     event::{Event, EventBody, Scope},
-    hidden::Hidden,
     ids::{AccountId, ConversationId, EventId, Position},
     key::{Key, Range, last_id},
     record::{self, ConversationRecord, EventRecord, MembershipRecord},
@@ -55,25 +54,30 @@ pub fn visible_message(
     let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
         return Ok(None);
     };
-    seen_by(store, reader, conversation, &membership, message)
+    seen_in(&View { store, reader, conversation, membership: &membership }, message)
 }
 
-fn seen_by(
-    store: &dyn Read,
-    reader: AccountId,
-    conversation: ConversationId,
-    membership: &MembershipRecord,
-    message: EventId,
-) -> Result<Option<Event>, StoreError> {
-    if !membership.covers(message) {
+fn seen_in(view: &View<'_>, message: EventId) -> Result<Option<Event>, StoreError> {
+    if !view.shows(message)? {
         return Ok(None);
     }
-    if membership.hides && (Hidden { account: reader, conversation }).holds(store, message)? {
-        return Ok(None);
-    }
-    let record: Option<EventRecord> = record::get(store, Key::Message(conversation, message))?;
-    let event = record.map(|record| record.into_event(message, Scope::Conversation(conversation)));
+    let record: Option<EventRecord> = record::get(view.store, Key::Message(view.conversation, message))?;
+    let event = record.map(|record| record.into_event(message, Scope::Conversation(view.conversation)));
     Ok(event.filter(has_text))
+}
+
+/// A message that was found, with the reactions to it.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn with_reactions(store: &dyn Read, reader: AccountId, event: Event) -> Result<Shown, StoreError> {
+    let bare = |event| Shown { event, reactions: Vec::new() };
+    let Scope::Conversation(conversation) = event.scope else { return Ok(bare(event)) };
+    let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
+        return Ok(bare(event));
+    };
+    let view = View { store, reader, conversation, membership: &membership };
+    Ok(reactions::shown(&view, vec![event.clone()])?.pop().unwrap_or_else(|| bare(event)))
 }
 
 fn has_text(event: &Event) -> bool {
@@ -168,7 +172,7 @@ impl Gathering<'_> {
             // Those after the position were found as they were written.
             let is_wanted = message.position() <= self.after && self.before.is_none_or(|before| message < before);
             if is_wanted {
-                self.found.extend(seen_by(self.store, self.reader, view.conversation, view.membership, message)?);
+                self.found.extend(seen_in(view, message)?);
             }
         }
         Ok(())

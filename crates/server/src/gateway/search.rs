@@ -1,6 +1,11 @@
 //! Search in messages.
 
-use threefold_core::{AccountId, ConversationId, EventId, Position, query};
+use std::ops::Range;
+
+use threefold_core::{
+    AccountId, ConversationId, EventId, Position,
+    query::{self, Shown},
+};
 use threefold_proto::{
     chat,
     convert::{self, Place, Refusal},
@@ -10,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Caller, Gateway, door::Door};
 use crate::{
     ambient,
-    search::{Found, Hit, Question, Wanted},
+    search::{Found, Question, Wanted},
 };
 
 /// Searches carried out at once; the others wait in line. Each may take a processor for some tens of milliseconds, and what
@@ -81,13 +86,16 @@ impl<D: Door> Gateway<D> {
     /// What was found, with names.
     fn shown(&self, caller: &Caller, found: Found) -> chat::SearchMessagesReply {
         let Found { hits, more_before, complete, indexed_up_to, damaged: _ } = found;
-        let mut names = self.directory().of(self.door(), caller.session.account);
-        let mut show = |Hit { event, marks }: Hit| {
+        let reader = caller.session.account;
+        let shown = self.door().read(|store| hits.into_iter().map(|hit| hit.shown(store, reader)).collect());
+        let shown: Vec<(Shown, Vec<Range<usize>>)> = shown;
+        let mut names = self.directory().of(self.door(), reader);
+        let mut show = |(shown, marks): (Shown, Vec<Range<usize>>)| {
             let marks = marks.into_iter().map(|mark| chat::Mark { start: mark.start as u32, end: mark.end as u32 });
-            Some(chat::FoundMessage { message: Some(convert::message(event, &mut names)?), marks: marks.collect() })
+            Some(chat::FoundMessage { message: Some(convert::shown(shown, &mut names)?), marks: marks.collect() })
         };
         chat::SearchMessagesReply {
-            found: hits.into_iter().filter_map(&mut show).collect(),
+            found: shown.into_iter().filter_map(&mut show).collect(),
             more_before: more_before.map_or(0, |message| message.0),
             complete,
             indexed_up_to: indexed_up_to.0,

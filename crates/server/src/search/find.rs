@@ -8,7 +8,8 @@
 use std::{collections::VecDeque, ops::Range};
 
 use threefold_core::{
-    AccountId, ConversationId, Event, EventBody, EventId, Position, query,
+    AccountId, ConversationId, Event, EventBody, EventId, Position,
+    query::{self, Shown},
     store::{Read, StoreError},
 };
 
@@ -45,6 +46,16 @@ pub struct Hit {
     pub event: Event,
     /// Where it says what was searched for, in characters of its text.
     pub marks: Vec<Range<usize>>,
+}
+
+impl Hit {
+    /// With the reactions to it, as the reader sees them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn shown(self, store: &dyn Read, reader: AccountId) -> Result<(Shown, Vec<Range<usize>>), StoreError> {
+        Ok((query::with_reactions(store, reader, self.event)?, self.marks))
+    }
 }
 
 /// What was found.

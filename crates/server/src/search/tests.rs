@@ -98,7 +98,7 @@ impl World {
 
     fn send(&mut self, who: &mut Person, to: &str, body: &str) -> (ConversationId, EventId) {
         let to = Recipient::User(to.to_owned());
-        match self.write(who, Operation::SendMessage { to, body: body.to_owned() }) {
+        match self.write(who, Operation::SendMessage { to, body: body.to_owned(), reply_to: None }) {
             Reply::MessageSent { conversation, event, .. } => (conversation, event),
             other => panic!("{other:?}"),
         }
@@ -205,6 +205,27 @@ fn what_is_deleted_for_everyone_is_never_found_and_leaves_the_index() {
     while knows(&world.path(), "xylophone") {
         assert!(began.elapsed() < PATIENCE, "the word of a deleted message stays");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_edited_message_is_found_as_it_is_now_and_not_as_it_was() {
+    let mut world = World::indexed();
+    let (mut ann, bob) = (world.person("ann"), world.person("bob"));
+    let (conversation, message) = world.send(&mut ann, "bob", "tea at four");
+    let later = world.send(&mut ann, "bob", "or tea at five").1;
+    world.wait_indexed();
+    for (old, new) in [("tea", "coffee"), ("coffee", "water")] {
+        let edit = Operation::EditMessage { conversation, message, body: format!("{new} at four") };
+        assert_eq!(world.write(&mut ann, edit), Reply::Done);
+        for indexed in [false, true] {
+            if indexed {
+                assert_eq!(world.wait_indexed().messages(), 2);
+            }
+            assert_eq!(world.found(&bob, new), [message], "{new}");
+            assert_eq!(world.found(&bob, "at"), [later, message]);
+            assert!(!world.found(&bob, old).contains(&message), "{old}");
+        }
     }
 }
 

@@ -94,8 +94,10 @@ pub async fn search(args: SearchArgs, options: ClientOptions) -> Result<(), Fail
 /// A message with what was found in it in bold; of a long one a part.
 fn human(message: &Message, marks: &[Mark], account: u64, bold: (&str, &str)) -> String {
     // What stands before a text is what a message without one shows.
-    let heading = Line::message(&Message { body: String::new(), ..message.clone() }, account).human();
-    format!("{} {}{}", message.id, heading.unwrap_or_default(), excerpt(&message.body, marks, bold))
+    let bare = Message { body: String::new(), edited_at_ms: 0, reactions: Vec::new(), ..message.clone() };
+    let heading = Line::message(&bare, account).human().unwrap_or_default();
+    let edited = if message.edited_at_ms > 0 { " (edited)" } else { "" };
+    format!("{} {heading}{}{edited}", message.id, excerpt(&message.body, marks, bold))
 }
 
 fn excerpt(body: &str, marks: &[Mark], (bold, end): (&str, &str)) -> String {

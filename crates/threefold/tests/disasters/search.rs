@@ -69,6 +69,10 @@ fn what_was_said_is_found_at_every_server_and_after_the_leaders_death() {
     let shown = alice.done(&["search", "closed"]);
     assert!(shown.contains("bob → you: the cafe is closed"), "{shown}");
 
+    alice.done(&["edit", &one.to_string(), "Das Kaffeehaus, ein Café"]);
+    finds(&bob, &["straße"], &[]);
+    finds(&bob, &["kaffeehaus"], &[one]);
+
     let leader = cluster.leader();
     cluster.servers[leader].kill();
     let three = send(&alice, "bob", "another cafe");
