@@ -217,7 +217,7 @@ fn noise_disturbs_nobody_else() {
 
 /// The examples of the documentation that stand behind this mark.
 fn example(mark: &str) -> String {
-    let document = include_str!("../../../../docs/protocols-tcp.md");
+    let document = include_str!("../../../../docs/protocols.md");
     let (_, behind) = document.split_once(mark).unwrap();
     let block = behind.split("```").nth(1).unwrap();
     block.split_once('\n').unwrap().1.to_owned()

@@ -1,5 +1,5 @@
 //! The chat TCP port: JSON lines and the binary framing, for programs that know neither HTTP nor protobuf, and for
-//! people with `nc`. The protocol is told in `docs/protocols-tcp.md`, its frames in [`threefold_proto::framing`].
+//! people with `nc`. The protocol is told in `docs/protocols.md`, its frames in [`threefold_proto::framing`].
 //!
 //! One task a connection ([`connection`]): it reads what the client asks, answers in the order of the questions, and
 //! delivers in between. Promises: connections are bounded, and what each may have in flight; who sends more is read

@@ -6,13 +6,18 @@ use serde_json::json;
 use threefold_core::query;
 use tokio::{
     io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
 
 use super::{Client, PASSWORD, open, said, soon};
 use crate::{
     config::Limits,
-    gateway::{door::Door as _, tcp::session::SESSIONS, testing::Solo},
+    gateway::{
+        door::Door as _,
+        tcp::{connection::Connection, session::SESSIONS},
+        testing::Solo,
+    },
 };
 
 #[tokio::test]
@@ -198,4 +203,15 @@ async fn who_writes_more_than_the_account_may_waits_and_loses_nothing() {
     }
     // 100 at once, then ten a second.
     assert!((Duration::from_millis(2900)..Duration::from_secs(5)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+/// What waits for a client that says nothing: its task, and nothing else of any size.
+#[tokio::test]
+async fn an_idle_connection_takes_little() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (socket, _) = listener.accept().await.unwrap();
+    let connection = Connection::new(Solo::new().gateway(), socket);
+    let bytes = size_of_val(&connection.run());
+    assert!(bytes < 3 * 1024, "{bytes} bytes");
 }
