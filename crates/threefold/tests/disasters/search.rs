@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, Flow, Person, wait};
+use crate::harness::{Cluster, Flow, Person, until, wait};
 
 /// Waits until a search finds exactly these: what others have seen acknowledged may take a moment to get to a server.
 fn finds(person: &Person, arguments: &[&str], expected: &[u64]) {
@@ -98,7 +98,12 @@ fn a_killed_servers_index_goes_on_and_a_broken_one_is_made_anew() {
     for round in 0..4 {
         flow.wait_for_more(60);
         let search = cluster.servers[place].data.join("search");
-        wait("a segment of the index", || !segments(&search).is_empty());
+        if round == 2 {
+            // What is damaged must be part of the index, not left over from a commit that a kill prevented.
+            let applied = number(&until("a status", || cluster.own_status(place)), "applied_index");
+            let committed = |own: Value| number(&own, "search_index") >= applied;
+            wait("a commit of the index", || cluster.own_status(place).is_some_and(committed));
+        }
         cluster.servers[place].kill();
         match round {
             // Wherever it was, it goes on.
