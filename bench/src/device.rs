@@ -160,7 +160,7 @@ impl Device {
     pub fn put_message(&mut self, to: &chat::Recipient, body: String) -> anyhow::Result<u64> {
         self.number += 1;
         let request = chat::RequestId { instance: self.instance, number: self.number };
-        let send = chat::SendMessage { to: Some(to.clone()), body, reply_to: 0 };
+        let send = chat::SendMessage { to: Some(to.clone()), body, ..chat::SendMessage::default() };
         let operation = Some(write::Operation::Send(send));
         // They are answered in order.
         let answered = self.unanswered.front().unwrap_or(&self.number) - 1;

@@ -11,7 +11,7 @@ use std::{
 
 use threefold_server::{
     Ended, Environment, StartError,
-    config::{Config, PeerConfig, PeerTls, Tuning},
+    config::{AttachmentLimits, Config, PeerConfig, PeerTls, Tuning},
     gateway::Cost,
     raft::executor::InlineExecutor,
     run_in,
@@ -86,6 +86,7 @@ impl Machine {
             survivor_mode: self.survivor_mode,
             administrators: Vec::new(),
             limits: threefold_server::config::Limits::default(),
+            attachments: AttachmentLimits::default(),
             peer_tls: PeerTls { ca: nowhere(), certificate: nowhere(), key: nowhere() },
             tuning: self.tuning.clone(),
         }

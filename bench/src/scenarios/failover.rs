@@ -171,7 +171,7 @@ impl Person {
             send: Some(chat::SendMessage {
                 to: Some(to(&self.account.name)),
                 body: numbered(self.number, BYTES),
-                reply_to: 0,
+                ..chat::SendMessage::default()
             }),
         };
         let give_up = Instant::now() + GIVE_UP;

@@ -116,7 +116,11 @@ pub async fn first_message(addresses: &[String], account: &Account) -> anyhow::R
         // A fresh instance for each use: a request id of an account that has written before is not known here.
         let request = chat::SendMessageRequest {
             request: Some(chat::RequestId { instance: account.open_instance(&connection).await?, number: 1 }),
-            send: Some(chat::SendMessage { to: Some(to(&account.name)), body: numbered(1, 200), reply_to: 0 }),
+            send: Some(chat::SendMessage {
+                to: Some(to(&account.name)),
+                body: numbered(1, 200),
+                ..chat::SendMessage::default()
+            }),
         };
         account.call::<_, chat::SendMessageReply>(&connection, "SendMessage", &request).await
     })

@@ -5,12 +5,14 @@
 //! * [`Writer`]: an outbox for messages, edits, reactions, read markers and deletions. Each write is carried out exactly
 //!   once and in order, through any failover, while its process lives.
 //! * [`Subscription`]: every event after a cursor, exactly once and in order, through any failover.
+//! * [`Client::upload`] and [`Client::download`]: files, which go on where they were after any failover.
 //! * [`Session`]: what a device must remember to go on later, without logging in again.
 //!
 //! Left out on purpose: storing anything (the program decides where its session and cursor live), and an
 //! outbox that outlives the process.
 
 mod addresses;
+mod attachments;
 mod backoff;
 mod client;
 mod error;
@@ -28,6 +30,7 @@ mod verdict;
 mod writer;
 
 pub use addresses::{DEFAULT_PORT, parse_servers};
+pub use attachments::File;
 pub use client::{Client, Page, Search};
 pub use error::Error;
 pub use options::{Connecting, Connector, DEFAULT_TIMEOUT, Options, Transport};

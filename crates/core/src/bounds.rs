@@ -71,3 +71,29 @@ pub const EMOJI_PER_MESSAGE: usize = 20;
 pub const REACTIONS_REMOVED: usize = 1000;
 /// Messages read by their ids at once.
 pub const MESSAGES_BY_ID: usize = 100;
+/// A chunk of an attachment in bytes, all but the last: a quarter of an entry, so that a chunk holds up the messages behind it
+/// for a few milliseconds at most.
+pub const CHUNK_BYTES: u64 = 256 * 1024;
+/// An attachment in bytes, whatever a server's configuration allows: 4,096 chunks, which are removed within a few hundred entries.
+pub const ATTACHMENT_BYTES: u64 = 1024 * 1024 * 1024;
+/// What servers let through unless they are configured otherwise: 25 MiB, as mail does.
+pub const DEFAULT_ATTACHMENT_BYTES: u64 = 25 * 1024 * 1024;
+/// What one account's attachments may take in all unless the servers are configured otherwise.
+pub const DEFAULT_QUOTA_BYTES: u64 = 1024 * 1024 * 1024;
+/// Attachments of one message: bounds the work of sending and of deleting it.
+pub const ATTACHMENTS_PER_MESSAGE: usize = 10;
+/// Uploads of one account that are not finished.
+pub const UNFINISHED_UPLOADS: usize = 8;
+/// Uploads of one account, finished or not, that no message has yet: they stand in one record.
+pub const UNSENT_ATTACHMENTS: usize = 32;
+/// How long an upload may wait for its end and for its message: a day of the state's clock.
+pub const UPLOAD_MS: u64 = 24 * 60 * 60 * 1000;
+/// An attachment's name in bytes: what file systems allow.
+pub const FILE_NAME_BYTES: usize = 255;
+/// A content type in bytes: the longest registered one with a parameter.
+pub const CONTENT_TYPE_BYTES: usize = 128;
+/// Uploads that expire with one entry, and chunks removed with one: bounds the work of one apply. Removing outpaces adding,
+/// at most four chunks an entry.
+pub const EXPIRIES_PER_ENTRY: usize = 8;
+/// See [`EXPIRIES_PER_ENTRY`].
+pub const CHUNK_REMOVALS: u64 = 32;

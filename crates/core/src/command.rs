@@ -4,7 +4,10 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::ids::{AccountId, ConversationId, EventId, RequestId, RequestName, SessionId, TokenHash};
+use crate::{
+    content::ContentHash,
+    ids::{AccountId, AttachmentId, ConversationId, EventId, RequestId, RequestName, SessionId, TokenHash},
+};
 
 /// One change asked for by somebody. Encoded with CBOR; a new field must be optional.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -140,6 +143,73 @@ pub enum Command {
         #[n(4)]
         name: RequestName,
     },
+    /// Begin to upload a file, or ask how far that is: a retry with the same nonce finds the same upload.
+    #[n(10)]
+    BeginAttachment {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// Random.
+        #[n(1)]
+        nonce: u64,
+        /// The file's name, at most [`crate::bounds::FILE_NAME_BYTES`].
+        #[n(2)]
+        name: String,
+        /// What it is said to be, at most [`crate::bounds::CONTENT_TYPE_BYTES`]; may be empty.
+        #[n(3)]
+        content_type: String,
+        /// Its size, at most [`crate::bounds::ATTACHMENT_BYTES`] whatever the server allows.
+        #[n(4)]
+        bytes: u64,
+        /// What the account's attachments may take in all, by the configuration of the server that took the command.
+        #[n(5)]
+        quota_bytes: u64,
+    },
+    /// The next part of a file. One that is there already is done, whatever it holds.
+    #[n(11)]
+    PutChunk {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// Of which upload.
+        #[n(1)]
+        attachment: AttachmentId,
+        /// Where in the file: a multiple of [`crate::bounds::CHUNK_BYTES`].
+        #[n(2)]
+        offset: u64,
+        /// Of what it holds.
+        #[n(3)]
+        hash: ContentHash,
+        /// [`crate::bounds::CHUNK_BYTES`], or what is left of the file.
+        #[cbor(n(4), with = "minicbor::bytes")]
+        content: Vec<u8>,
+    },
+    /// All of a file is there. A retry gets the same reply.
+    #[n(12)]
+    FinishAttachment {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// Which upload.
+        #[n(1)]
+        attachment: AttachmentId,
+        /// Of the whole, as the gateway has seen it.
+        #[n(2)]
+        sha256: ContentHash,
+        /// Of the chunks that the gateway has seen, see [`crate::content`].
+        #[n(3)]
+        chain: ContentHash,
+    },
+    /// Take back an upload that no message has yet. One that is not there (any more) is done.
+    #[n(13)]
+    DiscardAttachment {
+        /// On whose behalf.
+        #[n(0)]
+        session: TokenHash,
+        /// Which.
+        #[n(1)]
+        attachment: AttachmentId,
+    },
 }
 
 /// Whom a message goes to.
@@ -173,12 +243,15 @@ pub enum Operation {
         /// To whom.
         #[n(0)]
         to: Recipient,
-        /// The text, at most [`crate::bounds::BODY_BYTES`].
+        /// The text, at most [`crate::bounds::BODY_BYTES`]; may be empty where something is attached.
         #[n(1)]
         body: String,
         /// The message of the same conversation that it answers.
         #[n(2)]
         reply_to: Option<EventId>,
+        /// Finished uploads of the author's that no message has yet, at most [`crate::bounds::ATTACHMENTS_PER_MESSAGE`].
+        #[n(3)]
+        attachments: Option<Vec<AttachmentId>>,
     },
     /// Move the reader's marker forward in a conversation (never back).
     #[n(1)]

@@ -37,6 +37,7 @@ pub fn encode_command(command: &Command) -> Bytes {
     let text_bytes = match command {
         Command::Write { operation: Operation::SendMessage { body, .. }, .. }
         | Command::NamedWrite { operation: Operation::SendMessage { body, .. }, .. } => body.len(),
+        Command::PutChunk { content, .. } => content.len(),
         _ => 0,
     };
     encode(command, ENCODED_BYTES + text_bytes)

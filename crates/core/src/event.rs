@@ -3,7 +3,10 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::ids::{AccountId, ConversationId, EventId, SessionId};
+use crate::{
+    content::ContentHash,
+    ids::{AccountId, AttachmentId, ConversationId, EventId, SessionId},
+};
 
 /// Where an event is stored, and so who may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -31,6 +34,26 @@ pub struct Event {
     /// What.
     #[n(3)]
     pub body: EventBody,
+}
+
+/// A file attached to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Attached {
+    /// Its id.
+    #[n(0)]
+    pub attachment: AttachmentId,
+    /// The file's name, as its author gave it.
+    #[n(1)]
+    pub name: String,
+    /// What its author says it is; may be empty. Not to be relied on.
+    #[n(2)]
+    pub content_type: String,
+    /// Its size.
+    #[n(3)]
+    pub bytes: u64,
+    /// The hash of the whole.
+    #[n(4)]
+    pub sha256: ContentHash,
 }
 
 /// What happened.
@@ -64,6 +87,9 @@ pub enum EventBody {
         #[n(7)]
         #[cbor(skip_if = "Vec::is_empty")]
         mentions: Vec<AccountId>,
+        /// What is attached; none: nothing, or nothing any more.
+        #[n(8)]
+        attachments: Option<Vec<Attached>>,
     },
     /// Messages were deleted for everyone. In a conversation.
     #[n(1)]

@@ -81,6 +81,10 @@ position_id!(
     SessionId
 );
 position_id!(
+    /// A file that was or is to be attached to a message, named by the position that began its upload.
+    AttachmentId
+);
+position_id!(
     /// An event. Event ids grow in log order across the whole cluster, so one number is a device's
     /// whole cursor.
     EventId

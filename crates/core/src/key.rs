@@ -9,7 +9,7 @@
 
 use crate::{
     bounds::EMOJI_BYTES,
-    ids::{AccountId, ConversationId, EventId, Position, SessionId, TokenHash},
+    ids::{AccountId, AttachmentId, ConversationId, EventId, Position, SessionId, TokenHash},
     store::StoreError,
 };
 
@@ -40,6 +40,11 @@ enum Table {
     Administration = 0x15,
     Seen = 0x17,
     NamedRequests = 0x16,
+    Attachment = 0x18,
+    Chunk = 0x19,
+    Usage = 0x1a,
+    Unsent = 0x1b,
+    Removal = 0x1c,
 }
 
 /// The name of one record.
@@ -87,6 +92,16 @@ pub(crate) enum Key<'a> {
     WithdrawnReaction(ConversationId, EventId, &'a str, AccountId),
     /// The named requests of an account. [`crate::record::NamedRequestsRecord`].
     NamedRequests(AccountId),
+    /// An attachment. [`crate::record::AttachmentRecord`].
+    Attachment(AttachmentId),
+    /// A part of an attachment, counted from 0. [`crate::record::ChunkRecord`].
+    Chunk(AttachmentId, u64),
+    /// What the attachments of an account take. [`crate::record::UsageRecord`].
+    Usage(AccountId),
+    /// An attachment that no message has yet. [`crate::record::UnsentRecord`].
+    Unsent(AttachmentId),
+    /// A removed attachment with chunks still to be removed. [`crate::record::RemovalRecord`].
+    Removal(AttachmentId),
 }
 
 impl Key<'_> {
@@ -124,6 +139,11 @@ impl Key<'_> {
                 to(&of_reaction(conversation, message, WITHDREW, emoji, account))
             }
             Key::NamedRequests(account) => show_ids(Table::NamedRequests, [account.0], to),
+            Key::Attachment(attachment) => show_ids(Table::Attachment, [attachment.0], to),
+            Key::Chunk(attachment, number) => show_ids(Table::Chunk, [attachment.0, number], to),
+            Key::Usage(account) => show_ids(Table::Usage, [account.0], to),
+            Key::Unsent(attachment) => show_ids(Table::Unsent, [attachment.0], to),
+            Key::Removal(attachment) => show_ids(Table::Removal, [attachment.0], to),
         }
     }
 }
@@ -213,6 +233,16 @@ impl Range {
     /// The deleted accounts with records still to be removed.
     pub(crate) fn cleanups() -> Self {
         Self::with_prefix(of_ids(Table::Cleanup, &[]))
+    }
+
+    /// The attachments that no message has yet, the oldest first.
+    pub(crate) fn unsent() -> Self {
+        Self::with_prefix(of_ids(Table::Unsent, &[]))
+    }
+
+    /// The removed attachments with chunks still to be removed.
+    pub(crate) fn removals() -> Self {
+        Self::with_prefix(of_ids(Table::Removal, &[]))
     }
 
     /// What administrators did up to and including a position.

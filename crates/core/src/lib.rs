@@ -8,6 +8,7 @@ pub mod apply;
 pub mod bounds;
 pub mod changes;
 pub mod command;
+pub mod content;
 pub mod entry;
 pub mod event;
 mod hidden;
@@ -24,8 +25,11 @@ mod visible;
 
 pub use apply::apply;
 pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient};
-pub use event::{Edited, Event, EventBody, Scope};
-pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, RequestName, SessionId, TokenHash};
+pub use content::ContentHash;
+pub use event::{Attached, Edited, Event, EventBody, Scope};
+pub use ids::{
+    AccountId, AttachmentId, ConversationId, EventId, Position, RequestId, RequestName, SessionId, TokenHash,
+};
 pub use reply::{Rejection, Reply};
 
 // The tests' harness is shared with the scripts in `tests/`, which see the crate from outside.

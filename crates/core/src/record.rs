@@ -16,11 +16,15 @@ use crate::{
     store::{Read, StoreError},
 };
 
+mod attachment;
 mod conversation;
 mod named;
 mod reaction;
 mod window;
 
+pub(crate) use attachment::{
+    AttachmentRecord, ChunkRecord, PendingUpload, RemovalRecord, SentIn, UnsentRecord, UsageRecord,
+};
 #[cfg(test)]
 pub(crate) use conversation::Span;
 pub(crate) use conversation::{ConversationRecord, DirectRecord, Marker, MembershipRecord};
@@ -88,6 +92,12 @@ pub(crate) struct MetaRecord {
     /// How many deleted accounts have records still to be removed.
     #[n(1)]
     pub(crate) cleanups: u64,
+    /// No attachment without a message expires before this; none: there is none.
+    #[n(2)]
+    pub(crate) unsent_expire_ms: Option<u64>,
+    /// How many removed attachments have chunks still to be removed; none: none has.
+    #[n(3)]
+    pub(crate) removals: Option<u64>,
 }
 
 impl Record for MetaRecord {

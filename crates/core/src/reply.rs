@@ -3,7 +3,10 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::ids::{AccountId, ConversationId, EventId, SessionId};
+use crate::{
+    event::Attached,
+    ids::{AccountId, AttachmentId, ConversationId, EventId, SessionId},
+};
 
 /// The answer to one command.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -56,6 +59,19 @@ pub enum Reply {
     /// The command was refused and changed nothing.
     #[n(4)]
     Rejected(#[n(0)] Rejection),
+    /// To `BeginAttachment` and `PutChunk`: how far the upload is.
+    #[n(8)]
+    UploadReached {
+        /// Which.
+        #[n(0)]
+        attachment: AttachmentId,
+        /// Bytes that are there.
+        #[n(1)]
+        received: u64,
+    },
+    /// To `FinishAttachment`, and to a `BeginAttachment` that finds its upload finished.
+    #[n(9)]
+    AttachmentFinished(#[n(0)] Attached),
 }
 
 /// Why a command was refused. Each says what was wrong; the text for people is its `Display`.
@@ -133,4 +149,37 @@ pub enum Rejection {
     #[n(20)]
     #[error("a message has at most {0} different reactions: use one that is there already")]
     TooManyReactions(#[n(0)] u64),
+    /// A file beyond what is allowed.
+    #[n(27)]
+    #[error("an attachment has at most {limit_bytes} bytes")]
+    AttachmentTooLarge {
+        /// What is allowed.
+        #[n(0)]
+        limit_bytes: u64,
+    },
+    /// The account's attachments would take more than they may.
+    #[n(28)]
+    #[error(
+        "no room: your attachments take {used_bytes} of {quota_bytes} bytes; delete messages with attachments first"
+    )]
+    QuotaExceeded {
+        /// What they take.
+        #[n(0)]
+        used_bytes: u64,
+        /// What they may take.
+        #[n(1)]
+        quota_bytes: u64,
+    },
+    /// There is no such attachment, it is not the one's who asks, or it was sent or has expired.
+    #[n(29)]
+    #[error("no such attachment: {0}")]
+    UnknownAttachment(#[n(0)] AttachmentId),
+    /// A part of a file, or its end, came before what is due.
+    #[n(30)]
+    #[error("out of place: the next byte of this upload is {expected}")]
+    UploadOutOfPlace {
+        /// The offset that is due.
+        #[n(0)]
+        expected: u64,
+    },
 }

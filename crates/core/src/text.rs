@@ -6,7 +6,10 @@
 //! no two names that look alike, and every name fits IRC. Other scripts belong into bodies and device names.
 
 use crate::{
-    bounds::{BODY_BYTES, DEVICE_BYTES, DISPLAY_NAME_BYTES, EMOJI_BYTES, NAME_CHARS, PASSWORD_HASH_BYTES},
+    bounds::{
+        BODY_BYTES, CONTENT_TYPE_BYTES, DEVICE_BYTES, DISPLAY_NAME_BYTES, EMOJI_BYTES, FILE_NAME_BYTES, NAME_CHARS,
+        PASSWORD_HASH_BYTES,
+    },
     reply::Rejection,
 };
 
@@ -83,8 +86,6 @@ pub fn check_display_name(name: &str) -> Result<(), Rejection> {
     if name.len() > DISPLAY_NAME_BYTES {
         return Err(invalid(format!("a display name has at most {DISPLAY_NAME_BYTES} bytes, not {}", name.len())));
     }
-    // U+202A to U+202E and U+2066 to U+2069 turn the direction of what follows, which would not be the name any more.
-    let turns = |character: char| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if name.chars().any(|character| character.is_control() || turns(character)) {
         return Err(invalid("a display name must not hold control characters".to_owned()));
     }
@@ -105,6 +106,44 @@ pub fn check_emoji(emoji: &str) -> Result<(), Rejection> {
     }
     if emoji.chars().any(|character| character.is_whitespace() || character.is_control()) {
         return Err(invalid("a reaction must not hold spaces or control characters".to_owned()));
+    }
+    Ok(())
+}
+
+/// U+202A to U+202E and U+2066 to U+2069 turn the direction of what follows, which would not be the name any more.
+fn turns(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a file may be called that: no path, and nothing that would show as something else.
+///
+/// # Errors
+/// [`Rejection::Invalid`] that says which rule is broken.
+pub fn check_file_name(name: &str) -> Result<(), Rejection> {
+    if name.is_empty() || name.len() > FILE_NAME_BYTES {
+        return Err(invalid(format!("a file's name has 1 to {FILE_NAME_BYTES} bytes, not {}", name.len())));
+    }
+    if name.chars().any(|character| character.is_control() || turns(character) || matches!(character, '/' | '\\')) {
+        return Err(invalid("a file's name must not hold '/', '\\' or control characters".to_owned()));
+    }
+    if matches!(name, "." | "..") {
+        return Err(invalid(format!("a file cannot be called {name}")));
+    }
+    Ok(())
+}
+
+/// Whether that can be a content type (RFC 9110, section 8.3.1), or nothing. Its inside is not looked at: nobody relies on it.
+///
+/// # Errors
+/// [`Rejection::Invalid`] that says which rule is broken.
+pub fn check_content_type(content_type: &str) -> Result<(), Rejection> {
+    if content_type.len() > CONTENT_TYPE_BYTES {
+        let bytes = content_type.len();
+        return Err(invalid(format!("a content type has at most {CONTENT_TYPE_BYTES} bytes, not {bytes}")));
+    }
+    let is_type = content_type.contains('/') && content_type.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !content_type.is_empty() && !is_type {
+        return Err(invalid("a content type is like image/png".to_owned()));
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ mod world;
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 use threefold_core::{
-    AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, RequestId,
-    RequestName, SessionId, TokenHash,
+    AccountId, AdministratorAction, AttachmentId, Command, ContentHash, ConversationId, DeleteScope, EventId,
+    Operation, Recipient, RequestId, RequestName, SessionId, TokenHash,
     entry::{DecodeError, decode_command, encode_command, pack, unpack},
 };
 use world::{World, named, with_answered};
@@ -39,6 +39,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         vec(any::<u64>(), 0..9)
             .prop_map(|accounts| Command::MarkSeen { accounts: accounts.into_iter().map(AccountId).collect() }),
+        any_upload(),
         (token.clone(), any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
             |(session, instance, number, operation, answered)| {
                 Command::Write { session, request: RequestId { instance, number }, operation, answered }
@@ -53,6 +54,37 @@ fn any_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn any_upload() -> impl Strategy<Value = Command> {
+    let session = any::<[u8; 32]>().prop_map(TokenHash);
+    let hash = || any::<[u8; 32]>().prop_map(ContentHash);
+    let attachment = || any::<u64>().prop_map(AttachmentId);
+    prop_oneof![
+        (session.clone(), any::<u64>(), ".{0,9}", ".{0,9}", any::<u64>(), any::<u64>()).prop_map(
+            |(session, nonce, name, content_type, bytes, quota_bytes)| Command::BeginAttachment {
+                session,
+                nonce,
+                name,
+                content_type,
+                bytes,
+                quota_bytes
+            }
+        ),
+        (session.clone(), attachment(), any::<u64>(), hash(), vec(any::<u8>(), 0..99)).prop_map(
+            |(session, attachment, offset, hash, content)| Command::PutChunk {
+                session,
+                attachment,
+                offset,
+                hash,
+                content
+            }
+        ),
+        (session.clone(), attachment(), hash(), hash()).prop_map(|(session, attachment, sha256, chain)| {
+            Command::FinishAttachment { session, attachment, sha256, chain }
+        }),
+        (session, attachment()).prop_map(|(session, attachment)| Command::DiscardAttachment { session, attachment }),
+    ]
+}
+
 fn any_operation() -> impl Strategy<Value = Operation> {
     let scope = select(vec![DeleteScope::Me, DeleteScope::Everyone]);
     let to = prop_oneof![
@@ -60,11 +92,12 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         any::<u64>().prop_map(|id| Recipient::Conversation(ConversationId(id)))
     ];
     prop_oneof![
-        (to, ".{0,40}", any::<Option<u64>>()).prop_map(|(to, body, reply_to)| Operation::SendMessage {
-            to,
-            body,
-            reply_to: reply_to.map(EventId)
-        }),
+        (to, ".{0,40}", any::<Option<u64>>(), proptest::option::of(vec(any::<u64>(), 0..12))).prop_map(
+            |(to, body, reply_to, attachments)| {
+                let attachments = attachments.map(|ids| ids.into_iter().map(AttachmentId).collect());
+                Operation::SendMessage { to, body, reply_to: reply_to.map(EventId), attachments }
+            }
+        ),
         (any::<u64>(), any::<u64>(), ".{0,40}").prop_map(|(conversation, message, body)| Operation::EditMessage {
             conversation: ConversationId(conversation),
             message: EventId(message),

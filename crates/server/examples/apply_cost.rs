@@ -70,7 +70,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             next += 1;
             numbers[sender as usize] += 1;
             let to = Recipient::User(format!("user{}", (sender + 16) % SENDERS));
-            let operation = Operation::SendMessage { to, body: "x".repeat(BODY_BYTES), reply_to: None };
+            let operation =
+                Operation::SendMessage { to, body: "x".repeat(BODY_BYTES), reply_to: None, attachments: None };
             let request = RequestId { instance: 1, number: numbers[sender as usize] };
             // Each sender has one on its way: everything before it was answered.
             let answered = Some(request.number - 1);

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use threefold_core::bounds;
+
 /// One server's configuration, complete and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +38,8 @@ pub struct Config {
     pub administrators: Vec<String>,
     /// How much of what, and how often.
     pub limits: Limits,
+    /// What of files this server lets in.
+    pub attachments: AttachmentLimits,
     /// Mutual TLS between servers.
     pub peer_tls: PeerTls,
     /// Fine tuning; the default is for production.
@@ -106,6 +110,37 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self::new(WRITES_PER_SECOND, REGISTRATIONS_PER_HOUR, FAILED_LOGINS_PER_HOUR)
+    }
+}
+
+/// What of files a server lets in; the same at all servers, or it matters which one a client talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttachmentLimits {
+    /// One attachment in bytes.
+    pub attachment_bytes: u64,
+    /// All attachments of one account in bytes.
+    pub quota_bytes: u64,
+}
+
+impl Default for AttachmentLimits {
+    fn default() -> Self {
+        Self { attachment_bytes: bounds::DEFAULT_ATTACHMENT_BYTES, quota_bytes: bounds::DEFAULT_QUOTA_BYTES }
+    }
+}
+
+impl AttachmentLimits {
+    /// Limits in MiB; what is not given is the default.
+    ///
+    /// # Errors
+    /// When an attachment would be larger than any may be.
+    pub fn of_mib(attachment_mib: Option<u64>, quota_mib: Option<u64>) -> Result<Self, String> {
+        let bytes = |mib: u64| mib.saturating_mul(1 << 20);
+        let usual = Self::default();
+        let attachment_bytes = attachment_mib.map_or(usual.attachment_bytes, bytes);
+        if attachment_bytes > bounds::ATTACHMENT_BYTES {
+            return Err(format!("an attachment has at most {} MiB", bounds::ATTACHMENT_BYTES >> 20));
+        }
+        Ok(Self { attachment_bytes, quota_bytes: quota_mib.map_or(usual.quota_bytes, bytes) })
     }
 }
 

@@ -21,7 +21,11 @@ use crate::{
         ClientListener, PeerListener, PeerNetwork,
         tcp::{KeptAlive, TlsListener},
     },
-    node::{Hub, Inner, Node, last_seen, limits, presence::Presence, router::Router},
+    node::{
+        Hub, Inner, Node, last_seen, limits,
+        presence::Presence,
+        router::{Pace, Router},
+    },
     peer::{
         channels::Channels,
         death::{Announcer, DeathStreams, Deaths},
@@ -35,7 +39,7 @@ use crate::{
         Engine, Parts,
         executor::{Executor, ThreadExecutor},
         machine::{self, Observer, Observers},
-        proposer::Proposer,
+        proposer::{Proposer, Share},
         types::{Member, Standing},
     },
     search::Search,
@@ -236,14 +240,18 @@ impl Server {
         };
         let engine = Engine::start(parts, &config.tuning).await.map_err(|error| StartError(error.to_string()))?;
         let proposer = Proposer::start(engine.clone(), LogClock::over(clock.clone()));
-        let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone() };
-        let router = Router::start(id, engine.leader(), proposer.clone(), forwarder);
+        let router = |pace, share| {
+            let forwarder = Forwarder { engine: engine.clone(), channels: channels.clone(), share };
+            Router::start(id, engine.leader(), proposer.clone(), forwarder, pace)
+        };
+        let (bulk, router) = (router(Pace::BULK, Share::Bulk), router(Pace::MESSAGES, Share::Messages));
         let presence = Arc::new(Presence::default());
         let node = Node::new(Inner {
             config: config.clone(),
             started: Instant::now(),
             engine: engine.clone(),
             router,
+            bulk,
             hub,
             presence: presence.clone(),
             state: state.clone(),
@@ -252,7 +260,9 @@ impl Server {
             limits: limits::Keeper::new(&config.limits),
         });
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
-        let gateway = Gateway::with_clock(node.clone(), passwords, clock).with_administrators(&config.administrators);
+        let gateway = Gateway::with_clock(node.clone(), passwords, clock)
+            .with_administrators(&config.administrators)
+            .with_attachments(config.attachments);
         let greeting = Hello {
             node_id: id,
             name: config.name.clone(),

@@ -17,8 +17,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use threefold_server::{
     config::{
-        Config, FAILED_LOGINS_PER_HOUR, Limits, PeerTls, REGISTRATIONS_PER_HOUR, Tuning, WRITES_PER_SECOND,
-        check_account_name,
+        AttachmentLimits, Config, FAILED_LOGINS_PER_HOUR, Limits, PeerTls, REGISTRATIONS_PER_HOUR, Tuning,
+        WRITES_PER_SECOND, check_account_name,
     },
     peer::certs,
 };
@@ -92,6 +92,12 @@ pub struct Settings {
     /// Failed log-ins of one account in an hour, and ten times as many from one address; 0: no limit [default: 120].
     #[arg(long, env = "THREEFOLD_LOGIN_RATE", value_name = "N")]
     pub login_rate: Option<u32>,
+    /// The largest file that may be attached to a message, in MiB; the same at all servers [default: 25].
+    #[arg(long, env = "THREEFOLD_ATTACHMENT_MIB", value_name = "MIB")]
+    pub attachment_mib: Option<u64>,
+    /// What all attachments of one account may take, in MiB; the same at all servers [default: 1024].
+    #[arg(long, env = "THREEFOLD_ATTACHMENT_QUOTA_MIB", value_name = "MIB")]
+    pub attachment_quota_mib: Option<u64>,
     /// The certificate of the authority that signed those of the servers.
     #[arg(long, env = "THREEFOLD_PEER_CA", value_name = "FILE")]
     pub peer_ca: Option<PathBuf>,
@@ -167,6 +173,8 @@ impl Settings {
             write_rate: self.write_rate.or(below.write_rate),
             registration_rate: self.registration_rate.or(below.registration_rate),
             login_rate: self.login_rate.or(below.login_rate),
+            attachment_mib: self.attachment_mib.or(below.attachment_mib),
+            attachment_quota_mib: self.attachment_quota_mib.or(below.attachment_quota_mib),
             peer_ca: self.peer_ca.or(below.peer_ca),
             peer_cert: self.peer_cert.or(below.peer_cert),
             peer_key: self.peer_key.or(below.peer_key),
@@ -212,6 +220,8 @@ impl Settings {
         for name in &administrators {
             check_account_name(name).map_err(|why| Failure::Usage(format!("administrators: {name:?}: {why}")))?;
         }
+        let attachments = AttachmentLimits::of_mib(self.attachment_mib, self.attachment_quota_mib);
+        let attachments = attachments.map_err(|why| Failure::Usage(format!("attachment-mib: {why}")))?;
         let usual = Tuning::default();
         let config = Config {
             data_dir: required(self.data_dir, "data-dir")?,
@@ -231,6 +241,7 @@ impl Settings {
                 self.registration_rate.unwrap_or(REGISTRATIONS_PER_HOUR),
                 self.login_rate.unwrap_or(FAILED_LOGINS_PER_HOUR),
             ),
+            attachments,
             peer_tls: PeerTls {
                 ca: required(self.peer_ca, "peer-ca")?,
                 certificate: required(self.peer_cert, "peer-cert")?,

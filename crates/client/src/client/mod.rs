@@ -35,7 +35,7 @@ pub struct Client {
 
 /// On whose behalf.
 #[derive(Debug)]
-struct Identity {
+pub(crate) struct Identity {
     session: Session,
     bearer: AsciiMetadataValue,
     /// The highest log position seen in any reply.
@@ -122,7 +122,7 @@ impl Client {
         Ok(subscription::start(self.clone(), cursor, invisible))
     }
 
-    fn require_identity(&self) -> Result<&Identity, Error> {
+    pub(crate) fn require_identity(&self) -> Result<&Identity, Error> {
         self.identity
             .as_deref()
             .ok_or_else(|| Error::Refused { code: ErrorCode::SessionInvalid, message: "not logged in".to_owned() })

@@ -282,6 +282,34 @@ impl Chat for Service {
         Err(not_here())
     }
 
+    type UploadAttachmentStream = ReceiverStream<std::result::Result<chat::UploadReply, Status>>;
+    type DownloadAttachmentStream = ReceiverStream<std::result::Result<chat::DownloadReply, Status>>;
+
+    async fn upload_attachment(
+        &self,
+        _: Request<Streaming<chat::UploadFrame>>,
+    ) -> Result<Self::UploadAttachmentStream> {
+        Err(not_here())
+    }
+
+    async fn download_attachment(
+        &self,
+        _: Request<chat::DownloadAttachmentRequest>,
+    ) -> Result<Self::DownloadAttachmentStream> {
+        Err(not_here())
+    }
+
+    async fn list_attachments(&self, _: Request<chat::ListAttachmentsRequest>) -> Result<chat::ListAttachmentsReply> {
+        Err(not_here())
+    }
+
+    async fn discard_attachment(
+        &self,
+        _: Request<chat::DiscardAttachmentRequest>,
+    ) -> Result<chat::DiscardAttachmentReply> {
+        Err(not_here())
+    }
+
     async fn administer(&self, _: Request<chat::AdministerRequest>) -> Result<chat::AdministerReply> {
         Err(not_here())
     }

@@ -145,7 +145,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Usage`] for a text beyond its bounds, [`Error::Unavailable`] if the outbox stays full.
     pub async fn send(&self, to: impl Into<To>, body: impl Into<String>) -> Result<Receipt<MessageSent>, Error> {
-        self.reply(to, body, 0).await
+        self.send_with(to, body, 0, Vec::new()).await
     }
 
     /// The same, as an answer to a message of the same conversation (zero: to none).
@@ -158,9 +158,24 @@ impl Writer {
         body: impl Into<String>,
         reply_to: u64,
     ) -> Result<Receipt<MessageSent>, Error> {
-        let body = sendable(body.into())?;
+        self.send_with(to, body, reply_to, Vec::new()).await
+    }
+
+    /// The same with attachments, as [`Client::upload`] gave them their numbers; then the text may be empty.
+    ///
+    /// # Errors
+    /// As for [`Writer::send`].
+    pub async fn send_with(
+        &self,
+        to: impl Into<To>,
+        body: impl Into<String>,
+        reply_to: u64,
+        attachments: Vec<u64>,
+    ) -> Result<Receipt<MessageSent>, Error> {
+        let body = body.into();
+        let body = if attachments.is_empty() || !body.is_empty() { sendable(body)? } else { body };
         let to = Some(to.into().into_recipient()?);
-        self.submit(Operation::Send(SendMessage { to, body, reply_to }), |outcome| match outcome {
+        self.submit(Operation::Send(SendMessage { to, body, reply_to, attachments }), |outcome| match outcome {
             Outcome::Sent(sent) => Some(sent),
             Outcome::Done(_) => None,
         })

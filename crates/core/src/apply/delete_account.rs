@@ -6,7 +6,7 @@
 //! Beside the name and the emptied account one record stays for ever: the ended session that asked for the deletion,
 //! so that the same command again is known to have been carried out, however late it comes.
 
-use super::{Context, Outcome, session};
+use super::{Context, Outcome, attachment, session};
 use crate::{
     event::Scope,
     ids::{AccountId, TokenHash},
@@ -50,6 +50,7 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     context.put(Key::Account(id), &account);
     context.delete(Key::Seen(id));
     context.delete(Key::NamedRequests(id));
+    attachment::forget_account(context, id)?;
     context.put(Key::Cleanup(id), &CleanupRecord {});
     context.meta.cleanups += 1;
     // Nothing is left to read, but whoever follows must find out that its session is gone.

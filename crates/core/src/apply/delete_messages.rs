@@ -2,12 +2,12 @@
 //!
 //! Deleted for everyone, a message's text is overwritten, and with it go its edits, reactions and mentions; a tombstone
 //! keeps its place and numbers, so that counts (unread ones too) do not change. What is deleted already is fine, and
-//! tells nobody again.
+//! tells nobody again. What was attached goes with the text: out of reach at once, the rest by and by.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Context, Outcome,
+    Context, Outcome, attachment,
     mentions::{self, Mentioning},
     react,
 };
@@ -92,7 +92,8 @@ fn erase(
     let mut fresh = Vec::new();
     let mut reactions = REACTIONS_REMOVED;
     for (message, mut record) in found {
-        if let EventBody::MessageSent { body, number, deleted, edited, reply_to, mentions, .. } = &mut record.body
+        if let EventBody::MessageSent { body, number, deleted, edited, reply_to, mentions, attachments, .. } =
+            &mut record.body
             && !*deleted
         {
             body.clear();
@@ -104,6 +105,7 @@ fn erase(
                 context.delete(Key::Notice(id, edited.notice));
             }
             react::remove_all(context, id, message, &mut reactions)?;
+            attachment::detach(context, by, attachments.take())?;
             context.put(Key::Message(id, message), &record);
             fresh.push(message);
         }

@@ -20,19 +20,25 @@ use crate::{
 };
 
 mod administer;
+mod attachment;
+mod begin_attachment;
 mod change_password;
 mod cleanup;
 mod context;
 mod delete_account;
 mod delete_messages;
+mod discard_attachment;
 mod edit_message;
 mod end_session;
+mod expire_attachments;
+mod finish_attachment;
 mod log_in;
 mod mark_delivered;
 mod mark_read;
 mod mark_seen;
 mod mentions;
 mod open_instance;
+mod put_chunk;
 mod react;
 mod register;
 mod renew_session;
@@ -118,6 +124,7 @@ pub fn apply(store: &mut impl Write, log_index: u64, entry: &Unpacked) -> Result
         applied.replies.push(settle(run(&mut context, command))?);
     }
     cleanup::step(store, &mut meta)?;
+    expire_attachments::step(store, &mut meta)?;
     if meta != before {
         store.put(Key::Meta.bytes(), record::encode(&meta));
     }
@@ -148,14 +155,28 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
             change_password::change_password(context, session, *credential_version, password_hash)
         }
         Command::MarkSeen { accounts } => mark_seen::mark_seen(context, accounts),
+        Command::BeginAttachment { session, nonce, name, content_type, bytes, quota_bytes } => {
+            let file = begin_attachment::File { nonce: *nonce, name, content_type, bytes: *bytes };
+            begin_attachment::begin_attachment(context, session, &file, *quota_bytes)
+        }
+        Command::PutChunk { session, attachment, offset, hash, content } => {
+            put_chunk::put_chunk(context, session, *attachment, *offset, *hash, content)
+        }
+        Command::FinishAttachment { session, attachment, sha256, chain } => {
+            finish_attachment::finish_attachment(context, session, *attachment, *sha256, *chain)
+        }
+        Command::DiscardAttachment { session, attachment } => {
+            discard_attachment::discard_attachment(context, session, *attachment)
+        }
     }
 }
 
 /// A numbered write, once its number is due.
 fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation) -> Outcome<Reply> {
     match operation {
-        Operation::SendMessage { to, body, reply_to } => {
-            send_message::send_message(context, account, to, body, *reply_to)
+        Operation::SendMessage { to, body, reply_to, attachments } => {
+            let attachments = attachments.as_deref().unwrap_or_default();
+            send_message::send_message(context, account, to, body, *reply_to, attachments)
         }
         Operation::MarkRead { conversation, up_to } => mark_read::mark_read(context, account, *conversation, *up_to),
         Operation::DeleteMessages { conversation, messages, scope } => {

@@ -1,14 +1,14 @@
 //! `SendMessage`: one new record, and the conversation's counters. Whom it mentions costs one more each.
 
 use super::{
-    Context, Outcome,
+    Context, Outcome, attachment,
     mentions::{self, Mentioning},
     target,
 };
 use crate::{
     command::Recipient,
     event::{EventBody, Scope},
-    ids::{AccountId, ConversationId, EventId},
+    ids::{AccountId, AttachmentId, ConversationId, EventId},
     key::Key,
     record::{AccountRecord, ConversationRecord, DirectRecord, EventRecord, MembershipRecord, NameRecord},
     reply::{Rejection, Reply},
@@ -21,8 +21,12 @@ pub(super) fn send_message(
     to: &Recipient,
     body: &str,
     reply_to: Option<EventId>,
+    attachments: &[AttachmentId],
 ) -> Outcome<Reply> {
-    text::check_body(body)?;
+    if !body.is_empty() || attachments.is_empty() {
+        text::check_body(body)?;
+    }
+    let attached = attachment::attachable(context, author, attachments)?;
     let (id, mut conversation) = match to {
         Recipient::User(name) => {
             let peer = named(context, name)?;
@@ -43,6 +47,7 @@ pub(super) fn send_message(
     let mentions = mentions::of(context, id, body)?;
     mentions::change(context, &Mentioning { conversation: id, message: event, number, author }, &[], &mentions)?;
     let time_ms = context.time_ms();
+    let attachments = attachment::attach(context, author, attached, id, event)?;
     let message = EventBody::MessageSent {
         author,
         body: body.to_owned(),
@@ -52,6 +57,7 @@ pub(super) fn send_message(
         edited: None,
         reply_to,
         mentions,
+        attachments,
     };
     context.put(Key::Message(id, event), &EventRecord { time_ms, body: message });
     context.put(Key::Conversation(id), &conversation);

@@ -19,6 +19,7 @@ use crate::{
 
 mod accounts;
 mod administration;
+mod attachments;
 mod catch_up;
 mod conversations;
 mod current;
@@ -29,6 +30,7 @@ mod sessions;
 
 pub use accounts::{account, account_by_name, account_named, search_accounts};
 pub use administration::{AdministrationInfo, administration};
+pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
 pub use catch_up::events_after;
 pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
 pub use history::{history, messages};

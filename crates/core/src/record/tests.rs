@@ -16,6 +16,8 @@ use crate::{
     reply::{Rejection, Reply},
 };
 
+mod attachments;
+
 const TOKEN: TokenHash = TokenHash([7; 32]);
 
 /// Named bytes, and the same decoded and encoded again.
@@ -61,7 +63,7 @@ fn records() -> Vec<Sample> {
     let mut conversation = ConversationRecord::direct(AccountId(8192), AccountId(4096));
     conversation.count_message(AccountId(4096), EventId(12288));
     vec![
-        record("meta", MetaRecord { clock_ms: 1_700_000_000_000, cleanups: 2 }),
+        record("meta", MetaRecord { clock_ms: 1_700_000_000_000, cleanups: 2, unsent_expire_ms: None, removals: None }),
         record(
             "account",
             AccountRecord {
@@ -167,6 +169,7 @@ fn events() -> Vec<Sample> {
                 edited: None,
                 reply_to: None,
                 mentions: Vec::new(),
+                attachments: None,
             },
         ),
         event(
@@ -180,6 +183,7 @@ fn events() -> Vec<Sample> {
                 edited: Some(Edited { at_ms: 1_700_000_000_001, notice: EventId(9000) }),
                 reply_to: Some(message),
                 mentions: vec![AccountId(8192)],
+                attachments: None,
             },
         ),
         event(
@@ -244,11 +248,21 @@ fn commands() -> Vec<Sample> {
         command("change password", Command::ChangePassword { session, credential_version, password_hash }),
         write(
             "send to a user",
-            Operation::SendMessage { to: Recipient::User("bob".to_owned()), body: body.clone(), reply_to: None },
+            Operation::SendMessage {
+                to: Recipient::User("bob".to_owned()),
+                body: body.clone(),
+                reply_to: None,
+                attachments: None,
+            },
         ),
         write(
             "send to a conversation",
-            Operation::SendMessage { to: Recipient::Conversation(conversation), body: body.clone(), reply_to: None },
+            Operation::SendMessage {
+                to: Recipient::Conversation(conversation),
+                body: body.clone(),
+                reply_to: None,
+                attachments: None,
+            },
         ),
         write(
             "send as an answer",
@@ -256,6 +270,7 @@ fn commands() -> Vec<Sample> {
                 to: Recipient::Conversation(conversation),
                 body: body.clone(),
                 reply_to: Some(EventId(8193)),
+                attachments: None,
             },
         ),
         write("edit message", Operation::EditMessage { conversation, message: EventId(8193), body }),
@@ -387,7 +402,14 @@ fn keys() -> Vec<Sample> {
 fn stored_formats_stay_as_they_are() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/formats.txt");
     let mut found = String::new();
-    for sample in keys().into_iter().chain(records()).chain(events()).chain(commands()).chain(replies()) {
+    for sample in keys()
+        .into_iter()
+        .chain(records())
+        .chain(events())
+        .chain(commands())
+        .chain(replies())
+        .chain(attachments::samples())
+    {
         assert_eq!(sample.bytes, sample.again, "{} does not encode as it was", sample.name);
         let hex = sample.bytes.iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
@@ -416,6 +438,7 @@ fn a_window_of_the_first_version_is_read() {
 }
 
 fn decode_all(bytes: &[u8]) {
+    attachments::decode_all(bytes);
     let _ = decode::<MetaRecord>(bytes);
     let _ = decode::<AccountRecord>(bytes);
     let _ = decode::<NameRecord>(bytes);

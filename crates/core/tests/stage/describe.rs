@@ -1,7 +1,7 @@
 //! What a script shows of replies, events and conversations: in names, never in ids.
 
 use threefold_core::{
-    AccountId, Event, EventBody, EventId, Position, Reply, Scope, SessionId,
+    AccountId, Attached, AttachmentId, Event, EventBody, EventId, Position, Reply, Scope, SessionId,
     query::{ConversationInfo, ReactionInfo, Shown},
 };
 
@@ -18,6 +18,10 @@ impl Stage {
             Reply::InstanceOpened { instance } => format!("instance {instance}"),
             Reply::MessageSent { event, .. } => format!("sent {}", self.message_label(*event)),
             Reply::Done => "done".to_owned(),
+            Reply::UploadReached { attachment, received } => {
+                format!("{} is at {received} bytes", self.file_label(*attachment))
+            }
+            Reply::AttachmentFinished(attached) => format!("finished {}", self.describe_file(attached)),
             Reply::Rejected(rejection) => format!("refused: {rejection}"),
         }];
         for happened in &self.world.applied.happened {
@@ -36,12 +40,18 @@ impl Stage {
 
     pub(super) fn describe_event(&self, event: &Event) -> String {
         match &event.body {
-            EventBody::MessageSent { author, body, deleted, edited, reply_to, mentions, .. } => {
+            EventBody::MessageSent { author, body, deleted, edited, reply_to, mentions, attachments, .. } => {
                 let text = if *deleted { "(deleted)".to_owned() } else { format!("{body:?}") };
                 let edited = if edited.is_some() { " (edited)" } else { "" };
                 let answers = reply_to.map(|to| format!(" to {}", self.message_label(to))).unwrap_or_default();
                 let names = self.mentions(mentions);
-                format!("{} {}{answers}: {text}{edited}{names}", self.message_label(event.id), self.person(*author))
+                let files: String =
+                    attachments.iter().flatten().map(|file| format!(" with {}", self.describe_file(file))).collect();
+                format!(
+                    "{} {}{answers}: {text}{edited}{names}{files}",
+                    self.message_label(event.id),
+                    self.person(*author)
+                )
             }
             EventBody::MessageEdited { by, message, body, mentions } => {
                 let names = self.mentions(mentions);
@@ -85,6 +95,15 @@ impl Stage {
     fn mentions(&self, accounts: &[AccountId]) -> String {
         let names: Vec<_> = accounts.iter().map(|account| self.person(*account)).collect();
         if names.is_empty() { String::new() } else { format!(" (for {})", names.join(" and ")) }
+    }
+
+    pub(super) fn describe_file(&self, file: &Attached) -> String {
+        format!("{} {} ({} bytes)", self.file_label(file.attachment), file.name, file.bytes)
+    }
+
+    fn file_label(&self, attachment: AttachmentId) -> String {
+        let index = self.files.iter().position(|(known, _)| *known == attachment);
+        index.map_or(format!("attachment {attachment}"), |index| format!("f{}", index + 1))
     }
 
     pub(super) fn describe_conversation(&self, conversation: &ConversationInfo) -> String {

@@ -8,18 +8,21 @@
 //! `delete PERSON MESSAGE... for=me|everyone`, `edit PERSON MESSAGE TEXT`, `react PERSON MESSAGE EMOJI [add=false]`,
 //! `delivered MESSAGE`, and `retry`: the device's last change once more. A numbered one takes `number=N` and
 //! `instance=N` to break the count, and `name=TEXT` to be a named one; `send` and `reply` take `to=MESSAGE` to answer one.
+//! Files are called f1, f2, ... in the order in which they are first begun: `begin NAME BYTES nonce=N [quota=N]`,
+//! `put FILE at=OFFSET`, `finish FILE [wrong=true]`, `discard FILE`, and `send ... with="FILE,FILE"`.
 //! Reading: `history PERSON [before=M] [after=M] [around=M] [at=MS] [limit=N]` (`at` counts from the start), `show PERSON
-//! MESSAGE...`, `reactions PERSON MESSAGE [emoji=E] [limit=N]`, `conversations`, `unread`, `sync` (what is new since
+//! MESSAGE...`, `reactions PERSON MESSAGE [emoji=E] [limit=N]`, `files PERSON MESSAGE`, `usage`, `conversations`, `unread`, `sync` (what is new since
 //! this device's last one), `sessions`, `whoami`; without a device: `search PATTERN [after=NAME] [limit=N]`.
 //! The world: `advance days=N` or `ms=N`, `rewind ms=N`, and `failover`: another server takes over, from the log alone.
 
 mod describe;
+mod files;
 
 use std::{collections::BTreeMap, error::Error};
 
 use goldenscript::{ArgumentConsumer, Command as Line, Runner};
 use threefold_core::{
-    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Reply,
+    AccountId, AttachmentId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Reply,
     query::{self, Page},
 };
 
@@ -35,6 +38,8 @@ pub struct Stage {
     cursors: BTreeMap<String, Position>,
     people: BTreeMap<AccountId, String>,
     messages: Vec<EventId>,
+    /// With their sizes.
+    files: Vec<(AttachmentId, u64)>,
 }
 
 impl Stage {
@@ -46,6 +51,7 @@ impl Stage {
             cursors: BTreeMap::new(),
             people: BTreeMap::new(),
             messages: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -101,6 +107,11 @@ impl Stage {
                 self.people.entry(*account).or_insert_with(|| person.to_owned());
                 self.devices.entry(label.to_owned()).or_insert_with(|| Device::from_reply(&reply, token));
             }
+            (Reply::UploadReached { attachment, .. }, _) if !self.files.iter().any(|(id, _)| id == attachment) => {
+                if let Command::BeginAttachment { bytes, .. } = &command {
+                    self.files.push((*attachment, *bytes));
+                }
+            }
             (Reply::MessageSent { event, .. }, _) if !self.messages.contains(event) => self.messages.push(*event),
             _ => {}
         }
@@ -152,6 +163,7 @@ impl Stage {
             "edit" => self.edit(label, args),
             "react" => self.react(label, args),
             "delivered" => self.delivered(label, args),
+            "begin" | "put" | "finish" | "discard" => self.upload(label, &line.name, args),
             "retry" => {
                 self.last.get(label).cloned().ok_or_else(|| "nothing to retry".into()).map(|c| self.submit(label, c))
             }
@@ -210,6 +222,9 @@ impl Stage {
         if let (Operation::SendMessage { reply_to, .. }, Some(answered)) = (&mut operation, args.lookup("to")) {
             *reply_to = Some(self.message(&answered.value)?);
         }
+        if let (Some(files), Operation::SendMessage { attachments, .. }) = (args.lookup("with"), &mut operation) {
+            *attachments = Some(files.value.split(',').map(|file| self.file(file).0).collect());
+        }
         let mut said = self.write(label, args, operation.clone())?;
         for _ in 1..repeat {
             said = self.write(label, args, operation.clone())?;
@@ -264,6 +279,8 @@ impl Stage {
             "unread" => self.conversations(label, true),
             "sync" => self.sync(label),
             "sessions" => self.sessions(label),
+            "files" => self.files(label, args),
+            "usage" => self.usage(label),
             "whoami" => self.who_am_i(label),
             _ => return None,
         })

@@ -131,14 +131,14 @@ impl Cast {
         match what {
             What::Send { name, body } => {
                 let to = Recipient::User(NAMES[*name].to_owned());
-                Operation::SendMessage { to, body: (*body).to_owned(), reply_to: None }
+                Operation::SendMessage { to, body: (*body).to_owned(), reply_to: None, attachments: None }
             }
             What::Reply { message } => {
                 let (conversation, event) = self.message(world, session, *message);
                 let to = Recipient::Conversation(conversation);
                 // An answer to the message, or just to the conversation.
                 let reply_to = (*message % 2 == 0).then_some(event);
-                Operation::SendMessage { to, body: "re".to_owned(), reply_to }
+                Operation::SendMessage { to, body: "re".to_owned(), reply_to, attachments: None }
             }
             What::Read { message, off } => {
                 let (conversation, event) = self.message(world, session, *message);

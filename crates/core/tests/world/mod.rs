@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod uploads;
+
 use bytes::Bytes;
 use threefold_core::{
     AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Recipient, Rejection, Reply,
@@ -218,16 +220,26 @@ pub fn named(write: Command, name: &str) -> Command {
 }
 
 pub fn send_to(name: &str, body: &str) -> Operation {
-    Operation::SendMessage { to: Recipient::User(name.to_owned()), body: body.to_owned(), reply_to: None }
+    Operation::SendMessage {
+        to: Recipient::User(name.to_owned()),
+        body: body.to_owned(),
+        reply_to: None,
+        attachments: None,
+    }
 }
 
 pub fn send_in(conversation: ConversationId, body: &str) -> Operation {
-    Operation::SendMessage { to: Recipient::Conversation(conversation), body: body.to_owned(), reply_to: None }
+    Operation::SendMessage {
+        to: Recipient::Conversation(conversation),
+        body: body.to_owned(),
+        reply_to: None,
+        attachments: None,
+    }
 }
 
 pub fn reply_in(conversation: ConversationId, message: EventId, body: &str) -> Operation {
     let to = Recipient::Conversation(conversation);
-    Operation::SendMessage { to, body: body.to_owned(), reply_to: Some(message) }
+    Operation::SendMessage { to, body: body.to_owned(), reply_to: Some(message), attachments: None }
 }
 
 pub fn sent(reply: &Reply) -> (ConversationId, EventId) {

@@ -86,6 +86,10 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::NotAdministrator => (ErrorCode::NotAdministrator, 0),
             Rejection::MessageDeleted(_) => (ErrorCode::MessageDeleted, 0),
             Rejection::TooManyReactions(_) => (ErrorCode::TooManyReactions, 0),
+            Rejection::AttachmentTooLarge { .. } => (ErrorCode::AttachmentTooLarge, 0),
+            Rejection::QuotaExceeded { .. } => (ErrorCode::QuotaExceeded, 0),
+            Rejection::UnknownAttachment(_) => (ErrorCode::UnknownAttachment, 0),
+            Rejection::UploadOutOfPlace { expected } => (ErrorCode::UploadOutOfPlace, *expected),
         },
     };
     chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected, retry_after_ms }
@@ -116,11 +120,12 @@ pub fn code_of(code: ErrorCode) -> Code {
         ErrorCode::Unavailable => Code::Unavailable,
         ErrorCode::SessionInvalid | ErrorCode::WrongCredential => Code::Unauthenticated,
         ErrorCode::NameTaken => Code::AlreadyExists,
-        ErrorCode::Invalid | ErrorCode::SearchInvalid => Code::InvalidArgument,
+        ErrorCode::Invalid | ErrorCode::AttachmentTooLarge | ErrorCode::SearchInvalid => Code::InvalidArgument,
         ErrorCode::UnknownUser
         | ErrorCode::UnknownConversation
         | ErrorCode::UnknownMessage
-        | ErrorCode::UnknownSession => Code::NotFound,
+        | ErrorCode::UnknownSession
+        | ErrorCode::UnknownAttachment => Code::NotFound,
         ErrorCode::Forbidden | ErrorCode::AccountDisabled | ErrorCode::NotAdministrator => Code::PermissionDenied,
         // Not Aborted, which invites a plain retry: these need the client to do something first.
         ErrorCode::OutOfOrder
@@ -129,8 +134,9 @@ pub fn code_of(code: ErrorCode) -> Code {
         | ErrorCode::UnknownInstance
         | ErrorCode::CursorInvalid
         | ErrorCode::MessageDeleted
-        | ErrorCode::TooManyReactions => Code::FailedPrecondition,
-        ErrorCode::Overloaded | ErrorCode::RateLimited => Code::ResourceExhausted,
+        | ErrorCode::TooManyReactions
+        | ErrorCode::UploadOutOfPlace => Code::FailedPrecondition,
+        ErrorCode::Overloaded | ErrorCode::RateLimited | ErrorCode::QuotaExceeded => Code::ResourceExhausted,
         ErrorCode::Internal => Code::Internal,
     }
 }
@@ -171,7 +177,7 @@ pub fn error_of_status(status: &Status) -> chat::Error {
 
 #[cfg(test)]
 mod tests {
-    use threefold_core::{EventId, SessionId};
+    use threefold_core::{AttachmentId, EventId, SessionId};
 
     use super::*;
 
@@ -198,6 +204,10 @@ mod tests {
             (rejected(Rejection::UnknownSession(SessionId(4))), ErrorCode::UnknownSession),
             (rejected(Rejection::MessageDeleted(EventId(9))), ErrorCode::MessageDeleted),
             (rejected(Rejection::TooManyReactions(20)), ErrorCode::TooManyReactions),
+            (rejected(Rejection::AttachmentTooLarge { limit_bytes: 1 }), ErrorCode::AttachmentTooLarge),
+            (rejected(Rejection::QuotaExceeded { used_bytes: 1, quota_bytes: 2 }), ErrorCode::QuotaExceeded),
+            (rejected(Rejection::UnknownAttachment(AttachmentId(4))), ErrorCode::UnknownAttachment),
+            (rejected(Rejection::UploadOutOfPlace { expected: 7 }), ErrorCode::UploadOutOfPlace),
         ]
     }
 

@@ -2,7 +2,7 @@
 //! names, so every conversion here asks a [`Names`].
 
 use threefold_core::{
-    AccountId, ConversationId, Edited, Event, EventBody, EventId, Scope,
+    AccountId, Attached, ConversationId, Edited, Event, EventBody, EventId, Scope,
     query::{ConversationInfo, ReactedBy, Shown},
 };
 
@@ -24,8 +24,19 @@ pub trait Names {
 pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
     let Event { id, time_ms, scope, body } = event;
     let body = match body {
-        EventBody::MessageSent { author, body, number, author_number: _, deleted, edited, reply_to, mentions } => {
-            let sent = Sent { id, time_ms, scope, author, body, number, deleted, edited, reply_to, mentions };
+        EventBody::MessageSent {
+            author,
+            body,
+            number,
+            author_number: _,
+            deleted,
+            edited,
+            reply_to,
+            mentions,
+            attachments,
+        } => {
+            let sent =
+                Sent { id, time_ms, scope, author, body, number, deleted, edited, reply_to, mentions, attachments };
             chat::event::Body::Message(self::sent(sent, names))
         }
         EventBody::MessagesDeleted { by, messages } => chat::event::Body::MessagesDeleted(chat::MessagesDeleted {
@@ -89,8 +100,19 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
 pub fn message(event: Event, names: &mut impl Names) -> Option<chat::Message> {
     let Event { id, time_ms, scope, body } = event;
     match body {
-        EventBody::MessageSent { author, body, number, author_number: _, deleted, edited, reply_to, mentions } => {
-            let sent = Sent { id, time_ms, scope, author, body, number, deleted, edited, reply_to, mentions };
+        EventBody::MessageSent {
+            author,
+            body,
+            number,
+            author_number: _,
+            deleted,
+            edited,
+            reply_to,
+            mentions,
+            attachments,
+        } => {
+            let sent =
+                Sent { id, time_ms, scope, author, body, number, deleted, edited, reply_to, mentions, attachments };
             Some(self::sent(sent, names))
         }
         EventBody::MessagesDeleted { .. }
@@ -146,6 +168,7 @@ struct Sent {
     edited: Option<Edited>,
     reply_to: Option<EventId>,
     mentions: Vec<AccountId>,
+    attachments: Option<Vec<Attached>>,
 }
 
 fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
@@ -164,6 +187,7 @@ fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
         reply_to: sent.reply_to.map_or(0, |message| message.0),
         mentions: mentions(sent.mentions, names),
         reactions: Vec::new(),
+        attachments: sent.attachments.into_iter().flatten().map(attachment).collect(),
     }
 }
 
@@ -178,6 +202,14 @@ fn peer_name(scope: Scope, names: &mut impl Names) -> String {
         Scope::Conversation(conversation) => names.peer(conversation),
         Scope::Mailbox(_) => String::new(),
     }
+}
+
+/// A file attached to a message.
+#[must_use]
+pub fn attachment(attached: Attached) -> chat::Attachment {
+    let Attached { attachment, name, content_type, bytes, sha256 } = attached;
+    let sha256 = sha256.0.to_vec().into();
+    chat::Attachment { attachment: attachment.0, name, content_type, bytes, sha256 }
 }
 
 /// Zero for what lies in a mailbox: no conversation has that id.
@@ -227,6 +259,7 @@ mod tests {
                 edited: Some(Edited { at_ms: 6, notice: EventId(8200) }),
                 reply_to: Some(EventId(8191)),
                 mentions: vec![AccountId(2), AccountId(404)],
+                attachments: None,
             },
         }
     }

@@ -9,8 +9,8 @@ use std::fmt;
 
 use prost::Message as _;
 use threefold_core::{
-    AdministratorAction, ConversationId, DeleteScope, EventId, Operation as Command, Position, Recipient, Rejection,
-    Reply, RequestId, bounds,
+    AdministratorAction, AttachmentId, ConversationId, DeleteScope, EventId, Operation as Command, Position, Recipient,
+    Rejection, Reply, RequestId, bounds,
 };
 
 use super::{Refusal, error_of};
@@ -141,7 +141,9 @@ impl TryFrom<chat::SendMessage> for Operation {
             Place::Conversation(conversation) => Recipient::Conversation(conversation),
         };
         let reply_to = (send.reply_to != 0).then_some(EventId(send.reply_to));
-        Ok(Self::Complete(Command::SendMessage { to, body: send.body, reply_to }))
+        let attachments: Vec<_> = send.attachments.into_iter().map(AttachmentId).collect();
+        let attachments = (!attachments.is_empty()).then_some(attachments);
+        Ok(Self::Complete(Command::SendMessage { to, body: send.body, reply_to, attachments }))
     }
 }
 
@@ -266,7 +268,13 @@ pub fn result(request: Option<chat::RequestId>, outcome: Result<(Reply, Position
         }
         Ok((Reply::Done, position)) => Wire::Done(chat::Done { position: position.0 }),
         Ok((Reply::Rejected(rejection), _)) => Wire::Error(error_of(&rejection.into())),
-        Ok((Reply::SessionOpened { .. } | Reply::InstanceOpened { .. }, _)) => Wire::Error(error_of(&unexpected())),
+        Ok((
+            Reply::SessionOpened { .. }
+            | Reply::InstanceOpened { .. }
+            | Reply::UploadReached { .. }
+            | Reply::AttachmentFinished(_),
+            _,
+        )) => Wire::Error(error_of(&unexpected())),
         Err(refusal) => Wire::Error(error_of(&refusal)),
     };
     chat::WriteResult { request, result: Some(result) }
@@ -291,7 +299,11 @@ pub fn session_reply(reply: Reply, position: Position, servers: Vec<String>) -> 
             })
         }
         Reply::Rejected(rejection) => Err(rejection.into()),
-        Reply::InstanceOpened { .. } | Reply::MessageSent { .. } | Reply::Done => Err(unexpected()),
+        Reply::InstanceOpened { .. }
+        | Reply::MessageSent { .. }
+        | Reply::Done
+        | Reply::UploadReached { .. }
+        | Reply::AttachmentFinished(_) => Err(unexpected()),
     }
 }
 
@@ -327,7 +339,7 @@ mod tests {
             Operation::try_from(chat::SendMessage {
                 to: to(To::User(String::new())),
                 body: "x".repeat(bytes),
-                reply_to: 0,
+                ..chat::SendMessage::default()
             })
         };
         assert!(send(0).is_ok());
@@ -343,9 +355,15 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         assert!(Operation::try_from(None).is_err());
-        assert!(Operation::try_from(chat::SendMessage { body: "x".into(), ..Default::default() }).is_err());
+        assert!(
+            Operation::try_from(chat::SendMessage { to: None, body: "x".into(), ..chat::SendMessage::default() })
+                .is_err()
+        );
         let empty = Some(chat::Recipient { to: None });
-        assert!(Operation::try_from(chat::SendMessage { to: empty, body: "x".into(), reply_to: 0 }).is_err());
+        assert!(
+            Operation::try_from(chat::SendMessage { to: empty, body: "x".into(), ..chat::SendMessage::default() })
+                .is_err()
+        );
         assert!(Operation::try_from(chat::MarkRead { r#in: None, up_to: 0 }).is_err());
         assert!(request_id(None).is_err());
         assert!(request_id(Some(chat::RequestId { instance: 1, number: 0 })).is_err());
@@ -389,13 +407,19 @@ mod tests {
     #[test]
     fn zero_answers_nothing() {
         let send = |reply_to| {
-            Operation::try_from(chat::SendMessage { to: to(To::User("bob".into())), body: "x".into(), reply_to })
+            Operation::try_from(chat::SendMessage {
+                to: to(To::User("bob".into())),
+                body: "x".into(),
+                reply_to,
+                ..chat::SendMessage::default()
+            })
         };
         let complete = |reply_to| {
             Ok(Operation::Complete(Command::SendMessage {
                 to: Recipient::User("bob".into()),
                 body: "x".into(),
                 reply_to,
+                attachments: None,
             }))
         };
         assert_eq!(send(0), complete(None));

@@ -35,6 +35,12 @@ pub trait Door: Clone + Send + Sync + 'static {
         command: &Command,
         deadline: Instant,
     ) -> impl Future<Output = Result<Committed, Unavailable>> + Send;
+    /// Submits a command about an attachment, behind all others' messages, and waits for its answer.
+    fn submit_bulk(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Committed, Unavailable>> + Send;
     /// Waits until the visible state includes `position`.
     fn wait_for(&self, position: Position, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Waits until the visible state includes everything acknowledged anywhere before.
@@ -106,6 +112,14 @@ impl Door for Node {
         deadline: Instant,
     ) -> impl Future<Output = Result<Committed, Unavailable>> + Send {
         Node::submit(self, command, deadline)
+    }
+
+    fn submit_bulk(
+        &self,
+        command: &Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Committed, Unavailable>> + Send {
+        Node::submit_bulk(self, command, deadline)
     }
 
     fn wait_for(&self, position: Position, deadline: Instant) -> impl Future<Output = Result<(), Unavailable>> + Send {

@@ -34,7 +34,7 @@ use tonic::Status;
 use tower::Service;
 
 use super::{
-    Gateway,
+    Gateway, attachments,
     door::Door,
     grpc,
     websocket::{self, Entrance, Origins, Place},
@@ -220,8 +220,10 @@ fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Rou
         .route("/", get(|| async { ABOUT }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<D>))
-        .with_state(gateway);
-    routes.prepare().into_axum_router().reset_fallback().merge(plain).merge(socket).fallback(unknown)
+        .with_state(gateway.clone());
+    let attachments = attachments::http::routes(gateway);
+    let all = routes.prepare().into_axum_router().reset_fallback().merge(plain).merge(socket).merge(attachments);
+    all.fallback(unknown)
 }
 
 /// Ready: there is a leader, so writes will be taken.

@@ -29,7 +29,11 @@ impl<D: Door> Gateway<D> {
                 Ok(chat::SendMessageReply { sent: Some(sent) })
             }
             Reply::Rejected(rejection) => Err(rejection.into()),
-            Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::Done => Err(unexpected_reply()),
+            Reply::SessionOpened { .. }
+            | Reply::InstanceOpened { .. }
+            | Reply::UploadReached { .. }
+            | Reply::AttachmentFinished(_)
+            | Reply::Done => Err(unexpected_reply()),
         }
     }
 
@@ -83,9 +87,14 @@ impl<D: Door> Gateway<D> {
         match self.write(caller, request, operation, deadline).await? {
             (Reply::Done, position) => Ok(position),
             (Reply::Rejected(rejection), _) => Err(rejection.into()),
-            (Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::MessageSent { .. }, _) => {
-                Err(unexpected_reply())
-            }
+            (
+                Reply::SessionOpened { .. }
+                | Reply::InstanceOpened { .. }
+                | Reply::MessageSent { .. }
+                | Reply::UploadReached { .. }
+                | Reply::AttachmentFinished(_),
+                _,
+            ) => Err(unexpected_reply()),
         }
     }
 

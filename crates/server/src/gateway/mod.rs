@@ -9,6 +9,7 @@
 
 mod accounts;
 mod administration;
+mod attachments;
 mod auth;
 mod cluster;
 mod directory;
@@ -42,6 +43,7 @@ use tokio::{
 
 use crate::{
     clock::{self, WallClock},
+    config::AttachmentLimits,
     node::{Node, Unavailable},
 };
 
@@ -68,6 +70,7 @@ struct Shared<D> {
     auth: auth::Auth,
     directory: directory::Directory,
     administrators: administration::Administrators,
+    attachments: attachments::Attachments,
     streams: Arc<Semaphore>,
     searches: Arc<Semaphore>,
     closing: watch::Sender<bool>,
@@ -88,6 +91,7 @@ impl<D: Door> Gateway<D> {
             auth: auth::Auth::default(),
             directory: directory::Directory::default(),
             administrators: administration::Administrators::default(),
+            attachments: attachments::Attachments::new(AttachmentLimits::default()),
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
             closing: watch::Sender::new(false),
@@ -100,6 +104,15 @@ impl<D: Door> Gateway<D> {
     pub fn with_administrators(mut self, names: &[String]) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.administrators = administration::Administrators::new(names);
+        }
+        self
+    }
+
+    /// The same with these limits on attachments. For a gateway that nobody uses yet.
+    #[must_use]
+    pub fn with_attachments(mut self, limits: AttachmentLimits) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.attachments = attachments::Attachments::new(limits);
         }
         self
     }
@@ -158,9 +171,14 @@ impl<D: Door> Gateway<D> {
         match self.submit(command, deadline).await? {
             (Reply::Done, position) => Ok(position),
             (Reply::Rejected(rejection), _) => Err(rejection.into()),
-            (Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::MessageSent { .. }, _) => {
-                Err(unexpected_reply())
-            }
+            (
+                Reply::SessionOpened { .. }
+                | Reply::InstanceOpened { .. }
+                | Reply::MessageSent { .. }
+                | Reply::UploadReached { .. }
+                | Reply::AttachmentFinished(_),
+                _,
+            ) => Err(unexpected_reply()),
         }
     }
 

@@ -153,6 +153,10 @@ impl Door for Solo {
         self.enqueue(command, deadline).await?.await
     }
 
+    async fn submit_bulk(&self, command: &Command, deadline: Instant) -> Result<Committed, Unavailable> {
+        self.submit(command, deadline).await
+    }
+
     async fn wait_for(&self, position: Position, deadline: Instant) -> Result<(), Unavailable> {
         let mut positions = self.0.position.subscribe();
         let reached = timeout_at(deadline, positions.wait_for(|reached| *reached >= position)).await;

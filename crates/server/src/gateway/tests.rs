@@ -134,7 +134,7 @@ impl User {
         name: &str,
         body: &str,
     ) -> Result<chat::MessageSent, Status> {
-        let send = Some(chat::SendMessage { to: to(name), body: body.into(), reply_to: 0 });
+        let send = Some(chat::SendMessage { to: to(name), body: body.into(), ..chat::SendMessage::default() });
         let request = self.with(chat::SendMessageRequest { request, send });
         Ok(self.chat.send_message(request).await?.into_inner().sent.unwrap())
     }

@@ -78,6 +78,8 @@ pub struct Inner {
     pub engine: Arc<Engine>,
     /// The way of commands.
     pub router: Router,
+    /// The way of chunks of attachments.
+    pub bulk: Router,
     /// The followers.
     pub hub: Arc<Hub>,
     /// Who is connected.
@@ -120,6 +122,18 @@ impl Node {
         deadline: Instant,
     ) -> Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable> {
         self.inner.router.enqueue(entry::encode_command(command), deadline).await
+    }
+
+    /// Submits a command about an attachment, behind all others' messages, and waits for its answer. They are in no order:
+    /// who sends a file waits for each answer.
+    ///
+    /// # Errors
+    /// When the deadline passes first; the command may then have been carried out or not.
+    pub async fn submit_bulk(&self, command: &Command, deadline: Instant) -> Result<Committed, Unavailable> {
+        let outcome = self.inner.bulk.enqueue(entry::encode_command(command), deadline).await?;
+        timeout_at(deadline, outcome)
+            .await
+            .unwrap_or_else(|_| Err(Unavailable("no leader confirmed the command in time".to_owned())))
     }
 
     /// Waits until this server's visible state includes `position`.

@@ -4,6 +4,8 @@
 //! forward stream to another's. When a batch fails, or the leader changes, everything without an answer goes
 //! again, in the old order and before anything newer: the state machine recognises what it has seen. So a
 //! client's commands keep their order through any failover. A command whose deadline passes is given up.
+//!
+//! A server has two such lines: chunks of attachments have their own ([`Pace::BULK`]), so that nothing else waits behind them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use threefold_core::{
     Reply,
-    bounds::{COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
+    bounds::{CHUNK_BYTES, COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -24,13 +26,30 @@ use tokio::{
 use super::Unavailable;
 use crate::raft::{
     position_of,
-    proposer::{Proposal, Proposed, Proposer},
+    proposer::{Proposal, Proposed, Proposer, Share},
 };
 
 /// Commands waiting in the channel into the line; more wait in their gateways.
 const LINE: usize = 4096;
-/// Batches without an answer at once; while so many are out, commands gather for the next.
-const BATCHES_OUT: usize = 8;
+/// How much of a line is on its way at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Bytes of one batch, unless it is a single command.
+    batch_bytes: usize,
+    /// Batches without an answer; while so many are out, commands gather for the next.
+    batches_out: usize,
+    /// How the leader takes them.
+    share: Share,
+}
+
+impl Pace {
+    /// Everything but chunks.
+    pub const MESSAGES: Self = Self { batch_bytes: ENTRY_BYTES, batches_out: 8, share: Share::Messages };
+    /// Chunks of attachments: one a batch, for the leader to spread them over its entries, and one on the way while another
+    /// is being written.
+    pub const BULK: Self = Self { batch_bytes: CHUNK_BYTES as usize, batches_out: 2, share: Share::Bulk };
+}
+
 /// Deadlines are looked at this often.
 const EXPIRY: Duration = Duration::from_millis(50);
 /// After a failure with the leader unchanged, everything goes again this much later.
@@ -78,7 +97,13 @@ pub struct Router {
 
 impl Router {
     /// Starts the task.
-    pub fn start(id: u64, leader: watch::Receiver<Option<u64>>, proposer: Proposer, forward: impl Forward) -> Self {
+    pub fn start(
+        id: u64,
+        leader: watch::Receiver<Option<u64>>,
+        proposer: Proposer,
+        forward: impl Forward,
+        pace: Pace,
+    ) -> Self {
         let (line, queue) = mpsc::channel(LINE);
         let (outcome_tx, outcomes) = mpsc::unbounded_channel();
         let task = Task {
@@ -86,6 +111,7 @@ impl Router {
             leader,
             proposer,
             forward,
+            pace,
             route: Route::None,
             attempt: 0,
             next_batch: 0,
@@ -122,6 +148,7 @@ struct Task<F> {
     leader: watch::Receiver<Option<u64>>,
     proposer: Proposer,
     forward: F,
+    pace: Pace,
     route: Route,
     /// Outcomes of earlier attempts are void: their commands have gone again.
     attempt: u64,
@@ -210,7 +237,7 @@ impl<F: Forward> Task<F> {
     }
 
     async fn send(&mut self) {
-        while !self.waiting.is_empty() && self.out.len() < BATCHES_OUT && !matches!(self.route, Route::None) {
+        while !self.waiting.is_empty() && self.out.len() < self.pace.batches_out && !matches!(self.route, Route::None) {
             let batch = self.take_batch();
             let (attempt, number) = (self.attempt, self.next_batch);
             self.next_batch += 1;
@@ -221,7 +248,7 @@ impl<F: Forward> Task<F> {
             };
             self.out.insert(number, batch);
             match &self.route {
-                Route::Here => self.proposer.propose(proposal).await,
+                Route::Here => self.proposer.propose(proposal, self.pace.share).await,
                 Route::There(stream) => {
                     if let Err(mpsc::error::SendError(proposal)) = stream.send(proposal).await {
                         (proposal.answer)(None);
@@ -236,7 +263,7 @@ impl<F: Forward> Task<F> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(next) = self.waiting.front() {
             bytes += next.command.len();
-            if !batch.is_empty() && (batch.len() == COMMANDS_PER_ENTRY || bytes > ENTRY_BYTES) {
+            if !batch.is_empty() && (batch.len() == COMMANDS_PER_ENTRY || bytes > self.pace.batch_bytes) {
                 break;
             }
             batch.extend(self.waiting.pop_front());
@@ -268,7 +295,7 @@ mod tests {
         let (leader, watching) = watch::channel(leads);
         let (forwarded, batches) = mpsc::channel(8);
         let proposer = Proposer::into(mpsc::channel(1).0);
-        (Router::start(1, watching, proposer, Leader(forwarded)), batches, leader)
+        (Router::start(1, watching, proposer, Leader(forwarded), Pace::MESSAGES), batches, leader)
     }
 
     fn run(store: &mut MemoryStore, log_index: u64, command: &Bytes) -> Proposed {

@@ -44,6 +44,8 @@ pub enum Lane {
     Control,
     /// Commands on their way to the leader.
     Forward,
+    /// Chunks of attachments on their way to the leader.
+    Chunks,
     /// Whole states.
     Bulk,
 }

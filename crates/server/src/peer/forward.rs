@@ -1,4 +1,5 @@
-//! Commands on their way to the leader: a standing stream of batches.
+//! Commands on their way to the leader: a standing stream of batches; for chunks of attachments one of its own, on a connection
+//! of its own, so that no message waits behind them.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +16,7 @@ use crate::{
     node::router::Forward,
     raft::{
         Engine,
-        proposer::{Answer, Proposal, Proposed},
+        proposer::{Answer, Proposal, Proposed, Share},
     },
 };
 
@@ -28,14 +29,20 @@ pub struct Forwarder {
     pub engine: Arc<Engine>,
     /// The connections.
     pub channels: Arc<Channels>,
+    /// What is forwarded.
+    pub share: Share,
 }
 
 impl Forward for Forwarder {
     fn open(&self, leader: u64) -> Option<mpsc::Sender<Proposal>> {
         let member = self.engine.others().into_iter().find(|peer| peer.id == leader)?.member;
-        let client = self.channels.client(&member, Lane::Forward);
+        let lane = match self.share {
+            Share::Messages => Lane::Forward,
+            Share::Bulk => Lane::Chunks,
+        };
+        let client = self.channels.client(&member, lane);
         let (proposals, queue) = mpsc::channel(BATCHES);
-        tokio::spawn(forward(client, self.engine.clone(), leader, queue));
+        tokio::spawn(forward(client, self.engine.clone(), leader, queue, self.share));
         Some(proposals)
     }
 }
@@ -74,6 +81,7 @@ async fn forward(
     engine: Arc<Engine>,
     leader: u64,
     mut queue: mpsc::Receiver<Proposal>,
+    share: Share,
 ) {
     let unanswered = Unanswered::new();
     let (batches, outgoing) = mpsc::channel(BATCHES);
@@ -98,7 +106,11 @@ async fn forward(
     });
     let batches = engine.cluster().address(leader, ReceiverStream::new(outgoing));
     drop(engine);
-    match client.forward(batches).await {
+    let replies = match share {
+        Share::Messages => client.forward(batches).await,
+        Share::Bulk => client.forward_bulk(batches).await,
+    };
+    match replies {
         Ok(replies) => {
             let mut replies = replies.into_inner();
             while let Ok(Some(reply)) = replies.message().await {

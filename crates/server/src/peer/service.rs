@@ -31,7 +31,7 @@ use crate::{
     raft::{
         Admission, Engine, EngineError,
         network::INCARNATION_HEADER,
-        proposer::{Proposal, Proposer, fits},
+        proposer::{Proposal, Proposer, Share, fits},
         types::{member_from_wire, member_to_wire},
     },
     storage::{ReceivedState, StateStore},
@@ -79,6 +79,7 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl PeerProtocol for PeerService {
     type AppendStream = Replies<peer::AppendReply>;
     type ForwardStream = ReceiverStream<Result<peer::ForwardReply, Status>>;
+    type ForwardBulkStream = ReceiverStream<Result<peer::ForwardReply, Status>>;
     type LinkStream = Replies<peer::LinkMessage>;
 
     async fn append(
@@ -122,25 +123,14 @@ impl PeerProtocol for PeerService {
         &self,
         request: Request<Streaming<peer::ForwardBatch>>,
     ) -> Result<Response<Self::ForwardStream>, Status> {
-        let mut batches = self.engine.cluster().accept(request)?;
-        let proposer = self.proposer.clone();
-        let (replies, outgoing) = mpsc::channel(REPLIES);
-        tokio::spawn(async move {
-            while let Ok(Some(peer::ForwardBatch { sequence, commands })) = batches.message().await {
-                let replies = replies.clone();
-                let answer = Box::new(move |outcome| {
-                    // The channel has room for every batch the router has out; if the stream is gone, so is who asked.
-                    let _ = replies.try_send(Ok(forward::encode(sequence, outcome)));
-                });
-                if let Some(why) = poison(&commands) {
-                    tracing::error!("refused what a peer forwarded: {why}");
-                    answer(None);
-                } else {
-                    proposer.propose(Proposal { commands, answer }).await;
-                }
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(outgoing)))
+        self.propose_all(request, Share::Messages)
+    }
+
+    async fn forward_bulk(
+        &self,
+        request: Request<Streaming<peer::ForwardBatch>>,
+    ) -> Result<Response<Self::ForwardBulkStream>, Status> {
+        self.propose_all(request, Share::Bulk)
     }
 
     async fn read_index(
@@ -189,6 +179,33 @@ impl PeerProtocol for PeerService {
 }
 
 impl PeerService {
+    /// Proposes what comes over a stream, each batch in its turn, and answers each.
+    fn propose_all(
+        &self,
+        request: Request<Streaming<peer::ForwardBatch>>,
+        share: Share,
+    ) -> Result<Response<ReceiverStream<Result<peer::ForwardReply, Status>>>, Status> {
+        let mut batches = self.engine.cluster().accept(request)?;
+        let proposer = self.proposer.clone();
+        let (replies, outgoing) = mpsc::channel(REPLIES);
+        tokio::spawn(async move {
+            while let Ok(Some(peer::ForwardBatch { sequence, commands })) = batches.message().await {
+                let replies = replies.clone();
+                let answer = Box::new(move |outcome| {
+                    // The channel has room for every batch the router has out; if the stream is gone, so is who asked.
+                    let _ = replies.try_send(Ok(forward::encode(sequence, outcome)));
+                });
+                if let Some(why) = poison(&commands) {
+                    tracing::error!("refused what a peer forwarded: {why}");
+                    answer(None);
+                } else {
+                    proposer.propose(Proposal { commands, answer }, share).await;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
     async fn admit(&self, request: peer::JoinRequest, node: peer::Node) -> peer::JoinReply {
         use peer::join_reply::State;
         let peers = self.engine.overview().peers;

@@ -4,6 +4,10 @@
 //! One command when idle; under load, while some entries are on their way, whatever has gathered in the
 //! meantime, up to a bound. Order is kept. A proposal whose fate is unknown is answered with none: the one who
 //! proposed it may propose it again, for the state machine recognises repeated commands.
+//!
+//! Chunks of attachments wait in a line of their own, and go when nothing else does: in entries of their own, one of which may be
+//! on its way at a time, so that whatever comes next finds a free place. While others talk it holds a single chunk, a quarter of
+//! what an entry may hold; and after a few entries without one it is a chunk's turn, or an upload would not end under load.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -11,7 +15,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use threefold_core::{
     Reply,
-    bounds::{COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
+    bounds::{CHUNK_BYTES, COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
     entry,
 };
 use tokio::sync::mpsc;
@@ -24,6 +28,19 @@ use crate::clock::LogClock;
 const ENTRIES_IN_FLIGHT: usize = 2;
 /// Groups of commands waiting to be packed; more wait in their senders.
 const GROUPS_WAITING: usize = 1024;
+/// Groups of chunks waiting: more than all servers have on their way to the leader at once.
+const BULK_GROUPS_WAITING: usize = 32;
+/// Entries of others that go before a chunk that waits.
+const ENTRIES_BEFORE_BULK: usize = 4;
+
+/// Which line a group waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// What people wait for.
+    Messages,
+    /// Chunks of attachments: large, and in no hurry.
+    Bulk,
+}
 
 /// What became of a group of commands.
 #[derive(Debug)]
@@ -58,29 +75,35 @@ pub fn fits(commands: &[Bytes]) -> bool {
 #[derive(Clone)]
 pub struct Proposer {
     proposals: mpsc::Sender<Proposal>,
+    bulk: mpsc::Sender<Proposal>,
 }
 
 impl Proposer {
     /// Starts the task.
     pub fn start(engine: Arc<Engine>, clock: LogClock) -> Self {
         let (proposals, queue) = mpsc::channel(GROUPS_WAITING);
-        tokio::spawn(run(engine, queue, clock));
-        Self { proposals }
+        let (bulk, bulk_queue) = mpsc::channel(BULK_GROUPS_WAITING);
+        tokio::spawn(run(engine, Lines::new(queue, bulk_queue), clock));
+        Self { proposals, bulk }
     }
 
     /// In the place of a task that takes what is proposed.
     #[cfg(test)]
     pub(crate) fn into(proposals: mpsc::Sender<Proposal>) -> Self {
-        Self { proposals }
+        Self { bulk: proposals.clone(), proposals }
     }
 
     /// Puts a group in line. One that no entry can hold is answered with none.
-    pub async fn propose(&self, proposal: Proposal) {
+    pub async fn propose(&self, proposal: Proposal, share: Share) {
         if !fits(&proposal.commands) {
             tracing::error!(commands = proposal.commands.len(), "refused to propose more than an entry can hold");
             return (proposal.answer)(None);
         }
-        if let Err(mpsc::error::SendError(proposal)) = self.proposals.send(proposal).await {
+        let line = match share {
+            Share::Messages => &self.proposals,
+            Share::Bulk => &self.bulk,
+        };
+        if let Err(mpsc::error::SendError(proposal)) = line.send(proposal).await {
             (proposal.answer)(None);
         }
     }
@@ -108,47 +131,109 @@ impl Times {
     }
 }
 
-async fn run(engine: Arc<Engine>, mut queue: mpsc::Receiver<Proposal>, clock: LogClock) {
-    let mut waiting = VecDeque::new();
+/// What waits, in its lines, and what of it is on its way.
+struct Lines {
+    queue: mpsc::Receiver<Proposal>,
+    bulk_queue: mpsc::Receiver<Proposal>,
+    waiting: VecDeque<Proposal>,
+    bulk: VecDeque<Proposal>,
+    /// Entries on their way: of messages, and of chunks.
+    out: usize,
+    bulk_out: bool,
+    /// Entries of messages since the last one of chunks.
+    passed: usize,
+}
+
+impl Lines {
+    fn new(queue: mpsc::Receiver<Proposal>, bulk_queue: mpsc::Receiver<Proposal>) -> Self {
+        let (waiting, bulk) = (VecDeque::new(), VecDeque::new());
+        Self { queue, bulk_queue, waiting, bulk, out: 0, bulk_out: false, passed: 0 }
+    }
+
+    /// Takes in what has come.
+    fn gather(&mut self) {
+        while self.waiting.len() < GROUPS_WAITING
+            && let Ok(proposal) = self.queue.try_recv()
+        {
+            self.waiting.push_back(proposal);
+        }
+        while self.bulk.len() < BULK_GROUPS_WAITING
+            && let Ok(proposal) = self.bulk_queue.try_recv()
+        {
+            self.bulk.push_back(proposal);
+        }
+    }
+
+    /// What the next entry holds, if it may go now.
+    fn next(&mut self, time_ms: impl FnOnce() -> u64) -> Option<(Payload, Groups, Share)> {
+        if self.out + usize::from(self.bulk_out) >= ENTRIES_IN_FLIGHT {
+            return None;
+        }
+        let bulk_may_go = !self.bulk.is_empty() && !self.bulk_out;
+        let is_turn_of_bulk = bulk_may_go && self.passed >= ENTRIES_BEFORE_BULK;
+        if !self.waiting.is_empty() && !is_turn_of_bulk {
+            let (payload, groups) = pack(&mut self.waiting, ENTRY_BYTES, time_ms());
+            self.out += 1;
+            self.passed += 1;
+            return Some((payload, groups, Share::Messages));
+        }
+        if !bulk_may_go {
+            return None;
+        }
+        let is_quiet = self.waiting.is_empty() && self.out == 0;
+        let (payload, groups) =
+            pack(&mut self.bulk, if is_quiet { ENTRY_BYTES } else { CHUNK_BYTES as usize }, time_ms());
+        self.bulk_out = true;
+        self.passed = 0;
+        Some((payload, groups, Share::Bulk))
+    }
+
+    /// An entry has come to its end.
+    fn ended(&mut self, share: Share) {
+        match share {
+            Share::Messages => self.out -= 1,
+            Share::Bulk => self.bulk_out = false,
+        }
+    }
+}
+
+async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock) {
     let mut in_flight = FuturesUnordered::new();
     let mut times = Times { clock, latest_ms: 0 };
     loop {
         tokio::select! {
             biased;
-            Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
-            proposal = queue.recv(), if waiting.is_empty() => match proposal {
-                Some(proposal) => waiting.push_back(proposal),
+            Some(share) = in_flight.next(), if !in_flight.is_empty() => lines.ended(share),
+            proposal = lines.queue.recv(), if lines.waiting.is_empty() => match proposal {
+                Some(proposal) => lines.waiting.push_back(proposal),
                 None => return,
             },
+            Some(proposal) = lines.bulk_queue.recv(), if lines.bulk.is_empty() => lines.bulk.push_back(proposal),
         }
-        while in_flight.len() < ENTRIES_IN_FLIGHT {
-            while let Ok(proposal) = queue.try_recv() {
-                waiting.push_back(proposal);
-                if waiting.len() >= GROUPS_WAITING {
-                    break;
-                }
-            }
-            if waiting.is_empty() {
-                break;
-            }
-            let (payload, groups) = pack(&mut waiting, times.next_ms());
+        lines.gather();
+        while let Some((payload, groups, share)) = lines.next(|| times.next_ms()) {
             match engine.propose(payload).await {
-                Some(outcome) => in_flight.push(async move { answer(groups, outcome.await) }),
+                Some(outcome) => in_flight.push(async move {
+                    answer(groups, outcome.await);
+                    share
+                }),
                 None => {
                     times.forget();
                     answer(groups, None);
+                    lines.ended(share);
                 }
             }
+            lines.gather();
         }
     }
 }
 
-/// Takes from the line as many groups as one entry holds, at least one. Each fits by itself.
-fn pack(waiting: &mut VecDeque<Proposal>, time_ms: u64) -> (Payload, Groups) {
+/// Takes from the line as many groups as one entry holds, and as `most_bytes` allow, at least one. Each fits by itself.
+fn pack(waiting: &mut VecDeque<Proposal>, most_bytes: usize, time_ms: u64) -> (Payload, Groups) {
     let (mut commands, mut groups, mut bytes) = (Vec::new(), Groups::new(), 0);
     while let Some(next) = waiting.front() {
         let next_bytes = next.commands.iter().map(Bytes::len).sum::<usize>();
-        let fits = commands.len() + next.commands.len() <= COMMANDS_PER_ENTRY && bytes + next_bytes <= ENTRY_BYTES;
+        let fits = commands.len() + next.commands.len() <= COMMANDS_PER_ENTRY && bytes + next_bytes <= most_bytes;
         if !groups.is_empty() && !fits {
             break;
         }
@@ -187,14 +272,14 @@ mod tests {
     #[test]
     fn an_entry_takes_what_waits_up_to_its_bounds_and_in_order() {
         let mut waiting = VecDeque::from([group(600, 10), group(300, 10), group(200, 10), group(1, 10)]);
-        let (_, groups) = pack(&mut waiting, 1);
+        let (_, groups) = pack(&mut waiting, ENTRY_BYTES, 1);
         assert_eq!(groups.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [600, 300], "1,000 commands");
         let mut waiting = VecDeque::from([group(3, ENTRY_BYTES / 4), group(2, ENTRY_BYTES / 4), group(1, 1)]);
-        let (_, groups) = pack(&mut waiting, 1);
+        let (_, groups) = pack(&mut waiting, ENTRY_BYTES, 1);
         assert_eq!(groups.len(), 1, "1 MiB");
         assert_eq!(waiting.len(), 2);
         let mut waiting = VecDeque::from([group(1, COMMAND_BYTES), group(1, 1)]);
-        let (_, groups) = pack(&mut waiting, 1);
+        let (_, groups) = pack(&mut waiting, ENTRY_BYTES, 1);
         assert_eq!(groups.len(), 1, "a command of its greatest size goes alone");
     }
 
@@ -204,14 +289,50 @@ mod tests {
         let commands = vec![entry::encode_command(&command); COMMANDS_PER_ENTRY];
         assert!(fits(&commands));
         let mut waiting = VecDeque::from([Proposal { commands, answer: Box::new(|_| {}) }]);
-        let (payload, _) = pack(&mut waiting, 1);
+        let (payload, _) = pack(&mut waiting, ENTRY_BYTES, 1);
         assert_eq!(entry::unpack(&payload.0).unwrap().commands.len(), COMMANDS_PER_ENTRY);
         let largest = [group(1, COMMAND_BYTES), group(COMMANDS_PER_ENTRY, ENTRY_BYTES / COMMANDS_PER_ENTRY)];
         for group in largest {
             assert!(fits(&group.commands));
-            let (payload, _) = pack(&mut VecDeque::from([group]), 1);
+            let (payload, _) = pack(&mut VecDeque::from([group]), ENTRY_BYTES, 1);
             assert!(payload.0.len() < crate::peer::channels::MESSAGE_BYTES / 2);
         }
+    }
+
+    /// The lines, with so many groups of messages and chunks in them.
+    fn lines(messages: usize, chunks: usize) -> Lines {
+        let mut lines = Lines::new(mpsc::channel(1).1, mpsc::channel(1).1);
+        lines.waiting.extend((0..messages).map(|_| group(1000, 10)));
+        lines.bulk.extend((0..chunks).map(|_| group(1, CHUNK_BYTES as usize)));
+        lines
+    }
+
+    #[test]
+    fn messages_go_before_chunks_and_chunks_still_go() {
+        let mut lines = lines(20, 3);
+        let mut order = Vec::new();
+        while let Some((_, groups, share)) = lines.next(|| 1) {
+            assert_eq!(groups.len(), 1, "while others talk an entry holds a single chunk");
+            order.push(share);
+            lines.ended(share);
+        }
+        let places = order.iter().enumerate().filter(|(_, share)| **share == Share::Bulk).map(|(place, _)| place);
+        assert_eq!(places.collect::<Vec<_>>(), [4, 9, 14]);
+        assert_eq!(order.len(), 23);
+    }
+
+    #[test]
+    fn chunks_leave_a_place_free_for_whatever_comes_next() {
+        let mut lines = lines(0, 6);
+        let (_, groups, share) = lines.next(|| 1).unwrap();
+        assert_eq!((groups.len(), share), (4, Share::Bulk), "nobody else talks: 1 MiB");
+        assert!(lines.next(|| 1).is_none(), "one entry of chunks at a time");
+        lines.waiting.push_back(group(1, 10));
+        assert_eq!(lines.next(|| 1).unwrap().2, Share::Messages);
+        assert!(lines.next(|| 1).is_none());
+        lines.ended(Share::Bulk);
+        let (_, groups, _) = lines.next(|| 1).unwrap();
+        assert_eq!(groups.len(), 1, "others talk");
     }
 
     #[tokio::test]
@@ -222,7 +343,7 @@ mod tests {
         for (count, bytes) in too_much {
             let (tx, rx) = std::sync::mpsc::channel();
             let answer: Answer = Box::new(move |outcome| tx.send(outcome.is_none()).unwrap());
-            proposer.propose(Proposal { answer, ..group(count, bytes) }).await;
+            proposer.propose(Proposal { answer, ..group(count, bytes) }, Share::Messages).await;
             assert_eq!(rx.try_recv(), Ok(true), "{count} commands of {bytes} bytes");
             assert!(queue.try_recv().is_err());
         }

@@ -98,7 +98,7 @@ impl World {
 
     fn send(&mut self, who: &mut Person, to: &str, body: &str) -> (ConversationId, EventId) {
         let to = Recipient::User(to.to_owned());
-        match self.write(who, Operation::SendMessage { to, body: body.to_owned(), reply_to: None }) {
+        match self.write(who, Operation::SendMessage { to, body: body.to_owned(), reply_to: None, attachments: None }) {
             Reply::MessageSent { conversation, event, .. } => (conversation, event),
             other => panic!("{other:?}"),
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use threefold_proto::chat::{self, chat_client::ChatClient, client_frame, cluster_client::ClusterClient, server_frame};
 use threefold_server::{
     Ended, Environment, StartError, clock,
-    config::{Config, PeerConfig, PeerTls, Tuning},
+    config::{AttachmentLimits, Config, PeerConfig, PeerTls, Tuning},
     gateway::Cost,
     net::tcp::TlsListener,
     peer::{certs, tls::Identity},
@@ -277,6 +277,7 @@ fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerC
         survivor_mode: true,
         administrators: Vec::new(),
         limits: threefold_server::config::Limits::default(),
+        attachments: AttachmentLimits::default(),
         peer_tls: PeerTls { ca: certificates.join("authority.pem"), certificate, key },
         tuning: Tuning { snapshot_entries: 50, keep_entries: 10, ..Tuning::default() },
     }
@@ -324,7 +325,7 @@ impl Person {
         let to = chat::Recipient { to: Some(chat::recipient::To::User(to.into())) };
         let message = chat::SendMessageRequest {
             request: Some(chat::RequestId { instance: self.instance, number: self.number }),
-            send: Some(chat::SendMessage { to: Some(to), body: text.into(), reply_to: 0 }),
+            send: Some(chat::SendMessage { to: Some(to), body: text.into(), ..chat::SendMessage::default() }),
         };
         let give_up = Instant::now() + PATIENCE;
         loop {

@@ -4,6 +4,7 @@
 mod crash;
 mod directory;
 mod full_disk;
+mod large_values;
 mod log;
 mod state;
 

@@ -119,7 +119,7 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         ErrorCode::NameTaken => "; choose another, or run `threefold login` if it is yours",
         ErrorCode::UnknownUser => "; look for names with `threefold users`",
         ErrorCode::UnknownConversation => "; see yours with `threefold unread`",
-        ErrorCode::UnknownMessage => "; see ids with `threefold messages NAME`",
+        ErrorCode::UnknownMessage | ErrorCode::UnknownAttachment => "; see ids with `threefold messages NAME`",
         ErrorCode::UnknownSession => "; see them with `threefold sessions`",
         ErrorCode::Overloaded => "; try again in a while",
         ErrorCode::Internal => "; the server's log says more",
@@ -136,6 +136,9 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::CursorInvalid
         | ErrorCode::RateLimited
         | ErrorCode::AccountDisabled
+        | ErrorCode::AttachmentTooLarge
+        | ErrorCode::QuotaExceeded
+        | ErrorCode::UploadOutOfPlace
         | ErrorCode::NotAdministrator
         | ErrorCode::MessageDeleted
         | ErrorCode::TooManyReactions => "",

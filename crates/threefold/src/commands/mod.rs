@@ -8,6 +8,7 @@ mod administer;
 mod context;
 mod edit;
 mod failure;
+mod files;
 mod follow;
 mod messages;
 pub mod operate;
@@ -110,6 +111,8 @@ pub enum ClientCommand {
     Messages(With<messages::MessagesArgs>),
     /// Search messages by their words
     Search(With<search::SearchArgs>),
+    /// Save the files attached to a message
+    Download(With<files::DownloadArgs>),
     /// List conversations with unread messages
     Unread(With<Nothing>),
     /// Mark messages as read
@@ -147,6 +150,7 @@ impl ClientCommand {
             Self::Send(with) => &with.options,
             Self::Messages(with) => &with.options,
             Self::Search(with) => &with.options,
+            Self::Download(with) => &with.options,
             Self::Read(with) => &with.options,
             Self::DeleteMessage(with) => &with.options,
             Self::DisplayName(with) => &with.options,
@@ -223,6 +227,7 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Send(with) => send::send(with.args, with.options).await,
         ClientCommand::Messages(with) => messages::messages(with.args, with.options).await,
         ClientCommand::Search(with) => search::search(with.args, with.options).await,
+        ClientCommand::Download(with) => files::download(with.args, with.options).await,
         ClientCommand::Unread(with) => messages::unread(with.options).await,
         ClientCommand::Read(with) => messages::read(with.args, with.options).await,
         ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,

@@ -71,6 +71,18 @@ pub fn indent(body: &str) -> String {
     escape(body.trim_end_matches('\n')).replace('\n', "\n    ")
 }
 
+/// A size for people.
+pub fn bytes(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1024 => return format!("{bytes} bytes"),
+        1024..0x10_0000 => (1 << 10, "KiB"),
+        0x10_0000..0x4000_0000 => (1 << 20, "MiB"),
+        _ => (1 << 30, "GiB"),
+    };
+    let tenths = u128::from(bytes) * 10 / unit;
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// A time of day, with the date unless it is today.
 pub fn time(time_ms: u64) -> String {
     format_time(time_ms, Local::now())
@@ -121,6 +133,12 @@ mod tests {
         assert_eq!(format_time(at(9, 17), now), "09:30");
         assert_eq!(format_time(at(9, 16), now), "2026-05-16 09:30");
         assert_eq!(format_time(u64::MAX, now), "?");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [0, 1023, 1024, 1536, 25 << 20, 5 << 30, u64::MAX].map(bytes);
+        assert_eq!(sizes[..6], ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "25.0 MiB", "5.0 GiB"]);
     }
 
     #[test]

@@ -1,9 +1,28 @@
 //! Messages and events in words, and as JSON objects.
 
 use serde::Serialize;
-use threefold_client::chat::{Event, Mention, Message, Reaction, event::Body};
+use threefold_client::chat::{Attachment, Event, Mention, Message, Reaction, event::Body};
 
-use super::output::{escape, indent, time};
+use super::output::{bytes, escape, indent, time};
+
+/// A file attached to a message, as a JSON object.
+#[derive(Debug, Serialize)]
+pub struct Attached<'a> {
+    pub id: u64,
+    pub name: &'a str,
+    pub content_type: &'a str,
+    pub bytes: u64,
+    /// In hex.
+    pub sha256: String,
+}
+
+impl<'a> Attached<'a> {
+    pub fn of(attachment: &'a Attachment) -> Self {
+        let sha256 = attachment.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let Attachment { attachment: id, name, content_type, bytes, .. } = attachment;
+        Self { id: *id, name, content_type, bytes: *bytes, sha256 }
+    }
+}
 
 /// Of a message that is answered, so much is repeated.
 const QUOTE_CHARS: usize = 40;
@@ -27,6 +46,8 @@ pub enum Line<'a> {
         number: u64,
         body: &'a str,
         deleted: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attached<'a>>,
         /// When the text was last edited.
         #[serde(skip_serializing_if = "Option::is_none")]
         edited_at_ms: Option<u64>,
@@ -158,6 +179,7 @@ impl<'a> Line<'a> {
             mentions: names(&message.mentions),
             mentions_own: names_account(&message.mentions, account),
             reactions: message.reactions.iter().map(Reacted::of).collect(),
+            attachments: message.attachments.iter().map(Attached::of).collect(),
         }
     }
 
@@ -250,14 +272,19 @@ impl<'a> Line<'a> {
 
     /// A message for people, with the words that stand for the one it answers; none for anything else.
     pub fn human_message(&self, answered: Option<&str>) -> Option<String> {
-        let Self::Message { time_ms, from, peer, own, body, deleted, edited_at_ms, mentions_own, reactions, .. } = self
-        else {
+        let Self::Message { time_ms, from, peer, own, body, deleted, edited_at_ms, mentions_own, .. } = self else {
             return None;
         };
+        let Self::Message { attachments, reactions, .. } = self else { return None };
         let text = if *deleted { "(deleted)".to_owned() } else { indent(body) };
         let edited = if edited_at_ms.is_some() { " (edited)" } else { "" };
         let remarks = remarks(*mentions_own, answered);
         let mut line = format!("[{}] {}{remarks}: {text}{edited}", time(*time_ms), parties(from, peer, *own));
+        for attached in attachments {
+            line.push_str(if body.is_empty() { "" } else { "\n    " });
+            let name = escape(attached.name).replace('\n', " ");
+            line.push_str(&format!("[{name}, {}]", bytes(attached.bytes)));
+        }
         if !reactions.is_empty() {
             let shown: Vec<String> = reactions.iter().map(Reacted::human).collect();
             line.push_str("\n    ");
@@ -435,6 +462,20 @@ mod tests {
         own.deleted = true;
         own.peer_name.clear();
         assert!(Line::message(&own, 7).human().unwrap().ends_with("] you → (deleted user): (deleted)"));
+    }
+
+    #[test]
+    fn attachments_are_named_with_their_sizes() {
+        let file = Attachment { attachment: 5, name: "a\n.png".to_owned(), bytes: 2_100_000, ..Attachment::default() };
+        let with_file = Message { body: String::new(), attachments: vec![file], ..message() };
+        let line = Line::message(&with_file, 9);
+        let text = line.human().unwrap();
+        assert!(text.ends_with("] alice → you: [a .png, 2.0 MiB]"), "{text}");
+        let json = serde_json::to_string(&line).unwrap();
+        assert!(
+            json.contains("\"attachments\":[{\"id\":5,\"name\":\"a\\n.png\",\"content_type\":\"\",\"bytes\":2100000,"),
+            "{json}"
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! `send`: one message from the arguments or from a pipe, or one a line.
+//! `send`: one message from the arguments or from a pipe, or one a line; with files, if any are to go with it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use threefold_client::{Error, Receipt, Writer, chat::MessageSent};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines, Stdin};
 
-use super::{ClientOptions, Failure, context::Context, output::Output};
+use super::{ClientOptions, Failure, context::Context, files, output::Output};
 
 /// Messages of `--lines` on their way at a time: what the cluster remembers replies for.
 const IN_FLIGHT: usize = 64;
@@ -28,6 +28,9 @@ pub struct SendArgs {
     /// As an answer to this message of the same conversation
     #[arg(long, value_name = "ID", conflicts_with = "lines")]
     reply_to: Option<u64>,
+    /// Send this file with it; may be repeated. Then there need be no text
+    #[arg(long, value_name = "FILE", conflicts_with = "lines")]
+    attach: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -48,8 +51,9 @@ pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure>
         let input = BufReader::new(tokio::io::stdin()).lines();
         Lined { writer, to, output: context.output, input, waiting: VecDeque::new(), failure: None }.run().await
     } else {
-        let body = body(args.text).await?;
-        let sent = writer.reply(to, body, args.reply_to.unwrap_or(0)).await?.await?;
+        let body = if args.attach.is_empty() || !args.text.is_empty() { body(args.text).await? } else { String::new() };
+        let attachments = files::upload(&context, &args.attach).await?;
+        let sent = writer.send_with(to, body, args.reply_to.unwrap_or(0), attachments).await?.await?;
         print(context.output, to, &sent)
     };
     context.remember()?;

@@ -84,6 +84,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--chat-listen", "0.0.0.0:7450"], "chat-address is missing"),
         (&["--chat-listen", "127.0.0.1:7400"], "chat-listen and client-listen are both 127.0.0.1:7400"),
         (&["--chat-address", "h:1"], "chat-address is of no use without chat-listen"),
+        (&["--attachment-mib", "1025"], "an attachment has at most 1024 MiB"),
     ];
     for (arguments, expected) in cases {
         let message = flags(&[WHOLE, arguments].concat()).complete().unwrap_err().to_string();

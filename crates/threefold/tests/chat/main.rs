@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 mod accounts;
+mod attachments;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod limits;

@@ -1,16 +1,25 @@
 //! The Chat service, call by call.
 
-use std::net::IpAddr;
+use std::{future::ready, net::IpAddr};
 
-use futures::{StreamExt as _, stream::BoxStream};
-use threefold_proto::{
-    chat::{self, chat_server::Chat},
-    convert::Refusal,
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
 };
+use threefold_proto::{
+    chat::{self, chat_server::Chat, download_reply},
+    convert::{self, Refusal},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Service, answer, deadline, refused};
-use crate::gateway::{door::Door, http::ClientAddress};
+use crate::gateway::{
+    attachments::{piped, stream::REPLIES},
+    door::Door,
+    http::ClientAddress,
+};
 
 /// Where a request comes from.
 fn from<T>(request: &Request<T>) -> Option<IpAddr> {
@@ -19,6 +28,8 @@ fn from<T>(request: &Request<T>) -> Option<IpAddr> {
 
 #[async_trait]
 impl<D: Door> Chat for Service<D> {
+    type UploadAttachmentStream = BoxStream<'static, Result<chat::UploadReply, Status>>;
+    type DownloadAttachmentStream = BoxStream<'static, Result<chat::DownloadReply, Status>>;
     type ConverseStream = BoxStream<'static, Result<chat::ServerFrame, Status>>;
 
     async fn register(&self, request: Request<chat::RegisterRequest>) -> Result<Response<chat::SessionReply>, Status> {
@@ -193,6 +204,51 @@ impl<D: Door> Chat for Service<D> {
     ) -> Result<Response<chat::GetMessagesReply>, Status> {
         let (caller, request, deadline) = self.admit(request).await?;
         answer(self.gateway.get_messages(&caller, request, deadline).await)
+    }
+
+    async fn upload_attachment(
+        &self,
+        request: Request<Streaming<chat::UploadFrame>>,
+    ) -> Result<Response<Self::UploadAttachmentStream>, Status> {
+        let (caller, incoming, _) = self.admit(request).await?;
+        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message())));
+        let (replies, outgoing) = mpsc::channel(REPLIES);
+        let gateway = self.gateway.clone();
+        tokio::spawn(async move { gateway.take_upload(&caller, incoming, replies).await });
+        let outgoing = ReceiverStream::new(outgoing).map(|reply| reply.map_err(|refusal| refused(&refusal)));
+        Ok(Response::new(outgoing.boxed()))
+    }
+
+    async fn download_attachment(
+        &self,
+        request: Request<chat::DownloadAttachmentRequest>,
+    ) -> Result<Response<Self::DownloadAttachmentStream>, Status> {
+        let (caller, request, _) = self.admit(request).await?;
+        let download = self.gateway.open_download(&caller, &request).map_err(|refusal| refused(&refusal))?;
+        let attachment = convert::attachment(download.attached().clone());
+        let reply = |reply| chat::DownloadReply { reply: Some(reply) };
+        let first = stream::once(ready(Ok(reply(download_reply::Reply::Attachment(attachment)))));
+        let content = piped(download).map(move |piece| match piece {
+            Ok(piece) => Ok(reply(download_reply::Reply::Content(piece))),
+            Err(refusal) => Err(refused(&refusal)),
+        });
+        Ok(Response::new(first.chain(content).boxed()))
+    }
+
+    async fn list_attachments(
+        &self,
+        request: Request<chat::ListAttachmentsRequest>,
+    ) -> Result<Response<chat::ListAttachmentsReply>, Status> {
+        let (caller, request, _) = self.admit(request).await?;
+        answer(self.gateway.list_attachments(&caller, request))
+    }
+
+    async fn discard_attachment(
+        &self,
+        request: Request<chat::DiscardAttachmentRequest>,
+    ) -> Result<Response<chat::DiscardAttachmentReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.discard_attachment(&caller, request, deadline).await)
     }
 
     async fn converse(

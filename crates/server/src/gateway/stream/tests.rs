@@ -68,7 +68,11 @@ impl Client {
         let to = Some(chat::Recipient { to: Some(To::User(to.into())) });
         self.write(
             number,
-            Some(chat::write::Operation::Send(chat::SendMessage { to, body: body.into(), reply_to: 0 })),
+            Some(chat::write::Operation::Send(chat::SendMessage {
+                to,
+                body: body.into(),
+                ..chat::SendMessage::default()
+            })),
         );
     }
 

@@ -78,7 +78,7 @@ fn operation(command: Command, request: Request) -> Result<convert::Operation, R
         Command::Send => {
             // The state machine would refuse it too; here it costs nobody anything.
             rules::check_body(&request.body)?;
-            chat::SendMessage { to: place(request.to)?, body: request.body, reply_to: 0 }.try_into()
+            chat::SendMessage { to: place(request.to)?, body: request.body, ..chat::SendMessage::default() }.try_into()
         }
         Command::Read => chat::MarkRead { r#in: place(request.to)?, up_to: 0 }.try_into(),
         Command::DeleteMessages => {
@@ -144,7 +144,10 @@ pub(super) fn reply(echo: Echo, kind: Kind, outcome: Result<Committed, Unavailab
             echo.refusal(&Refusal::unavailable("a request before this one was not confirmed, and this one not done"))
         }
         Outcome::Rejected(rejection) => echo.refusal(&rejection.into()),
-        Outcome::SessionOpened { .. } | Outcome::InstanceOpened { .. } => {
+        Outcome::SessionOpened { .. }
+        | Outcome::InstanceOpened { .. }
+        | Outcome::UploadReached { .. }
+        | Outcome::AttachmentFinished(_) => {
             echo.refusal(&Refusal::Internal("the state machine answered another kind of request".to_owned()))
         }
     }

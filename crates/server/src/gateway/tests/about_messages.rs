@@ -22,7 +22,12 @@ async fn messages_are_edited_answered_and_reacted_to() {
     assert_eq!(bob.conversations(true).await[0].unread_mentions, 1);
 
     let request = bob.next();
-    let send = Some(chat::SendMessage { to: to("ann"), body: "second".into(), reply_to: first.id });
+    let send = Some(chat::SendMessage {
+        to: to("ann"),
+        body: "second".into(),
+        reply_to: first.id,
+        ..chat::SendMessage::default()
+    });
     let request = bob.with(chat::SendMessageRequest { request, send });
     let second = bob.chat.send_message(request).await.unwrap().into_inner().sent.unwrap();
     for (is_ann, remove) in [(true, false), (false, false), (false, true)] {

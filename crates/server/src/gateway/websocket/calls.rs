@@ -115,6 +115,9 @@ table! {
     "react": request as chat::ReactRequest => gateway.react(caller, request, deadline).await;
     "list_reactions": request as chat::ListReactionsRequest => gateway.list_reactions(caller, request, deadline).await;
     "get_messages": request as chat::GetMessagesRequest => gateway.get_messages(caller, request, deadline).await;
+    "list_attachments": request as chat::ListAttachmentsRequest => gateway.list_attachments(caller, request);
+    "discard_attachment": request as chat::DiscardAttachmentRequest =>
+        gateway.discard_attachment(caller, request, deadline).await;
 }
 
 /// Answers a call of a connection that is, or is not yet, this caller's.

@@ -12,7 +12,10 @@ use std::{
     },
 };
 
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, config::CompressionPolicy};
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
+    config::CompressionPolicy,
+};
 
 use crate::storage::{
     database::{self, Kind, Opened, io_error},
@@ -32,10 +35,18 @@ const STATE: Kind = Kind {
 
 /// Half of the database's default: up to four may wait to be flushed, and memory is better spent on the cache.
 const MEMTABLE_BYTES: u64 = 32 << 20;
+/// Values from this size on, which are chunks of attachments, lie in files of their own: compactions then move 20 bytes for each
+/// instead of a quarter of a megabyte, over and over. Their space comes back when a good part of such a file is stale. (A
+/// database keeps the options that it was created with: one of before this keeps its chunks among the rest, which only costs more.)
+const SEPARATED_BYTES: u32 = 64 << 10;
 
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES)
+        // What people attach is compressed already, or will not be the most of it.
+        .with_kv_separation(Some(
+            KvSeparationOptions::default().separation_threshold(SEPARATED_BYTES).compression(CompressionType::None),
+        ))
         // History is large and read seldom: it is compressed where most of it lies, below the first two levels.
         .data_block_compression_policy(CompressionPolicy::new([
             CompressionType::None,

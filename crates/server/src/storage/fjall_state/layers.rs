@@ -32,6 +32,10 @@ const READ_BYTES: u64 = 32 << 20;
 /// What one of them weighs on average, for the cache's own bookkeeping.
 const READ_RECORD_BYTES: usize = 512;
 
+/// Larger values are not kept: they are chunks of attachments, each read once for each reader, and a single file would drive out
+/// everything that is talked about.
+const KEPT_BYTES: usize = 32 << 10;
+
 /// A point between two commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AsOf(u64);
@@ -44,6 +48,10 @@ impl Weighter<Slice, Option<Slice>> for ByBytes {
     fn weight(&self, key: &Slice, value: &Option<Slice>) -> u64 {
         (CHANGE_OVERHEAD_BYTES + key.len() + value.as_ref().map_or(0, |value| value.len())) as u64
     }
+}
+
+fn is_kept(value: Option<&[u8]>) -> bool {
+    value.is_none_or(|value| value.len() <= KEPT_BYTES)
 }
 
 /// Everything a reader needs.
@@ -95,7 +103,9 @@ impl Layers {
             self.active_bytes += value_bytes;
             let key_bytes = key.len();
             let (key, value) = (Slice::from(key), value.map(Slice::from));
-            if let Some(mut known) = self.read.get_mut(&key) {
+            if !is_kept(value.as_deref()) {
+                self.read.remove(&key);
+            } else if let Some(mut known) = self.read.get_mut(&key) {
                 known.clone_from(&value);
             }
             match self.active.insert(key, value) {
@@ -112,7 +122,9 @@ impl Layers {
         }
         let change = self.active.get(key).or_else(|| self.frozen.get(key));
         let value = change.ok_or(AsOf(self.commits))?.clone();
-        self.read.insert(Slice::from(key), value.clone());
+        if is_kept(value.as_deref()) {
+            self.read.insert(Slice::from(key), value.clone());
+        }
         Ok(value)
     }
 
@@ -123,7 +135,7 @@ impl Layers {
 
     /// Keeps what the database said about `key`, unless something was committed since it was asked.
     pub(super) fn keep(&mut self, key: &[u8], value: Option<&[u8]>, as_of: AsOf) {
-        if as_of == AsOf(self.commits) {
+        if as_of == AsOf(self.commits) && is_kept(value) {
             // A copy: what the database gives is a part of a whole block, which would stay in memory with it.
             self.read.insert(Slice::from(key), value.map(Slice::from));
         }

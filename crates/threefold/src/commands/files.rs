@@ -1,0 +1,149 @@
+//! Files of messages: sent with `send --attach`, saved with `download`.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Serialize;
+use threefold_client::{File, chat::Attachment};
+use tokio::fs;
+
+use super::{
+    ClientOptions, Failure,
+    context::Context,
+    output::{bytes, escape},
+    render::Attached,
+};
+
+/// Names tried for a file whose name is taken.
+const OTHER_NAMES: u32 = 1000;
+
+/// Of `download`.
+#[derive(Args, Debug)]
+pub struct DownloadArgs {
+    /// Whose files, as `messages` shows it
+    #[arg(value_name = "MESSAGE")]
+    message: u64,
+    /// The directory to save them in; nothing in it is overwritten
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    to: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    #[serde(flatten)]
+    attached: Attached<'a>,
+    message: u64,
+    path: String,
+}
+
+/// Sends files, one after the other, for a message that will name them.
+pub async fn upload(context: &Context, paths: &[PathBuf]) -> Result<Vec<u64>, Failure> {
+    let mut attachments = Vec::new();
+    for path in paths {
+        let wrong = |error| Failure::file(path, &error);
+        let content = fs::File::open(path).await.map_err(wrong)?;
+        let metadata = content.metadata().await.map_err(wrong)?;
+        if !metadata.is_file() {
+            return Err(Failure::usage(format!("{}: only files can be attached", path.display())));
+        }
+        let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
+        let content_type = content_type(&name).to_owned();
+        let file = File { name, content_type, bytes: metadata.len() };
+        attachments.push(context.client.upload(file, content).await?.attachment);
+    }
+    Ok(attachments)
+}
+
+/// What a file is by its name; empty where that says nothing. Nobody relies on it.
+fn content_type(name: &str) -> &'static str {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+    match extension.as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "pdf" => "application/pdf",
+        "txt" | "log" | "md" => "text/plain",
+        _ => "",
+    }
+}
+
+/// Saves the files of a message.
+pub async fn download(args: DownloadArgs, options: ClientOptions) -> Result<(), Failure> {
+    let context = Context::logged_in(&options)?;
+    let found = context.client.attachments(args.message).await?;
+    for attachment in &found.attachments {
+        let (path, mut file) = create(&args.to, attachment).await?;
+        let received = context.client.download((found.conversation, args.message), attachment, &mut file).await;
+        if let Err(error) = received {
+            drop(file);
+            // Half of a file is worse than none; that it could not be removed either is the lesser news.
+            let _ = fs::remove_file(&path).await;
+            return Err(error.into());
+        }
+        let shown = path.display().to_string();
+        let saved = Saved { attached: Attached::of(attachment), message: args.message, path: shown.clone() };
+        context.output.result(&saved, || format!("{} ({})", escape(&shown), bytes(attachment.bytes)))?;
+    }
+    if found.attachments.is_empty() {
+        context.output.remark(&format!("nothing is attached to {}", args.message))?;
+    }
+    context.remember()
+}
+
+/// A new file for an attachment. Its name comes from somebody else: only what is no path is taken.
+async fn create(directory: &Path, attachment: &Attachment) -> Result<(PathBuf, fs::File), Failure> {
+    let usual = format!("attachment-{}", attachment.attachment);
+    let is_plain = |name: &&str| {
+        !name.starts_with('.') && !name.chars().any(|character| character.is_control() || "/\\:".contains(character))
+    };
+    let name = Some(attachment.name.as_str()).filter(|name| !name.is_empty()).filter(is_plain).unwrap_or(&usual);
+    for number in 1..OTHER_NAMES {
+        let path = directory.join(numbered(name, number));
+        match fs::File::create_new(&path).await {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Failure::file(&path, &error)),
+        }
+    }
+    Err(Failure::usage(format!("{}: too many files are called {}", directory.display(), escape(name))))
+}
+
+/// `picture.png`, `picture (2).png`, ...
+fn numbered(name: &str, number: u32) -> String {
+    if number == 1 {
+        return name.to_owned();
+    }
+    let path = Path::new(name);
+    match (path.file_stem().and_then(OsStr::to_str), path.extension().and_then(OsStr::to_str)) {
+        (Some(stem), Some(extension)) => format!("{stem} ({number}).{extension}"),
+        _ => format!("{name} ({number})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(name: &str) -> Attachment {
+        Attachment { attachment: 7, name: name.to_owned(), ..Attachment::default() }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_overwritten_and_no_name_leads_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut names = Vec::new();
+        for name in ["a.png", "a.png", "a.png", "plain", "plain", "../up", ".profile", "c:x", ""] {
+            let (path, _) = create(directory.path(), &attachment(name)).await.unwrap();
+            assert_eq!(path.parent(), Some(directory.path()));
+            names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+        let others = ["attachment-7", "attachment-7 (2)", "attachment-7 (3)", "attachment-7 (4)"];
+        assert_eq!(names[..5], ["a.png", "a (2).png", "a (3).png", "plain", "plain (2)"]);
+        assert_eq!(names[5..], others);
+    }
+}
