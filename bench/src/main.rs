@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{crashes, deliver, failover, grow, history, idle, rejoin, search, start, write};
+use scenarios::{attach, crashes, deliver, failover, grow, history, idle, rejoin, search, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -94,6 +94,8 @@ impl Common {
 enum Scenario {
     /// Acknowledged messages a second, latency, processor time a message
     Write(write::Plan),
+    /// What messages feel while files go up
+    Attach(attach::Plan),
     /// From one person's send to another's receipt at another server; each message exactly once, in order
     Deliver(deliver::Plan),
     /// The longest gap without an acknowledgement around each kill of the leader; nothing may be missing at the end
@@ -146,6 +148,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
     let common = &arguments.common;
     let report = match &arguments.scenario {
         Scenario::Write(plan) => common.on(async |target| write::run(target, plan).await).await,
+        Scenario::Attach(plan) => common.on(async |target| attach::run(target, plan).await).await,
         Scenario::Deliver(plan) => common.on(async |target| deliver::run(target, plan).await).await,
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
         Scenario::Crashes(plan) => common.on(async |target| crashes::run(target, plan).await).await,

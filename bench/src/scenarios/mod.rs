@@ -1,5 +1,6 @@
 //! One file a scenario. Each takes a plan and a cluster, and gives a [`crate::report::Report`].
 
+pub mod attach;
 pub mod crashes;
 pub mod deliver;
 pub mod failover;
