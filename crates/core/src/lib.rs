@@ -23,7 +23,7 @@ pub mod text;
 mod visible;
 
 pub use apply::apply;
-pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient};
+pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient, Role};
 pub use event::{Edited, Event, EventBody, Scope};
 pub use ids::{AccountId, ConversationId, EventId, Position, RequestId, RequestName, SessionId, TokenHash};
 pub use reply::{Rejection, Reply};
