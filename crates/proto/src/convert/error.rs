@@ -86,6 +86,11 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::NotAdministrator => (ErrorCode::NotAdministrator, 0),
             Rejection::MessageDeleted(_) => (ErrorCode::MessageDeleted, 0),
             Rejection::TooManyReactions(_) => (ErrorCode::TooManyReactions, 0),
+            Rejection::UnknownRoom(_) => (ErrorCode::UnknownRoom, 0),
+            Rejection::RoomNameTaken(_) => (ErrorCode::RoomNameTaken, 0),
+            Rejection::NotInRoom(_) => (ErrorCode::NotInRoom, 0),
+            Rejection::NotInvited(_) => (ErrorCode::NotInvited, 0),
+            Rejection::LimitReached(_) => (ErrorCode::LimitReached, 0),
         },
     };
     chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected, retry_after_ms }
@@ -115,19 +120,25 @@ pub fn code_of(code: ErrorCode) -> Code {
         ErrorCode::Unspecified => Code::Unknown,
         ErrorCode::Unavailable => Code::Unavailable,
         ErrorCode::SessionInvalid | ErrorCode::WrongCredential => Code::Unauthenticated,
-        ErrorCode::NameTaken => Code::AlreadyExists,
+        ErrorCode::NameTaken | ErrorCode::RoomNameTaken => Code::AlreadyExists,
         ErrorCode::Invalid | ErrorCode::SearchInvalid => Code::InvalidArgument,
         ErrorCode::UnknownUser
         | ErrorCode::UnknownConversation
         | ErrorCode::UnknownMessage
-        | ErrorCode::UnknownSession => Code::NotFound,
-        ErrorCode::Forbidden | ErrorCode::AccountDisabled | ErrorCode::NotAdministrator => Code::PermissionDenied,
+        | ErrorCode::UnknownSession
+        | ErrorCode::UnknownRoom => Code::NotFound,
+        ErrorCode::Forbidden
+        | ErrorCode::AccountDisabled
+        | ErrorCode::NotAdministrator
+        | ErrorCode::NotInRoom
+        | ErrorCode::NotInvited => Code::PermissionDenied,
         // Not Aborted, which invites a plain retry: these need the client to do something first.
         ErrorCode::OutOfOrder
         | ErrorCode::RequestMismatch
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
         | ErrorCode::CursorInvalid
+        | ErrorCode::LimitReached
         | ErrorCode::MessageDeleted
         | ErrorCode::TooManyReactions => Code::FailedPrecondition,
         ErrorCode::Overloaded | ErrorCode::RateLimited => Code::ResourceExhausted,
@@ -198,6 +209,11 @@ mod tests {
             (rejected(Rejection::UnknownSession(SessionId(4))), ErrorCode::UnknownSession),
             (rejected(Rejection::MessageDeleted(EventId(9))), ErrorCode::MessageDeleted),
             (rejected(Rejection::TooManyReactions(20)), ErrorCode::TooManyReactions),
+            (rejected(Rejection::UnknownRoom("tea".into())), ErrorCode::UnknownRoom),
+            (rejected(Rejection::RoomNameTaken("tea".into())), ErrorCode::RoomNameTaken),
+            (rejected(Rejection::NotInRoom("not in #tea".into())), ErrorCode::NotInRoom),
+            (rejected(Rejection::NotInvited("tea".into())), ErrorCode::NotInvited),
+            (rejected(Rejection::LimitReached("members".into())), ErrorCode::LimitReached),
         ]
     }
 
