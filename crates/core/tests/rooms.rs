@@ -305,7 +305,7 @@ impl Scene {
         let role = self.model.room.as_ref().and_then(|room| room.roles.get(&who).copied());
         prop_assert_eq!(listed.len(), usize::from(role.is_some()));
         prop_assert_eq!(found.as_ref().ok().and_then(|room| room.role), role);
-        let rooms = query::rooms_of(&self.world.store, reader).unwrap();
+        let rooms = query::rooms_of(&self.world.store, reader, self.world.position()).unwrap();
         let woken = self.world.rooms.get(&self.conversation).is_some_and(|members| members.contains(&reader));
         prop_assert_eq!(rooms, if role.is_some() { vec![self.conversation] } else { vec![] });
         prop_assert_eq!(woken, role.is_some());

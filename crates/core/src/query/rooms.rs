@@ -9,7 +9,7 @@ use super::{InvitationInfo, MemberInfo, Paged, RoomInfo, each_membership, patter
 use crate::{
     bounds::{INVITATIONS_PER_ACCOUNT, MEMBERSHIP_CHUNK, PAGE, PATTERN_BYTES},
     command::Recipient,
-    ids::{AccountId, ConversationId},
+    ids::{AccountId, ConversationId, Position},
     key::{self, Key, Range},
     record::{self, Attendance, InvitationRecord, MemberRecord, MembershipRecord, RoomNameRecord, RoomRecord},
     reply::Rejection,
@@ -205,14 +205,16 @@ pub fn invitations(store: &dyn Read, reader: AccountId) -> Result<Vec<Invitation
     Ok(open)
 }
 
-/// The rooms an account is in. Looks through all its conversations: for what is kept up to date afterwards.
+/// The rooms an account is in, or was in at some time after `since`. Looks through all its conversations: for what is kept
+/// up to date afterwards.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn rooms_of(store: &dyn Read, account: AccountId) -> Result<Vec<ConversationId>, StoreError> {
+pub fn rooms_of(store: &dyn Read, account: AccountId, since: Position) -> Result<Vec<ConversationId>, StoreError> {
     let mut rooms = Vec::new();
     each_membership(store, account, None, |id, membership| {
-        if membership.is_in_room() {
+        let until = membership.spans.last().and_then(|span| span.until);
+        if membership.attendance.is_some() && until.is_none_or(|until| until > since) {
             rooms.push(id);
         }
         Ok(true)

@@ -203,7 +203,9 @@ impl<D: Door> Gateway<D> {
         match self.submit(command, deadline).await?.0 {
             Reply::InstanceOpened { instance } => Ok(chat::OpenInstanceReply { instance }),
             Reply::Rejected(rejection) => Err(rejection.into()),
-            Reply::SessionOpened { .. } | Reply::MessageSent { .. } | Reply::Done => Err(unexpected_reply()),
+            Reply::SessionOpened { .. } | Reply::MessageSent { .. } | Reply::Done | Reply::RoomCreated { .. } => {
+                Err(unexpected_reply())
+            }
         }
     }
 

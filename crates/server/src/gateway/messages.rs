@@ -29,7 +29,9 @@ impl<D: Door> Gateway<D> {
                 Ok(chat::SendMessageReply { sent: Some(sent) })
             }
             Reply::Rejected(rejection) => Err(rejection.into()),
-            Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::Done => Err(unexpected_reply()),
+            Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::Done | Reply::RoomCreated { .. } => {
+                Err(unexpected_reply())
+            }
         }
     }
 
@@ -83,9 +85,13 @@ impl<D: Door> Gateway<D> {
         match self.write(caller, request, operation, deadline).await? {
             (Reply::Done, position) => Ok(position),
             (Reply::Rejected(rejection), _) => Err(rejection.into()),
-            (Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::MessageSent { .. }, _) => {
-                Err(unexpected_reply())
-            }
+            (
+                Reply::SessionOpened { .. }
+                | Reply::InstanceOpened { .. }
+                | Reply::MessageSent { .. }
+                | Reply::RoomCreated { .. },
+                _,
+            ) => Err(unexpected_reply()),
         }
     }
 
@@ -110,6 +116,10 @@ impl<D: Door> Gateway<D> {
                 Place::With(name) => match query::direct_conversation(store, reader, &name)? {
                     Ok(Some(conversation)) => conversation,
                     Ok(None) => return Ok(Ok(None)),
+                    Err(rejection) => return Ok(Err(rejection)),
+                },
+                Place::Room(name) => match query::room_conversation(store, reader, &name)? {
+                    Ok(conversation) => conversation,
                     Err(rejection) => return Ok(Err(rejection)),
                 },
             };

@@ -18,6 +18,7 @@ pub mod http;
 mod messages;
 mod password;
 mod reactions;
+mod rooms;
 mod search;
 mod stream;
 pub mod tcp;
@@ -158,9 +159,13 @@ impl<D: Door> Gateway<D> {
         match self.submit(command, deadline).await? {
             (Reply::Done, position) => Ok(position),
             (Reply::Rejected(rejection), _) => Err(rejection.into()),
-            (Reply::SessionOpened { .. } | Reply::InstanceOpened { .. } | Reply::MessageSent { .. }, _) => {
-                Err(unexpected_reply())
-            }
+            (
+                Reply::SessionOpened { .. }
+                | Reply::InstanceOpened { .. }
+                | Reply::MessageSent { .. }
+                | Reply::RoomCreated { .. },
+                _,
+            ) => Err(unexpected_reply()),
         }
     }
 
