@@ -174,7 +174,10 @@ fn a_state_that_is_ahead_of_what_was_told_hides_nothing() {
     scene.run(1, create());
     scene.run(2, Operation::JoinRoom { room: tea() });
     scene.commit(1, say("before you go"));
-    scene.commit(1, Operation::SendMessage { to: Recipient::User("bob".to_owned()), body: "to you".to_owned(), reply_to: None });
+    scene.commit(
+        1,
+        Operation::SendMessage { to: Recipient::User("bob".to_owned()), body: "to you".to_owned(), reply_to: None },
+    );
     scene.commit(2, Operation::LeaveRoom { room: tea() });
     let mut follower = scene.hub.follow(bob, Position(0));
     assert!(texts(&mut follower).is_empty());
