@@ -5,7 +5,8 @@ use threefold_proto::chat::{
     ListAdministrationReply, ListAdministrationRequest, ListConversationsReply, ListConversationsRequest,
     ListInvitationsRequest, ListMembersReply, ListMembersRequest, ListOnlineRequest, ListReactionsReply,
     ListReactionsRequest, ListRoomsReply, ListRoomsRequest, Message, ReactedBy, Room, SearchAccountsReply,
-    SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest, StatusRequest, cluster_client::ClusterClient, history_request::From,
+    SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest, StatusRequest, cluster_client::ClusterClient,
+    history_request::From,
 };
 
 use super::Client;
