@@ -2,8 +2,8 @@
 //!
 //! * [`Client`]: single questions and changes (log in, history, who is online, status). Each is tried at
 //!   one server after another until it succeeds, is refused, or its deadline passes.
-//! * [`Writer`]: an outbox for messages, edits, reactions, read markers and deletions. Each write is carried out exactly
-//!   once and in order, through any failover, while its process lives.
+//! * [`Writer`]: an outbox for messages, edits, reactions, read markers, deletions, and what is done with rooms. Each write
+//!   is carried out exactly once and in order, through any failover, while its process lives.
 //! * [`Subscription`]: every event after a cursor, exactly once and in order, through any failover.
 //! * [`Client::upload`] and [`Client::download`]: files, which go on where they were after any failover.
 //! * [`Session`]: what a device must remember to go on later, without logging in again.
@@ -39,4 +39,4 @@ pub use subscription::{Incoming, Subscription};
 /// The messages of the protocol, as replies and events carry them.
 pub use threefold_proto::chat;
 pub use token::Token;
-pub use writer::{LinkState, Receipt, Statistics, To, Writer};
+pub use writer::{LinkState, Receipt, RoomChanges, Statistics, To, Writer};

@@ -50,6 +50,29 @@ pub const PLACES_PER_COMMAND: u64 = 4;
 /// Records of deleted accounts removed with one entry: bounds the work of one apply, and outpaces what can
 /// be deleted.
 pub const CLEANUP_RECORDS: usize = 200;
+/// A room's topic in bytes: a line, not a page.
+pub const TOPIC_BYTES: usize = 512;
+/// Rooms that one account is in: bounds what its servers keep at hand for it, and what its deletion leaves to do.
+pub const ROOMS_PER_ACCOUNT: u64 = 1000;
+/// Members of one room.
+pub const MEMBERS_PER_ROOM: u64 = 20_000;
+/// Owners of one room: they stand in its record, which every change of a room reads.
+pub const OWNERS_PER_ROOM: usize = 16;
+/// Moderators of one room; they stand there too.
+pub const MODERATORS_PER_ROOM: usize = 64;
+/// Open invitations of one account: nobody fills another one's list for ever.
+pub const INVITATIONS_PER_ACCOUNT: usize = 200;
+/// Spans of one membership: one who leaves and comes back more often cannot read what the oldest one showed.
+pub const SPANS_PER_MEMBERSHIP: usize = 16;
+/// Rooms that a deleted account is taken out of with one entry: bounds the work of one apply.
+pub const CLEANUP_ROOMS: usize = 32;
+/// Places of an entry behind those of its commands, for what is told of the deleted: two for each room (that a member left,
+/// and who is owner now).
+pub const CLEANUP_PLACES: u64 = 2 * CLEANUP_ROOMS as u64;
+const _: () = assert!(
+    COMMANDS_PER_ENTRY as u64 * PLACES_PER_COMMAND + CLEANUP_PLACES <= crate::ids::PLACES_PER_ENTRY,
+    "an entry's places suffice for its commands and the cleanup"
+);
 /// Conversations looked at between two reads of a reader's list: bounds the memory of a query.
 pub const MEMBERSHIP_CHUNK: usize = 256;
 /// A display name in bytes: room for the longest real names in any script.

@@ -172,7 +172,15 @@ pub(crate) fn retold(body: &EventBody) -> Vec<EventId> {
         | EventBody::PasswordChanged { .. }
         | EventBody::PasswordReset { .. }
         | EventBody::ReactionChanged { .. }
-        | EventBody::PeerRead { .. } => Vec::new(),
+        | EventBody::PeerRead { .. }
+        | EventBody::RoomOpened { .. }
+        | EventBody::MemberJoined { .. }
+        | EventBody::MemberLeft { .. }
+        | EventBody::MemberRemoved { .. }
+        | EventBody::RoleChanged { .. }
+        | EventBody::RoomChanged { .. }
+        | EventBody::Invited { .. }
+        | EventBody::InvitationEnded { .. } => Vec::new(),
     }
 }
 

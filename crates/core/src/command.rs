@@ -221,6 +221,24 @@ pub enum Recipient {
     /// A conversation the author is in.
     #[n(1)]
     Conversation(#[n(0)] ConversationId),
+    /// A room, by name (any case), with or without its `#`. Resolved when the command is carried out, so that a name means
+    /// the room that bears it then.
+    #[n(2)]
+    Room(#[n(0)] String),
+}
+
+/// What a member of a room may do there; each role may do what the one before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Role {
+    /// Reads, writes, and invites to a public room.
+    #[n(0)]
+    Member,
+    /// Invites to a private room too, removes members, sets the topic.
+    #[n(1)]
+    Moderator,
+    /// Does everything: roles, the name, whether the room is public.
+    #[n(2)]
+    Owner,
 }
 
 /// For whom messages are deleted.
@@ -311,6 +329,89 @@ pub enum Operation {
         /// Add it, or take it back.
         #[n(3)]
         add: bool,
+    },
+    /// Make a room, and be its owner.
+    #[n(4)]
+    CreateRoom {
+        /// As for accounts; unique ignoring case among the rooms there are.
+        #[n(0)]
+        name: String,
+        /// What it is about, at most [`crate::bounds::TOPIC_BYTES`]; may be empty.
+        #[n(1)]
+        topic: String,
+        /// Anybody may find it and join; else only who is invited.
+        #[n(2)]
+        public: bool,
+    },
+    /// Become a member of a room. Done for one who is.
+    #[n(5)]
+    JoinRoom {
+        /// Which.
+        #[n(0)]
+        room: Recipient,
+    },
+    /// Be no member of a room any more.
+    #[n(6)]
+    LeaveRoom {
+        /// Which.
+        #[n(0)]
+        room: Recipient,
+    },
+    /// Let somebody join a room. Done for one who is invited, or in it.
+    #[n(7)]
+    InviteToRoom {
+        /// Which.
+        #[n(0)]
+        room: Recipient,
+        /// Whom, by name (any case).
+        #[n(1)]
+        user: String,
+    },
+    /// Take somebody out of a room, or back the invitation of one who has not joined.
+    #[n(8)]
+    RemoveFromRoom {
+        /// Which.
+        #[n(0)]
+        room: Recipient,
+        /// Whom, by name (any case).
+        #[n(1)]
+        user: String,
+    },
+    /// Give a member of a room a role.
+    #[n(9)]
+    SetRole {
+        /// Which.
+        #[n(0)]
+        room: Recipient,
+        /// Whose, by name (any case).
+        #[n(1)]
+        user: String,
+        /// Which role.
+        #[n(2)]
+        role: Role,
+    },
+    /// Change what a room is; what is none stays as it is.
+    #[n(10)]
+    ChangeRoom {
+        /// Which.
+        #[n(0)]
+        room: Recipient,
+        /// A new name.
+        #[n(1)]
+        name: Option<String>,
+        /// A new topic.
+        #[n(2)]
+        topic: Option<String>,
+        /// Whether anybody may find it and join.
+        #[n(3)]
+        public: Option<bool>,
+    },
+    /// Turn down an invitation.
+    #[n(11)]
+    DeclineInvitation {
+        /// To which room.
+        #[n(0)]
+        room: Recipient,
     },
     /// Choose the name that people are shown beside the account's own; empty: none.
     #[n(14)]

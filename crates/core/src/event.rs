@@ -4,6 +4,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::{
+    command::Role,
     content::ContentHash,
     ids::{AccountId, AttachmentId, ConversationId, EventId, SessionId},
 };
@@ -71,7 +72,7 @@ pub enum EventBody {
         /// The how-manieth message of the conversation, from 1.
         #[n(2)]
         number: u64,
-        /// The how-manieth of its author there, from 1.
+        /// The how-manieth of its author there, from 1; zero in a room, where nobody needs it.
         #[n(3)]
         author_number: u64,
         /// Deleted for everyone: only this tombstone is left.
@@ -208,6 +209,98 @@ pub enum EventBody {
         /// Up to which message.
         #[n(2)]
         up_to: EventId,
+    },
+    /// A room was made; its first event. In the conversation.
+    #[n(7)]
+    RoomOpened {
+        /// By whom: its first owner.
+        #[n(0)]
+        by: AccountId,
+        /// Its name, without `#`.
+        #[n(1)]
+        name: String,
+        /// What it is about.
+        #[n(2)]
+        topic: String,
+        /// Anybody may find it and join.
+        #[n(3)]
+        public: bool,
+    },
+    /// Somebody became a member. In the conversation.
+    #[n(8)]
+    MemberJoined {
+        /// Who.
+        #[n(0)]
+        account: AccountId,
+        /// By whose invitation, if by one.
+        #[n(1)]
+        invited_by: Option<AccountId>,
+    },
+    /// A member left, or its account was deleted. In the conversation; the last event there that it sees.
+    #[n(9)]
+    MemberLeft {
+        /// Who.
+        #[n(0)]
+        account: AccountId,
+    },
+    /// A member was taken out. In the conversation; the last event there that it sees.
+    #[n(10)]
+    MemberRemoved {
+        /// Who.
+        #[n(0)]
+        account: AccountId,
+        /// By whom.
+        #[n(1)]
+        by: AccountId,
+    },
+    /// A member has another role. In the conversation.
+    #[n(11)]
+    RoleChanged {
+        /// Who.
+        #[n(0)]
+        account: AccountId,
+        /// Which role.
+        #[n(1)]
+        role: Role,
+        /// By whom; none where a room was left without an owner, and the next in line became one.
+        #[n(2)]
+        by: Option<AccountId>,
+    },
+    /// The room's name, topic or visibility changed; what is none stayed. In the conversation.
+    #[n(12)]
+    RoomChanged {
+        /// By whom.
+        #[n(0)]
+        by: AccountId,
+        /// The new name.
+        #[n(1)]
+        name: Option<String>,
+        /// The new topic.
+        #[n(2)]
+        topic: Option<String>,
+        /// Whether anybody may find it and join now.
+        #[n(3)]
+        public: Option<bool>,
+    },
+    /// Somebody may join a room. In the mailbox, until the invitation ends.
+    #[n(14)]
+    Invited {
+        /// The room.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Its name at the time.
+        #[n(1)]
+        room: String,
+        /// By whom.
+        #[n(2)]
+        by: AccountId,
+    },
+    /// An invitation was taken up, turned down or taken back. In the mailbox.
+    #[n(15)]
+    InvitationEnded {
+        /// The room.
+        #[n(0)]
+        conversation: ConversationId,
     },
 }
 

@@ -45,6 +45,10 @@ enum Table {
     Usage = 0x1a,
     Unsent = 0x1b,
     Removal = 0x1c,
+    Member = 0x0f,
+    RoomName = 0x10,
+    Room = 0x11,
+    Invitation = 0x12,
 }
 
 /// The name of one record.
@@ -102,6 +106,14 @@ pub(crate) enum Key<'a> {
     Unsent(AttachmentId),
     /// A removed attachment with chunks still to be removed. [`crate::record::RemovalRecord`].
     Removal(AttachmentId),
+    /// An account that is in a room now. [`crate::record::MemberRecord`].
+    Member(ConversationId, AccountId),
+    /// The folded name of a room. [`crate::record::RoomNameRecord`].
+    RoomName(&'a str),
+    /// A room that has members. [`crate::record::RoomRecord`].
+    Room(ConversationId),
+    /// An open invitation of an account to a room. [`crate::record::InvitationRecord`].
+    Invitation(AccountId, ConversationId),
 }
 
 impl Key<'_> {
@@ -144,6 +156,10 @@ impl Key<'_> {
             Key::Usage(account) => show_ids(Table::Usage, [account.0], to),
             Key::Unsent(attachment) => show_ids(Table::Unsent, [attachment.0], to),
             Key::Removal(attachment) => show_ids(Table::Removal, [attachment.0], to),
+            Key::Member(conversation, account) => show_ids(Table::Member, [conversation.0, account.0], to),
+            Key::RoomName(folded) => show_bytes(Table::RoomName, folded.as_bytes(), to),
+            Key::Room(conversation) => show_ids(Table::Room, [conversation.0], to),
+            Key::Invitation(account, conversation) => show_ids(Table::Invitation, [account.0, conversation.0], to),
         }
     }
 }
@@ -270,6 +286,21 @@ impl Range {
         Self::with_prefix(of_ids(Table::Reaction, &[conversation.0, message.0]))
     }
 
+    /// The members of a room.
+    pub(crate) fn members(conversation: ConversationId) -> Self {
+        Self::with_prefix(of_ids(Table::Member, &[conversation.0]))
+    }
+
+    /// The folded names of rooms that start with `prefix`.
+    pub(crate) fn room_names(prefix: &str) -> Self {
+        Self::with_prefix(of_bytes(Table::RoomName, prefix.as_bytes()))
+    }
+
+    /// The open invitations of an account.
+    pub(crate) fn invitations(account: AccountId) -> Self {
+        Self::with_prefix(of_ids(Table::Invitation, &[account.0]))
+    }
+
     /// The part after `key`.
     pub(crate) fn after(mut self, key: Key<'_>) -> Self {
         let mut start = key.bytes();
@@ -301,8 +332,17 @@ pub(crate) fn last_id(key: &[u8]) -> Result<u64, StoreError> {
 
 /// The folded name in a key of the name table.
 pub(crate) fn name(key: &[u8]) -> Result<&str, StoreError> {
+    text_of(Table::Name, key)
+}
+
+/// The folded name in a key of the table of rooms' names.
+pub(crate) fn room_name(key: &[u8]) -> Result<&str, StoreError> {
+    text_of(Table::RoomName, key)
+}
+
+fn text_of(expected: Table, key: &[u8]) -> Result<&str, StoreError> {
     match key.split_first() {
-        Some((&table, name)) if table == Table::Name as u8 => {
+        Some((&table, name)) if table == expected as u8 => {
             std::str::from_utf8(name).map_err(|error| StoreError::Corrupt(format!("a name that is no text: {error}")))
         }
         _ => Err(StoreError::Corrupt("a key of another table among the names".to_owned())),
@@ -417,5 +457,7 @@ mod tests {
         assert_eq!(last_id(&Key::Account(AccountId(9)).bytes()).unwrap(), 9);
         assert!(name(&[]).is_err() && name(&[Table::Name as u8, 0xff]).is_err() && name(&[9, b'a']).is_err());
         assert_eq!(name(&Key::Name("ann").bytes()).unwrap(), "ann");
+        assert!(name(&Key::RoomName("tea").bytes()).is_err() && room_name(&Key::Name("ann").bytes()).is_err());
+        assert_eq!(room_name(&Key::RoomName("tea").bytes()).unwrap(), "tea");
     }
 }

@@ -20,6 +20,7 @@ mod attachment;
 mod conversation;
 mod named;
 mod reaction;
+mod room;
 mod window;
 
 pub(crate) use attachment::{
@@ -27,9 +28,12 @@ pub(crate) use attachment::{
 };
 #[cfg(test)]
 pub(crate) use conversation::Span;
-pub(crate) use conversation::{ConversationRecord, DirectRecord, Marker, MembershipRecord};
+pub(crate) use conversation::{
+    Attendance, ConversationKind, ConversationRecord, DirectRecord, Marker, MembershipRecord,
+};
 pub(crate) use named::NamedRequestsRecord;
 pub(crate) use reaction::{ReactionRecord, ReactionsRecord};
+pub(crate) use room::{InvitationRecord, MemberRecord, RoomNameRecord, RoomRecord};
 pub(crate) use window::{Recall, WindowRecord};
 
 /// A stored value.
@@ -136,6 +140,9 @@ pub(crate) struct AccountRecord {
     /// What people are shown beside the name.
     #[n(8)]
     pub(crate) display_name: Option<String>,
+    /// How many rooms it is in; none means zero.
+    #[n(9)]
+    pub(crate) rooms: Option<u64>,
 }
 
 impl Record for AccountRecord {

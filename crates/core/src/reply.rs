@@ -72,6 +72,16 @@ pub enum Reply {
     /// To `FinishAttachment`, and to a `BeginAttachment` that finds its upload finished.
     #[n(9)]
     AttachmentFinished(#[n(0)] Attached),
+    /// To `CreateRoom`.
+    #[n(5)]
+    RoomCreated {
+        /// The room's id, which its name may change.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Its first event.
+        #[n(1)]
+        event: EventId,
+    },
 }
 
 /// Why a command was refused. Each says what was wrong; the text for people is its `Display`.
@@ -182,4 +192,24 @@ pub enum Rejection {
         #[n(0)]
         expected: u64,
     },
+    /// No room has that name.
+    #[n(13)]
+    #[error("no such room: #{0}")]
+    UnknownRoom(#[n(0)] String),
+    /// Another room has the name.
+    #[n(14)]
+    #[error("another room is called #{0}")]
+    RoomNameTaken(#[n(0)] String),
+    /// The one who asks, or the one it is about, is not in the room; the words say who.
+    #[n(15)]
+    #[error("{0}")]
+    NotInRoom(#[n(0)] String),
+    /// The room is private, and there is no invitation to it.
+    #[n(16)]
+    #[error("you are not invited to #{0}")]
+    NotInvited(#[n(0)] String),
+    /// As many rooms, members, owners, moderators or invitations as there may be; the words say which.
+    #[n(17)]
+    #[error("{0}")]
+    LimitReached(#[n(0)] String),
 }

@@ -8,7 +8,7 @@
 use crate::{
     bounds::{
         BODY_BYTES, CONTENT_TYPE_BYTES, DEVICE_BYTES, DISPLAY_NAME_BYTES, EMOJI_BYTES, FILE_NAME_BYTES, NAME_CHARS,
-        PASSWORD_HASH_BYTES,
+        PASSWORD_HASH_BYTES, TOPIC_BYTES,
     },
     reply::Rejection,
 };
@@ -148,6 +148,26 @@ pub fn check_content_type(content_type: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// The name of a room as it is stored: without the `#` that people write before it.
+#[must_use]
+pub fn room_name(name: &str) -> &str {
+    name.strip_prefix('#').unwrap_or(name)
+}
+
+/// Whether a room may be about that.
+///
+/// # Errors
+/// [`Rejection::Invalid`] that says which rule is broken.
+pub fn check_topic(topic: &str) -> Result<(), Rejection> {
+    if topic.len() > TOPIC_BYTES {
+        return Err(invalid(format!("a topic has at most {TOPIC_BYTES} bytes, not {}", topic.len())));
+    }
+    if topic.chars().any(char::is_control) {
+        return Err(invalid("a topic must not hold control characters".to_owned()));
+    }
+    Ok(())
+}
+
 /// Whether that can be a password's hash. Its inside is the server's business.
 pub(crate) fn check_password_hash(hash: &str) -> Result<(), Rejection> {
     if hash.is_empty() || hash.len() > PASSWORD_HASH_BYTES {
@@ -233,6 +253,13 @@ mod tests {
         for emoji in ["", " ", "a b", "a\n", "\u{3000}", "\u{1b}", &"x".repeat(EMOJI_BYTES + 1)] {
             assert!(check_emoji(emoji).is_err(), "{emoji:?}");
         }
+    }
+
+    #[test]
+    fn rooms() {
+        assert_eq!((room_name("#tea"), room_name("tea"), room_name("##tea")), ("tea", "tea", "#tea"));
+        assert_eq!((check_topic(""), check_topic("Tee für alle ☕")), (Ok(()), Ok(())));
+        assert!(check_topic("a\nb").is_err() && check_topic(&"t".repeat(TOPIC_BYTES + 1)).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which messages of a conversation a member may see: those of its spans that it has not hidden.
 //!
-//! History, catching up and "the newest message" all read through here, so that they cannot disagree.
+//! History, catching up and "the newest message" all read through here, so that they cannot disagree. Who joins a public
+//! room may look up what was there before, but it does not come to its devices as news: see [`Reach`].
 
 use std::ops::ControlFlow;
 
@@ -19,6 +20,16 @@ pub(crate) struct View<'a> {
     pub(crate) reader: AccountId,
     pub(crate) conversation: ConversationId,
     pub(crate) membership: &'a MembershipRecord,
+    pub(crate) reach: Reach,
+}
+
+/// How much of a conversation is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// What may be read.
+    Readable,
+    /// What happened while the reader was in.
+    Attended,
 }
 
 /// Event ids, both ends included; empty where `first` is beyond `last`.
@@ -81,10 +92,23 @@ impl View<'_> {
         direction: Direction,
         each: &mut dyn FnMut(Ids) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let parts = self.membership.spans.iter().map(|span| {
-            ids.intersection(Ids { first: span.from.0, last: span.until.map_or(u64::MAX, |until| until.0) })
+        let whole = self.membership.spans.iter().map(|span| {
+            let first = match self.reach {
+                Reach::Readable => span.reads_from(),
+                Reach::Attended => span.from,
+            };
+            Ids { first: first.0, last: span.until.map_or(u64::MAX, |until| until.0) }
         });
-        let mut parts: Vec<Ids> = parts.filter(|part| !part.is_empty()).collect();
+        let mut parts: Vec<Ids> = Vec::with_capacity(self.membership.spans.len());
+        for mut part in whole {
+            // What may be read begins before one was in, perhaps before or within earlier spans.
+            while let Some(before) = parts.pop_if(|before| part.first <= before.last) {
+                part = Ids { first: before.first.min(part.first), last: before.last.max(part.last) };
+            }
+            parts.push(part);
+        }
+        let mut parts: Vec<Ids> =
+            parts.into_iter().map(|part| ids.intersection(part)).filter(|part| !part.is_empty()).collect();
         if direction == Direction::Descending {
             parts.reverse();
         }
@@ -186,6 +210,7 @@ mod tests {
             messages in 0u64..30,
             hidden in vec(1u64..30, 0..15),
             spans in vec(0u64..70, 0..6),
+            looks_back in vec(proptest::option::of(0u64..50), 0..4),
             first in 0u64..70,
             last in 0u64..70,
             limit in 1usize..40,
@@ -202,15 +227,28 @@ mod tests {
             }
             let mut ends: Vec<u64> = spans.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
             let open = if ends.len() % 2 == 1 { ends.pop() } else { None };
-            let closed = ends.chunks_exact(2).map(|ends| Span { from: Position(ends[0]), until: Some(Position(ends[1])) });
-            let spans = closed.chain(open.map(|from| Span { from: Position(from), until: None })).collect();
+            let mut looks_back = looks_back.into_iter().chain(std::iter::repeat(None));
+            let mut span = |from: u64, until: Option<u64>| {
+                let reads_from = looks_back.next().flatten().map(|back| Position(from.saturating_sub(back)));
+                Span { from: Position(from), until: until.map(Position), reads_from }
+            };
+            let mut spans: Vec<Span> = ends.chunks_exact(2).map(|ends| span(ends[0], Some(ends[1]))).collect();
+            spans.extend(open.map(|from| span(from, None)));
             let membership = MembershipRecord { spans, hides: true, ..MembershipRecord::since(Position(0)) };
-            let view = View { store: &store, reader: READER, conversation: CONVERSATION, membership: &membership };
-            for number in 1..=messages {
-                let shown = membership.covers(event(number)) && !hidden.contains(&number);
-                prop_assert_eq!(view.shows(event(number)).unwrap(), shown);
-            }
-            for direction in [Direction::Ascending, Direction::Descending] {
+            let within = |event: EventId, reach| match reach {
+                Reach::Readable => membership.covers(event),
+                Reach::Attended => membership.spans.iter().any(|span| {
+                    span.from <= event.position() && span.until.is_none_or(|until| event.position() <= until)
+                }),
+            };
+            let ways = [Direction::Ascending, Direction::Descending];
+            for (direction, reach) in ways.into_iter().flat_map(|way| [(way, Reach::Readable), (way, Reach::Attended)]) {
+                let view =
+                    View { store: &store, reader: READER, conversation: CONVERSATION, membership: &membership, reach };
+                for number in 1..=messages {
+                    let shown = membership.covers(event(number)) && !hidden.contains(&number);
+                    prop_assert_eq!(view.shows(event(number)).unwrap(), shown);
+                }
                 let mut found = Vec::new();
                 view.messages(Ids { first, last }, direction, &mut |event, _| {
                     found.push(event);
@@ -218,7 +256,7 @@ mod tests {
                 }).unwrap();
                 let shown = (1..=messages).filter(|number| !hidden.contains(number)).map(event);
                 let mut expected: Vec<_> =
-                    shown.filter(|event| (first..=last).contains(&event.0) && membership.covers(*event)).collect();
+                    shown.filter(|event| (first..=last).contains(&event.0) && within(*event, reach)).collect();
                 if direction == Direction::Descending {
                     expected.reverse();
                 }

@@ -5,10 +5,10 @@
 mod world;
 
 use bytes::Bytes;
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use threefold_core::{
     AccountId, AdministratorAction, AttachmentId, Command, ContentHash, ConversationId, DeleteScope, EventId,
-    Operation, Recipient, RequestId, RequestName, SessionId, TokenHash,
+    Operation, Recipient, RequestId, RequestName, Role, SessionId, TokenHash,
     entry::{DecodeError, decode_command, encode_command, pack, unpack},
 };
 use world::{World, named, with_answered};
@@ -85,14 +85,46 @@ fn any_upload() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn any_recipient() -> impl Strategy<Value = Recipient> {
+    prop_oneof![
+        ".{0,40}".prop_map(Recipient::User),
+        ".{0,40}".prop_map(Recipient::Room),
+        any::<u64>().prop_map(|id| Recipient::Conversation(ConversationId(id)))
+    ]
+}
+
+fn any_room_operation() -> impl Strategy<Value = Operation> {
+    let room = any_recipient;
+    let text = "[a-d#]{0,3}";
+    let role = select(vec![Role::Member, Role::Moderator, Role::Owner]);
+    prop_oneof![
+        (text, ".{0,40}", any::<bool>()).prop_map(|(name, topic, public)| Operation::CreateRoom {
+            name,
+            topic,
+            public
+        }),
+        room().prop_map(|room| Operation::JoinRoom { room }),
+        room().prop_map(|room| Operation::LeaveRoom { room }),
+        room().prop_map(|room| Operation::DeclineInvitation { room }),
+        (room(), ".{0,40}").prop_map(|(room, user)| Operation::InviteToRoom { room, user }),
+        (room(), ".{0,40}").prop_map(|(room, user)| Operation::RemoveFromRoom { room, user }),
+        (room(), ".{0,40}", role).prop_map(|(room, user, role)| Operation::SetRole { room, user, role }),
+        (room(), option::of(text), option::of(".{0,40}"), any::<Option<bool>>())
+            .prop_map(|(room, name, topic, public)| Operation::ChangeRoom { room, name, topic, public }),
+    ]
+}
+
 fn any_operation() -> impl Strategy<Value = Operation> {
     let scope = select(vec![DeleteScope::Me, DeleteScope::Everyone]);
-    let to = prop_oneof![
-        ".{0,40}".prop_map(Recipient::User),
-        any::<u64>().prop_map(|id| Recipient::Conversation(ConversationId(id)))
-    ];
     prop_oneof![
-        (to, ".{0,40}", any::<Option<u64>>(), proptest::option::of(vec(any::<u64>(), 0..12))).prop_map(
+        4 => any_message_operation(scope),
+        2 => any_room_operation(),
+    ]
+}
+
+fn any_message_operation(scope: impl Strategy<Value = DeleteScope>) -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (any_recipient(), ".{0,40}", any::<Option<u64>>(), option::of(vec(any::<u64>(), 0..12))).prop_map(
             |(to, body, reply_to, attachments)| {
                 let attachments = attachments.map(|ids| ids.into_iter().map(AttachmentId).collect());
                 Operation::SendMessage { to, body, reply_to: reply_to.map(EventId), attachments }

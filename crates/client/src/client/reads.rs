@@ -1,10 +1,12 @@
 //! Questions: people, conversations, history, the cluster itself.
 
 use threefold_proto::chat::{
-    Account, ClusterStatus, GetMessagesRequest, HistoryReply, HistoryRequest, ListAdministrationReply,
-    ListAdministrationRequest, ListConversationsReply, ListConversationsRequest, ListOnlineRequest, ListReactionsReply,
-    ListReactionsRequest, Message, ReactedBy, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply,
-    SearchMessagesRequest, StatusRequest, cluster_client::ClusterClient, history_request::From,
+    Account, ClusterStatus, GetMessagesRequest, GetRoomRequest, HistoryReply, HistoryRequest, Invitation,
+    ListAdministrationReply, ListAdministrationRequest, ListConversationsReply, ListConversationsRequest,
+    ListInvitationsRequest, ListMembersReply, ListMembersRequest, ListOnlineRequest, ListReactionsReply,
+    ListReactionsRequest, ListRoomsReply, ListRoomsRequest, Message, ReactedBy, Room, SearchAccountsReply,
+    SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest, StatusRequest, cluster_client::ClusterClient,
+    history_request::From,
 };
 
 use super::Client;
@@ -166,6 +168,51 @@ impl Client {
         self.require_identity()?;
         let request = ListAdministrationRequest { limit, before };
         Ok(self.call(request, |mut chat, request| async move { chat.list_administration(request).await }).await?)
+    }
+
+    /// One room, by name or conversation.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn room(&self, room: impl Into<To>) -> Result<Room, Error> {
+        self.require_identity()?;
+        let request = GetRoomRequest { room: Some(room.into().into_recipient()?), position: self.position() };
+        let reply = self.call(request, |mut chat, request| async move { chat.get_room(request).await }).await?;
+        reply.room.ok_or_else(|| Error::Protocol("a reply without a room".to_owned()))
+    }
+
+    /// Rooms whose name matches `pattern` (part of a name, or with `*`; empty: all), after the name `after`: those this
+    /// account is in, and the public ones.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn rooms(&self, pattern: &str, limit: u32, after: &str) -> Result<ListRoomsReply, Error> {
+        self.require_identity()?;
+        let (pattern, after) = (pattern.to_owned(), after.to_owned());
+        let request = ListRoomsRequest { pattern, limit, after, position: self.position() };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_rooms(request).await }).await?)
+    }
+
+    /// The members of a room this account is in, after the account `after`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn members(&self, room: impl Into<To>, limit: u32, after: u64) -> Result<ListMembersReply, Error> {
+        self.require_identity()?;
+        let room = Some(room.into().into_recipient()?);
+        let request = ListMembersRequest { room, limit, after, position: self.position() };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_members(request).await }).await?)
+    }
+
+    /// This account's open invitations to rooms.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn invitations(&self) -> Result<Vec<Invitation>, Error> {
+        self.require_identity()?;
+        let request = ListInvitationsRequest { position: self.position() };
+        let reply = self.call(request, |mut chat, request| async move { chat.list_invitations(request).await }).await?;
+        Ok(reply.invitations)
     }
 
     /// What some server knows of every server of the cluster. Needs no session.

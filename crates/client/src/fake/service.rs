@@ -327,7 +327,7 @@ impl Chat for Service {
             match state.write(&session, &Write { request: request.request, operation, answered: 0 }) {
                 Answer::Sent(sent) => Ok(chat::SendMessageReply { sent: Some(sent) }),
                 Answer::Error(error) => Err(error),
-                Answer::Done(_) => Err(refusal(ErrorCode::Internal, "another kind")),
+                Answer::RoomCreated(_) | Answer::Done(_) => Err(refusal(ErrorCode::Internal, "another kind")),
             }
         })
         .await
@@ -448,6 +448,57 @@ impl Chat for Service {
         .await
     }
 
+    async fn create_room(&self, _: Request<chat::CreateRoomRequest>) -> Result<chat::CreateRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn join_room(&self, _: Request<chat::JoinRoomRequest>) -> Result<chat::JoinRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn leave_room(&self, _: Request<chat::LeaveRoomRequest>) -> Result<chat::LeaveRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn invite_to_room(&self, _: Request<chat::InviteToRoomRequest>) -> Result<chat::InviteToRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn remove_from_room(&self, _: Request<chat::RemoveFromRoomRequest>) -> Result<chat::RemoveFromRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn set_role(&self, _: Request<chat::SetRoleRequest>) -> Result<chat::SetRoleReply> {
+        Err(no_rooms())
+    }
+
+    async fn change_room(&self, _: Request<chat::ChangeRoomRequest>) -> Result<chat::ChangeRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn decline_invitation(
+        &self,
+        _: Request<chat::DeclineInvitationRequest>,
+    ) -> Result<chat::DeclineInvitationReply> {
+        Err(no_rooms())
+    }
+
+    async fn get_room(&self, _: Request<chat::GetRoomRequest>) -> Result<chat::GetRoomReply> {
+        Err(no_rooms())
+    }
+
+    async fn list_rooms(&self, _: Request<chat::ListRoomsRequest>) -> Result<chat::ListRoomsReply> {
+        Err(no_rooms())
+    }
+
+    async fn list_members(&self, _: Request<chat::ListMembersRequest>) -> Result<chat::ListMembersReply> {
+        Err(no_rooms())
+    }
+
+    async fn list_invitations(&self, _: Request<chat::ListInvitationsRequest>) -> Result<chat::ListInvitationsReply> {
+        Err(no_rooms())
+    }
+
     type ConverseStream = Pin<Box<dyn Stream<Item = std::result::Result<ServerFrame, Status>> + Send>>;
 
     async fn converse(&self, request: Request<Streaming<ClientFrame>>) -> Result<Self::ConverseStream> {
@@ -462,6 +513,10 @@ impl Chat for Service {
         tokio::spawn(conversation.run(request.into_inner()));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+}
+
+fn no_rooms() -> Status {
+    Status::unimplemented("the fake has no rooms")
 }
 
 #[tonic::async_trait]

@@ -195,6 +195,14 @@ impl State {
             }
             Operation::Edit(edit) => self.edit(account, edit),
             Operation::React(_) => Err(refusal(ErrorCode::Internal, "the fake knows no reactions")),
+            Operation::CreateRoom(_)
+            | Operation::JoinRoom(_)
+            | Operation::LeaveRoom(_)
+            | Operation::InviteToRoom(_)
+            | Operation::RemoveFromRoom(_)
+            | Operation::SetRole(_)
+            | Operation::ChangeRoom(_)
+            | Operation::DeclineInvitation(_) => Err(refusal(ErrorCode::Internal, "the fake has no rooms")),
         }
     }
 
@@ -307,6 +315,7 @@ impl State {
                 let same = |members: &[u64; 2]| *members == [account, peer] || *members == [peer, account];
                 self.conversations.iter().find(|(_, members)| same(members)).map(|(id, _)| *id).ok_or(unknown)
             }
+            Some(To::Room(name)) => Err(refusal(ErrorCode::UnknownRoom, &format!("no such room: #{name}"))),
             None => Err(refusal(ErrorCode::Invalid, "no recipient")),
         }
     }

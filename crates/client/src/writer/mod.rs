@@ -10,6 +10,7 @@
 
 mod outbox;
 mod pace;
+mod rooms;
 mod task;
 
 use std::{
@@ -24,6 +25,7 @@ use std::{
 };
 
 use outbox::{Outcome, Reply};
+pub use rooms::RoomChanges;
 use threefold_core::{bounds, text};
 use threefold_proto::chat::{
     Administer, DeleteMessages, EditMessage, MarkDelivered, MarkRead, MessageSent, React, Recipient, SendMessage,
@@ -46,11 +48,17 @@ pub enum To {
     User(String),
     /// A conversation, by id.
     Conversation(u64),
+    /// A room, by name (any case), without `#`.
+    Room(String),
 }
 
 impl From<&str> for To {
+    /// A person's name, or a room's with `#` before it.
     fn from(name: &str) -> Self {
-        Self::User(name.to_owned())
+        match name.strip_prefix('#') {
+            Some(room) => Self::Room(room.to_owned()),
+            None => Self::User(name.to_owned()),
+        }
     }
 }
 
@@ -63,13 +71,14 @@ impl From<u64> for To {
 impl To {
     pub(crate) fn into_recipient(self) -> Result<Recipient, Error> {
         let to = match self {
-            Self::User(name) if name.is_empty() || name.chars().count() > bounds::NAME_CHARS => {
+            Self::User(name) | Self::Room(name) if name.is_empty() || name.chars().count() > bounds::NAME_CHARS => {
                 return Err(Error::Usage(format!(
                     "{name:?} is no name: it has 1 to {} characters",
                     bounds::NAME_CHARS
                 )));
             }
             Self::User(name) => recipient::To::User(name),
+            Self::Room(name) => recipient::To::Room(name),
             Self::Conversation(id) => recipient::To::Conversation(id),
         };
         Ok(Recipient { to: Some(to) })
@@ -177,7 +186,7 @@ impl Writer {
         let to = Some(to.into().into_recipient()?);
         self.submit(Operation::Send(SendMessage { to, body, reply_to, attachments }), |outcome| match outcome {
             Outcome::Sent(sent) => Some(sent),
-            Outcome::Done(_) => None,
+            Outcome::RoomCreated(_) | Outcome::Done(_) => None,
         })
         .await
     }
@@ -300,7 +309,7 @@ fn sendable(body: String) -> Result<String, Error> {
 fn position(outcome: Outcome) -> Option<u64> {
     match outcome {
         Outcome::Done(position) => Some(position),
-        Outcome::Sent(_) => None,
+        Outcome::Sent(_) | Outcome::RoomCreated(_) => None,
     }
 }
 

@@ -11,7 +11,9 @@
 use std::collections::VecDeque;
 
 use threefold_core::bounds::REPLIES_PER_INSTANCE;
-use threefold_proto::chat::{ErrorCode, MessageSent, RequestId, Write, WriteResult, write::Operation, write_result};
+use threefold_proto::chat::{
+    ErrorCode, MessageSent, RequestId, RoomCreated, Write, WriteResult, write::Operation, write_result,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{Error, verdict::Verdict};
@@ -24,6 +26,8 @@ const MOST_ENTRIES: usize = 128;
 pub(crate) enum Outcome {
     /// Of a message.
     Sent(MessageSent),
+    /// Of a new room.
+    RoomCreated(RoomCreated),
     /// Of everything else: the position it took effect at.
     Done(u64),
 }
@@ -182,6 +186,7 @@ impl Outbox {
         self.entries[index].in_flight = false;
         let outcome = match result.result {
             Some(write_result::Result::Sent(sent)) => Outcome::Sent(sent),
+            Some(write_result::Result::RoomCreated(created)) => Outcome::RoomCreated(created),
             Some(write_result::Result::Done(done)) => Outcome::Done(done.position),
             Some(write_result::Result::Error(error)) => return self.failed(index, request, Verdict::of_error(&error)),
             None => return self.finish(index, Err(Error::Protocol("a result without content".to_owned()))),
@@ -192,6 +197,7 @@ impl Outbox {
     fn finish(&mut self, index: usize, result: Result<Outcome, Error>) -> Answered {
         let answered = match &result {
             Ok(Outcome::Sent(sent)) => Answered::Acknowledged(sent.id),
+            Ok(Outcome::RoomCreated(created)) => Answered::Acknowledged(created.id),
             Ok(Outcome::Done(position)) => Answered::Acknowledged(*position),
             Err(_) => Answered::Refused,
         };

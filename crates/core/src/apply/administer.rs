@@ -4,7 +4,7 @@
 //! delete it like any other), nor reset its password: that would end the very session whose retry must be answered as the
 //! first try was. An act that finds things as it wants them is done, and recorded no second time.
 
-use super::{Context, Outcome, delete_account, session};
+use super::{Audience, Context, Outcome, delete_account, session};
 use crate::{
     command::AdministratorAction,
     event::{EventBody, Scope},
@@ -80,7 +80,7 @@ fn act(
             account.disabled_at_ms = Some(context.time_ms());
             end_sessions(context, id)?;
             // Nothing is told, but whoever follows must find out that its session is gone.
-            context.wake(Scope::Mailbox(id), context.position(), vec![id]);
+            context.wake(Scope::Mailbox(id), context.position(), Audience::Accounts(vec![id]));
             Administered::Disabled
         }
         Enable if account.disabled_at_ms.is_none() => return Ok(None),
@@ -131,6 +131,7 @@ mod tests {
     use crate::{
         AdministratorAction::{self, Delete, Disable, Enable, FreeName, Grant, ResetPassword, Revoke},
         Command, Operation, Position, Rejection, Reply,
+        apply::Audience,
         query::{self, Administered},
         world::{Device, World, refused},
     };
@@ -157,7 +158,7 @@ mod tests {
         let mut world = World::new();
         let (mut root, bob) = (world.register("root"), world.register("Bob"));
         assert_eq!(administer(&mut world, &mut root, "bob", Disable), Reply::Done);
-        assert_eq!(world.applied.happened[0].audience, [bob.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![bob.account]));
         assert_eq!(query::session(&world.store, &bob.token).unwrap(), None);
         assert_eq!(refused(&try_log_in(&mut world, &bob, 1)), Rejection::AccountDisabled);
         assert_eq!(administer(&mut world, &mut root, "BOB", Disable), Reply::Done);

@@ -1,8 +1,7 @@
 //! What one command works with: the state, the time, and its places in the log.
 
-use super::Happened;
+use super::{Audience, Happened};
 use crate::{
-    bounds::PLACES_PER_COMMAND,
     event::{EventBody, Scope},
     ids::{AccountId, ConversationId, EventId, Position},
     key::Key,
@@ -15,18 +14,20 @@ pub(super) struct Context<'a> {
     pub(super) meta: &'a mut MetaRecord,
     first: Position,
     taken: u64,
+    places: u64,
     happened: &'a mut Vec<Happened>,
 }
 
 impl<'a> Context<'a> {
-    /// For the command whose places start at `first`.
+    /// For what has `places` places, from `first` on.
     pub(super) fn new(
         store: &'a mut dyn Write,
         first: Position,
+        places: u64,
         meta: &'a mut MetaRecord,
         happened: &'a mut Vec<Happened>,
     ) -> Self {
-        Self { store, meta, first, taken: 0, happened }
+        Self { store, meta, first, taken: 0, places, happened }
     }
 
     /// The state's own time.
@@ -42,10 +43,10 @@ impl<'a> Context<'a> {
     /// A name for something new.
     ///
     /// # Panics
-    /// If the command takes more than [`PLACES_PER_COMMAND`]: it would take the next command's names. How many a
-    /// command takes is fixed by its code, never by its content.
+    /// If more are taken than there are: they would be the next command's names. How many a command takes at most is fixed
+    /// by its code, never by its content.
     pub(super) fn take_place(&mut self) -> Position {
-        assert!(self.taken < PLACES_PER_COMMAND, "a command has {PLACES_PER_COMMAND} places");
+        assert!(self.taken < self.places, "there are {} places", self.places);
         let place = Position(self.first.0 + self.taken);
         self.taken += 1;
         place
@@ -72,7 +73,7 @@ impl<'a> Context<'a> {
         let event = EventId::from(self.take_place());
         let record = EventRecord { time_ms: self.time_ms(), body };
         self.put(Key::Mailbox(account, event), &record);
-        self.wake(Scope::Mailbox(account), event.position(), vec![account]);
+        self.wake(Scope::Mailbox(account), event.position(), Audience::Accounts(vec![account]));
         event
     }
 
@@ -83,17 +84,29 @@ impl<'a> Context<'a> {
         conversation: &mut ConversationRecord,
         body: EventBody,
     ) -> EventId {
+        let audience = conversation.audience();
+        self.tell_audience(id, conversation, body, audience)
+    }
+
+    /// The same for an audience that the event itself changes.
+    pub(super) fn tell_audience(
+        &mut self,
+        id: ConversationId,
+        conversation: &mut ConversationRecord,
+        body: EventBody,
+        audience: Audience,
+    ) -> EventId {
         let event = EventId::from(self.take_place());
         conversation.last_notice = event;
         let record = EventRecord { time_ms: self.time_ms(), body };
         self.put(Key::Notice(id, event), &record);
         self.put(Key::Conversation(id), conversation);
-        self.wake(Scope::Conversation(id), event.position(), conversation.audience());
+        self.wake(Scope::Conversation(id), event.position(), audience);
         event
     }
 
     /// Somebody's view changed.
-    pub(super) fn wake(&mut self, scope: Scope, position: Position, audience: Vec<AccountId>) {
+    pub(super) fn wake(&mut self, scope: Scope, position: Position, audience: Audience) {
         self.happened.push(Happened { scope, position, audience });
     }
 }

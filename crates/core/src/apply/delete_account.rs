@@ -1,12 +1,12 @@
 //! `DeleteAccount`: the account, its sessions and what only it could see go; what others received stays.
 //!
 //! Its name stays taken. The mailbox, memberships and hidden runs may be many: they are out of reach at once,
-//! and removed a few with each following entry (see `cleanup`).
+//! and removed a few with each following entry (see `cleanup`); so it leaves its rooms.
 //!
 //! Beside the name and the emptied account one record stays for ever: the ended session that asked for the deletion,
 //! so that the same command again is known to have been carried out, however late it comes.
 
-use super::{Context, Outcome, attachment, session};
+use super::{Audience, Context, Outcome, attachment, session};
 use crate::{
     event::Scope,
     ids::{AccountId, TokenHash},
@@ -54,7 +54,7 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     context.put(Key::Cleanup(id), &CleanupRecord {});
     context.meta.cleanups += 1;
     // Nothing is left to read, but whoever follows must find out that its session is gone.
-    context.wake(Scope::Mailbox(id), context.position(), vec![id]);
+    context.wake(Scope::Mailbox(id), context.position(), Audience::Accounts(vec![id]));
     Ok(())
 }
 
@@ -69,10 +69,10 @@ fn deleted_before(context: &Context<'_>, token: &TokenHash) -> Outcome<bool> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        Command, Position, Rejection, Reply, Scope,
-        bounds::CLEANUP_RECORDS,
+        Command, EventBody, Operation, Position, Recipient, Rejection, Reply, Role, Scope,
+        bounds::{CLEANUP_RECORDS, CLEANUP_ROOMS},
         query::{self, Page},
-        world::{World, refused},
+        world::{World, created, refused},
     };
 
     #[test]
@@ -139,6 +139,37 @@ mod tests {
         let reply = world.run(&Command::DeleteAccount { session: ann.token, credential_version: 0 });
         assert_eq!(refused(&reply), Rejection::WrongCredential);
         assert!(query::session(&world.store, &ann.token).unwrap().is_some());
+    }
+
+    #[test]
+    fn it_leaves_its_rooms_a_few_with_each_entry() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let rooms = 2 * CLEANUP_ROOMS + 1;
+        for number in 0..rooms {
+            let name = format!("r{number}");
+            let create = Operation::CreateRoom { name: name.clone(), topic: String::new(), public: true };
+            created(&world.write(&mut ann, create));
+            world.write(&mut bob, Operation::JoinRoom { room: Recipient::Room(name) });
+        }
+        let heir = bob.account;
+        let owned = |world: &World| {
+            let found = query::rooms(&world.store, heir, "", None, 200).unwrap().items;
+            found.iter().filter(|room| room.role == Some(Role::Owner) && room.members == 1).count()
+        };
+        world.run(&Command::DeleteAccount { session: ann.token, credential_version: 1 });
+        // That the account is gone, and for each room that it left and who is owner now.
+        assert_eq!(world.applied.happened.len(), 1 + 2 * CLEANUP_ROOMS);
+        assert_eq!(owned(&world), CLEANUP_ROOMS);
+        for left in [2 * CLEANUP_ROOMS, rooms] {
+            world.send(&mut bob, "bob", "meanwhile");
+            assert_eq!(owned(&world), left);
+        }
+        let left = world.everything(bob.account);
+        let left = left.iter().filter(|event| event.body == EventBody::MemberLeft { account: ann.account });
+        assert_eq!(left.count(), rooms);
+        let of_ann = |key: &&Vec<u8>| key[0] == 0x09 && key[1..9] == ann.account.0.to_be_bytes();
+        assert_eq!(world.store.entries.keys().filter(of_ann).count(), 0);
     }
 
     #[test]

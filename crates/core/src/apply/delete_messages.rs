@@ -2,7 +2,8 @@
 //!
 //! Deleted for everyone, a message's text is overwritten, and with it go its edits, reactions and mentions; a tombstone
 //! keeps its place and numbers, so that counts (unread ones too) do not change. What is deleted already is fine, and
-//! tells nobody again. What was attached goes with the text: out of reach at once, the rest by and by.
+//! tells nobody again. What was attached goes with the text: out of reach at once, the rest by and by. Who has left a room
+//! changes nothing there for the others.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ use crate::{
     hidden::Hidden,
     ids::{AccountId, ConversationId, EventId},
     key::Key,
-    record::{ConversationRecord, EventRecord, MembershipRecord},
+    record::{Attendance, ConversationRecord, EventRecord, MembershipRecord},
     reply::{Rejection, Reply},
     store::StoreError,
 };
@@ -44,6 +45,9 @@ pub(super) fn delete_messages(
     }
     match scope {
         DeleteScope::Me => Ok(hide(context, account, id, membership, &found)?),
+        DeleteScope::Everyone if matches!(membership.attendance, Some(Attendance::Left { .. })) => {
+            Err(Rejection::NotInRoom("you are not in that room any more".to_owned()).into())
+        }
         DeleteScope::Everyone => erase(context, account, id, found),
     }
 }
@@ -129,6 +133,7 @@ mod tests {
     use crate::{
         DeleteScope::{Everyone, Me},
         EventBody, EventId, Rejection, Reply,
+        apply::Audience,
         query::Page,
         world::{World, refused},
     };
@@ -140,7 +145,7 @@ mod tests {
         let (conversation, one) = world.send(&mut ann, "bob", "regrettable");
         world.send(&mut ann, "bob", "fine");
         assert_eq!(world.delete(&mut ann, conversation, &[one, one], Everyone), Reply::Done);
-        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![ann.account, bob.account]));
         assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["(deleted)", "fine"]);
         assert!(!world.store.entries.values().any(|value| String::from_utf8_lossy(value).contains("regrettable")));
         assert_eq!(world.unread(bob.account, conversation), 2);
@@ -159,7 +164,7 @@ mod tests {
         let (conversation, one) = world.send(&mut ann, "bob", "one");
         let (_, two) = world.send(&mut ann, "bob", "two");
         assert_eq!(world.delete(&mut bob, conversation, &[two], Me), Reply::Done);
-        assert_eq!(world.applied.happened[0].audience, [bob.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![bob.account]));
         assert_eq!(world.delete(&mut bob, conversation, &[two], Me), Reply::Done);
         assert!(world.applied.happened.is_empty());
         assert_eq!(world.texts(bob.account, conversation, Page::Before(None), 9), ["one"]);

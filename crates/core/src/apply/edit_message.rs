@@ -58,6 +58,7 @@ mod tests {
     use crate::{
         DeleteScope::{Everyone, Me},
         Edited, EventBody, EventId, Rejection, Reply,
+        apply::Audience,
         world::{World, refused, text},
     };
 
@@ -68,7 +69,7 @@ mod tests {
         let (conversation, message) = world.send(&mut ann, "bob", "frist");
         world.time_ms += 5;
         assert_eq!(world.edit(&mut ann, conversation, message, "first"), Reply::Done);
-        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![ann.account, bob.account]));
         assert!(!world.holds("frist"));
         let shown = world.shown(bob.account, conversation, message).unwrap().event;
         let last = world.everything(bob.account).pop().unwrap();

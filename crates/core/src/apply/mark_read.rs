@@ -11,10 +11,10 @@ use crate::{
     event::EventBody,
     ids::{AccountId, ConversationId, EventId},
     key::Key,
-    record::{self, AccountRecord, ConversationRecord, EventRecord, Marker, MembershipRecord},
+    record::{self, AccountRecord, ConversationKind, ConversationRecord, EventRecord, Marker, MembershipRecord},
     reply::{Rejection, Reply},
     store::{Direction, StoreError},
-    visible::{Ids, View},
+    visible::{Ids, Reach, View},
 };
 
 pub(super) fn mark_read(
@@ -25,19 +25,19 @@ pub(super) fn mark_read(
 ) -> Outcome<Reply> {
     let membership = context.get::<MembershipRecord>(Key::Membership(reader, id))?;
     let mut membership = membership.ok_or(Rejection::UnknownConversation)?;
-    let Some(marker) = marker_at(context, reader, id, &membership, up_to)? else {
+    let conversation: ConversationRecord = context.require(Key::Conversation(id))?;
+    let Some(marker) = marker_at(context, reader, id, &membership, &conversation, up_to)? else {
         return Ok(Reply::Done);
     };
     if membership.marker.is_some_and(|old| marker.message <= old.message) {
         return Ok(Reply::Done);
     }
-    let conversation: ConversationRecord = context.require(Key::Conversation(id))?;
     if let Some(old) = membership.marker_event {
         context.delete(Key::Mailbox(reader, old));
     }
-    let unread = conversation.unread(reader, Some(&marker));
-    let moved = EventBody::ReadMarkerMoved { conversation: id, up_to: marker.message, unread };
     membership.move_marker(marker);
+    let unread = conversation.unread(reader, &membership);
+    let moved = EventBody::ReadMarkerMoved { conversation: id, up_to: marker.message, unread };
     membership.marker_event = Some(context.tell_account(reader, moved));
     if let Some(peer) = conversation.peer_of(reader).filter(|peer| *peer != reader) {
         tell_peer(context, id, reader, peer, &mut membership)?;
@@ -73,11 +73,13 @@ fn marker_at(
     reader: AccountId,
     id: ConversationId,
     membership: &MembershipRecord,
+    conversation: &ConversationRecord,
     up_to: EventId,
 ) -> Result<Option<Marker>, StoreError> {
     // A hidden message is read like any other.
     let everything = MembershipRecord { hides: false, ..membership.clone() };
-    let view = View { store: context.store, reader, conversation: id, membership: &everything };
+    let reach = Reach::Readable;
+    let view = View { store: context.store, reader, conversation: id, membership: &everything, reach };
     let mut newest = None;
     view.messages(Ids { first: 0, last: up_to.0 }, Direction::Descending, &mut |event, value| {
         newest = Some((event, record::decode::<EventRecord>(value)?));
@@ -89,15 +91,21 @@ fn marker_at(
     let EventBody::MessageSent { author, number, author_number, .. } = body else {
         return Err(StoreError::Corrupt(format!("{message} of conversation {id} is no message")));
     };
-    // In a direct conversation, what is not the author's is the other's.
-    let own = if author == reader { author_number } else { number.saturating_sub(author_number) };
+    let own = match conversation.kind {
+        // What is not the author's is the other's.
+        ConversationKind::Direct { .. } if author == reader => author_number,
+        ConversationKind::Direct { .. } => number.saturating_sub(author_number),
+        ConversationKind::Room => 0,
+    };
     Ok(Some(Marker { message, number, own }))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{
-        ConversationId, EventBody, EventId, Position, Rejection, Reply, query,
+        ConversationId, EventBody, EventId, Position, Rejection, Reply,
+        apply::Audience,
+        query,
         world::{World, refused},
     };
 
@@ -157,7 +165,7 @@ mod tests {
         assert_eq!(read_up_to(&world), Position(0));
         for up_to in [one, two] {
             world.mark_read(&mut bob, conversation, up_to);
-            assert_eq!(world.applied.happened[1].audience, [ann.account]);
+            assert_eq!(world.applied.happened[1].audience, Audience::Accounts(vec![ann.account]));
             assert_eq!(read_up_to(&world), up_to.position());
             let receipts: Vec<_> = world
                 .everything(ann.account)

@@ -5,13 +5,14 @@
 //! the command has a request id). It trusts no size or id inside a command: gateways check as well, but a
 //! replica must not depend on that.
 //!
+//! What deleted accounts leave behind is removed bit by bit behind the commands of each entry (see `cleanup`).
+//!
 //! Left out on purpose: verifying passwords, making tokens, reading clocks. Commands bring the results along.
 
 use crate::{
-    bounds::{COMMANDS_PER_ENTRY, PLACES_PER_COMMAND},
+    bounds::{CLEANUP_PLACES, COMMANDS_PER_ENTRY, PLACES_PER_COMMAND},
     command::{Command, Operation},
     entry::Unpacked,
-    event::Scope,
     ids::{AccountId, Position},
     key::Key,
     record,
@@ -21,6 +22,7 @@ use crate::{
 
 mod administer;
 mod attachment;
+mod audience;
 mod begin_attachment;
 mod change_password;
 mod cleanup;
@@ -42,24 +44,15 @@ mod put_chunk;
 mod react;
 mod register;
 mod renew_session;
+mod room;
 mod send_message;
 mod session;
 mod set_display_name;
 mod target;
 mod write;
 
+pub use audience::{Audience, Happened};
 use context::Context;
-
-/// Somebody's view changed: wake those who follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happened {
-    /// Where a new event lies.
-    pub scope: Scope,
-    /// Its position.
-    pub position: Position,
-    /// Who may see it. (Rooms will name themselves instead of their members.)
-    pub audience: Vec<AccountId>,
-}
 
 /// What an entry did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,10 +113,11 @@ pub fn apply(store: &mut impl Write, log_index: u64, entry: &Unpacked) -> Result
     let mut applied = Applied::default();
     for (place, command) in (0..).step_by(PLACES_PER_COMMAND as usize).zip(&entry.commands) {
         let first = Position::new(log_index, place);
-        let mut context = Context::new(store, first, &mut meta, &mut applied.happened);
+        let mut context = Context::new(store, first, PLACES_PER_COMMAND, &mut meta, &mut applied.happened);
         applied.replies.push(settle(run(&mut context, command))?);
     }
-    cleanup::step(store, &mut meta)?;
+    let behind = Position::new(log_index, COMMANDS_PER_ENTRY as u64 * PLACES_PER_COMMAND);
+    cleanup::step(&mut Context::new(store, behind, CLEANUP_PLACES, &mut meta, &mut applied.happened))?;
     expire_attachments::step(store, &mut meta)?;
     if meta != before {
         store.put(Key::Meta.bytes(), record::encode(&meta));
@@ -195,5 +189,16 @@ fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation)
         Operation::React { conversation, message, emoji, add } => {
             react::react(context, account, *conversation, *message, emoji, *add)
         }
+        Operation::CreateRoom { name, topic, public } => room::create_room(context, account, name, topic, *public),
+        Operation::JoinRoom { room } => room::join_room(context, account, room),
+        Operation::LeaveRoom { room } => room::leave_room(context, account, room),
+        Operation::InviteToRoom { room, user } => room::invite_to_room(context, account, room, user),
+        Operation::RemoveFromRoom { room, user } => room::remove_from_room(context, account, room, user),
+        Operation::SetRole { room, user, role } => room::set_role(context, account, room, user, *role),
+        Operation::ChangeRoom { room, name, topic, public } => {
+            let changes = room::Changes { name: name.as_deref(), topic: topic.as_deref(), public: *public };
+            room::change_room(context, account, room, changes)
+        }
+        Operation::DeclineInvitation { room } => room::decline_invitation(context, account, room),
     }
 }

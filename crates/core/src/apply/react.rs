@@ -83,6 +83,7 @@ mod tests {
     use crate::{
         DeleteScope::{Everyone, Me},
         EventBody, EventId, Rejection, Reply,
+        apply::Audience,
         bounds::EMOJI_PER_MESSAGE,
         query::{self, ReactionInfo},
         world::{World, refused},
@@ -94,7 +95,7 @@ mod tests {
         let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
         let (conversation, message) = world.send(&mut ann, "bob", "tea?");
         assert_eq!(world.react(&mut bob, conversation, message, "👍", true), Reply::Done);
-        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![ann.account, bob.account]));
         world.react(&mut ann, conversation, message, "👍", true);
         world.react(&mut ann, conversation, message, "🎉", true);
         let of = |emoji: &str, count, own| ReactionInfo { emoji: emoji.to_owned(), count, own };

@@ -39,6 +39,7 @@ pub(super) fn register(
         deleted: false,
         disabled_at_ms: None,
         display_name: None,
+        rooms: None,
     };
     context.put(Key::Account(id), &account);
     context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false });

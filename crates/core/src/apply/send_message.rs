@@ -1,16 +1,20 @@
-//! `SendMessage`: one new record, and the conversation's counters. Whom it mentions costs one more each.
+//! `SendMessage`: one new record, and the conversation's counters. Whom it mentions costs one more each. Who writes in a room
+//! has read it: the author's own marker moves along, whatever the number of members.
 
 use super::{
     Context, Outcome, attachment,
     mentions::{self, Mentioning},
-    target,
+    room, target,
 };
 use crate::{
     command::Recipient,
     event::{EventBody, Scope},
     ids::{AccountId, AttachmentId, ConversationId, EventId},
     key::Key,
-    record::{AccountRecord, ConversationRecord, DirectRecord, EventRecord, MembershipRecord, NameRecord},
+    record::{
+        AccountRecord, ConversationKind, ConversationRecord, DirectRecord, EventRecord, Marker, MembershipRecord,
+        NameRecord,
+    },
     reply::{Rejection, Reply},
     text,
 };
@@ -27,17 +31,7 @@ pub(super) fn send_message(
         text::check_body(body)?;
     }
     let attached = attachment::attachable(context, author, attachments)?;
-    let (id, mut conversation) = match to {
-        Recipient::User(name) => {
-            let peer = named(context, name)?;
-            match (context.get::<DirectRecord>(direct_key(author, peer))?, reply_to) {
-                (Some(direct), _) => (direct.conversation, context.require(Key::Conversation(direct.conversation))?),
-                (None, None) => open_direct(context, author, peer),
-                (None, Some(message)) => return Err(Rejection::UnknownMessage(message).into()),
-            }
-        }
-        Recipient::Conversation(id) => (*id, known(context, author, *id)?),
-    };
+    let Place { id, mut conversation, membership } = place(context, author, to, reply_to)?;
     if let Some(message) = reply_to {
         // A tombstone has nothing to be answered any more.
         target::find(context, author, id, message)?;
@@ -61,8 +55,50 @@ pub(super) fn send_message(
     };
     context.put(Key::Message(id, event), &EventRecord { time_ms, body: message });
     context.put(Key::Conversation(id), &conversation);
+    if let Some(mut membership) = membership {
+        membership.move_marker(Marker { message: event, number, own: 0 });
+        context.put(Key::Membership(author, id), &membership);
+    }
     context.wake(Scope::Conversation(id), event.position(), conversation.audience());
     Ok(Reply::MessageSent { conversation: id, event, time_ms })
+}
+
+/// Where a message goes.
+struct Place {
+    id: ConversationId,
+    conversation: ConversationRecord,
+    /// The author's, in a room.
+    membership: Option<MembershipRecord>,
+}
+
+fn place(context: &mut Context<'_>, author: AccountId, to: &Recipient, reply_to: Option<EventId>) -> Outcome<Place> {
+    let (id, conversation) = match to {
+        Recipient::User(name) => {
+            let peer = named(context, name)?;
+            match (context.get::<DirectRecord>(direct_key(author, peer))?, reply_to) {
+                (Some(direct), _) => (direct.conversation, context.require(Key::Conversation(direct.conversation))?),
+                (None, None) => open_direct(context, author, peer),
+                (None, Some(message)) => return Err(Rejection::UnknownMessage(message).into()),
+            }
+        }
+        Recipient::Room(name) => {
+            let id = room::named(context, name)?;
+            (id, context.require(Key::Conversation(id))?)
+        }
+        Recipient::Conversation(id) => {
+            let conversation = context.get::<ConversationRecord>(Key::Conversation(*id))?;
+            let conversation = conversation.ok_or(Rejection::UnknownConversation)?;
+            if matches!(conversation.kind, ConversationKind::Direct { .. }) {
+                require_peer(context, author, &conversation)?;
+            }
+            (*id, conversation)
+        }
+    };
+    let membership = match conversation.kind {
+        ConversationKind::Direct { .. } => None,
+        ConversationKind::Room => Some(room::require_in(context, author, id, to)?),
+    };
+    Ok(Place { id, conversation, membership })
 }
 
 /// The live account of that name.
@@ -75,16 +111,14 @@ fn named(context: &Context<'_>, name: &str) -> Outcome<AccountId> {
     }
 }
 
-/// A conversation in which the author may write.
-fn known(context: &Context<'_>, author: AccountId, id: ConversationId) -> Outcome<ConversationRecord> {
-    let conversation = context.get::<ConversationRecord>(Key::Conversation(id))?;
-    let conversation = conversation.ok_or(Rejection::UnknownConversation)?;
+/// In a direct conversation writes who is in it, while there is somebody to read it.
+fn require_peer(context: &Context<'_>, author: AccountId, conversation: &ConversationRecord) -> Outcome<()> {
     let peer = conversation.peer_of(author).ok_or(Rejection::UnknownConversation)?;
     let account: AccountRecord = context.require(Key::Account(peer))?;
     if account.deleted {
         return Err(Rejection::Forbidden("the other account was deleted: nobody would read this".to_owned()).into());
     }
-    Ok(conversation)
+    Ok(())
 }
 
 fn open_direct(context: &mut Context<'_>, author: AccountId, peer: AccountId) -> (ConversationId, ConversationRecord) {
@@ -92,7 +126,7 @@ fn open_direct(context: &mut Context<'_>, author: AccountId, peer: AccountId) ->
     let id = ConversationId::from(opened);
     let conversation = ConversationRecord::direct(author, peer);
     context.put(direct_key(author, peer), &DirectRecord { conversation: id });
-    for member in conversation.audience() {
+    for member in [author, peer] {
         context.put(Key::Membership(member, id), &MembershipRecord::since(opened));
     }
     (id, conversation)
@@ -105,9 +139,10 @@ fn direct_key(one: AccountId, other: AccountId) -> Key<'static> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        ConversationId, EventId, Rejection, Reply,
+        ConversationId, EventId, Operation, Recipient, Rejection, Reply,
+        apply::Audience,
         query::{self, Page},
-        world::{World, refused, send_in, send_to, sent, text},
+        world::{World, created, refused, say, send_in, send_to, sent, text},
     };
 
     #[test]
@@ -116,7 +151,7 @@ mod tests {
         let (mut ann, mut bob) = (world.register("Ann"), world.register("Bob"));
         let (conversation, event) = world.send(&mut ann, "bOB", "hello");
         assert_eq!(world.applied.happened.len(), 1);
-        assert_eq!(world.applied.happened[0].audience, [ann.account, bob.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![ann.account, bob.account]));
         assert_eq!(world.applied.happened[0].position, event.position());
         assert_eq!(sent(&world.write(&mut bob, send_to("ann", "hi"))).0, conversation);
         for reader in [ann.account, bob.account] {
@@ -138,13 +173,33 @@ mod tests {
     }
 
     #[test]
+    fn a_message_to_a_room_costs_the_same_whatever_its_members() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let create = Operation::CreateRoom { name: "tea".to_owned(), topic: String::new(), public: true };
+        let room = created(&world.write(&mut ann, create)).0;
+        for number in 0..20 {
+            let mut other = world.register(&format!("other{number}"));
+            world.write(&mut other, Operation::JoinRoom { room: Recipient::Room("tea".to_owned()) });
+        }
+        sent(&world.write(&mut ann, say("#Tea", "one")));
+        // The message, the counters, the author's marker, the window.
+        assert_eq!(world.written().len(), 4);
+        assert_eq!(world.applied.happened[0].audience, Audience::Members);
+        sent(&world.write(&mut ann, send_in(room, "two")));
+        assert_eq!(world.unread(ann.account, room), 0);
+        let other = query::account_by_name(&world.store, "other7").unwrap().unwrap().account;
+        assert_eq!(world.unread(other, room), 2);
+    }
+
+    #[test]
     fn notes_to_self_are_never_unread() {
         let mut world = World::new();
         let mut ann = world.register("ann");
         let (conversation, _) = world.send(&mut ann, "ann", "milk");
         world.send(&mut ann, "ann", "bread");
         assert_eq!(world.unread(ann.account, conversation), 0);
-        assert_eq!(world.applied.happened[0].audience, [ann.account]);
+        assert_eq!(world.applied.happened[0].audience, Audience::Accounts(vec![ann.account]));
         assert_eq!(world.texts(ann.account, conversation, Page::Before(None), 10), ["milk", "bread"]);
     }
 

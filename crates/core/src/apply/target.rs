@@ -7,7 +7,7 @@ use crate::{
     key::Key,
     record::{EventRecord, MembershipRecord},
     reply::Rejection,
-    visible::View,
+    visible::{Reach, View},
 };
 
 /// A message that the account sees, in a conversation that it is in now, and that was not deleted for everyone.
@@ -23,7 +23,8 @@ pub(super) fn find(
         return Err(Rejection::Forbidden("who is not in a conversation any more can only read it".to_owned()).into());
     }
     let record = context.get::<EventRecord>(Key::Message(conversation, message))?;
-    let view = View { store: context.store, reader: account, conversation, membership: &membership };
+    let view =
+        View { store: context.store, reader: account, conversation, membership: &membership, reach: Reach::Readable };
     match record {
         Some(record) if view.shows(message)? => match record.body {
             EventBody::MessageSent { deleted: true, .. } => Err(Rejection::MessageDeleted(message).into()),

@@ -17,11 +17,11 @@ use crate::{
     key::{Key, Range},
     record::{self, ConversationRecord, EventRecord, MembershipRecord},
     store::{Direction, Read, StoreError},
-    visible::{Ids, View, scan_events},
+    visible::{Ids, Reach, View, scan_events},
 };
 
 /// Everything `reader` may see after `after` and not beyond `up_to`, at most about `limit` events: events of
-/// each of its conversations during its membership, and its mailbox. With `only`, just of those scopes
+/// each of its conversations while it was in, and its mailbox. With `only`, just of those scopes
 /// (the caller knows that nothing else happened). Messages hidden by the reader are left out.
 ///
 /// An edit is shown with the text that the message has now; edits of and reactions to a message that was deleted or
@@ -101,7 +101,8 @@ impl Gathering<'_> {
     fn conversation(&mut self, id: ConversationId, membership: &MembershipRecord) -> Result<(), StoreError> {
         let conversation: ConversationRecord = record::require(self.store, Key::Conversation(id))?;
         let scope = Scope::Conversation(id);
-        let view = View { store: self.store, reader: self.reader, conversation: id, membership };
+        let reach = Reach::Attended;
+        let view = View { store: self.store, reader: self.reader, conversation: id, membership, reach };
         if conversation.last_message.position() > self.after {
             view.messages(self.wanted(), Direction::Ascending, &mut |event, value| Ok(self.keep(scope, event, value)))?;
         }

@@ -1,15 +1,15 @@
 //! Conversations as their members see them.
 
-use super::{ConversationInfo, Paged, account_by_name, each_membership, history};
+use super::{ConversationInfo, Paged, account_by_name, each_membership, history, rooms};
 use crate::{
     bounds::PAGE,
     ids::{AccountId, ConversationId, EventId, Position},
     key::Key,
-    record::{self, ConversationRecord, DirectRecord, MembershipRecord},
+    record::{self, Attendance, ConversationKind, ConversationRecord, DirectRecord, MembershipRecord},
     reply::Rejection,
     store::{Read, StoreError},
     text,
-    visible::View,
+    visible::{Reach, View},
 };
 
 /// The direct conversation of `reader` with the person of that name. The outer rejection: no such user.
@@ -72,8 +72,32 @@ pub fn conversation_of_message(
     Ok(found)
 }
 
-/// The reader's conversations in the order of their ids, after `after`. At most [`PAGE`] of them. With
-/// `unread_only`, all of them may have to be looked at.
+/// What a conversation is called: by the person it is with, or as a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A direct conversation with this account (or of the reader with itself).
+    With(AccountId),
+    /// The room of this name; for one who has left it, as it was called then.
+    Room(String),
+}
+
+/// What a conversation is called, for one who is or was in it: less work than [`conversation`].
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn place(store: &dyn Read, reader: AccountId, conversation: ConversationId) -> Result<Option<Place>, StoreError> {
+    let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
+        return Ok(None);
+    };
+    if let Some(name) = rooms::name(store, conversation, &membership)? {
+        return Ok(Some(Place::Room(name)));
+    }
+    let record: ConversationRecord = record::require(store, Key::Conversation(conversation))?;
+    Ok(record.peer_of(reader).map(Place::With))
+}
+
+/// The reader's conversations in the order of their ids, after `after`; no rooms that the reader has left. At most [`PAGE`]
+/// of them. With `unread_only`, all of them may have to be looked at.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -88,8 +112,11 @@ pub fn conversations(
     let mut items = Vec::new();
     let mut more = false;
     each_membership(store, reader, after, |id, membership| {
+        if matches!(membership.attendance, Some(Attendance::Left { .. })) {
+            return Ok(true);
+        }
         let record: ConversationRecord = record::require(store, Key::Conversation(id))?;
-        if unread_only && record.unread(reader, membership.marker.as_ref()) == 0 {
+        if unread_only && record.unread(reader, &membership) == 0 {
             return Ok(true);
         }
         more = items.len() == limit;
@@ -110,20 +137,24 @@ fn info(
 ) -> Result<ConversationInfo, StoreError> {
     let stranger =
         || StoreError::Corrupt(format!("account {reader} has a membership of {conversation} without being in it"));
-    let peer = record.peer_of(reader).ok_or_else(stranger)?;
+    let (peer, room) = match record.kind {
+        ConversationKind::Direct { .. } => (Some(record.peer_of(reader).ok_or_else(stranger)?), None),
+        ConversationKind::Room => (None, Some(rooms::info(store, reader, conversation, Some(membership))?)),
+    };
+    let peer_read_up_to = match peer.filter(|peer| *peer != reader) {
+        Some(peer) => read_up_to(record::get(store, Key::Membership(peer, conversation))?.as_ref()),
+        None => Position::default(),
+    };
     Ok(ConversationInfo {
         conversation,
         peer,
-        unread: record.unread(reader, membership.marker.as_ref()),
+        room,
+        unread: record.unread(reader, membership),
         unread_mentions: membership.mentions.len() as u64,
         read_up_to: read_up_to(Some(membership)),
-        peer_read_up_to: if peer == reader {
-            Position::default()
-        } else {
-            read_up_to(record::get(store, Key::Membership(peer, conversation))?.as_ref())
-        },
-        messages: record.messages,
-        last: history::newest(&View { store, reader, conversation, membership })?,
+        peer_read_up_to,
+        messages: membership.messages_of(record),
+        last: history::newest(&View { store, reader, conversation, membership, reach: Reach::Readable })?,
     })
 }
 

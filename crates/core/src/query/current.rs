@@ -9,7 +9,7 @@ use crate::{
     key::Key,
     record::{self, EventRecord, MembershipRecord},
     store::{Read, StoreError},
-    visible::View,
+    visible::{Reach, View},
 };
 
 /// Looks for the messages that one reader's events are about.
@@ -53,7 +53,8 @@ impl<'a> Current<'a> {
         }
         match self.memberships.get(&conversation) {
             Some(Some(membership)) => {
-                View { store: self.store, reader: self.reader, conversation, membership }.shows(message)
+                View { store: self.store, reader: self.reader, conversation, membership, reach: Reach::Readable }
+                    .shows(message)
             }
             _ => Ok(false),
         }

@@ -11,7 +11,7 @@ use crate::{
     record::{self, ConversationRecord, EventRecord, MembershipRecord},
     reply::Rejection,
     store::{Direction, Read, StoreError},
-    visible::{Ids, View},
+    visible::{Ids, Reach, View},
 };
 
 /// Messages (only [`crate::EventBody::MessageSent`], tombstones included, hidden ones not) of a conversation,
@@ -29,7 +29,7 @@ pub fn history(
     let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
         return Ok(Err(Rejection::UnknownConversation));
     };
-    let view = View { store, reader, conversation, membership: &membership };
+    let view = View { store, reader, conversation, membership: &membership, reach: Reach::Readable };
     let limit = limit.clamp(1, PAGE);
     let sides = match page {
         Page::Before(None) => Sides::read(&view, None, limit, 0)?,
@@ -58,7 +58,7 @@ pub fn messages(
     let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
         return Ok(Err(Rejection::UnknownConversation));
     };
-    let view = View { store, reader, conversation, membership: &membership };
+    let view = View { store, reader, conversation, membership: &membership, reach: Reach::Readable };
     let mut found = Vec::new();
     for id in ids.iter().take(MESSAGES_BY_ID) {
         if let Some(record) = record::get::<EventRecord>(store, Key::Message(conversation, *id))?

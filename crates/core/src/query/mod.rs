@@ -9,6 +9,7 @@
 
 use crate::{
     bounds::MEMBERSHIP_CHUNK,
+    command::Role,
     event::Event,
     ids::{AccountId, ConversationId, EventId, Position, SessionId},
     key::{Key, Range},
@@ -24,7 +25,9 @@ mod catch_up;
 mod conversations;
 mod current;
 mod history;
+mod pattern;
 mod reactions;
+mod rooms;
 mod search;
 mod sessions;
 
@@ -32,9 +35,10 @@ pub use accounts::{account, account_by_name, account_named, search_accounts};
 pub use administration::{AdministrationInfo, administration};
 pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
 pub use catch_up::events_after;
-pub use conversations::{conversation, conversation_of_message, conversations, direct_conversation};
+pub use conversations::{Place, conversation, conversation_of_message, conversations, direct_conversation, place};
 pub use history::{history, messages};
 pub use reactions::reactions;
+pub use rooms::{invitations, members, room, room_conversation, rooms, rooms_of};
 pub use search::{Recent, conversation_ids, recent_messages, visible_message, with_reactions};
 pub use sessions::{session, sessions};
 
@@ -85,8 +89,10 @@ pub struct AccountInfo {
 pub struct ConversationInfo {
     /// Its id.
     pub conversation: ConversationId,
-    /// The other person of a direct conversation (oneself, where one talks to oneself).
-    pub peer: AccountId,
+    /// The other person of a direct conversation (oneself, where one talks to oneself); none for a room.
+    pub peer: Option<AccountId>,
+    /// The room, if it is one.
+    pub room: Option<RoomInfo>,
     /// Messages after the marker that are not the reader's own.
     pub unread: u64,
     /// Messages after the marker that mention the reader; counted up to [`crate::bounds::UNREAD_MENTIONS`].
@@ -99,6 +105,57 @@ pub struct ConversationInfo {
     pub messages: u64,
     /// The newest message the reader may see.
     pub last: Option<Event>,
+}
+
+/// A room as a reader sees it. Of a private one that the reader has left it shows the name that it had then, and no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomInfo {
+    /// Its id.
+    pub conversation: ConversationId,
+    /// Its name, without `#`.
+    pub name: String,
+    /// What it is about; may be empty.
+    pub topic: String,
+    /// Anybody may find it and join.
+    pub public: bool,
+    /// How many are in it.
+    pub members: u64,
+    /// When it was made.
+    pub created_at_ms: u64,
+    /// What the reader may do there; none: the reader is not in it.
+    pub role: Option<Role>,
+    /// The reader has an open invitation to it.
+    pub invited: bool,
+}
+
+/// A member of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Who.
+    pub account: AccountId,
+    /// What they may do.
+    pub role: Role,
+    /// Since when.
+    pub joined_at_ms: u64,
+    /// By whose invitation, if by one.
+    pub invited_by: Option<AccountId>,
+}
+
+/// An open invitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvitationInfo {
+    /// To which room.
+    pub conversation: ConversationId,
+    /// The room's name.
+    pub name: String,
+    /// What it is about.
+    pub topic: String,
+    /// How many are in it.
+    pub members: u64,
+    /// By whom.
+    pub by: AccountId,
+    /// When.
+    pub at_ms: u64,
 }
 
 /// Which page of a conversation.

@@ -12,7 +12,7 @@ use crate::{
     reply::Rejection,
     scan,
     store::{Direction, Read, StoreError},
-    visible::View,
+    visible::{Reach, View},
 };
 
 /// Who reacted to a message, with one emoji or with any: in the order of the emoji, then of the accounts, after
@@ -32,7 +32,7 @@ pub fn reactions(
     let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
         return Ok(Err(Rejection::UnknownConversation));
     };
-    let view = View { store, reader, conversation, membership: &membership };
+    let view = View { store, reader, conversation, membership: &membership, reach: Reach::Readable };
     let Some(record) = record::get::<EventRecord>(store, Key::Message(conversation, message))? else {
         return Ok(Err(Rejection::UnknownMessage(message)));
     };

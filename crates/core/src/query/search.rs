@@ -15,7 +15,7 @@ use crate::{
     record::{self, ConversationRecord, EventRecord, MembershipRecord},
     scan,
     store::{Direction, Read, StoreError},
-    visible::{Ids, View},
+    visible::{Ids, Reach, View},
 };
 
 /// What happened since a position.
@@ -54,7 +54,7 @@ pub fn visible_message(
     let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
         return Ok(None);
     };
-    seen_in(&View { store, reader, conversation, membership: &membership }, message)
+    seen_in(&View { store, reader, conversation, membership: &membership, reach: Reach::Readable }, message)
 }
 
 fn seen_in(view: &View<'_>, message: EventId) -> Result<Option<Event>, StoreError> {
@@ -76,7 +76,7 @@ pub fn with_reactions(store: &dyn Read, reader: AccountId, event: Event) -> Resu
     let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(reader, conversation))? else {
         return Ok(bare(event));
     };
-    let view = View { store, reader, conversation, membership: &membership };
+    let view = View { store, reader, conversation, membership: &membership, reach: Reach::Readable };
     Ok(reactions::shown(&view, vec![event.clone()])?.pop().unwrap_or_else(|| bare(event)))
 }
 
@@ -131,7 +131,8 @@ struct Gathering<'a> {
 impl Gathering<'_> {
     fn conversation(&mut self, id: ConversationId, membership: &MembershipRecord) -> Result<(), StoreError> {
         let conversation: ConversationRecord = record::require(self.store, Key::Conversation(id))?;
-        let view = View { store: self.store, reader: self.reader, conversation: id, membership };
+        let view =
+            View { store: self.store, reader: self.reader, conversation: id, membership, reach: Reach::Readable };
         if conversation.last_message.position() > self.after {
             self.written(&view)?;
         }
@@ -233,7 +234,7 @@ mod tests {
         let mut ann = world.register("ann");
         let sent = ["one", "two", "three"].map(|body| world.send(&mut ann, "ann", body));
         let conversation = sent[0].0;
-        let span = record::Span { from: sent[1].1.position(), until: Some(sent[1].1.position()) };
+        let span = record::Span { from: sent[1].1.position(), until: Some(sent[1].1.position()), reads_from: None };
         let membership = MembershipRecord { spans: vec![span], ..MembershipRecord::since(Position(0)) };
         world.store.put(Key::Membership(ann.account, conversation).bytes(), record::encode(&membership));
         let seen = sent.map(|(_, id)| visible_message(&world.store, ann.account, conversation, id).unwrap().is_some());

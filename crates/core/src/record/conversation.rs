@@ -4,7 +4,8 @@ use minicbor::{Decode, Encode};
 
 use super::Record;
 use crate::{
-    bounds::UNREAD_MENTIONS,
+    apply::Audience,
+    bounds::{SPANS_PER_MEMBERSHIP, UNREAD_MENTIONS},
     ids::{AccountId, ConversationId, EventId, Position},
 };
 
@@ -45,6 +46,9 @@ pub(crate) enum ConversationKind {
         #[n(3)]
         sent_by_high: u64,
     },
+    /// A room: what it is, and who is in it, is in its own records.
+    #[n(1)]
+    Room,
 }
 
 impl ConversationRecord {
@@ -63,29 +67,35 @@ impl ConversationRecord {
         }
     }
 
-    /// The other one of a direct conversation (oneself where one talks to oneself); none for a stranger.
+    /// A new room.
+    pub(crate) fn room() -> Self {
+        Self { kind: ConversationKind::Room, messages: 0, last_message: EventId(0), last_notice: EventId(0) }
+    }
+
+    /// The other one of a direct conversation (oneself where one talks to oneself); none for a stranger, and in a room.
     pub(crate) fn peer_of(&self, account: AccountId) -> Option<AccountId> {
         match self.kind {
             ConversationKind::Direct { low, high, .. } if account == low => Some(high),
             ConversationKind::Direct { low, high, .. } if account == high => Some(low),
-            ConversationKind::Direct { .. } => None,
+            ConversationKind::Direct { .. } | ConversationKind::Room => None,
         }
     }
 
     /// Those who may see a new event.
-    pub(crate) fn audience(&self) -> Vec<AccountId> {
+    pub(crate) fn audience(&self) -> Audience {
         match self.kind {
-            ConversationKind::Direct { low, high, .. } if low == high => vec![low],
-            ConversationKind::Direct { low, high, .. } => vec![low, high],
+            ConversationKind::Direct { low, high, .. } if low == high => Audience::Accounts(vec![low]),
+            ConversationKind::Direct { low, high, .. } => Audience::Accounts(vec![low, high]),
+            ConversationKind::Room => Audience::Members,
         }
     }
 
-    /// How many messages the account has sent.
+    /// How many messages the account has sent; not counted in a room.
     pub(crate) fn sent_by(&self, account: AccountId) -> u64 {
         match self.kind {
             ConversationKind::Direct { low, sent_by_low, .. } if account == low => sent_by_low,
             ConversationKind::Direct { high, sent_by_high, .. } if account == high => sent_by_high,
-            ConversationKind::Direct { .. } => 0,
+            ConversationKind::Direct { .. } | ConversationKind::Room => 0,
         }
     }
 
@@ -102,16 +112,23 @@ impl ConversationRecord {
                     *sent_by_high += 1;
                 }
             }
+            ConversationKind::Room => {}
         }
         (self.messages, self.sent_by(author))
     }
 
-    /// Messages of others after a marker. Deleted and hidden ones count like any other: the numbers of
-    /// messages never change, which is what makes this a subtraction.
-    pub(crate) fn unread(&self, reader: AccountId, marker: Option<&Marker>) -> u64 {
-        let (number, own) = marker.map_or((0, 0), |marker| (marker.number, marker.own));
-        let after = self.messages.saturating_sub(number);
+    /// Messages of others after the reader's marker. Deleted and hidden ones count like any other: the numbers of
+    /// messages never change, which is what makes this a subtraction. In a room there are no own ones after the marker,
+    /// because it moves along with whoever writes.
+    pub(crate) fn unread(&self, reader: AccountId, membership: &MembershipRecord) -> u64 {
+        let (number, own) = membership.marker.map_or((0, 0), |marker| (marker.number, marker.own));
+        let after = membership.messages_of(self).saturating_sub(number);
         after.saturating_sub(self.sent_by(reader).saturating_sub(own))
+    }
+
+    /// A marker behind everything that there is.
+    pub(crate) fn end(&self) -> Option<Marker> {
+        (self.messages > 0).then_some(Marker { message: self.last_message, number: self.messages, own: 0 })
     }
 }
 
@@ -149,18 +166,22 @@ pub(crate) struct MembershipRecord {
     /// The event in the other one's mailbox that told of the marker: the next one takes its place.
     #[n(5)]
     pub(crate) receipt_event: Option<EventId>,
+    /// Whether the account is in the room; none: this is no room.
+    #[n(6)]
+    pub(crate) attendance: Option<Attendance>,
 }
 
 impl MembershipRecord {
-    /// In since `from`, with nothing read.
+    /// Of a direct conversation, in since `from`, with nothing read.
     pub(crate) fn since(from: Position) -> Self {
         Self {
-            spans: vec![Span { from, until: None }],
+            spans: vec![Span { from, until: None, reads_from: None }],
             marker: None,
             marker_event: None,
             hides: false,
             mentions: Vec::new(),
             receipt_event: None,
+            attendance: None,
         }
     }
 
@@ -194,11 +215,48 @@ impl MembershipRecord {
         place.map(|place| self.mentions.remove(place)).is_ok()
     }
 
-    /// Whether an event is of a time when the account was in.
+    /// Of a room, before the account joins it for the first time.
+    pub(crate) fn outside() -> Self {
+        Self { spans: Vec::new(), ..Self::since(Position::default()) }
+    }
+
+    /// From `from` on the account is in the room, and has read everything. It may read what was there from `reads_from` on.
+    pub(crate) fn join(&mut self, from: Position, reads_from: Position, end: Option<Marker>) {
+        if self.spans.len() >= SPANS_PER_MEMBERSHIP {
+            self.spans.remove(0);
+        }
+        self.spans.push(Span { from, until: None, reads_from: (reads_from < from).then_some(reads_from) });
+        self.marker = end;
+        self.mentions.clear();
+        self.attendance = Some(Attendance::In);
+    }
+
+    /// The account is not in the room any more, which was called that, and sees nothing after `until`.
+    pub(crate) fn leave(&mut self, until: Position, name: String, messages: u64) {
+        if let Some(span) = self.spans.last_mut() {
+            span.until = Some(until);
+        }
+        self.attendance = Some(Attendance::Left { name, messages });
+    }
+
+    /// Whether it is of a room that the account is in now.
+    pub(crate) fn is_in_room(&self) -> bool {
+        matches!(self.attendance, Some(Attendance::In))
+    }
+
+    /// Whether an event may be seen: it is of a time when the account was in, or of one that it may read about.
     pub(crate) fn covers(&self, event: EventId) -> bool {
-        self.spans
-            .iter()
-            .any(|span| span.from <= event.position() && span.until.is_none_or(|until| event.position() <= until))
+        self.spans.iter().any(|span| {
+            span.reads_from() <= event.position() && span.until.is_none_or(|until| event.position() <= until)
+        })
+    }
+
+    /// How many messages of the conversation the account knows of.
+    pub(crate) fn messages_of(&self, conversation: &ConversationRecord) -> u64 {
+        match &self.attendance {
+            Some(Attendance::Left { messages, .. }) => *messages,
+            Some(Attendance::In) | None => conversation.messages,
+        }
     }
 }
 
@@ -206,7 +264,24 @@ impl Record for MembershipRecord {
     const NAME: &'static str = "membership";
 }
 
-/// From the first to the last position that may be seen.
+/// Whether somebody who was in a room still is.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Attendance {
+    #[n(0)]
+    In,
+    /// What came after is none of the account's business, so what it knows of the room stands here.
+    #[n(1)]
+    Left {
+        /// The room's name then.
+        #[n(0)]
+        name: String,
+        /// Messages sent there until then.
+        #[n(1)]
+        messages: u64,
+    },
+}
+
+/// A time of being in, from its first to its last position: what happens then comes to the account's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Span {
     #[n(0)]
@@ -214,6 +289,16 @@ pub(crate) struct Span {
     /// None: still in.
     #[n(1)]
     pub(crate) until: Option<Position>,
+    /// Who joins a public room may look up what was there before, from here on; it is not delivered.
+    #[n(2)]
+    pub(crate) reads_from: Option<Position>,
+}
+
+impl Span {
+    /// The first position that may be seen.
+    pub(crate) fn reads_from(&self) -> Position {
+        self.reads_from.unwrap_or(self.from)
+    }
 }
 
 /// How far a reader is.

@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{reaction::ReactionCount, *};
 use crate::{
-    command::{AdministratorAction, Command, DeleteScope, Operation, Recipient},
+    command::{AdministratorAction, Command, DeleteScope, Operation, Recipient, Role},
     entry,
     event::Edited,
     ids::{ConversationId, RequestId, RequestName},
@@ -59,7 +59,7 @@ fn records() -> Vec<Sample> {
     let mut named = NamedRequestsRecord::default();
     named.remember(RequestName::of("a"), &Operation::MarkDelivered { up_to: EventId(1) }, &sent).unwrap();
     let marker = Marker { message: EventId(8193), number: 3, own: 1 };
-    let closed = Span { from: Position(1), until: Some(Position(2)) };
+    let closed = Span { from: Position(1), until: Some(Position(2)), reads_from: None };
     let mut conversation = ConversationRecord::direct(AccountId(8192), AccountId(4096));
     conversation.count_message(AccountId(4096), EventId(12288));
     vec![
@@ -76,6 +76,7 @@ fn records() -> Vec<Sample> {
                 deleted: false,
                 disabled_at_ms: None,
                 display_name: None,
+                rooms: None,
             },
         ),
         record("name", NameRecord { account: AccountId(4096), deleted: true }),
@@ -102,12 +103,13 @@ fn records() -> Vec<Sample> {
         record(
             "membership",
             MembershipRecord {
-                spans: vec![closed, Span { from: Position(3), until: None }],
+                spans: vec![closed, Span { from: Position(3), until: None, reads_from: None }],
                 marker: Some(marker),
                 marker_event: Some(EventId(9000)),
                 hides: true,
                 mentions: Vec::new(),
                 receipt_event: None,
+                attendance: None,
             },
         ),
         record(
@@ -133,6 +135,7 @@ fn records() -> Vec<Sample> {
                 deleted: false,
                 disabled_at_ms: Some(1_700_000_000_001),
                 display_name: Some("Ann Ö.".to_owned()),
+                rooms: None,
             },
         ),
         record(
@@ -150,6 +153,65 @@ fn records() -> Vec<Sample> {
         record("reactions", ReactionsRecord { counts: vec![ReactionCount { emoji: "👍".to_owned(), count: 2 }] }),
         record("reaction", ReactionRecord { notice: EventId(9000) }),
         record("named requests", named),
+    ]
+    .into_iter()
+    .chain(rooms())
+    .collect()
+}
+
+fn rooms() -> Vec<Sample> {
+    let (by, at_ms) = (AccountId(4096), 1_700_000_000_000);
+    let mut joined = MembershipRecord::outside();
+    joined.join(Position(20000), Position(12288), Some(Marker { message: EventId(12290), number: 7, own: 0 }));
+    let mut left = joined.clone();
+    left.leave(Position(30000), "tea".to_owned(), 9);
+    vec![
+        record("conversation of a room", ConversationRecord::room()),
+        record("membership of a room", joined),
+        record("membership of a room that was left", left),
+        record(
+            "account that is in rooms",
+            AccountRecord {
+                name: "Ann".to_owned(),
+                password_hash: "$argon2id$".to_owned(),
+                credential_version: 2,
+                administrator: true,
+                registered_at_ms: at_ms,
+                delivered_up_to: Position(8193),
+                deleted: false,
+                disabled_at_ms: None,
+                display_name: None,
+                rooms: Some(3),
+            },
+        ),
+        record(
+            "room",
+            RoomRecord {
+                name: "tea".to_owned(),
+                topic: "leaves".to_owned(),
+                public_since: Some(Position(12288)),
+                created_at_ms: at_ms,
+                members: 2,
+                owners: vec![by],
+                moderators: vec![AccountId(8192)],
+            },
+        ),
+        record(
+            "private room",
+            RoomRecord {
+                name: "tea".to_owned(),
+                topic: String::new(),
+                public_since: None,
+                created_at_ms: at_ms,
+                members: 1,
+                owners: vec![by],
+                moderators: vec![],
+            },
+        ),
+        record("room's name", RoomNameRecord { conversation: ConversationId(12288) }),
+        record("member", MemberRecord { joined_at_ms: at_ms, invited_by: Some(by) }),
+        record("member without invitation", MemberRecord { joined_at_ms: at_ms, invited_by: None }),
+        record("invitation", InvitationRecord { by, at_ms, event: EventId(12300) }),
     ]
 }
 
@@ -214,6 +276,37 @@ fn events() -> Vec<Sample> {
             },
         ),
         event("event: peer read", EventBody::PeerRead { conversation, by: AccountId(4096), up_to: message }),
+    ]
+    .into_iter()
+    .chain(events_of_rooms())
+    .collect()
+}
+
+fn events_of_rooms() -> Vec<Sample> {
+    let (by, account, conversation) = (AccountId(4096), AccountId(8192), ConversationId(12288));
+    let event = |name, body| record(name, EventRecord { time_ms: 1_700_000_000_000, body });
+    let (name, topic) = ("tea".to_owned(), "leaves".to_owned());
+    vec![
+        event(
+            "event: room opened",
+            EventBody::RoomOpened { by, name: name.clone(), topic: topic.clone(), public: true },
+        ),
+        event("event: member joined", EventBody::MemberJoined { account, invited_by: None }),
+        event("event: invited member joined", EventBody::MemberJoined { account, invited_by: Some(by) }),
+        event("event: member left", EventBody::MemberLeft { account }),
+        event("event: member removed", EventBody::MemberRemoved { account, by }),
+        event("event: role changed", EventBody::RoleChanged { account, role: Role::Moderator, by: Some(by) }),
+        event("event: role inherited", EventBody::RoleChanged { account, role: Role::Owner, by: None }),
+        event(
+            "event: room renamed",
+            EventBody::RoomChanged { by, name: Some(name.clone()), topic: None, public: None },
+        ),
+        event(
+            "event: room changed",
+            EventBody::RoomChanged { by, name: None, topic: Some(topic), public: Some(false) },
+        ),
+        event("event: invited", EventBody::Invited { conversation, room: name, by }),
+        event("event: invitation ended", EventBody::InvitationEnded { conversation }),
     ]
 }
 
@@ -318,6 +411,34 @@ fn commands() -> Vec<Sample> {
             },
         ),
     ]
+    .into_iter()
+    .chain(commands_of_rooms())
+    .collect()
+}
+
+fn commands_of_rooms() -> Vec<Sample> {
+    let room = || Recipient::Room("tea".to_owned());
+    let (name, user) = (|| "tea".to_owned(), || "bob".to_owned());
+    vec![
+        write(
+            "send to a room",
+            Operation::SendMessage { to: room(), body: "hello".to_owned(), reply_to: None, attachments: None },
+        ),
+        write("create room", Operation::CreateRoom { name: name(), topic: "leaves".to_owned(), public: true }),
+        write("join room", Operation::JoinRoom { room: room() }),
+        write("leave room", Operation::LeaveRoom { room: Recipient::Conversation(ConversationId(12288)) }),
+        write("invite to room", Operation::InviteToRoom { room: room(), user: user() }),
+        write("remove from room", Operation::RemoveFromRoom { room: room(), user: user() }),
+        write("set role to member", Operation::SetRole { room: room(), user: user(), role: Role::Member }),
+        write("set role to moderator", Operation::SetRole { room: room(), user: user(), role: Role::Moderator }),
+        write("set role to owner", Operation::SetRole { room: room(), user: user(), role: Role::Owner }),
+        write("rename room", Operation::ChangeRoom { room: room(), name: Some(name()), topic: None, public: None }),
+        write(
+            "change room",
+            Operation::ChangeRoom { room: room(), name: None, topic: Some(String::new()), public: Some(true) },
+        ),
+        write("decline invitation", Operation::DeclineInvitation { room: room() }),
+    ]
 }
 
 fn administer(name: &'static str, action: AdministratorAction) -> Sample {
@@ -366,6 +487,12 @@ fn replies() -> Vec<Sample> {
         refused("not administrator", Rejection::NotAdministrator),
         refused("message deleted", Rejection::MessageDeleted(EventId(1))),
         refused("too many reactions", Rejection::TooManyReactions(20)),
+        reply("room created", Reply::RoomCreated { conversation: ConversationId(1), event: EventId(2) }),
+        refused("unknown room", Rejection::UnknownRoom("x".to_owned())),
+        refused("room name taken", Rejection::RoomNameTaken("x".to_owned())),
+        refused("not in room", Rejection::NotInRoom("x".to_owned())),
+        refused("not invited", Rejection::NotInvited("x".to_owned())),
+        refused("limit reached", Rejection::LimitReached("x".to_owned())),
     ]
 }
 
@@ -393,6 +520,10 @@ fn keys() -> Vec<Sample> {
         ("key: reaction", Key::Reaction(conversation, event, "👍", account)),
         ("key: withdrawn reaction", Key::WithdrawnReaction(conversation, event, "👍", account)),
         ("key: named requests", Key::NamedRequests(account)),
+        ("key: member", Key::Member(conversation, account)),
+        ("key: room's name", Key::RoomName("tea")),
+        ("key: room", Key::Room(conversation)),
+        ("key: invitation", Key::Invitation(account, conversation)),
     ]
     .map(|(name, key)| Sample { name, bytes: key.bytes(), again: key.bytes() })
     .into()
@@ -454,6 +585,10 @@ fn decode_all(bytes: &[u8]) {
     let _ = decode::<SeenRecord>(bytes);
     let _ = decode::<ReactionsRecord>(bytes);
     let _ = decode::<ReactionRecord>(bytes);
+    let _ = decode::<RoomRecord>(bytes);
+    let _ = decode::<RoomNameRecord>(bytes);
+    let _ = decode::<MemberRecord>(bytes);
+    let _ = decode::<InvitationRecord>(bytes);
     if let Ok(mut named) = decode::<NamedRequestsRecord>(bytes) {
         let operation = Operation::MarkDelivered { up_to: EventId(1) };
         let _ = named.recall(RequestName::of("a"), &operation);

@@ -1,8 +1,9 @@
 //! What a script shows of replies, events and conversations: in names, never in ids.
 
 use threefold_core::{
-    AccountId, Attached, AttachmentId, Event, EventBody, EventId, Position, Reply, Scope, SessionId,
-    query::{ConversationInfo, ReactionInfo, Shown},
+    AccountId, Attached, AttachmentId, Event, EventBody, EventId, Position, Reply, Role, Scope, SessionId,
+    apply::Audience,
+    query::{ConversationInfo, InvitationInfo, MemberInfo, ReactionInfo, RoomInfo, Shown},
 };
 
 use super::Stage;
@@ -22,15 +23,23 @@ impl Stage {
                 format!("{} is at {received} bytes", self.file_label(*attachment))
             }
             Reply::AttachmentFinished(attached) => format!("finished {}", self.describe_file(attached)),
+            Reply::RoomCreated { .. } => "made a room".to_owned(),
             Reply::Rejected(rejection) => format!("refused: {rejection}"),
         }];
         for happened in &self.world.applied.happened {
-            let audience: Vec<_> = happened.audience.iter().map(|account| self.person(*account)).collect();
+            let audience = match &happened.audience {
+                Audience::Accounts(accounts) => {
+                    accounts.iter().map(|account| self.person(*account)).collect::<Vec<_>>().join(" and ")
+                }
+                Audience::Members => "the members".to_owned(),
+                Audience::MembersWith(account) => format!("the members, now with {}", self.person(*account)),
+                Audience::MembersWithout(account) => format!("the members, then without {}", self.person(*account)),
+            };
             let place = match happened.scope {
                 Scope::Conversation(_) => "in the conversation",
                 Scope::Mailbox(_) => "in the mailbox",
             };
-            lines.push(format!("  {place}, for {}", audience.join(" and ")));
+            lines.push(format!("  {place}, for {audience}"));
         }
         if self.world.written().is_empty() {
             lines.push("  wrote nothing".to_owned());
@@ -79,6 +88,30 @@ impl Stage {
             EventBody::PasswordReset { by } => {
                 format!("password reset by the administrator {}: every session ended", self.person(*by))
             }
+            EventBody::RoomOpened { by, name, topic, public } => {
+                format!("{} made the {} room #{name}: {topic:?}", self.person(*by), visibility(*public))
+            }
+            EventBody::MemberJoined { account, invited_by: None } => format!("{} joined", self.person(*account)),
+            EventBody::MemberJoined { account, invited_by: Some(by) } => {
+                format!("{} joined, invited by {}", self.person(*account), self.person(*by))
+            }
+            EventBody::MemberLeft { account } => format!("{} left", self.person(*account)),
+            EventBody::MemberRemoved { account, by } => {
+                format!("{} was removed by {}", self.person(*account), self.person(*by))
+            }
+            EventBody::RoleChanged { account, role, by } => {
+                let by = by.map_or("nobody", |by| self.person(by));
+                format!("{} is {} now, by {by}", self.person(*account), role_name(*role))
+            }
+            EventBody::RoomChanged { by, name, topic, public } => {
+                let name = name.as_ref().map(|name| format!("name #{name}"));
+                let topic = topic.as_ref().map(|topic| format!("topic {topic:?}"));
+                let public = public.map(|public| visibility(public).to_owned());
+                let changes: Vec<_> = [name, topic, public].into_iter().flatten().collect();
+                format!("{} changed the room: {}", self.person(*by), changes.join(", "))
+            }
+            EventBody::Invited { room, by, .. } => format!("invited to #{room} by {}", self.person(*by)),
+            EventBody::InvitationEnded { .. } => "an invitation ended".to_owned(),
         }
     }
 
@@ -107,7 +140,7 @@ impl Stage {
     }
 
     pub(super) fn describe_conversation(&self, conversation: &ConversationInfo) -> String {
-        let ConversationInfo { peer, unread, unread_mentions, messages, read_up_to, last, .. } = conversation;
+        let ConversationInfo { peer, room, unread, unread_mentions, messages, read_up_to, last, .. } = conversation;
         let last = last.as_ref().map_or("nothing".to_owned(), |event| self.describe_event(event));
         let read = self.describe_position(*read_up_to);
         let mentions = if *unread_mentions > 0 { format!(" ({unread_mentions} mentions)") } else { String::new() };
@@ -115,8 +148,29 @@ impl Stage {
             Position(0) => String::new(),
             position => format!(" (by the other one {})", self.describe_position(position)),
         };
-        let peer = self.person(*peer);
-        format!("with {peer}: {unread} unread{mentions} of {messages}, read up to {read}{theirs}, last {last}")
+        let place = match (peer, room) {
+            (Some(peer), _) => format!("with {}", self.person(*peer)),
+            (None, Some(room)) => format!("in #{}", room.name),
+            (None, None) => "nowhere".to_owned(),
+        };
+        format!("{place}: {unread} unread{mentions} of {messages}, read up to {read}{theirs}, last {last}")
+    }
+
+    pub(super) fn describe_room(room: &RoomInfo) -> String {
+        let RoomInfo { name, topic, public, members, role, invited, .. } = room;
+        let role = role.map_or("not in it", role_name);
+        let invited = if *invited { ", invited" } else { "" };
+        format!("#{name}: {}, {members} members, {role}{invited}: {topic:?}", visibility(*public))
+    }
+
+    pub(super) fn describe_member(&self, member: &MemberInfo) -> String {
+        let invited = member.invited_by.map(|by| format!(", invited by {}", self.person(by)));
+        format!("{}: {}{}", self.person(member.account), role_name(member.role), invited.unwrap_or_default())
+    }
+
+    pub(super) fn describe_invitation(&self, invitation: &InvitationInfo) -> String {
+        let InvitationInfo { name, topic, members, by, .. } = invitation;
+        format!("to #{name} by {}: {members} members, {topic:?}", self.person(*by))
     }
 
     pub(super) fn describe_position(&self, position: Position) -> String {
@@ -140,4 +194,16 @@ impl Stage {
         let found = self.devices.iter().find(|(_, device)| device.session == session);
         found.map_or("a forgotten device", |(label, _)| label)
     }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Member => "member",
+        Role::Moderator => "moderator",
+        Role::Owner => "owner",
+    }
+}
+
+fn visibility(public: bool) -> &'static str {
+    if public { "public" } else { "private" }
 }

@@ -10,13 +10,18 @@
 //! `instance=N` to break the count, and `name=TEXT` to be a named one; `send` and `reply` take `to=MESSAGE` to answer one.
 //! Files are called f1, f2, ... in the order in which they are first begun: `begin NAME BYTES nonce=N [quota=N]`,
 //! `put FILE at=OFFSET`, `finish FILE [wrong=true]`, `discard FILE`, and `send ... with="FILE,FILE"`.
+//! Rooms: `create-room NAME [topic=TEXT] [private=true]`, `join ROOM`, `leave ROOM`, `say ROOM TEXT`, `invite ROOM PERSON`,
+//! `remove ROOM PERSON`, `role ROOM PERSON member|moderator|owner`, `change ROOM [name=] [topic=] [public=]`, `decline ROOM`;
+//! elsewhere a room takes the place of a person as `"#room"`.
 //! Reading: `history PERSON [before=M] [after=M] [around=M] [at=MS] [limit=N]` (`at` counts from the start), `show PERSON
-//! MESSAGE...`, `reactions PERSON MESSAGE [emoji=E] [limit=N]`, `files PERSON MESSAGE`, `usage`, `conversations`, `unread`, `sync` (what is new since
-//! this device's last one), `sessions`, `whoami`; without a device: `search PATTERN [after=NAME] [limit=N]`.
+//! MESSAGE...`, `reactions PERSON MESSAGE [emoji=E] [limit=N]`, `files PERSON MESSAGE`, `usage`, `conversations`, `unread`,
+//! `sync` (what is new since this device's last one), `sessions`, `whoami`, `rooms [PATTERN]`, `members ROOM`, `invitations`;
+//! without a device: `search PATTERN [after=NAME] [limit=N]`.
 //! The world: `advance days=N` or `ms=N`, `rewind ms=N`, and `failover`: another server takes over, from the log alone.
 
 mod describe;
 mod files;
+mod rooms;
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -40,6 +45,8 @@ pub struct Stage {
     messages: Vec<EventId>,
     /// With their sizes.
     files: Vec<(AttachmentId, u64)>,
+    /// The rooms there were, by the names they had when they were made.
+    rooms: BTreeMap<String, ConversationId>,
 }
 
 impl Stage {
@@ -52,6 +59,7 @@ impl Stage {
             people: BTreeMap::new(),
             messages: Vec::new(),
             files: Vec::new(),
+            rooms: BTreeMap::new(),
         }
     }
 
@@ -75,10 +83,13 @@ impl Stage {
     }
 
     fn conversation(&self, label: &str, peer: &str) -> Result<ConversationId, Box<dyn Error>> {
+        if let Some(room) = peer.strip_prefix('#') {
+            return self.rooms.get(room).copied().ok_or_else(|| format!("no room {room} was made").into());
+        }
         let (reader, peer) = (self.device(label)?.account, self.account(peer)?);
         // By a look through the list, so that it works with people who are deleted.
         let all = query::conversations(&self.world.store, reader, false, None, 200)?.items;
-        let found = all.iter().find(|conversation| conversation.peer == peer);
+        let found = all.iter().find(|conversation| conversation.peer == Some(peer));
         // A conversation of others, where there is one: strangers try theirs.
         let others = || {
             let all = query::conversations(&self.world.store, peer, false, None, 1).ok()?.items;
@@ -167,7 +178,7 @@ impl Stage {
             "retry" => {
                 self.last.get(label).cloned().ok_or_else(|| "nothing to retry".into()).map(|c| self.submit(label, c))
             }
-            _ => return None,
+            _ => return self.change_room(label, line, args),
         })
     }
 
@@ -282,6 +293,9 @@ impl Stage {
             "files" => self.files(label, args),
             "usage" => self.usage(label),
             "whoami" => self.who_am_i(label),
+            "rooms" => self.list_rooms(label, args),
+            "members" => self.list_members(label, args),
+            "invitations" => self.list_invitations(label),
             _ => return None,
         })
     }

@@ -13,12 +13,13 @@ use proptest::{
 };
 use threefold_core::{
     AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, Rejection,
-    Reply, RequestId, RequestName, SessionId, TokenHash, query,
+    Reply, RequestId, RequestName, Role, SessionId, TokenHash, query,
 };
 
 use crate::world::World;
 
 const NAMES: [&str; 4] = ["ann", "bob", "CY", "dora"];
+const ROOMS: [&str; 2] = ["tea", "Den"];
 
 /// One step, in small numbers that are resolved against what has happened so far.
 #[derive(Clone, Debug)]
@@ -46,6 +47,7 @@ pub enum What {
     React { message: usize, emoji: usize, add: bool },
     DisplayName { name: &'static str },
     Administer { name: usize, action: AdministratorAction },
+    Room { room: usize, person: usize, what: InRoom },
 }
 
 fn action() -> impl Strategy<Value = AdministratorAction> {
@@ -57,6 +59,54 @@ fn action() -> impl Strategy<Value = AdministratorAction> {
 /// What is edited into messages; each text a word that stands nowhere else.
 pub const EDITS: [&str; 4] = ["quince", "medlar @ann", "sloe @bob @dora", "damson @CY @ann."];
 const EMOJI: [&str; 3] = ["👍", "🎉", "+1"];
+
+#[derive(Clone, Debug)]
+pub enum InRoom {
+    Create { public: bool },
+    Join,
+    Leave,
+    Say,
+    Invite,
+    Remove,
+    Decline,
+    Role { role: Role },
+    Publish { public: bool },
+    Rename { to: usize },
+}
+
+fn in_room() -> impl Strategy<Value = InRoom> {
+    prop_oneof![
+        3 => any::<bool>().prop_map(|public| InRoom::Create { public }),
+        6 => Just(InRoom::Join),
+        3 => Just(InRoom::Leave),
+        8 => Just(InRoom::Say),
+        4 => Just(InRoom::Invite),
+        2 => Just(InRoom::Remove),
+        1 => Just(InRoom::Decline),
+        2 => select(vec![Role::Member, Role::Moderator, Role::Owner]).prop_map(|role| InRoom::Role { role }),
+        1 => any::<bool>().prop_map(|public| InRoom::Publish { public }),
+        1 => (0..ROOMS.len()).prop_map(|to| InRoom::Rename { to }),
+    ]
+}
+
+fn room_operation(room: usize, person: usize, what: &InRoom) -> Operation {
+    let (name, room) = (ROOMS[room].to_owned(), Recipient::Room(ROOMS[room].to_owned()));
+    let (user, topic) = (NAMES[person].to_owned(), None);
+    match what {
+        InRoom::Create { public } => Operation::CreateRoom { name, topic: String::new(), public: *public },
+        InRoom::Join => Operation::JoinRoom { room },
+        InRoom::Leave => Operation::LeaveRoom { room },
+        InRoom::Say => {
+            Operation::SendMessage { to: room, body: "to all, @ann".to_owned(), reply_to: None, attachments: None }
+        }
+        InRoom::Invite => Operation::InviteToRoom { room, user },
+        InRoom::Remove => Operation::RemoveFromRoom { room, user },
+        InRoom::Decline => Operation::DeclineInvitation { room },
+        InRoom::Role { role } => Operation::SetRole { room, user, role: *role },
+        InRoom::Publish { public } => Operation::ChangeRoom { room, name: None, topic, public: Some(*public) },
+        InRoom::Rename { to } => Operation::ChangeRoom { room, name: Some(ROOMS[*to].to_owned()), topic, public: None },
+    }
+}
 
 fn what() -> impl Strategy<Value = What> {
     let message = 0usize..10;
@@ -72,6 +122,8 @@ fn what() -> impl Strategy<Value = What> {
         3 => (message.clone(), 0..EDITS.len()).prop_map(|(message, body)| What::Edit { message, body }),
         3 => (message, 0..EMOJI.len(), any::<bool>())
             .prop_map(|(message, emoji, add)| What::React { message, emoji, add }),
+        8 => (0..ROOMS.len(), 0..NAMES.len(), in_room())
+            .prop_map(|(room, person, what)| What::Room { room, person, what }),
     ]
 }
 
@@ -163,6 +215,7 @@ impl Cast {
                 let (conversation, message) = self.message(world, session, *message);
                 Operation::React { conversation, message, emoji: EMOJI[*emoji].to_owned(), add: *add }
             }
+            What::Room { room, person, what } => room_operation(*room, *person, what),
         }
     }
 

@@ -7,13 +7,15 @@
 
 pub mod uploads;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use threefold_core::{
     AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Recipient, Rejection, Reply,
     RequestId, RequestName, SessionId, TokenHash,
-    apply::Applied,
+    apply::{Applied, Audience, Happened},
     entry::{encode_command, pack, unpack},
-    event::{Event, EventBody},
+    event::{Event, EventBody, Scope},
     query::{self, CatchUp, Page, Shown},
     store::{Changes, MemoryStore, Overlay},
 };
@@ -27,8 +29,12 @@ pub struct World {
     /// What the last entry changed.
     pub changes: Changes,
     pub applied: Applied,
+    /// Whom that concerned, one list for each thing that happened.
+    pub woken: Vec<Vec<AccountId>>,
     /// Every entry so far.
     pub log: Vec<Bytes>,
+    /// Who is in which room, as those who are to be woken are kept: from what entries say of their audience.
+    pub rooms: BTreeMap<ConversationId, BTreeSet<AccountId>>,
     tokens: u64,
 }
 
@@ -62,6 +68,7 @@ impl World {
         let mut overlay = Overlay::new(&self.store);
         self.applied = threefold_core::apply(&mut overlay, self.log_index, &entry).expect("a sound store");
         self.changes = overlay.into_changes();
+        self.woken = self.applied.happened.clone().iter().map(|happened| self.audience(happened)).collect();
         for (key, value) in self.changes.clone() {
             match value {
                 Some(value) => self.store.entries.insert(key, value),
@@ -69,6 +76,30 @@ impl World {
             };
         }
         self.applied.replies.clone()
+    }
+
+    /// Who is woken by something, the members of rooms one by one.
+    fn audience(&mut self, happened: &Happened) -> Vec<AccountId> {
+        let Scope::Conversation(room) = happened.scope else {
+            return match &happened.audience {
+                Audience::Accounts(accounts) => accounts.clone(),
+                other => panic!("{other:?} of a mailbox"),
+            };
+        };
+        let members = self.rooms.entry(room).or_default();
+        match &happened.audience {
+            Audience::Accounts(accounts) => accounts.clone(),
+            Audience::Members => members.iter().copied().collect(),
+            Audience::MembersWith(account) => {
+                members.insert(*account);
+                members.iter().copied().collect()
+            }
+            Audience::MembersWithout(account) => {
+                let all = members.iter().copied().collect();
+                members.remove(account);
+                all
+            }
+        }
     }
 
     pub fn run(&mut self, command: &Command) -> Reply {
@@ -163,6 +194,13 @@ impl World {
         query::events_after(&self.store, reader, after, self.position(), None, limit).unwrap()
     }
 
+    /// The texts that came to the devices of an account from one conversation.
+    pub fn delivered(&self, reader: AccountId, conversation: ConversationId) -> Vec<String> {
+        let events =
+            self.everything(reader).into_iter().filter(|event| event.scope == Scope::Conversation(conversation));
+        events.filter(|event| matches!(event.body, EventBody::MessageSent { .. })).map(|event| text(&event)).collect()
+    }
+
     /// Everything the account may see.
     pub fn everything(&self, reader: AccountId) -> Vec<Event> {
         self.catch_up(reader, Position(0), usize::MAX - 1).events
@@ -240,6 +278,23 @@ pub fn send_in(conversation: ConversationId, body: &str) -> Operation {
 pub fn reply_in(conversation: ConversationId, message: EventId, body: &str) -> Operation {
     let to = Recipient::Conversation(conversation);
     Operation::SendMessage { to, body: body.to_owned(), reply_to: Some(message), attachments: None }
+}
+
+/// To a room, by name.
+pub fn say(room: &str, body: &str) -> Operation {
+    Operation::SendMessage {
+        to: Recipient::Room(room.to_owned()),
+        body: body.to_owned(),
+        reply_to: None,
+        attachments: None,
+    }
+}
+
+pub fn created(reply: &Reply) -> (ConversationId, EventId) {
+    match reply {
+        Reply::RoomCreated { conversation, event } => (*conversation, *event),
+        other => panic!("no room: {other:?}"),
+    }
 }
 
 pub fn sent(reply: &Reply) -> (ConversationId, EventId) {

@@ -90,6 +90,11 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::QuotaExceeded { .. } => (ErrorCode::QuotaExceeded, 0),
             Rejection::UnknownAttachment(_) => (ErrorCode::UnknownAttachment, 0),
             Rejection::UploadOutOfPlace { expected } => (ErrorCode::UploadOutOfPlace, *expected),
+            Rejection::UnknownRoom(_) => (ErrorCode::UnknownRoom, 0),
+            Rejection::RoomNameTaken(_) => (ErrorCode::RoomNameTaken, 0),
+            Rejection::NotInRoom(_) => (ErrorCode::NotInRoom, 0),
+            Rejection::NotInvited(_) => (ErrorCode::NotInvited, 0),
+            Rejection::LimitReached(_) => (ErrorCode::LimitReached, 0),
         },
     };
     chat::Error { code: code.into(), message: bounded(refusal.to_string()), expected, retry_after_ms }
@@ -119,20 +124,26 @@ pub fn code_of(code: ErrorCode) -> Code {
         ErrorCode::Unspecified => Code::Unknown,
         ErrorCode::Unavailable => Code::Unavailable,
         ErrorCode::SessionInvalid | ErrorCode::WrongCredential => Code::Unauthenticated,
-        ErrorCode::NameTaken => Code::AlreadyExists,
+        ErrorCode::NameTaken | ErrorCode::RoomNameTaken => Code::AlreadyExists,
         ErrorCode::Invalid | ErrorCode::AttachmentTooLarge | ErrorCode::SearchInvalid => Code::InvalidArgument,
         ErrorCode::UnknownUser
         | ErrorCode::UnknownConversation
         | ErrorCode::UnknownMessage
         | ErrorCode::UnknownSession
-        | ErrorCode::UnknownAttachment => Code::NotFound,
-        ErrorCode::Forbidden | ErrorCode::AccountDisabled | ErrorCode::NotAdministrator => Code::PermissionDenied,
+        | ErrorCode::UnknownAttachment
+        | ErrorCode::UnknownRoom => Code::NotFound,
+        ErrorCode::Forbidden
+        | ErrorCode::AccountDisabled
+        | ErrorCode::NotAdministrator
+        | ErrorCode::NotInRoom
+        | ErrorCode::NotInvited => Code::PermissionDenied,
         // Not Aborted, which invites a plain retry: these need the client to do something first.
         ErrorCode::OutOfOrder
         | ErrorCode::RequestMismatch
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
         | ErrorCode::CursorInvalid
+        | ErrorCode::LimitReached
         | ErrorCode::MessageDeleted
         | ErrorCode::TooManyReactions
         | ErrorCode::UploadOutOfPlace => Code::FailedPrecondition,
@@ -208,6 +219,11 @@ mod tests {
             (rejected(Rejection::QuotaExceeded { used_bytes: 1, quota_bytes: 2 }), ErrorCode::QuotaExceeded),
             (rejected(Rejection::UnknownAttachment(AttachmentId(4))), ErrorCode::UnknownAttachment),
             (rejected(Rejection::UploadOutOfPlace { expected: 7 }), ErrorCode::UploadOutOfPlace),
+            (rejected(Rejection::UnknownRoom("tea".into())), ErrorCode::UnknownRoom),
+            (rejected(Rejection::RoomNameTaken("tea".into())), ErrorCode::RoomNameTaken),
+            (rejected(Rejection::NotInRoom("not in #tea".into())), ErrorCode::NotInRoom),
+            (rejected(Rejection::NotInvited("tea".into())), ErrorCode::NotInvited),
+            (rejected(Rejection::LimitReached("members".into())), ErrorCode::LimitReached),
         ]
     }
 

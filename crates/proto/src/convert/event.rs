@@ -6,6 +6,7 @@ use threefold_core::{
     query::{ConversationInfo, ReactedBy, Shown},
 };
 
+use super::room;
 use crate::chat;
 
 /// Knows names, for one reader.
@@ -14,9 +15,17 @@ pub trait Names {
     fn account(&mut self, account: AccountId) -> String;
     /// What people are shown beside it; may be empty.
     fn display_name(&mut self, account: AccountId) -> String;
-    /// The name of the other person of a direct conversation of the reader; empty once deleted, and
-    /// where there is no such person.
-    fn peer(&mut self, conversation: ConversationId) -> String;
+    /// What a conversation of the reader is called.
+    fn place(&mut self, conversation: ConversationId) -> PlaceName;
+}
+
+/// What a conversation is called, as its reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaceName {
+    /// By the other person's name; empty once deleted, and where there is no such person.
+    Peer(String),
+    /// By the room's name, without `#`.
+    Room(String),
 }
 
 /// An event as the reader hears of it.
@@ -66,6 +75,7 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
         EventBody::PasswordChanged { by } => chat::event::Body::PasswordChanged(chat::PasswordChanged { by: by.0 }),
         EventBody::PasswordReset { by } => chat::event::Body::PasswordReset(chat::PasswordReset { by: by.0 }),
         EventBody::MessageEdited { by, message, body, mentions } => {
+            let (peer_name, room_name) = place_name(scope, names);
             chat::event::Body::MessageEdited(chat::MessageEdited {
                 conversation: conversation_of(scope),
                 message: message.0,
@@ -73,10 +83,12 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
                 by_name: names.account(by),
                 body,
                 mentions: self::mentions(mentions, names),
-                peer_name: peer_name(scope, names),
+                peer_name,
+                room_name,
             })
         }
         EventBody::ReactionChanged { account, message, emoji, added, count } => {
+            let (peer_name, room_name) = place_name(scope, names);
             chat::event::Body::ReactionChanged(chat::ReactionChanged {
                 conversation: conversation_of(scope),
                 message: message.0,
@@ -85,11 +97,22 @@ pub fn event(event: Event, names: &mut impl Names) -> chat::Event {
                 emoji,
                 added,
                 count,
-                peer_name: peer_name(scope, names),
+                peer_name,
+                room_name,
             })
         }
         EventBody::PeerRead { conversation, by, up_to } => {
             chat::event::Body::PeerRead(chat::PeerRead { conversation: conversation.0, by: by.0, up_to: up_to.0 })
+        }
+        EventBody::RoomOpened { .. }
+        | EventBody::MemberJoined { .. }
+        | EventBody::MemberLeft { .. }
+        | EventBody::MemberRemoved { .. }
+        | EventBody::RoleChanged { .. }
+        | EventBody::RoomChanged { .. }
+        | EventBody::Invited { .. }
+        | EventBody::InvitationEnded { .. } => {
+            return chat::Event { id: id.0, time_ms, body: room::event(scope, body, names) };
         }
     };
     chat::Event { id: id.0, time_ms, body: Some(body) }
@@ -124,7 +147,15 @@ pub fn message(event: Event, names: &mut impl Names) -> Option<chat::Message> {
         | EventBody::PasswordReset { .. }
         | EventBody::MessageEdited { .. }
         | EventBody::ReactionChanged { .. }
-        | EventBody::PeerRead { .. } => None,
+        | EventBody::PeerRead { .. }
+        | EventBody::RoomOpened { .. }
+        | EventBody::MemberJoined { .. }
+        | EventBody::MemberLeft { .. }
+        | EventBody::MemberRemoved { .. }
+        | EventBody::RoleChanged { .. }
+        | EventBody::RoomChanged { .. }
+        | EventBody::Invited { .. }
+        | EventBody::InvitationEnded { .. } => None,
     }
 }
 
@@ -147,13 +178,14 @@ pub fn reacted_by(by: ReactedBy, names: &mut impl Names) -> chat::ReactedBy {
 pub fn conversation(info: ConversationInfo, names: &mut impl Names) -> chat::Conversation {
     chat::Conversation {
         conversation: info.conversation.0,
-        peer_name: names.account(info.peer),
+        peer_name: info.peer.map(|peer| names.account(peer)).unwrap_or_default(),
         unread: info.unread,
         read_up_to: info.read_up_to.0,
         messages: info.messages,
         last: info.last.and_then(|last| message(last, names)),
         unread_mentions: info.unread_mentions,
         peer_read_up_to: info.peer_read_up_to.0,
+        room: info.room.map(room::room),
     }
 }
 
@@ -172,6 +204,7 @@ struct Sent {
 }
 
 fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
+    let (peer_name, room_name) = place_name(sent.scope, names);
     chat::Message {
         id: sent.id.0,
         time_ms: sent.time_ms,
@@ -182,7 +215,8 @@ fn sent(sent: Sent, names: &mut impl Names) -> chat::Message {
         body: sent.body,
         number: sent.number,
         deleted: sent.deleted,
-        peer_name: peer_name(sent.scope, names),
+        peer_name,
+        room_name,
         edited_at_ms: sent.edited.map_or(0, |edited| edited.at_ms),
         reply_to: sent.reply_to.map_or(0, |message| message.0),
         mentions: mentions(sent.mentions, names),
@@ -196,11 +230,14 @@ fn mentions(accounts: Vec<AccountId>, names: &mut impl Names) -> Vec<chat::Menti
     accounts.into_iter().map(mention).collect()
 }
 
-/// Empty for what lies in a mailbox.
-fn peer_name(scope: Scope, names: &mut impl Names) -> String {
+/// The names of the other person and of the room, as far as there is one.
+fn place_name(scope: Scope, names: &mut impl Names) -> (String, String) {
     match scope {
-        Scope::Conversation(conversation) => names.peer(conversation),
-        Scope::Mailbox(_) => String::new(),
+        Scope::Conversation(conversation) => match names.place(conversation) {
+            PlaceName::Peer(peer) => (peer, String::new()),
+            PlaceName::Room(room) => (String::new(), room),
+        },
+        Scope::Mailbox(_) => (String::new(), String::new()),
     }
 }
 
@@ -227,7 +264,7 @@ fn numbers(events: Vec<EventId>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use threefold_core::{Position, SessionId, query::ReactionInfo};
+    use threefold_core::{Position, Role, SessionId, query::ReactionInfo};
 
     use super::*;
 
@@ -240,8 +277,11 @@ mod tests {
         fn display_name(&mut self, account: AccountId) -> String {
             if account.0 == 404 { String::new() } else { format!("User {account}") }
         }
-        fn peer(&mut self, conversation: ConversationId) -> String {
-            format!("peer{conversation}")
+        fn place(&mut self, conversation: ConversationId) -> PlaceName {
+            match conversation.0 {
+                7 => PlaceName::Room("tea".into()),
+                _ => PlaceName::Peer(format!("peer{conversation}")),
+            }
         }
     }
 
@@ -267,7 +307,17 @@ mod tests {
     #[test]
     fn every_event_survives_the_wire() {
         let mailbox = Scope::Mailbox(AccountId(1));
+        let (account, by, tea) = (AccountId(2), AccountId(1), Scope::Conversation(ConversationId(7)));
+        let (name, topic) = ("tea".to_owned(), "leaves".to_owned());
         let bodies = vec![
+            (tea, EventBody::RoomOpened { by, name: name.clone(), topic: topic.clone(), public: true }),
+            (tea, EventBody::MemberJoined { account, invited_by: Some(by) }),
+            (tea, EventBody::MemberLeft { account }),
+            (tea, EventBody::MemberRemoved { account, by }),
+            (tea, EventBody::RoleChanged { account, role: Role::Moderator, by: None }),
+            (tea, EventBody::RoomChanged { by, name: None, topic: Some(topic), public: Some(false) }),
+            (mailbox, EventBody::Invited { conversation: ConversationId(7), room: name, by }),
+            (mailbox, EventBody::InvitationEnded { conversation: ConversationId(7) }),
             (said(1, "hello").scope, said(1, "hello").body),
             (
                 Scope::Conversation(ConversationId(3)),
@@ -326,6 +376,13 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_a_room_bears_its_name() {
+        let said = Event { scope: Scope::Conversation(ConversationId(7)), ..said(1, "hello") };
+        let message = message(said, &mut Known).unwrap();
+        assert_eq!((message.room_name.as_str(), message.peer_name.as_str()), ("tea", ""));
+    }
+
+    #[test]
     fn a_deleted_author_has_no_name() {
         assert_eq!(super::message(said(404, "hello"), &mut Known).unwrap().author_name, "");
     }
@@ -334,7 +391,8 @@ mod tests {
     fn a_conversation_shows_its_last_message() {
         let info = ConversationInfo {
             conversation: ConversationId(3),
-            peer: AccountId(2),
+            peer: Some(AccountId(2)),
+            room: None,
             unread: 1,
             unread_mentions: 1,
             read_up_to: Position(0),

@@ -9,12 +9,14 @@ mod administration;
 mod error;
 mod event;
 mod page;
+mod room;
 mod token;
 mod write;
 
 pub use administration::administration;
 pub use error::{Refusal, code_of, error_of, error_of_status, status_of};
-pub use event::{Names, attachment, conversation, event, message, reacted_by, shown};
+pub use event::{Names, PlaceName, attachment, conversation, event, message, reacted_by, shown};
 pub use page::{history_page, message_ids, page_limit, pattern, search_limit};
+pub use room::{invitation, member, room};
 pub use token::{TOKEN_BYTES, Token};
 pub use write::{Administer, FORWARDED_BYTES, Operation, Place, answered, request_id, result, session_reply};

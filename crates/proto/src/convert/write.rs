@@ -31,10 +31,10 @@ const EVERYTHING: EventId = EventId((1 << 53) - 1);
 pub enum Operation {
     /// Complete.
     Complete(Command),
-    /// Mark messages read in the direct conversation with somebody.
+    /// Mark messages read in a conversation that is named by its person or its room.
     MarkRead {
-        /// With whom.
-        with: String,
+        /// Where.
+        place: Place,
         /// The last message read.
         up_to: EventId,
     },
@@ -90,9 +90,11 @@ impl fmt::Debug for Administer {
     }
 }
 
-/// A conversation, named by itself or by the person it is with.
+/// A conversation, named by itself, by the person it is with, or as a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// The room of this name.
+    Room(String),
     /// The direct conversation with the person of this name.
     With(String),
     /// This conversation.
@@ -105,8 +107,19 @@ impl TryFrom<Option<chat::Recipient>> for Place {
     fn try_from(recipient: Option<chat::Recipient>) -> Result<Self, Refusal> {
         match recipient.and_then(|recipient| recipient.to) {
             Some(To::User(name)) => Ok(Self::With(name)),
+            Some(To::Room(name)) => Ok(Self::Room(name)),
             Some(To::Conversation(conversation)) => Ok(Self::Conversation(ConversationId(conversation))),
-            None => Err(Refusal::invalid("no user and no conversation is named")),
+            None => Err(Refusal::invalid("no user, no room and no conversation is named")),
+        }
+    }
+}
+
+impl From<Place> for Recipient {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::With(name) => Self::User(name),
+            Place::Room(name) => Self::Room(name),
+            Place::Conversation(conversation) => Self::Conversation(conversation),
         }
     }
 }
@@ -126,6 +139,14 @@ impl TryFrom<Option<Wire>> for Operation {
             Some(Wire::Administer(administer)) => administer.try_into(),
             Some(Wire::Edit(edit)) => edit.try_into(),
             Some(Wire::React(react)) => react.try_into(),
+            Some(Wire::CreateRoom(create)) => create.try_into(),
+            Some(Wire::JoinRoom(join)) => join.try_into(),
+            Some(Wire::LeaveRoom(leave)) => leave.try_into(),
+            Some(Wire::InviteToRoom(invite)) => invite.try_into(),
+            Some(Wire::RemoveFromRoom(remove)) => remove.try_into(),
+            Some(Wire::SetRole(set)) => set.try_into(),
+            Some(Wire::ChangeRoom(change)) => change.try_into(),
+            Some(Wire::DeclineInvitation(decline)) => decline.try_into(),
             None => Err(Refusal::invalid("the write has no operation that this server knows")),
         }
     }
@@ -136,10 +157,7 @@ impl TryFrom<chat::SendMessage> for Operation {
 
     fn try_from(send: chat::SendMessage) -> Result<Self, Refusal> {
         forwardable(send.encoded_len())?;
-        let to = match Place::try_from(send.to)? {
-            Place::With(name) => Recipient::User(name),
-            Place::Conversation(conversation) => Recipient::Conversation(conversation),
-        };
+        let to = Place::try_from(send.to)?.into();
         let reply_to = (send.reply_to != 0).then_some(EventId(send.reply_to));
         let attachments: Vec<_> = send.attachments.into_iter().map(AttachmentId).collect();
         let attachments = (!attachments.is_empty()).then_some(attachments);
@@ -155,7 +173,7 @@ impl TryFrom<chat::MarkRead> for Operation {
         let up_to = if mark.up_to == 0 { EVERYTHING } else { EventId(mark.up_to) };
         Ok(match Place::try_from(mark.r#in)? {
             Place::Conversation(conversation) => Self::Complete(Command::MarkRead { conversation, up_to }),
-            Place::With(with) => Self::MarkRead { with, up_to },
+            place @ (Place::With(_) | Place::Room(_)) => Self::MarkRead { place, up_to },
         })
     }
 }
@@ -232,7 +250,7 @@ impl TryFrom<chat::React> for Operation {
     }
 }
 
-fn forwardable(bytes: usize) -> Result<(), Refusal> {
+pub(super) fn forwardable(bytes: usize) -> Result<(), Refusal> {
     if bytes > FORWARDED_BYTES {
         let bound = bounds::BODY_BYTES;
         return Err(Refusal::invalid(format!("a message has at most {bound} bytes of text; this write has {bytes}")));
@@ -267,6 +285,9 @@ pub fn result(request: Option<chat::RequestId>, outcome: Result<(Reply, Position
             Wire::Sent(chat::MessageSent { conversation: conversation.0, id: event.0, time_ms })
         }
         Ok((Reply::Done, position)) => Wire::Done(chat::Done { position: position.0 }),
+        Ok((Reply::RoomCreated { conversation, event }, _)) => {
+            Wire::RoomCreated(chat::RoomCreated { conversation: conversation.0, id: event.0 })
+        }
         Ok((Reply::Rejected(rejection), _)) => Wire::Error(error_of(&rejection.into())),
         Ok((
             Reply::SessionOpened { .. }
@@ -302,6 +323,7 @@ pub fn session_reply(reply: Reply, position: Position, servers: Vec<String>) -> 
         Reply::InstanceOpened { .. }
         | Reply::MessageSent { .. }
         | Reply::Done
+        | Reply::RoomCreated { .. }
         | Reply::UploadReached { .. }
         | Reply::AttachmentFinished(_) => Err(unexpected()),
     }
@@ -375,9 +397,11 @@ mod tests {
         let complete = |up_to| Command::MarkRead { conversation: ConversationId(7), up_to };
         assert_eq!(mark(To::Conversation(7), 9), Ok(Operation::Complete(complete(EventId(9)))));
         assert_eq!(mark(To::Conversation(7), 0), Ok(Operation::Complete(complete(EVERYTHING))));
-        let by_name = |up_to| Operation::MarkRead { with: "bob".into(), up_to };
+        let by_name = |up_to| Operation::MarkRead { place: Place::With("bob".into()), up_to };
         assert_eq!(mark(To::User("bob".into()), 9), Ok(by_name(EventId(9))));
         assert_eq!(mark(To::User("bob".into()), 0), Ok(by_name(EVERYTHING)));
+        let in_room = Operation::MarkRead { place: Place::Room("tea".into()), up_to: EventId(9) };
+        assert_eq!(mark(To::Room("tea".into()), 9), Ok(in_room));
 
         let delete = |conversation, messages| {
             Operation::try_from(chat::DeleteMessages { conversation, messages, for_everyone: true })
@@ -440,6 +464,8 @@ mod tests {
         let wire = chat::MessageSent { conversation: 1, id: 2, time_ms: 3 };
         assert_eq!(of(Ok((sent, Position(9)))), Wire::Sent(wire));
         assert_eq!(of(Ok((Reply::Done, Position(9)))), Wire::Done(chat::Done { position: 9 }));
+        let made = Reply::RoomCreated { conversation: ConversationId(1), event: EventId(2) };
+        assert_eq!(of(Ok((made, Position(9)))), Wire::RoomCreated(chat::RoomCreated { conversation: 1, id: 2 }));
         let rejected = Reply::Rejected(Rejection::UnknownConversation);
         assert!(matches!(of(Ok((rejected, Position(9)))), Wire::Error(error)
             if error.code() == chat::ErrorCode::UnknownConversation));

@@ -205,6 +205,7 @@ impl<D: Door> Gateway<D> {
             Reply::Rejected(rejection) => Err(rejection.into()),
             Reply::SessionOpened { .. }
             | Reply::MessageSent { .. }
+            | Reply::RoomCreated { .. }
             | Reply::UploadReached { .. }
             | Reply::AttachmentFinished(_)
             | Reply::Done => Err(unexpected_reply()),

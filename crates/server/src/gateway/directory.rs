@@ -1,8 +1,8 @@
-//! Names of people, remembered for a moment: every delivered message bears two of them, and reading an
+//! Names of people and rooms, remembered for a moment: every delivered message bears two of them, and reading an
 //! account costs more than all the rest of delivering one.
 //!
-//! Promises: a deleted account's name is no longer shown one second after this server knows of the
-//! deletion. Deleted accounts are never remembered. Who a direct conversation is with never changes.
+//! Promises: a deleted account's name, and the old name of a room, are no longer shown one second after this server
+//! knows of the change. Deleted accounts are never remembered. Who a direct conversation is with never changes.
 
 use std::{
     collections::BTreeMap,
@@ -10,8 +10,11 @@ use std::{
     time::Duration,
 };
 
-use threefold_core::{AccountId, ConversationId, query};
-use threefold_proto::convert::Names;
+use threefold_core::{
+    AccountId, ConversationId,
+    query::{self, Place},
+};
+use threefold_proto::convert::{Names, PlaceName};
 use tokio::time::Instant;
 
 use super::door::Door;
@@ -33,6 +36,7 @@ struct Shown {
 pub struct Directory {
     names: Mutex<BTreeMap<AccountId, (Shown, Instant)>>,
     peers: Mutex<BTreeMap<(AccountId, ConversationId), AccountId>>,
+    rooms: Mutex<BTreeMap<(AccountId, ConversationId), (String, Instant)>>,
 }
 
 impl Directory {
@@ -70,25 +74,37 @@ impl Directory {
         wanted
     }
 
-    fn peer(
+    fn place(
         &self,
         reader: AccountId,
         conversation: ConversationId,
-        look_up: impl FnOnce() -> Option<AccountId>,
-    ) -> Option<AccountId> {
+        look_up: impl FnOnce() -> Option<Place>,
+    ) -> Option<Place> {
         let key = (reader, conversation);
         if let Some(peer) = lock(&self.peers).get(&key) {
-            return Some(*peer);
+            return Some(Place::With(*peer));
         }
-        let peer = look_up()?;
-        let mut peers = lock(&self.peers);
-        if peers.len() >= ENTRIES {
-            // Nothing tells which are still wanted; they come back at the price of one read each.
-            peers.clear();
+        let now = Instant::now();
+        if let Some((name, until)) = lock(&self.rooms).get(&key)
+            && now < *until
+        {
+            return Some(Place::Room(name.clone()));
         }
-        peers.insert(key, peer);
-        Some(peer)
+        let place = look_up()?;
+        match &place {
+            Place::With(peer) => remember(&mut lock(&self.peers), key, *peer),
+            Place::Room(name) => remember(&mut lock(&self.rooms), key, (name.clone(), now + NAME_LIFE)),
+        }
+        Some(place)
     }
+}
+
+fn remember<T>(map: &mut BTreeMap<(AccountId, ConversationId), T>, key: (AccountId, ConversationId), value: T) {
+    if map.len() >= ENTRIES {
+        // Nothing tells which are still wanted; they come back at the price of one read each.
+        map.clear();
+    }
+    map.insert(key, value);
 }
 
 /// The maps hold no invariant that a panic elsewhere could have broken.
@@ -119,12 +135,13 @@ impl<D: Door> Names for View<'_, D> {
         self.directory.shown(account, |shown| &shown.display_name, || self.look_up(account))
     }
 
-    fn peer(&mut self, conversation: ConversationId) -> String {
-        let peer = self.directory.peer(self.reader, conversation, || {
-            let info = self.door.read(|store| query::conversation(store, self.reader, conversation));
-            info.ok().map(|info| info.peer)
-        });
-        peer.map_or_else(String::new, |peer| self.account(peer))
+    fn place(&mut self, conversation: ConversationId) -> PlaceName {
+        let look_up = || self.door.read(|store| query::place(store, self.reader, conversation));
+        match self.directory.place(self.reader, conversation, look_up) {
+            Some(Place::With(peer)) => PlaceName::Peer(self.account(peer)),
+            Some(Place::Room(name)) => PlaceName::Room(name),
+            None => PlaceName::Peer(String::new()),
+        }
     }
 }
 
@@ -157,7 +174,7 @@ mod tests {
         let directory = Directory::default();
         for id in 0..ENTRIES as u64 + 10 {
             name(&directory, id, ann);
-            directory.peer(AccountId(1), ConversationId(id), || Some(AccountId(2)));
+            directory.place(AccountId(1), ConversationId(id), || Some(Place::With(AccountId(2))));
         }
         assert_eq!(lock(&directory.names).len(), ENTRIES);
         assert!(lock(&directory.peers).len() <= ENTRIES);
@@ -169,7 +186,19 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_not_remembered() {
         let directory = Directory::default();
-        assert_eq!(directory.peer(AccountId(1), ConversationId(1), || None), None);
-        assert_eq!(directory.peer(AccountId(1), ConversationId(1), || Some(AccountId(2))), Some(AccountId(2)));
+        let with = || Some(Place::With(AccountId(2)));
+        assert_eq!(directory.place(AccountId(1), ConversationId(1), || None), None);
+        assert_eq!(directory.place(AccountId(1), ConversationId(1), with), with());
+        assert_eq!(directory.place(AccountId(1), ConversationId(1), || unreachable!("remembered")), with());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rooms_new_name_is_seen_within_a_second() {
+        let directory = Directory::default();
+        let place = |look_up: fn() -> Option<Place>| directory.place(AccountId(1), ConversationId(1), look_up);
+        let (old, new) = (|| Some(Place::Room("tea".into())), || Some(Place::Room("coffee".into())));
+        assert_eq!((place(old), place(new)), (old(), old()));
+        tokio::time::advance(NAME_LIFE).await;
+        assert_eq!(place(new), new());
     }
 }

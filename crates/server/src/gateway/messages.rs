@@ -31,6 +31,7 @@ impl<D: Door> Gateway<D> {
             Reply::Rejected(rejection) => Err(rejection.into()),
             Reply::SessionOpened { .. }
             | Reply::InstanceOpened { .. }
+            | Reply::RoomCreated { .. }
             | Reply::UploadReached { .. }
             | Reply::AttachmentFinished(_)
             | Reply::Done => Err(unexpected_reply()),
@@ -91,6 +92,7 @@ impl<D: Door> Gateway<D> {
                 Reply::SessionOpened { .. }
                 | Reply::InstanceOpened { .. }
                 | Reply::MessageSent { .. }
+                | Reply::RoomCreated { .. }
                 | Reply::UploadReached { .. }
                 | Reply::AttachmentFinished(_),
                 _,
@@ -119,6 +121,10 @@ impl<D: Door> Gateway<D> {
                 Place::With(name) => match query::direct_conversation(store, reader, &name)? {
                     Ok(Some(conversation)) => conversation,
                     Ok(None) => return Ok(Ok(None)),
+                    Err(rejection) => return Ok(Err(rejection)),
+                },
+                Place::Room(name) => match query::room_conversation(store, reader, &name)? {
+                    Ok(conversation) => conversation,
                     Err(rejection) => return Ok(Err(rejection)),
                 },
             };

@@ -19,6 +19,7 @@ pub mod http;
 mod messages;
 mod password;
 mod reactions;
+mod rooms;
 mod search;
 mod stream;
 pub mod tcp;
@@ -175,6 +176,7 @@ impl<D: Door> Gateway<D> {
                 Reply::SessionOpened { .. }
                 | Reply::InstanceOpened { .. }
                 | Reply::MessageSent { .. }
+                | Reply::RoomCreated { .. }
                 | Reply::UploadReached { .. }
                 | Reply::AttachmentFinished(_),
                 _,

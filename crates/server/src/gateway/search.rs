@@ -77,6 +77,10 @@ impl<D: Door> Gateway<D> {
                     Ok(None) => return Ok(Ok(None)),
                     Err(rejection) => return Ok(Err(rejection)),
                 },
+                Some(Place::Room(name)) => match query::room_conversation(store, reader, &name)? {
+                    Ok(conversation) => Some(conversation),
+                    Err(rejection) => return Ok(Err(rejection)),
+                },
             };
             Ok(Ok(Some(Scope { conversation, author })))
         });

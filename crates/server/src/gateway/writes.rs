@@ -3,8 +3,8 @@
 //! The state machine recognises a retry by its request id and a hash of its content, so what is filled in here
 //! must be the same in a retry. The conversation of a message never changes. The conversation with a
 //! person does not either, but where the first try found one, a retry may find that person's name
-//! gone, and the other way round. So a write that names a person is *open*: a "same id, other content"
-//! refusal of it means that the first try was answered, and the client is told "done". Where the first try was
+//! gone, and the other way round; and a room's name may have become another one's. So a write that names a person or a room
+//! is *open*: a "same id, other content" refusal of it means that the first try was answered, and the client is told "done". Where the first try was
 //! refused that is wrong but harmless: it asked to mark something read in a conversation that did not
 //! exist yet.
 //!
@@ -14,7 +14,7 @@
 use threefold_core::{
     AdministratorAction, Command, ConversationId, EventId, Operation, Position, Rejection, Reply, RequestId, query,
 };
-use threefold_proto::convert::{self, Refusal};
+use threefold_proto::convert::{self, Place, Refusal};
 use tokio::time::Instant;
 
 use super::{Caller, Gateway, door::Door, password, unavailable};
@@ -80,8 +80,8 @@ impl<D: Door> Gateway<D> {
     ) -> Result<(Operation, Kind), Refusal> {
         Ok(match operation {
             convert::Operation::Complete(operation) => (operation, Kind::Plain),
-            convert::Operation::MarkRead { with, up_to } => {
-                let find = || self.conversation_with(caller, &with);
+            convert::Operation::MarkRead { place, up_to } => {
+                let find = || self.conversation_at(caller, &place);
                 let conversation = self.find(find, before, deadline).await?;
                 (Operation::MarkRead { conversation, up_to }, Kind::Open)
             }
@@ -138,9 +138,15 @@ impl<D: Door> Gateway<D> {
         Ok(find().unwrap_or(NO_CONVERSATION))
     }
 
-    fn conversation_with(&self, caller: &Caller, name: &str) -> Option<ConversationId> {
-        let direct = self.door().read(|store| query::direct_conversation(store, caller.session.account, name));
-        direct.ok().flatten()
+    fn conversation_at(&self, caller: &Caller, place: &Place) -> Option<ConversationId> {
+        let reader = caller.session.account;
+        match place {
+            Place::Conversation(conversation) => Some(*conversation),
+            Place::With(name) => {
+                self.door().read(|store| query::direct_conversation(store, reader, name)).ok().flatten()
+            }
+            Place::Room(name) => self.door().read(|store| query::room_conversation(store, reader, name)).ok(),
+        }
     }
 
     fn conversation_of(&self, caller: &Caller, messages: &[EventId]) -> Option<ConversationId> {

@@ -2,16 +2,20 @@
 //!
 //! Nothing is queued here for a client. A follower keeps one number, its place in everything it may see, and is
 //! told which conversations to look into; what it has not read yet stays in the state. A burst costs it one wake-up.
+//! Whom a room's events concern is known by [`followers`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use threefold_core::{AccountId, Event, Position, Scope, apply::Happened, query};
 use tokio::sync::{Notify, watch};
 
+use self::followers::{Concern, Followers};
 use crate::{raft::machine::Observer, storage::StateStore};
+
+mod followers;
 
 /// Events read at once for one follower: bounds its memory and the time others wait for the store.
 const EVENTS_AT_ONCE: usize = 256;
@@ -27,15 +31,7 @@ pub struct Hub {
 struct Inner {
     position: Position,
     next_id: u64,
-    followers: BTreeMap<AccountId, BTreeMap<u64, Concern>>,
-}
-
-/// What one follower has to look into.
-struct Concern {
-    scopes: BTreeSet<Scope>,
-    /// Anything may have changed: look into everything.
-    everything: bool,
-    wake: Arc<Notify>,
+    followers: Followers,
 }
 
 impl Hub {
@@ -57,11 +53,10 @@ impl Hub {
     /// Follows everything `account` may see after `after`.
     pub fn follow(self: &Arc<Self>, account: AccountId, after: Position) -> Follower {
         let wake = Arc::new(Notify::new());
-        let concern = Concern { scopes: BTreeSet::new(), everything: true, wake: wake.clone() };
         let mut inner = self.lock();
         inner.next_id += 1;
         let id = inner.next_id;
-        inner.followers.entry(account).or_default().insert(id, concern);
+        inner.followers.add(account, id, Concern::new(wake.clone()));
         drop(inner);
         Follower { hub: self.clone(), account, id, wake, cursor: after, unread: None }
     }
@@ -83,28 +78,14 @@ impl Observer for Hub {
         self.publish(position, |inner| {
             let mut woken = Vec::new();
             for event in happened {
-                for account in &event.audience {
-                    for concern in inner.followers.get_mut(account).into_iter().flat_map(BTreeMap::values_mut) {
-                        if concern.scopes.is_empty() && !concern.everything {
-                            woken.push(concern.wake.clone());
-                        }
-                        concern.scopes.insert(event.scope);
-                    }
-                }
+                inner.followers.concern(event, &mut woken);
             }
             woken
         });
     }
 
     fn replaced(&self, position: Position) {
-        self.publish(position, |inner| {
-            let mut woken = Vec::new();
-            for concern in inner.followers.values_mut().flat_map(BTreeMap::values_mut) {
-                concern.everything = true;
-                woken.push(concern.wake.clone());
-            }
-            woken
-        });
+        self.publish(position, |inner| inner.followers.start_over());
     }
 }
 
@@ -149,10 +130,22 @@ impl Follower {
     }
 
     /// Takes what is to be looked into together with the position it is complete for.
+    ///
+    /// The rooms of an account that is new here are read first. Until they are known it may not be told of events of theirs;
+    /// but until then every follower of it is to look into everything, which is taken under the same lock. The state may be
+    /// ahead of what was told: rooms left since then count as well, for what happened there before that is still to be told.
     fn take_unread(&self) -> Option<Unread> {
         let mut inner = self.hub.lock();
+        while let Some(generation) = inner.followers.unknown_rooms(self.account) {
+            let told = inner.position;
+            drop(inner);
+            let rooms = super::view::query(&*self.hub.state, |store| query::rooms_of(store, self.account, told));
+            let rooms = rooms.unwrap_or_else(|error| super::stop(&error));
+            inner = self.hub.lock();
+            inner.followers.learn_rooms(self.account, rooms, generation);
+        }
         let up_to = inner.position;
-        let concern = inner.followers.get_mut(&self.account)?.get_mut(&self.id)?;
+        let concern = inner.followers.concern_of(self.account, self.id)?;
         let everything = std::mem::take(&mut concern.everything);
         let scopes = std::mem::take(&mut concern.scopes);
         let only = if everything { None } else { Some(scopes) };
@@ -179,81 +172,9 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let mut inner = self.hub.lock();
-        if let Some(of_account) = inner.followers.get_mut(&self.account) {
-            of_account.remove(&self.id);
-            if of_account.is_empty() {
-                inner.followers.remove(&self.account);
-            }
-        }
+        self.hub.lock().followers.remove(self.account, self.id);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-
-    use threefold_core::{
-        Command, Reply, TokenHash,
-        entry::Unpacked,
-        store::{Changes, Direction, Overlay, Read, StoreError, Visit},
-    };
-
-    use super::*;
-    use crate::storage::{ReceivedState, StateInstall, StateSnapshot, memory::MemoryState};
-
-    /// A state that changes with every read, so that only a view of it makes sense.
-    struct Restless(MemoryState);
-
-    impl Read for Restless {
-        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-            Err(StoreError::Corrupt("read while it changes".to_owned()))
-        }
-
-        fn scan(&self, _: &[u8], _: &[u8], _: Direction, _: &mut Visit<'_>) -> Result<(), StoreError> {
-            Err(StoreError::Corrupt("read while it changes".to_owned()))
-        }
-    }
-
-    impl StateStore for Restless {
-        fn commit(&self, changes: Changes) -> io::Result<()> {
-            self.0.commit(changes)
-        }
-
-        fn persist(&self) -> io::Result<()> {
-            self.0.persist()
-        }
-
-        fn snapshot(&self) -> io::Result<Box<dyn StateSnapshot>> {
-            self.0.snapshot()
-        }
-
-        fn begin_install(&self) -> io::Result<Box<dyn StateInstall>> {
-            self.0.begin_install()
-        }
-
-        fn finish_install(&self, received: ReceivedState) -> io::Result<()> {
-            self.0.finish_install(received)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_follower_reads_a_view_and_not_the_changing_state() {
-        let state = MemoryState::new();
-        let register = Command::Register {
-            name: "ann".to_owned(),
-            password_hash: "hash".to_owned(),
-            token_hash: TokenHash([1; 32]),
-            device: "laptop".to_owned(),
-        };
-        let mut overlay = Overlay::new(&state);
-        let entry = Unpacked { time_ms: 1, commands: vec![register] };
-        let applied = threefold_core::apply(&mut overlay, 1, &entry).unwrap();
-        let changes = overlay.into_changes();
-        state.commit(changes).unwrap();
-        let Reply::SessionOpened { account, .. } = applied.replies[0] else { panic!("{applied:?}") };
-        let hub = Hub::new(Arc::new(Restless(state)), Position::end_of(1));
-        let followed = hub.follow(account, Position(0)).next().await;
-        assert_eq!((followed.events.len(), followed.up_to), (1, Position::end_of(1)));
-    }
-}
+mod tests;

@@ -146,14 +146,16 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use threefold_core::AccountId;
+    use threefold_core::{AccountId, apply::Audience};
 
     use super::*;
 
     fn at(changed: &Changed, index: u64, scopes: impl IntoIterator<Item = Scope>) {
         let position = Position::end_of(index);
-        let happened: Vec<Happened> =
-            scopes.into_iter().map(|scope| Happened { scope, position, audience: Vec::new() }).collect();
+        let happened: Vec<Happened> = scopes
+            .into_iter()
+            .map(|scope| Happened { scope, position, audience: Audience::Accounts(Vec::new()) })
+            .collect();
         changed.applied(position, &happened);
     }
 

@@ -121,6 +121,9 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         ErrorCode::UnknownConversation => "; see yours with `threefold unread`",
         ErrorCode::UnknownMessage | ErrorCode::UnknownAttachment => "; see ids with `threefold messages NAME`",
         ErrorCode::UnknownSession => "; see them with `threefold sessions`",
+        ErrorCode::UnknownRoom => "; look for rooms with `threefold rooms`",
+        ErrorCode::RoomNameTaken => "; choose another",
+        ErrorCode::NotInvited => "; a moderator or an owner of it can invite you",
         ErrorCode::Overloaded => "; try again in a while",
         ErrorCode::Internal => "; the server's log says more",
         ErrorCode::Unspecified
@@ -141,7 +144,9 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::UploadOutOfPlace
         | ErrorCode::NotAdministrator
         | ErrorCode::MessageDeleted
-        | ErrorCode::TooManyReactions => "",
+        | ErrorCode::TooManyReactions
+        | ErrorCode::NotInRoom
+        | ErrorCode::LimitReached => "",
     }
 }
 

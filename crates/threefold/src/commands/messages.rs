@@ -13,7 +13,7 @@ use super::{
     ClientOptions, Failure,
     context::Context,
     output::{escape, table},
-    render::{Line, name, quote},
+    render::{Line, name, quote, room_name},
     when,
 };
 
@@ -27,7 +27,7 @@ const GONE: &str = "a message that is not there any more";
 /// Of `messages`.
 #[derive(Args, Debug)]
 pub struct MessagesArgs {
-    /// With whom
+    /// With whom, or in which room ('#room')
     name: String,
     /// How many
     #[arg(default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -52,7 +52,7 @@ pub struct MessagesArgs {
 /// Of `read`.
 #[derive(Args, Debug)]
 pub struct ReadArgs {
-    /// With whom
+    /// With whom, or in which room ('#room')
     name: String,
     /// The last message read; all if absent
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
@@ -88,7 +88,7 @@ pub async fn messages(args: MessagesArgs, options: ClientOptions) -> Result<(), 
         context.output.result(&line, human)?;
     }
     if messages.is_empty() {
-        context.output.remark(&format!("no messages with {}", escape(&args.name)))?;
+        context.output.remark(&format!("no messages {}", place(&args.name)))?;
     }
     context.remember()
 }
@@ -163,6 +163,9 @@ fn left(wanted: u32, have: usize) -> Option<u32> {
 struct Unread<'a> {
     conversation: u64,
     peer: &'a str,
+    /// The room, without `#`; absent in a direct conversation.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    room: &'a str,
     unread: u64,
     /// Those of them that mention this account.
     unread_mentions: u64,
@@ -189,10 +192,12 @@ pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
     }
     let mut rows = Vec::new();
     for known in &conversations {
+        let room = known.room.as_ref().map_or("", |room| &room.name);
         if context.output.is_json() {
             let value = Unread {
                 conversation: known.conversation,
                 peer: &known.peer_name,
+                room,
                 unread: known.unread,
                 unread_mentions: known.unread_mentions,
                 read_up_to: known.read_up_to,
@@ -207,11 +212,18 @@ pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
             1 => "one mentions you".to_owned(),
             more => format!("{more} mention you"),
         };
-        rows.push(vec![known.unread.to_string(), name(&known.peer_name), mentions]);
+        let place = if room.is_empty() { name(&known.peer_name) } else { room_name(room) };
+        rows.push(vec![known.unread.to_string(), place, mentions]);
     }
     context.output.remark(if rows.is_empty() { "nothing unread" } else { "" })?;
     context.output.remark(&table(&rows))?;
     context.remember()
+}
+
+/// Where messages are, in words.
+fn place(name: &str) -> String {
+    let preposition = if name.starts_with('#') { "in" } else { "with" };
+    format!("{preposition} {}", escape(name))
 }
 
 #[derive(Serialize)]
@@ -228,8 +240,8 @@ pub async fn read(args: ReadArgs, options: ClientOptions) -> Result<(), Failure>
     let position = writer.mark_read(args.name.as_str(), args.up_to).await?.await?;
     let up_to = Some(args.up_to).filter(|up_to| *up_to > 0);
     let human = || match up_to {
-        Some(up_to) => format!("messages with {} are marked as read up to {up_to}", escape(&args.name)),
-        None => format!("all messages with {} are marked as read", escape(&args.name)),
+        Some(up_to) => format!("messages {} are marked as read up to {up_to}", place(&args.name)),
+        None => format!("all messages {} are marked as read", place(&args.name)),
     };
     context.output.result(&MarkedRead { peer: &args.name, up_to, position }, human)?;
     context.remember()

@@ -18,13 +18,14 @@ mod people;
 mod react;
 pub mod recover;
 mod render;
+mod rooms;
 mod search;
 mod send;
 mod session_file;
 mod status;
 mod when;
 
-use std::{env, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
 pub use failure::Failure;
@@ -127,6 +128,14 @@ pub enum ClientCommand {
     Edit(With<edit::EditArgs>),
     /// React to a message, or show who did
     React(With<react::ReactArgs>),
+    /// List rooms: yours, and the public ones
+    Rooms(With<rooms::RoomsArgs>),
+    /// Make a room, and all that is done with one
+    Room(rooms::RoomArgs),
+    /// Leave a room
+    Leave(With<rooms::WhichArgs>),
+    /// List the rooms you are invited to
+    Invitations(With<Nothing>),
     /// List accounts by name
     Users(With<people::UsersArgs>),
     /// List who is online
@@ -141,9 +150,15 @@ impl ClientCommand {
     fn options(&self) -> &ClientOptions {
         match self {
             Self::Register(with) | Self::Login(with) => &with.options,
-            Self::Logout(with) | Self::Whoami(with) | Self::Unread(with) | Self::Online(with) | Self::Status(with) => {
-                &with.options
-            }
+            Self::Logout(with)
+            | Self::Whoami(with)
+            | Self::Unread(with)
+            | Self::Online(with)
+            | Self::Status(with)
+            | Self::Invitations(with) => &with.options,
+            Self::Rooms(with) => &with.options,
+            Self::Room(args) => args.options(),
+            Self::Leave(with) => &with.options,
             Self::DeleteAccount(with) => &with.options,
             Self::Passwd(with) => &with.options,
             Self::Sessions(with) => &with.options,
@@ -161,6 +176,18 @@ impl ClientCommand {
             Self::Follow(with) => &with.options,
         }
     }
+}
+
+/// The command line as it is read: `join '#room'` is short for `room join '#room'`. (An operator's `join` names a server, and
+/// no server's name begins like that.)
+#[must_use]
+pub fn spoken(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let names_room = |argument: &OsString| argument.to_str().is_some_and(|text| text.starts_with('#'));
+    if arguments.get(1).is_some_and(|command| command == "join") && arguments.iter().skip(2).any(names_room) {
+        arguments.insert(1, "room".into());
+    }
+    arguments
 }
 
 /// Reports a command line that makes no sense (or prints the help that was asked for). Whether JSON is wanted is only
@@ -235,6 +262,10 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Admin(with) => administer::administer(with.args, with.options).await,
         ClientCommand::Edit(with) => edit::edit(with.args, with.options).await,
         ClientCommand::React(with) => react::react(with.args, with.options).await,
+        ClientCommand::Rooms(with) => rooms::rooms(with.args, with.options).await,
+        ClientCommand::Room(args) => rooms::room(args).await,
+        ClientCommand::Leave(with) => rooms::leave(with.args, with.options).await,
+        ClientCommand::Invitations(with) => rooms::invitations(with.options).await,
         ClientCommand::Users(with) => people::users(with.args, with.options).await,
         ClientCommand::Online(with) => people::online(with.options).await,
         ClientCommand::Follow(with) => follow::follow(with.args, with.options).await,
@@ -245,6 +276,17 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_is_joined_with_fewer_words() {
+        let spoken = |line: &str| {
+            let arguments = spoken(line.split(' ').map(OsString::from));
+            arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(spoken("threefold join --json #tea"), "threefold room join --json #tea");
+        assert_eq!(spoken("threefold join server-4 host:1"), "threefold join server-4 host:1");
+        assert_eq!(spoken("threefold send #tea join"), "threefold send #tea join");
+    }
 
     #[test]
     fn misuse_is_told_in_a_sentence() {

@@ -1,5 +1,9 @@
 //! Messages and events in words, and as JSON objects.
 
+mod rooms;
+
+use rooms::RoomLine;
+pub use rooms::{role_name, room_name};
 use serde::Serialize;
 use threefold_client::chat::{Attachment, Event, Mention, Message, Reaction, event::Body};
 
@@ -38,8 +42,11 @@ pub enum Line<'a> {
         conversation: u64,
         /// The author's name; empty once the account is deleted.
         from: &'a str,
-        /// The other person of a direct conversation, whoever wrote.
+        /// The other person of a direct conversation, whoever wrote; empty in a room.
         peer: &'a str,
+        /// The room, without `#`; absent in a direct conversation.
+        #[serde(skip_serializing_if = "str::is_empty")]
+        room: &'a str,
         /// Written by this account.
         own: bool,
         /// The how-manieth of its conversation.
@@ -71,6 +78,8 @@ pub enum Line<'a> {
         message: u64,
         from: &'a str,
         peer: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        room: &'a str,
         own: bool,
         body: &'a str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -86,6 +95,8 @@ pub enum Line<'a> {
         message: u64,
         from: &'a str,
         peer: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        room: &'a str,
         own: bool,
         emoji: &'a str,
         added: bool,
@@ -150,6 +161,9 @@ pub enum Line<'a> {
         id: u64,
         time_ms: u64,
     },
+    /// Something that happened in a room, or to an invitation.
+    #[serde(untagged)]
+    Room(RoomLine<'a>),
 }
 
 /// How often a message was reacted to with something.
@@ -170,6 +184,7 @@ impl<'a> Line<'a> {
             conversation: message.conversation,
             from: &message.author_name,
             peer: &message.peer_name,
+            room: &message.room_name,
             own: message.author == account,
             number: message.number,
             body: &message.body,
@@ -214,6 +229,7 @@ impl<'a> Line<'a> {
                 message: edited.message,
                 from: &edited.by_name,
                 peer: &edited.peer_name,
+                room: &edited.room_name,
                 own: edited.by == account,
                 body: &edited.body,
                 mentions: names(&edited.mentions),
@@ -226,6 +242,7 @@ impl<'a> Line<'a> {
                 message: changed.message,
                 from: &changed.name,
                 peer: &changed.peer_name,
+                room: &changed.room_name,
                 own: changed.account == account,
                 emoji: &changed.emoji,
                 added: changed.added,
@@ -234,7 +251,17 @@ impl<'a> Line<'a> {
             Some(Body::PeerRead(read)) => {
                 Self::PeerRead { id, time_ms, conversation: read.conversation, by: read.by, up_to: read.up_to }
             }
-            None => Self::Unknown { id, time_ms },
+            Some(
+                Body::RoomOpened(_)
+                | Body::MemberJoined(_)
+                | Body::MemberLeft(_)
+                | Body::MemberRemoved(_)
+                | Body::RoleChanged(_)
+                | Body::RoomChanged(_)
+                | Body::Invited(_)
+                | Body::InvitationEnded(_),
+            )
+            | None => RoomLine::event(event).map_or(Self::Unknown { id, time_ms }, Self::Room),
         }
     }
 
@@ -242,14 +269,14 @@ impl<'a> Line<'a> {
     pub fn human(&self) -> Option<String> {
         match self {
             Self::Message { reply_to, .. } => self.human_message(reply_to.map(|id| id.to_string()).as_deref()),
-            Self::Edited { time_ms, message, from, peer, own, body, mentions_own, .. } => {
+            Self::Edited { time_ms, message, from, peer, room, own, body, mentions_own, .. } => {
                 let remarks = remarks(*mentions_own, None);
-                let parties = parties(from, peer, *own);
+                let parties = parties(from, peer, room, *own);
                 Some(format!("[{}] {parties}{remarks}: edited {message}: {}", time(*time_ms), indent(body)))
             }
-            Self::Reaction { time_ms, message, from, peer, own, emoji, added, .. } => {
+            Self::Reaction { time_ms, message, from, peer, room, own, emoji, added, .. } => {
                 let (what, emoji) = (if *added { "reacted to" } else { "took back from" }, escape(emoji));
-                Some(format!("[{}] {}: {what} {message}: {emoji}", time(*time_ms), parties(from, peer, *own)))
+                Some(format!("[{}] {}: {what} {message}: {emoji}", time(*time_ms), parties(from, peer, room, *own)))
             }
             Self::Deleted { time_ms, messages, .. } => {
                 let ids: Vec<String> = messages.iter().map(u64::to_string).collect();
@@ -262,6 +289,7 @@ impl<'a> Line<'a> {
             Self::PasswordReset { time_ms, .. } => {
                 Some(format!("[{}] an administrator gave the account another password", time(*time_ms)))
             }
+            Self::Room(line) => Some(line.human()),
             Self::Read { .. }
             | Self::Hidden { .. }
             | Self::SessionEnded { .. }
@@ -272,14 +300,15 @@ impl<'a> Line<'a> {
 
     /// A message for people, with the words that stand for the one it answers; none for anything else.
     pub fn human_message(&self, answered: Option<&str>) -> Option<String> {
-        let Self::Message { time_ms, from, peer, own, body, deleted, edited_at_ms, mentions_own, .. } = self else {
+        let Self::Message { time_ms, from, peer, room, own, body, deleted, edited_at_ms, mentions_own, .. } = self
+        else {
             return None;
         };
         let Self::Message { attachments, reactions, .. } = self else { return None };
         let text = if *deleted { "(deleted)".to_owned() } else { indent(body) };
         let edited = if edited_at_ms.is_some() { " (edited)" } else { "" };
         let remarks = remarks(*mentions_own, answered);
-        let mut line = format!("[{}] {}{remarks}: {text}{edited}", time(*time_ms), parties(from, peer, *own));
+        let mut line = format!("[{}] {}{remarks}: {text}{edited}", time(*time_ms), parties(from, peer, room, *own));
         for attached in attachments {
             line.push_str(if body.is_empty() { "" } else { "\n    " });
             let name = escape(attached.name).replace('\n', " ");
@@ -314,8 +343,13 @@ fn names_account(mentions: &[Mention], account: u64) -> bool {
 }
 
 /// Who says something to whom, in a direct conversation.
-fn parties(from: &str, peer: &str, own: bool) -> String {
-    if own { format!("you → {}", name(peer)) } else { format!("{} → you", name(from)) }
+fn parties(from: &str, peer: &str, room: &str, own: bool) -> String {
+    match (room, own) {
+        ("", true) => format!("you → {}", name(peer)),
+        ("", false) => format!("{} → you", name(from)),
+        (room, true) => format!("{} you", room_name(room)),
+        (room, false) => format!("{} {}", room_name(room), name(from)),
+    }
 }
 
 /// What else is to be known before the text.
@@ -438,6 +472,16 @@ mod tests {
         };
         assert!(told(9).ends_with("] alice → you: reacted to 8192: 👍"));
         assert!(told(7).ends_with("] you → bob: took back from 8192: 👍"));
+    }
+
+    #[test]
+    fn a_rooms_message_says_where() {
+        let said = Message { peer_name: String::new(), room_name: "tea".to_owned(), ..message() };
+        let text = Line::message(&said, 9).human().unwrap();
+        assert!(text.ends_with("] #tea alice: two\n    lines \\u{1b}[2J"), "{text}");
+        assert!(Line::message(&said, 7).human().unwrap().contains("] #tea you: two"));
+        let json = serde_json::to_string(&Line::message(&said, 9)).unwrap();
+        assert!(json.contains("\"peer\":\"\",\"room\":\"tea\""), "{json}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// Of `send`.
 #[derive(Args, Debug)]
 pub struct SendArgs {
-    /// To whom
+    /// To whom, or into which room ('#room')
     name: String,
     /// The text; standard input if absent or `-`
     #[arg(allow_negative_numbers = true)]

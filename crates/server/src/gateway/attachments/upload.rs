@@ -203,6 +203,7 @@ fn refusal(reply: Reply) -> Refusal {
         Reply::SessionOpened { .. }
         | Reply::InstanceOpened { .. }
         | Reply::MessageSent { .. }
+        | Reply::RoomCreated { .. }
         | Reply::UploadReached { .. }
         | Reply::AttachmentFinished(_)
         | Reply::Done => unexpected_reply(),

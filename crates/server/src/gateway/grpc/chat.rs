@@ -251,6 +251,96 @@ impl<D: Door> Chat for Service<D> {
         answer(self.gateway.discard_attachment(&caller, request, deadline).await)
     }
 
+    async fn create_room(
+        &self,
+        request: Request<chat::CreateRoomRequest>,
+    ) -> Result<Response<chat::CreateRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.create_room(&caller, request, deadline).await)
+    }
+
+    async fn join_room(
+        &self,
+        request: Request<chat::JoinRoomRequest>,
+    ) -> Result<Response<chat::JoinRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.join_room(&caller, request, deadline).await)
+    }
+
+    async fn leave_room(
+        &self,
+        request: Request<chat::LeaveRoomRequest>,
+    ) -> Result<Response<chat::LeaveRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.leave_room(&caller, request, deadline).await)
+    }
+
+    async fn invite_to_room(
+        &self,
+        request: Request<chat::InviteToRoomRequest>,
+    ) -> Result<Response<chat::InviteToRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.invite_to_room(&caller, request, deadline).await)
+    }
+
+    async fn remove_from_room(
+        &self,
+        request: Request<chat::RemoveFromRoomRequest>,
+    ) -> Result<Response<chat::RemoveFromRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.remove_from_room(&caller, request, deadline).await)
+    }
+
+    async fn set_role(&self, request: Request<chat::SetRoleRequest>) -> Result<Response<chat::SetRoleReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.set_role(&caller, request, deadline).await)
+    }
+
+    async fn change_room(
+        &self,
+        request: Request<chat::ChangeRoomRequest>,
+    ) -> Result<Response<chat::ChangeRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.change_room(&caller, request, deadline).await)
+    }
+
+    async fn decline_invitation(
+        &self,
+        request: Request<chat::DeclineInvitationRequest>,
+    ) -> Result<Response<chat::DeclineInvitationReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.decline_invitation(&caller, request, deadline).await)
+    }
+
+    async fn get_room(&self, request: Request<chat::GetRoomRequest>) -> Result<Response<chat::GetRoomReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.get_room(&caller, request, deadline).await)
+    }
+
+    async fn list_rooms(
+        &self,
+        request: Request<chat::ListRoomsRequest>,
+    ) -> Result<Response<chat::ListRoomsReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_rooms(&caller, request, deadline).await)
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<chat::ListMembersRequest>,
+    ) -> Result<Response<chat::ListMembersReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_members(&caller, request, deadline).await)
+    }
+
+    async fn list_invitations(
+        &self,
+        request: Request<chat::ListInvitationsRequest>,
+    ) -> Result<Response<chat::ListInvitationsReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_invitations(&caller, request, deadline).await)
+    }
+
     async fn converse(
         &self,
         request: Request<Streaming<chat::ClientFrame>>,

@@ -98,8 +98,8 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
 fn delivered(message: chat::Message, own_name: &str) -> Reply {
     Reply {
         cmd: "message".to_owned(),
+        to: if message.room_name.is_empty() { own_name.to_owned() } else { text::room(&message.room_name) },
         src: text::name(message.author_name),
-        to: own_name.to_owned(),
         body: message.body,
         error: false,
         details: Details::Message { id: message.id, time: text::time(message.time_ms) },

@@ -127,7 +127,7 @@ impl<D: Door> Asker<D> {
         };
         let found = self.gateway.list_conversations(&self.caller, request, deadline()).await?;
         let conversations = found.conversations.into_iter().map(|conversation| framing::Conversation {
-            with: text::name(conversation.peer_name),
+            with: conversation.room.map_or_else(|| text::name(conversation.peer_name), |room| text::room(&room.name)),
             unread: conversation.unread,
         });
         let conversations: Vec<_> = conversations.collect();

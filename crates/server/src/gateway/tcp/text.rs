@@ -33,9 +33,20 @@ pub(super) fn name(name: String) -> String {
     if name.is_empty() { DELETED_USER.to_owned() } else { name }
 }
 
+/// A room's name.
+pub(super) fn room(name: &str) -> String {
+    format!("#{name}")
+}
+
 /// Where a message went, as `own` sees it.
 pub(super) fn recipient(message: &chat::Message, own_account: u64, own_name: &str) -> String {
-    if message.author == own_account { name(message.peer_name.clone()) } else { own_name.to_owned() }
+    if !message.room_name.is_empty() {
+        room(&message.room_name)
+    } else if message.author == own_account {
+        name(message.peer_name.clone())
+    } else {
+        own_name.to_owned()
+    }
 }
 
 /// A message of a page.

@@ -90,7 +90,8 @@ fn operation(command: Command, request: Request) -> Result<convert::Operation, R
             let ids = ids(&request.body)?;
             chat::DeleteMessages { conversation: 0, messages: ids, for_everyone }.try_into()
         }
-        Command::Join | Command::Leave => Err(no_rooms()),
+        Command::Join => chat::JoinRoom { room: room(request.to)? }.try_into(),
+        Command::Leave => chat::LeaveRoom { room: room(request.to)? }.try_into(),
         Command::Create
         | Command::Login
         | Command::Logout
@@ -107,16 +108,18 @@ fn operation(command: Command, request: Request) -> Result<convert::Operation, R
 /// A user, or a room.
 pub(super) fn place(to: String) -> Result<Option<chat::Recipient>, Refusal> {
     if to.is_empty() {
-        return Err(Refusal::invalid("`to` is missing: a user's name"));
+        return Err(Refusal::invalid("`to` is missing: a user's name, or a room's with `#` before it"));
     }
-    if to.starts_with('#') {
-        return Err(no_rooms());
-    }
-    Ok(Some(chat::Recipient { to: Some(To::User(to)) }))
+    let to = if to.starts_with('#') { To::Room(to) } else { To::User(to) };
+    Ok(Some(chat::Recipient { to: Some(to) }))
 }
 
-fn no_rooms() -> Refusal {
-    Refusal::invalid("this server knows no rooms yet")
+/// A room, also without its `#`: there is nothing else it could be.
+fn room(to: String) -> Result<Option<chat::Recipient>, Refusal> {
+    if to.is_empty() {
+        return Err(Refusal::invalid("`to` is missing: a room's name"));
+    }
+    Ok(Some(chat::Recipient { to: Some(To::Room(to)) }))
 }
 
 fn ids(body: &str) -> Result<Vec<u64>, Refusal> {
@@ -146,6 +149,7 @@ pub(super) fn reply(echo: Echo, kind: Kind, outcome: Result<Committed, Unavailab
         Outcome::Rejected(rejection) => echo.refusal(&rejection.into()),
         Outcome::SessionOpened { .. }
         | Outcome::InstanceOpened { .. }
+        | Outcome::RoomCreated { .. }
         | Outcome::UploadReached { .. }
         | Outcome::AttachmentFinished(_) => {
             echo.refusal(&Refusal::Internal("the state machine answered another kind of request".to_owned()))

@@ -118,6 +118,18 @@ table! {
     "list_attachments": request as chat::ListAttachmentsRequest => gateway.list_attachments(caller, request);
     "discard_attachment": request as chat::DiscardAttachmentRequest =>
         gateway.discard_attachment(caller, request, deadline).await;
+    "create_room": request as chat::CreateRoomRequest => gateway.create_room(caller, request, deadline).await;
+    "join_room": request as chat::JoinRoomRequest => gateway.join_room(caller, request, deadline).await;
+    "leave_room": request as chat::LeaveRoomRequest => gateway.leave_room(caller, request, deadline).await;
+    "invite_to_room": request as chat::InviteToRoomRequest => gateway.invite_to_room(caller, request, deadline).await;
+    "remove_from_room": request as chat::RemoveFromRoomRequest => gateway.remove_from_room(caller, request, deadline).await;
+    "set_role": request as chat::SetRoleRequest => gateway.set_role(caller, request, deadline).await;
+    "change_room": request as chat::ChangeRoomRequest => gateway.change_room(caller, request, deadline).await;
+    "decline_invitation": request as chat::DeclineInvitationRequest => gateway.decline_invitation(caller, request, deadline).await;
+    "get_room": request as chat::GetRoomRequest => gateway.get_room(caller, request, deadline).await;
+    "list_rooms": request as chat::ListRoomsRequest => gateway.list_rooms(caller, request, deadline).await;
+    "list_members": request as chat::ListMembersRequest => gateway.list_members(caller, request, deadline).await;
+    "list_invitations": request as chat::ListInvitationsRequest => gateway.list_invitations(caller, request, deadline).await;
 }
 
 /// Answers a call of a connection that is, or is not yet, this caller's.

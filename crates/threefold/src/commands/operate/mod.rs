@@ -72,7 +72,8 @@ pub struct Options {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Then start the server: `threefold serve` with a certificate for NAME, this address as its peer \
-                        address, and some servers of the cluster as its peers. It becomes a member once it has caught up."
+                        address, and some servers of the cluster as its peers. It becomes a member once it has caught up.\n\n\
+                        To join a room: `threefold join '#room'`."
 )]
 pub struct JoinArgs {
     /// The new server's name

@@ -1,0 +1,266 @@
+//! The followers of a server, and which of the followed accounts are in which rooms.
+//!
+//! An event of a room does not list its members. So it is known here which of those who follow are in it: read from the
+//! state when an account is first followed, and kept by what the events themselves say ([`Audience`]). An account that is
+//! missing here would miss events, which must not be; one too many is woken and finds nothing, which does no harm. So what
+//! is read is added to what events have said meanwhile, and never taken for the whole: a reading may be older than them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use threefold_core::{
+    AccountId, ConversationId, Scope,
+    apply::{Audience, Happened},
+};
+use tokio::sync::Notify;
+
+/// What one follower has to look into.
+pub(super) struct Concern {
+    pub(super) scopes: BTreeSet<Scope>,
+    /// Anything may have changed: look into everything.
+    pub(super) everything: bool,
+    wake: Arc<Notify>,
+}
+
+impl Concern {
+    /// Of a new follower, who knows nothing yet.
+    pub(super) fn new(wake: Arc<Notify>) -> Self {
+        Self { scopes: BTreeSet::new(), everything: true, wake }
+    }
+
+    fn add(&mut self, scope: Scope, woken: &mut Vec<Arc<Notify>>) {
+        if self.scopes.is_empty() && !self.everything {
+            woken.push(self.wake.clone());
+        }
+        self.scopes.insert(scope);
+    }
+}
+
+/// An account that somebody follows.
+#[derive(Default)]
+struct Followed {
+    concerns: BTreeMap<u64, Concern>,
+    /// The rooms it is known to be in.
+    rooms: BTreeSet<ConversationId>,
+    /// Its rooms have been read. Until then each of its followers is to look into everything.
+    rooms_known: bool,
+}
+
+/// All followers.
+#[derive(Default)]
+pub(super) struct Followers {
+    accounts: BTreeMap<AccountId, Followed>,
+    rooms: BTreeMap<ConversationId, BTreeSet<AccountId>>,
+    /// How often the state was replaced by another: what was read of an earlier one is void.
+    generation: u64,
+}
+
+impl Followers {
+    /// One more.
+    pub(super) fn add(&mut self, account: AccountId, id: u64, concern: Concern) {
+        self.accounts.entry(account).or_default().concerns.insert(id, concern);
+    }
+
+    /// One less.
+    pub(super) fn remove(&mut self, account: AccountId, id: u64) {
+        let Some(followed) = self.accounts.get_mut(&account) else { return };
+        followed.concerns.remove(&id);
+        if followed.concerns.is_empty() {
+            let rooms = std::mem::take(&mut followed.rooms);
+            self.accounts.remove(&account);
+            for room in rooms {
+                self.leave(account, room);
+            }
+        }
+    }
+
+    /// What a follower has to look into.
+    pub(super) fn concern_of(&mut self, account: AccountId, id: u64) -> Option<&mut Concern> {
+        self.accounts.get_mut(&account)?.concerns.get_mut(&id)
+    }
+
+    /// Whether the rooms of a followed account are still to be read, and of which generation.
+    pub(super) fn unknown_rooms(&self, account: AccountId) -> Option<u64> {
+        self.accounts.get(&account).filter(|followed| !followed.rooms_known).map(|_| self.generation)
+    }
+
+    /// They were read, of that generation.
+    pub(super) fn learn_rooms(&mut self, account: AccountId, rooms: Vec<ConversationId>, generation: u64) {
+        if generation != self.generation {
+            return;
+        }
+        for room in rooms {
+            self.enter(account, room);
+        }
+        if let Some(followed) = self.accounts.get_mut(&account) {
+            followed.rooms_known = true;
+        }
+    }
+
+    /// Something happened: takes note of it for those it concerns, and says whom to wake.
+    pub(super) fn concern(&mut self, happened: &Happened, woken: &mut Vec<Arc<Notify>>) {
+        let scope = happened.scope;
+        match (&happened.audience, scope) {
+            (Audience::Accounts(accounts), _) => {
+                for account in accounts {
+                    self.concern_account(*account, scope, woken);
+                }
+            }
+            (Audience::Members, Scope::Conversation(room)) => self.concern_members(room, woken),
+            (Audience::MembersWith(account), Scope::Conversation(room)) => {
+                self.enter(*account, room);
+                self.concern_members(room, woken);
+            }
+            (Audience::MembersWithout(account), Scope::Conversation(room)) => {
+                // Also whoever goes: it may be that here the account was not known to be in.
+                self.concern_account(*account, scope, woken);
+                self.concern_members(room, woken);
+                self.leave(*account, room);
+            }
+            // A mailbox has no members.
+            (Audience::Members | Audience::MembersWith(_) | Audience::MembersWithout(_), Scope::Mailbox(_)) => {}
+        }
+    }
+
+    fn concern_account(&mut self, account: AccountId, scope: Scope, woken: &mut Vec<Arc<Notify>>) {
+        for concern in self.accounts.get_mut(&account).into_iter().flat_map(|followed| followed.concerns.values_mut()) {
+            concern.add(scope, woken);
+        }
+    }
+
+    fn concern_members(&mut self, room: ConversationId, woken: &mut Vec<Arc<Notify>>) {
+        let Self { accounts, rooms, .. } = self;
+        for account in rooms.get(&room).into_iter().flatten() {
+            for concern in accounts.get_mut(account).into_iter().flat_map(|followed| followed.concerns.values_mut()) {
+                concern.add(Scope::Conversation(room), woken);
+            }
+        }
+    }
+
+    /// The state was replaced by another: anything may have happened. Says whom to wake.
+    pub(super) fn start_over(&mut self) -> Vec<Arc<Notify>> {
+        self.generation += 1;
+        self.rooms.clear();
+        let mut woken = Vec::new();
+        for followed in self.accounts.values_mut() {
+            followed.rooms.clear();
+            followed.rooms_known = false;
+            for concern in followed.concerns.values_mut() {
+                concern.everything = true;
+                woken.push(concern.wake.clone());
+            }
+        }
+        woken
+    }
+
+    /// Nobody is remembered who is not followed.
+    fn enter(&mut self, account: AccountId, room: ConversationId) {
+        if let Some(followed) = self.accounts.get_mut(&account) {
+            followed.rooms.insert(room);
+            self.rooms.entry(room).or_default().insert(account);
+        }
+    }
+
+    fn leave(&mut self, account: AccountId, room: ConversationId) {
+        if let Some(followed) = self.accounts.get_mut(&account) {
+            followed.rooms.remove(&room);
+        }
+        if let Some(members) = self.rooms.get_mut(&room) {
+            members.remove(&account);
+            if members.is_empty() {
+                self.rooms.remove(&room);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_core::Position;
+
+    use super::*;
+
+    const ANN: AccountId = AccountId(1);
+    const BOB: AccountId = AccountId(2);
+    const TEA: ConversationId = ConversationId(7);
+
+    fn happened(audience: Audience) -> Happened {
+        Happened { scope: Scope::Conversation(TEA), position: Position(9), audience }
+    }
+
+    /// With followers who have looked into everything.
+    fn followers() -> Followers {
+        let mut followers = Followers::default();
+        for (account, id) in [(ANN, 1), (ANN, 2), (BOB, 3)] {
+            followers.add(account, id, Concern::new(Arc::new(Notify::new())));
+        }
+        look(&mut followers);
+        followers
+    }
+
+    fn look(followers: &mut Followers) {
+        for (account, id) in [(ANN, 1), (ANN, 2), (BOB, 3)] {
+            let generation = followers.unknown_rooms(account).unwrap_or_default();
+            followers.learn_rooms(account, Vec::new(), generation);
+            let concern = followers.concern_of(account, id).unwrap();
+            (concern.everything, concern.scopes) = (false, BTreeSet::new());
+        }
+    }
+
+    fn woken(followers: &mut Followers, audience: Audience) -> usize {
+        let mut woken = Vec::new();
+        followers.concern(&happened(audience), &mut woken);
+        look(followers);
+        woken.len()
+    }
+
+    #[test]
+    fn events_say_who_is_in_a_room() {
+        let mut followers = followers();
+        assert_eq!(woken(&mut followers, Audience::Members), 0);
+        assert_eq!(woken(&mut followers, Audience::MembersWith(ANN)), 2);
+        assert_eq!(woken(&mut followers, Audience::MembersWith(BOB)), 3);
+        assert_eq!(woken(&mut followers, Audience::Members), 3);
+        assert_eq!(woken(&mut followers, Audience::MembersWithout(ANN)), 3);
+        assert_eq!(woken(&mut followers, Audience::Members), 1);
+        // Somebody whom nobody follows here.
+        assert_eq!(woken(&mut followers, Audience::MembersWith(AccountId(9))), 1);
+        assert_eq!(followers.rooms[&TEA].len(), 1);
+    }
+
+    #[test]
+    fn what_is_read_is_added_to_what_was_told_meanwhile() {
+        let mut followers = Followers::default();
+        followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
+        let generation = followers.unknown_rooms(ANN).unwrap();
+        // The reading is from before the join.
+        followers.concern(&happened(Audience::MembersWith(ANN)), &mut Vec::new());
+        followers.learn_rooms(ANN, vec![ConversationId(8)], generation);
+        assert_eq!(followers.unknown_rooms(ANN), None);
+        assert!(followers.rooms[&TEA].contains(&ANN) && followers.rooms[&ConversationId(8)].contains(&ANN));
+    }
+
+    #[test]
+    fn what_was_read_of_a_replaced_state_counts_for_nothing() {
+        let mut followers = Followers::default();
+        followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
+        let generation = followers.unknown_rooms(ANN).unwrap();
+        assert_eq!(followers.start_over().len(), 1);
+        followers.learn_rooms(ANN, vec![TEA], generation);
+        assert!(followers.rooms.is_empty());
+        assert_eq!(followers.unknown_rooms(ANN), Some(generation + 1));
+    }
+
+    #[test]
+    fn nothing_is_left_of_those_who_do_not_follow_any_more() {
+        let mut followers = followers();
+        woken(&mut followers, Audience::MembersWith(ANN));
+        followers.remove(ANN, 1);
+        assert!(followers.rooms[&TEA].contains(&ANN));
+        followers.remove(ANN, 2);
+        followers.remove(ANN, 2);
+        assert!(followers.rooms.is_empty() && followers.accounts.len() == 1);
+    }
+}
