@@ -31,8 +31,7 @@ fn chunks_survive_checkpoints_restarts_removal_and_copying() {
     for number in 0..50 {
         state.commit(Changes::from([(vec![9, number], None)])).unwrap();
     }
-    drop(state);
-    let state = FjallState::open(&path).unwrap();
+    state.persist().unwrap();
     check(&state, 50..100);
     assert!((0..50).all(|number| state.get(&[9, number]).unwrap().is_none()));
     // A view of before still has all; another server gets it as it is.
@@ -48,5 +47,10 @@ fn chunks_survive_checkpoints_restarts_removal_and_copying() {
     drop(snapshot);
     state.finish_install(received).unwrap();
     check(&state, 0..100);
+    state.commit(Changes::from([(vec![9, 0], None)])).unwrap();
+    drop(state);
+    let state = FjallState::open(&path).unwrap();
+    check(&state, 1..100);
+    assert_eq!(state.get(&[9, 0]).unwrap(), None);
     assert_eq!(state.get(&[8, 7]).unwrap(), Some(vec![7]));
 }
