@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{attach, crashes, deliver, failover, grow, history, idle, rejoin, search, start, write};
+use scenarios::{attach, crashes, deliver, failover, fanout, grow, history, idle, rejoin, search, start, write};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -106,6 +106,8 @@ enum Scenario {
     History(history::Plan),
     /// Searches in many messages, with and without a write load; what the index costs
     Search(search::Plan),
+    /// Deliveries a second to one room with very many connected members
+    Fanout(fanout::Plan),
     /// Memory of a connection that says nothing; and what a server's death does, whose connections all come back at once
     Idle(idle::Plan),
     /// Everything again and again while conversations are filled: speed, disk, memory, reads, starts, rejoins
@@ -155,6 +157,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
         Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,
         Scenario::Search(plan) => common.on(async |target| search::run(target, plan).await).await,
         Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
+        Scenario::Fanout(plan) => common.on(async |target| fanout::run(target, plan).await).await,
         Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
         Scenario::Start(plan) => start::run(&common.fresh()?, plan).await,

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod crashes;
 pub mod deliver;
 pub mod failover;
+pub mod fanout;
 pub mod fill;
 pub mod grow;
 pub mod history;

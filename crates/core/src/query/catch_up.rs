@@ -71,6 +71,29 @@ pub fn events_after(
     gathering.finish()
 }
 
+/// What happened in a conversation after `after` and not beyond `up_to`, as it is stored: the events that show edits have no
+/// text, and what a member has hidden is there. For whoever serves many members at once, and knows that they were
+/// in all the time, and what looks the same to them. At most about `limit` events.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn conversation_events(
+    store: &dyn Read,
+    conversation: ConversationId,
+    after: Position,
+    up_to: Position,
+    limit: usize,
+) -> Result<CatchUp, StoreError> {
+    if up_to <= after {
+        return Ok(CatchUp { events: Vec::new(), reached: after });
+    }
+    // Nobody: no account is registered at the log's very beginning.
+    let (reader, limit) = (AccountId(0), limit.max(1));
+    let mut gathering = Gathering { store, reader, after, up_to, limit, found: BTreeMap::new() };
+    gathering.conversation(conversation, &MembershipRecord::since(Position(0)))?;
+    gathering.into_stored()
+}
+
 struct Gathering<'a> {
     store: &'a dyn Read,
     reader: AccountId,
@@ -124,7 +147,18 @@ impl Gathering<'_> {
         if event.0 >= self.wanted().last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn finish(mut self) -> Result<CatchUp, StoreError> {
+    /// The events as the reader is shown them.
+    fn finish(self) -> Result<CatchUp, StoreError> {
+        let mut current = Current::new(self.store, self.reader);
+        let stored = self.into_stored()?;
+        let mut events = Vec::with_capacity(stored.events.len());
+        for event in stored.events {
+            events.extend(current.show(event)?);
+        }
+        Ok(CatchUp { events, reached: stored.reached })
+    }
+
+    fn into_stored(mut self) -> Result<CatchUp, StoreError> {
         let cut = self.found.len() > self.limit;
         if cut {
             self.found.pop_last();
@@ -133,12 +167,10 @@ impl Gathering<'_> {
             Some((event, _)) if cut => event.position(),
             _ => self.up_to,
         };
-        let mut current = Current::new(self.store, self.reader);
-        let mut events = Vec::with_capacity(self.found.len());
-        for (event, (scope, value)) in self.found {
-            let event = record::decode::<EventRecord>(&value)?.into_event(event, scope);
-            events.extend(current.show(event)?);
-        }
+        let decode = |(event, (scope, value)): (EventId, (Scope, Vec<u8>))| {
+            Ok(record::decode::<EventRecord>(&value)?.into_event(event, scope))
+        };
+        let events = self.found.into_iter().map(decode).collect::<Result<_, StoreError>>()?;
         Ok(CatchUp { events, reached })
     }
 }

@@ -34,7 +34,7 @@ mod sessions;
 pub use accounts::{account, account_by_name, account_named, search_accounts};
 pub use administration::{AdministrationInfo, administration};
 pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
-pub use catch_up::events_after;
+pub use catch_up::{conversation_events, events_after};
 pub use conversations::{Place, conversation, conversation_of_message, conversations, direct_conversation, place};
 pub use history::{history, messages};
 pub use reactions::reactions;

@@ -9,13 +9,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use threefold_core::{AccountId, Event, Position, Scope, apply::Happened, query};
+use threefold_core::{
+    AccountId, ConversationId, Event, Position, Scope,
+    apply::{Audience, Happened},
+    query,
+};
 use tokio::sync::{Notify, watch};
 
-use self::followers::{Concern, Followers};
+use self::{
+    followers::{Concern, Followers},
+    recent::{Found, Recent},
+};
 use crate::{raft::machine::Observer, storage::StateStore};
 
 mod followers;
+mod recent;
 
 /// Events read at once for one follower: bounds its memory and the time others wait for the store.
 const EVENTS_AT_ONCE: usize = 256;
@@ -32,6 +40,7 @@ struct Inner {
     position: Position,
     next_id: u64,
     followers: Followers,
+    recent: Recent,
 }
 
 impl Hub {
@@ -73,19 +82,36 @@ impl Hub {
     }
 }
 
+impl Inner {
+    /// An event of a room that many follow will be read once for all of them.
+    fn note_recent(&mut self, event: &Happened) {
+        let Scope::Conversation(room) = event.scope else { return };
+        let of_members = !matches!(event.audience, Audience::Accounts(_));
+        if of_members && self.followers.number_in(room) >= recent::SHARED_FROM {
+            self.recent.note(room, event.position);
+        } else {
+            self.recent.forget(room);
+        }
+    }
+}
+
 impl Observer for Hub {
     fn applied(&self, position: Position, happened: &[Happened]) {
         self.publish(position, |inner| {
             let mut woken = Vec::new();
             for event in happened {
                 inner.followers.concern(event, &mut woken);
+                inner.note_recent(event);
             }
             woken
         });
     }
 
     fn replaced(&self, position: Position) {
-        self.publish(position, |inner| inner.followers.start_over());
+        self.publish(position, |inner| {
+            inner.recent.forget_all();
+            inner.followers.start_over()
+        });
     }
 }
 
@@ -142,7 +168,8 @@ impl Follower {
             let rooms = super::view::query(&*self.hub.state, |store| query::rooms_of(store, self.account, told));
             let rooms = rooms.unwrap_or_else(|error| super::stop(&error));
             inner = self.hub.lock();
-            inner.followers.learn_rooms(self.account, rooms, generation);
+            let known_at = inner.position;
+            inner.followers.learn_rooms(self.account, rooms, generation, known_at);
         }
         let up_to = inner.position;
         let concern = inner.followers.concern_of(self.account, self.id)?;
@@ -158,6 +185,12 @@ impl Follower {
         if up_to <= self.cursor {
             return Followed { events: Vec::new(), up_to: self.cursor };
         }
+        if let Some(room) = only.as_ref().and_then(only_room)
+            && let Some(events) = self.read_together(room, up_to)
+        {
+            self.cursor = up_to;
+            return Followed { events, up_to };
+        }
         let read = super::view::query(&*self.hub.state, |store| {
             query::events_after(store, self.account, self.cursor, up_to, only.as_ref(), EVENTS_AT_ONCE)
         });
@@ -167,6 +200,41 @@ impl Follower {
             self.unread = Some(Unread { up_to, only });
         }
         Followed { events: caught_up.events, up_to: caught_up.reached }
+    }
+}
+
+impl Follower {
+    /// What happened in a room since, where it is read once for all who follow it here.
+    fn read_together(&self, room: ConversationId, up_to: Position) -> Option<Vec<Event>> {
+        let owned = |events: Vec<Arc<Event>>| events.iter().map(|event| Event::clone(event)).collect();
+        let find = |inner: &Inner| match inner.followers.attends(self.account, room, self.cursor) {
+            true => inner.recent.find(room, self.cursor, up_to),
+            false => Found::Nothing,
+        };
+        let found = find(&self.hub.lock());
+        let after = match found {
+            Found::Events(events) => return Some(owned(events)),
+            Found::Missing(after) => after,
+            Found::Nothing => return None,
+        };
+        let read = super::view::query(&*self.hub.state, |store| {
+            query::conversation_events(store, room, after, up_to, recent::EVENTS)
+        });
+        let read = read.unwrap_or_else(|error| super::stop(&error));
+        let mut inner = self.hub.lock();
+        inner.recent.add(room, after, read.events);
+        match find(&inner) {
+            Found::Events(events) => Some(owned(events)),
+            Found::Missing(_) | Found::Nothing => None,
+        }
+    }
+}
+
+/// The room that is all there is to look into.
+fn only_room(scopes: &BTreeSet<Scope>) -> Option<ConversationId> {
+    match (scopes.len(), scopes.first()) {
+        (1, Some(Scope::Conversation(room))) => Some(*room),
+        _ => None,
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! An event of a room does not list its members. So it is known here which of those who follow are in it: read from the
 //! state when an account is first followed, and kept by what the events themselves say ([`Audience`]). An account that is
-//! missing here would miss events, which must not be; one too many is woken and finds nothing, which does no harm. So what
-//! is read is added to what events have said meanwhile, and never taken for the whole: a reading may be older than them.
+//! missing here would miss events, which must not be. One too many would be shown what is read once for all members
+//! ([`super::recent`]), which must not be either. So what is read is added to what events have said meanwhile, and never
+//! taken for the whole, for a reading may be older than them: rooms that were left meanwhile are not added.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use threefold_core::{
-    AccountId, ConversationId, Scope,
+    AccountId, ConversationId, Position, Scope,
     apply::{Audience, Happened},
 };
 use tokio::sync::Notify;
@@ -46,13 +47,16 @@ struct Followed {
     rooms: BTreeSet<ConversationId>,
     /// Its rooms have been read. Until then each of its followers is to look into everything.
     rooms_known: bool,
+    /// Rooms that it left until then: what is read may be older.
+    left: BTreeSet<ConversationId>,
 }
 
 /// All followers.
 #[derive(Default)]
 pub(super) struct Followers {
     accounts: BTreeMap<AccountId, Followed>,
-    rooms: BTreeMap<ConversationId, BTreeSet<AccountId>>,
+    /// Since when each is known to be in: it was at every position from then on.
+    rooms: BTreeMap<ConversationId, BTreeMap<AccountId, Position>>,
     /// How often the state was replaced by another: what was read of an earlier one is void.
     generation: u64,
 }
@@ -86,17 +90,33 @@ impl Followers {
         self.accounts.get(&account).filter(|followed| !followed.rooms_known).map(|_| self.generation)
     }
 
-    /// They were read, of that generation.
-    pub(super) fn learn_rooms(&mut self, account: AccountId, rooms: Vec<ConversationId>, generation: u64) {
+    /// They were read, of that generation; the followers have been told of everything up to `told`.
+    pub(super) fn learn_rooms(
+        &mut self,
+        account: AccountId,
+        rooms: Vec<ConversationId>,
+        generation: u64,
+        told: Position,
+    ) {
         if generation != self.generation {
             return;
         }
-        for room in rooms {
-            self.enter(account, room);
+        let Some(followed) = self.accounts.get_mut(&account) else { return };
+        followed.rooms_known = true;
+        let left = std::mem::take(&mut followed.left);
+        for room in rooms.into_iter().filter(|room| !left.contains(room)) {
+            self.enter(account, room, told);
         }
-        if let Some(followed) = self.accounts.get_mut(&account) {
-            followed.rooms_known = true;
-        }
+    }
+
+    /// Whether an account was in a room at every position after that one.
+    pub(super) fn attends(&self, account: AccountId, room: ConversationId, after: Position) -> bool {
+        self.rooms.get(&room).and_then(|members| members.get(&account)).is_some_and(|since| *since <= after)
+    }
+
+    /// How many accounts in a room are followed here.
+    pub(super) fn number_in(&self, room: ConversationId) -> usize {
+        self.rooms.get(&room).map_or(0, BTreeMap::len)
     }
 
     /// Something happened: takes note of it for those it concerns, and says whom to wake.
@@ -110,7 +130,7 @@ impl Followers {
             }
             (Audience::Members, Scope::Conversation(room)) => self.concern_members(room, woken),
             (Audience::MembersWith(account), Scope::Conversation(room)) => {
-                self.enter(*account, room);
+                self.enter(*account, room, happened.position);
                 self.concern_members(room, woken);
             }
             (Audience::MembersWithout(account), Scope::Conversation(room)) => {
@@ -132,7 +152,7 @@ impl Followers {
 
     fn concern_members(&mut self, room: ConversationId, woken: &mut Vec<Arc<Notify>>) {
         let Self { accounts, rooms, .. } = self;
-        for account in rooms.get(&room).into_iter().flatten() {
+        for account in rooms.get(&room).into_iter().flat_map(BTreeMap::keys) {
             for concern in accounts.get_mut(account).into_iter().flat_map(|followed| followed.concerns.values_mut()) {
                 concern.add(Scope::Conversation(room), woken);
             }
@@ -146,6 +166,7 @@ impl Followers {
         let mut woken = Vec::new();
         for followed in self.accounts.values_mut() {
             followed.rooms.clear();
+            followed.left.clear();
             followed.rooms_known = false;
             for concern in followed.concerns.values_mut() {
                 concern.everything = true;
@@ -156,16 +177,21 @@ impl Followers {
     }
 
     /// Nobody is remembered who is not followed.
-    fn enter(&mut self, account: AccountId, room: ConversationId) {
+    fn enter(&mut self, account: AccountId, room: ConversationId, since: Position) {
         if let Some(followed) = self.accounts.get_mut(&account) {
             followed.rooms.insert(room);
-            self.rooms.entry(room).or_default().insert(account);
+            followed.left.remove(&room);
+            let known = self.rooms.entry(room).or_default().entry(account).or_insert(since);
+            *known = since.max(*known);
         }
     }
 
     fn leave(&mut self, account: AccountId, room: ConversationId) {
         if let Some(followed) = self.accounts.get_mut(&account) {
             followed.rooms.remove(&room);
+            if !followed.rooms_known {
+                followed.left.insert(room);
+            }
         }
         if let Some(members) = self.rooms.get_mut(&room) {
             members.remove(&account);
@@ -178,8 +204,6 @@ impl Followers {
 
 #[cfg(test)]
 mod tests {
-    use threefold_core::Position;
-
     use super::*;
 
     const ANN: AccountId = AccountId(1);
@@ -203,7 +227,7 @@ mod tests {
     fn look(followers: &mut Followers) {
         for (account, id) in [(ANN, 1), (ANN, 2), (BOB, 3)] {
             let generation = followers.unknown_rooms(account).unwrap_or_default();
-            followers.learn_rooms(account, Vec::new(), generation);
+            followers.learn_rooms(account, Vec::new(), generation, Position(0));
             let concern = followers.concern_of(account, id).unwrap();
             (concern.everything, concern.scopes) = (false, BTreeSet::new());
         }
@@ -237,9 +261,24 @@ mod tests {
         let generation = followers.unknown_rooms(ANN).unwrap();
         // The reading is from before the join.
         followers.concern(&happened(Audience::MembersWith(ANN)), &mut Vec::new());
-        followers.learn_rooms(ANN, vec![ConversationId(8)], generation);
+        followers.learn_rooms(ANN, vec![ConversationId(8)], generation, Position(5));
         assert_eq!(followers.unknown_rooms(ANN), None);
-        assert!(followers.rooms[&TEA].contains(&ANN) && followers.rooms[&ConversationId(8)].contains(&ANN));
+        assert!(followers.rooms[&TEA].contains_key(&ANN) && followers.rooms[&ConversationId(8)].contains_key(&ANN));
+    }
+
+    #[test]
+    fn a_room_that_was_left_while_the_rooms_were_read_is_not_entered_again() {
+        let mut followers = Followers::default();
+        followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
+        let generation = followers.unknown_rooms(ANN).unwrap();
+        // The reading is from before she left.
+        followers.concern(&happened(Audience::MembersWithout(ANN)), &mut Vec::new());
+        followers.learn_rooms(ANN, vec![TEA, ConversationId(8)], generation, Position(9));
+        assert!(!followers.attends(ANN, TEA, Position(99)));
+        assert!(followers.attends(ANN, ConversationId(8), Position(9)));
+        assert!(!followers.attends(ANN, ConversationId(8), Position(8)), "not known before");
+        followers.concern(&happened(Audience::MembersWith(ANN)), &mut Vec::new());
+        assert!(followers.attends(ANN, TEA, Position(9)) && !followers.attends(ANN, TEA, Position(8)));
     }
 
     #[test]
@@ -248,7 +287,7 @@ mod tests {
         followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
         let generation = followers.unknown_rooms(ANN).unwrap();
         assert_eq!(followers.start_over().len(), 1);
-        followers.learn_rooms(ANN, vec![TEA], generation);
+        followers.learn_rooms(ANN, vec![TEA], generation, Position(9));
         assert!(followers.rooms.is_empty());
         assert_eq!(followers.unknown_rooms(ANN), Some(generation + 1));
     }
@@ -258,7 +297,7 @@ mod tests {
         let mut followers = followers();
         woken(&mut followers, Audience::MembersWith(ANN));
         followers.remove(ANN, 1);
-        assert!(followers.rooms[&TEA].contains(&ANN));
+        assert!(followers.rooms[&TEA].contains_key(&ANN));
         followers.remove(ANN, 2);
         followers.remove(ANN, 2);
         assert!(followers.rooms.is_empty() && followers.accounts.len() == 1);

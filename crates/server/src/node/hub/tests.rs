@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, io};
 
 use futures::FutureExt as _;
+use proptest::prelude::*;
 use threefold_core::{
-    Command, EventBody, Operation, Recipient, Reply, RequestId, TokenHash,
+    Command, DeleteScope, EventBody, Operation, Recipient, Reply, RequestId, TokenHash,
     apply::Applied,
     entry::Unpacked,
     store::{Changes, Direction, Overlay, Read, StoreError, Visit},
@@ -99,14 +100,19 @@ impl Scene {
 
     /// A write is carried out, and not told yet.
     fn commit(&mut self, who: u8, operation: Operation) {
+        let reply = self.try_to(who, operation);
+        assert!(!matches!(reply, Reply::Rejected(_)), "{reply:?}");
+    }
+
+    fn try_to(&mut self, who: u8, operation: Operation) -> Reply {
         let number = &mut self.numbers[usize::from(who)];
         *number += 1;
         let request = RequestId { instance: 1, number: *number };
         let write = Command::Write { session: TokenHash([who; 32]), request, operation, answered: None };
         self.log_index += 1;
         let applied = apply(&self.state, self.log_index, write);
-        assert!(!matches!(applied.replies[0], Reply::Rejected(_)), "{applied:?}");
         self.untold.push_back((Position::end_of(self.log_index), applied.happened));
+        applied.replies[0].clone()
     }
 
     fn tell(&mut self) {
@@ -207,4 +213,88 @@ fn a_replaced_state_is_read_anew() {
     assert!(texts(&mut follower).is_empty());
     scene.run(1, say("hello"));
     assert_eq!(texts(&mut follower), ["hello"]);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Do { who: u8, what: u8 },
+    Tell,
+    Read { follower: usize },
+    Follow { who: u8, entries_back: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1u8..3, 0u8..7).prop_map(|(who, what)| Step::Do { who, what }),
+        6 => Just(Step::Tell),
+        4 => (0usize..4).prop_map(|follower| Step::Read { follower }),
+        1 => (1u8..3, 0u64..4).prop_map(|(who, entries_back)| Step::Follow { who, entries_back }),
+    ]
+}
+
+/// The ids of what has come of the room by now.
+fn hear(follower: &mut Follower, heard: &mut Vec<u64>) {
+    while let Some(followed) = follower.next().now_or_never() {
+        heard.extend(of_the_room(followed.events));
+    }
+}
+
+fn of_the_room(events: Vec<Event>) -> impl Iterator<Item = u64> {
+    events.into_iter().filter(|event| matches!(event.scope, Scope::Conversation(_))).map(|event| event.id.0)
+}
+
+proptest! {
+    /// Whoever reads when, and however far behind the state the telling is: each follower hears what it may see after its
+    /// beginning, each event once and in order, and nothing else. Also where what happens in a room is read once for all.
+    #[test]
+    fn followers_hear_exactly_what_they_may_see(steps in proptest::collection::vec(step(), 1..60), public in any::<bool>()) {
+        let (mut scene, ann, bob) = Scene::new();
+        let accounts = [ann, bob];
+        scene.run(1, Operation::CreateRoom { name: "tea".to_owned(), topic: String::new(), public });
+        let mut followers = Vec::new();
+        let (mut said, mut room) = (Vec::new(), None);
+        for step in steps {
+            match step {
+                Step::Do { who, what } => {
+                    let operation = match (what, said.last()) {
+                        (0, _) => Operation::JoinRoom { room: tea() },
+                        (1, _) => Operation::LeaveRoom { room: tea() },
+                        (2, _) => Operation::InviteToRoom { room: tea(), user: "bob".to_owned() },
+                        (3, Some(message)) if let Some(conversation) = room => Operation::DeleteMessages {
+                            conversation,
+                            messages: vec![*message],
+                            scope: DeleteScope::Everyone,
+                        },
+                        (4, _) => Operation::RemoveFromRoom { room: tea(), user: "bob".to_owned() },
+                        _ => say("tea?"),
+                    };
+                    if let Reply::MessageSent { conversation, event, .. } = scene.try_to(who, operation) {
+                        said.push(event);
+                        room = Some(conversation);
+                    }
+                }
+                Step::Tell if !scene.untold.is_empty() => scene.tell(),
+                Step::Tell => {}
+                Step::Read { follower } => {
+                    if let Some((_, _, follower, heard)) = followers.get_mut(follower) {
+                        hear(follower, heard);
+                    }
+                }
+                Step::Follow { who, entries_back } => {
+                    let now = scene.hub.position().borrow().log_index();
+                    let (account, after) = (accounts[usize::from(who) - 1], Position::end_of(now.saturating_sub(entries_back)));
+                    followers.push((account, after, scene.hub.follow(account, after), Vec::new()));
+                }
+            }
+        }
+        while !scene.untold.is_empty() {
+            scene.tell();
+        }
+        let up_to = Position::end_of(scene.log_index);
+        for (account, after, mut follower, mut heard) in followers {
+            hear(&mut follower, &mut heard);
+            let expected = query::events_after(&scene.state, account, after, up_to, None, usize::MAX - 1).unwrap();
+            prop_assert_eq!(heard, of_the_room(expected.events).collect::<Vec<_>>());
+        }
+    }
 }
