@@ -9,5 +9,6 @@ mod attachments;
 mod harness;
 mod limits;
 mod messages;
+mod rooms;
 mod tcp;
 mod websocket;
