@@ -28,7 +28,7 @@ fn is_found_out(rule: &str, start: &str, mode: &[&str]) {
 
 #[test]
 fn acknowledging_at_a_majority_only_is_found_out() {
-    is_found_out("majority-is-visible", "40", &[]);
+    is_found_out("majority-is-visible", "70", &[]);
 }
 
 #[test]
@@ -38,5 +38,5 @@ fn voting_and_standing_after_a_restart_is_found_out() {
 
 #[test]
 fn lease_reads_are_found_out() {
-    is_found_out("lease-reads", "180", &["--plain"]);
+    is_found_out("lease-reads", "245", &["--plain"]);
 }
