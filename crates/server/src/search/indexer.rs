@@ -32,8 +32,8 @@ const CHUNK: usize = 128;
 const CONVERSATIONS: usize = 512;
 /// Messages in a pass through all between two commits: a second or two of work that a crash can cost.
 const COMMIT_MESSAGES: usize = 100_000;
-/// While there are writes, it rests so many times as long as it works. (As long again works the library's own thread. At three, a cluster
-/// at its limit lost a fifth of its throughput to the index.)
+/// While there are writes, it rests so many times as long as it works; the library's own thread works beside it. An index may be late,
+/// for what is not in it yet is looked for in the state.
 const REST: u32 = 15;
 /// At most so long at once.
 const LONGEST_REST: Duration = Duration::from_millis(500);
