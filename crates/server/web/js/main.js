@@ -1,0 +1,12 @@
+// Begins the page.
+
+import { html, render } from '../vendor/preact.js';
+import { begin } from './state/app.js';
+import { applyLook } from './state/look.js';
+import { App } from './views/app.js';
+
+applyLook();
+begin();
+const root = document.getElementById('app');
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,99 @@
+// Attachments over plain HTTP, at whichever server this page talks with: up with progress, down as something to show or to save.
+
+import { connection } from '../state/app.js';
+import { Refused, unavailable } from './connection.js';
+import { address } from './servers.js';
+
+const TRIES = 4;
+const PAUSE_MS = 700;
+/** Pictures that are kept for showing again; older ones are let go. */
+const KEPT = 120;
+
+/** Sends a file up. `progress(part)` hears 0 to 1. What broke off is begun again, at a server that lives. */
+export function upload(file, progress, signal) {
+  return tried(() => uploadOnce(file, progress, signal), signal);
+}
+
+function uploadOnce(file, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const name = encodeURIComponent(file.name || 'file');
+    request.open('POST', address(connection.servers.current(), `/attachments?name=${name}`, 'http'));
+    request.setRequestHeader('authorization', `Bearer ${connection.token}`);
+    request.setRequestHeader('content-type', file.type || 'application/octet-stream');
+    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.onload = () => {
+      const reply = parsed(request.responseText);
+      if (request.status === 201) resolve({ attachment: reply.id, name: reply.name, content_type: reply.content_type, bytes: reply.bytes });
+      else reject(refusal(request.status, reply));
+    };
+    request.onerror = () => reject(unavailable('The connection broke off.'));
+    request.onabort = () => reject(new Refused({ code: 'cancelled', message: 'Taken back.' }));
+    signal?.addEventListener('abort', () => request.abort());
+    request.send(file);
+  });
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
+
+function refusal(status, { error, code } = {}) {
+  const retry = status === 503 || status === 0;
+  return new Refused({ code: retry ? 'unavailable' : (code ?? 'failed').toLowerCase(), message: error ?? `The server answered ${status}.` });
+}
+
+async function tried(once, signal) {
+  for (let count = 1; ; count += 1) {
+    try {
+      return await once();
+    } catch (error) {
+      if (error.code !== 'unavailable' || count === TRIES || signal?.aborted) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * count));
+    }
+  }
+}
+
+const pictures = new Map();
+
+/** The address of an attached file's content, for as long as this page lives. */
+export function content(message, file) {
+  const path = `/attachments/${message.conversation}/${message.id}/${file.attachment}`;
+  let known = pictures.get(path);
+  if (!known) {
+    known = tried(() => fetchOnce(path));
+    known.catch(() => pictures.delete(path));
+  } else pictures.delete(path);
+  pictures.set(path, known);
+  for (const [old, address] of pictures) {
+    if (pictures.size <= KEPT) break;
+    pictures.delete(old);
+    address.then(({ url }) => setTimeout(() => URL.revokeObjectURL(url), 60000), () => {});
+  }
+  return known;
+}
+
+async function fetchOnce(path) {
+  let response;
+  try {
+    response = await fetch(address(connection.servers.current(), path, 'http'), { headers: { authorization: `Bearer ${connection.token}` } });
+  } catch {
+    throw unavailable('The connection broke off.');
+  }
+  if (!response.ok) throw refusal(response.status, parsed(await response.text()));
+  const blob = await response.blob();
+  return { url: URL.createObjectURL(blob), type: blob.type };
+}
+
+/** Saves a file where the browser saves files. */
+export async function save(message, file) {
+  const { url } = await content(message, file);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = file.name;
+  link.click();
+}

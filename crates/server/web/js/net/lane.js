@@ -1,0 +1,141 @@
+// One instance's writes: numbered 1, 2, 3, ..., kept in the browser until they are answered, said again with the same numbers after
+// every lost connection. The servers carry each number out once, in order, so nothing is lost or doubled by saying it again.
+
+import { recall, remember, randomNumber } from './storage.js';
+
+/** How many may be unanswered at once (a rule of the servers). */
+const WINDOW = 64;
+/** The number is not used up by these: the same write is said again. */
+const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
+
+export class Lane {
+  constructor(id, host) {
+    this.id = id;
+    this.host = host;
+    const kept = recall(`lane:${id}`) ?? {};
+    this.instance = kept.instance ?? 0;
+    this.nonce = kept.nonce ?? randomNumber();
+    this.next = kept.next ?? 1;
+    /** {number, operation, note}; `note` is what the page wants to know of it later. */
+    this.writes = kept.writes ?? [];
+    this.promises = new Map();
+    this.said = 0;
+    this.opening = false;
+    this.timer = 0;
+  }
+
+  keep() {
+    const { instance, nonce, next, writes } = this;
+    return remember(`lane:${this.id}`, { instance, nonce, next, writes });
+  }
+
+  forget() {
+    clearTimeout(this.timer);
+    remember(`lane:${this.id}`, null);
+  }
+
+  /** Takes a write; the promise is kept with its result, or broken with the refusal. */
+  add(operation, note = null) {
+    const write = { number: this.next, operation, note };
+    this.next += 1;
+    this.writes.push(write);
+    this.keep();
+    const result = new Promise((resolve, reject) => this.promises.set(write, { resolve, reject }));
+    result.catch(() => {});
+    this.flush();
+    return result;
+  }
+
+  /** A connection has its session: everything unanswered is said (again). */
+  begin() {
+    this.said = 0;
+    this.flush();
+  }
+
+  flush() {
+    if (this.timer || !this.host.isOnline() || this.writes.length === 0) return;
+    if (!this.instance) {
+      this.open();
+      return;
+    }
+    const answered = this.writes[0].number - 1;
+    for (; this.said < Math.min(WINDOW, this.writes.length); this.said += 1) {
+      const { number, operation } = this.writes[this.said];
+      const frame = { write: { request: { instance: this.instance, number }, operation } };
+      if (answered) frame.write.answered = answered;
+      if (!this.host.say(frame)) return;
+    }
+  }
+
+  async open() {
+    if (this.opening) return;
+    this.opening = true;
+    try {
+      const reply = await this.host.call('open_instance', { nonce: this.nonce });
+      this.instance = reply.instance;
+      this.keep();
+    } catch {
+      // Another connection will try again.
+    }
+    this.opening = false;
+    this.said = 0;
+    if (this.instance) this.flush();
+  }
+
+  /** A result of this lane's instance. */
+  hear(number, result) {
+    const place = this.writes.findIndex((write) => write.number === number);
+    if (place < 0) return;
+    const write = this.writes[place];
+    const error = result.error;
+    if (error && error.code === 'out_of_order' && error.expected < this.writes[0].number) {
+      this.renumber('a number was lost');
+    } else if (error && SAY_AGAIN.has(error.code)) {
+      this.again(Math.max(error.retry_after_ms || 0, 300));
+    } else if (error && (error.code === 'unknown_instance' || error.code === 'request_mismatch')) {
+      // Of a forgotten instance nobody knows what was carried out: what people wrote is shown as failed, and they decide.
+      if (error.code === 'unknown_instance') for (const lost of this.writes.splice(0)) this.finish(lost, { error: UNKNOWN });
+      this.renumber(error.code);
+    } else {
+      this.writes.splice(place, 1);
+      if (place < this.said) this.said -= 1;
+      this.keep();
+      this.finish(write, result);
+      this.flush();
+    }
+  }
+
+  finish(write, result) {
+    const promise = this.promises.get(write);
+    this.promises.delete(write);
+    this.host.finished(write, result);
+    // Carried out long ago, and the answer forgotten: that is an answer too.
+    if (!result.error || result.error.code === 'reply_forgotten') promise?.resolve(result);
+    else promise?.reject(result.error);
+  }
+
+  again(pause) {
+    if (this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      this.begin();
+    }, pause);
+  }
+
+  /** Begins anew under another instance; nothing of what is left was carried out. */
+  renumber(why) {
+    console.warn('threefold: a new instance:', why);
+    this.instance = 0;
+    this.nonce = randomNumber();
+    this.next = 1;
+    for (const write of this.writes) {
+      write.number = this.next;
+      this.next += 1;
+    }
+    this.said = 0;
+    this.keep();
+    this.flush();
+  }
+}
+
+const UNKNOWN = { code: 'unknown', message: 'It is not known whether this was sent.' };

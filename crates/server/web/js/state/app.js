@@ -1,0 +1,175 @@
+// The one instance of each part, wired together: what comes from the connection goes to the stores, and what people do goes to the
+// outbox. Signing in and out is here, because it concerns them all.
+
+import { signal, batch } from '../../vendor/preact.js';
+import { Connection } from '../net/connection.js';
+import { Outbox } from '../net/outbox.js';
+import { forgetAll, onChangedElsewhere, randomHex, recall, remember } from '../net/storage.js';
+import { Chats } from './chats.js';
+import { People } from './people.js';
+import { Typing } from './typing.js';
+import { notify } from './notifications.js';
+import { say } from '../ui/toast.js';
+
+/** 'starting', 'out', 'in' */
+export const phase = signal('starting');
+/** Who is signed in: {account, name, display, administrator, session}. */
+export const me = signal(null);
+/** Why one is signed out, if not by one's own will. */
+export const farewell = signal('');
+
+export const connection = new Connection({ ready, frame, ended, awaits: () => outbox.lanes.some((lane) => lane.writes.length > 0) });
+export const outbox = new Outbox(connection, settled);
+export const chats = new Chats(connection, me);
+export const people = new People(connection);
+export const typing = new Typing(connection, me);
+
+const listeners = new Set();
+/** Hears of every event that is shown somewhere besides the list: `listener(event)`. */
+export function onEvent(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Begins: with the session of last time, if there is one. */
+export function begin() {
+  const session = recall('session');
+  if (session?.token && session.name) {
+    me.value = { account: session.account, name: session.name, display: session.display ?? '', administrator: false };
+    phase.value = 'in';
+    outbox.start();
+    connection.start(session.token);
+  } else {
+    phase.value = 'out';
+    connection.start();
+  }
+  onChangedElsewhere('session', () => location.reload());
+}
+
+/** `how`: 'login' or 'register'. A retry after a failure shows the same token, and is recognised by it. */
+let attempt = null;
+export async function signIn(how, name, password) {
+  const same = attempt && attempt.how === how && attempt.name === name && attempt.password === password;
+  attempt = same ? attempt : { how, name, password, token: randomHex(32) };
+  const request = { name, password, token: attempt.token, device: deviceName() };
+  const reply = await connection.call(how, request);
+  connection.token = attempt.token;
+  attempt = null;
+  farewell.value = '';
+  me.value = { account: reply.account, name: reply.name, display: '', administrator: false, session: reply.session };
+  remember('session', { token: connection.token, account: reply.account, name: reply.name });
+  outbox.start(reply.instance);
+  phase.value = 'in';
+  connection.subscribeFrom(reply.position);
+  connection.bound(reply, false);
+  connection.call('who_am_i').then(identified, () => {});
+}
+
+function deviceName() {
+  const agent = navigator.userAgent;
+  const browser = /Edg\//.test(agent) ? 'Edge' : /Firefox\//.test(agent) ? 'Firefox' : /Chrome\//.test(agent) ? 'Chrome' : /Safari\//.test(agent) ? 'Safari' : 'a browser';
+  const system = /Android/.test(agent) ? 'Android' : /iPhone|iPad/.test(agent) ? 'iOS' : /Mac/.test(agent) ? 'macOS' : /Windows/.test(agent) ? 'Windows' : 'Linux';
+  return `${browser} on ${system}`;
+}
+
+function identified(identity) {
+  const { account, name, session } = identity;
+  me.value = { account, name, session, display: identity.display_name ?? '', administrator: Boolean(identity.administrator) };
+  const kept = recall('session');
+  if (kept) remember('session', { ...kept, account, name, display: identity.display_name ?? '' });
+}
+
+/** A connection has its session. */
+function ready(identity, resumed) {
+  batch(() => {
+    if (identity.device !== undefined || identity.display_name !== undefined || identity.administrator !== undefined) identified(identity);
+    outbox.begin();
+    if (!resumed) chats.load(identity.position);
+    people.look();
+  });
+}
+
+function frame(frame) {
+  if (frame.event) {
+    apply(frame.event);
+  } else if (frame.result) {
+    outbox.hear(frame.result);
+  } else if (frame.typing) {
+    typing.hear(frame.typing);
+  }
+}
+
+function apply(event) {
+  const body = event.body ?? {};
+  batch(() => {
+    chats.apply(event);
+    if (body.message) {
+      typing.ended(body.message);
+      notify(body.message, me.value, chats);
+    }
+    for (const listener of listeners) listener(event);
+  });
+}
+
+/** A write has been answered. */
+function settled(write, result) {
+  const { send } = write.operation;
+  if (send && result.sent) {
+    const message = {
+      id: result.sent.id,
+      time_ms: result.sent.time_ms,
+      conversation: result.sent.conversation,
+      author: me.value.account,
+      author_name: me.value.name,
+      author_display_name: me.value.display,
+      body: send.body ?? '',
+      reply_to: send.reply_to ?? 0,
+      attachments: write.note?.files ?? [],
+      mentions: [],
+      peer_name: send.to.user ?? write.note?.peer ?? '',
+      own: true,
+    };
+    chats.sent(message, write.note);
+    for (const listener of listeners) listener({ id: message.id, body: { sent: message } });
+  }
+}
+
+/** Has something done, exactly once; a refusal is said to the person, unless the caller wants it. */
+export async function act(operation, { quiet = false } = {}) {
+  try {
+    return await outbox.write(operation);
+  } catch (error) {
+    if (quiet) throw error;
+    say(error.message || 'It was refused.');
+    return null;
+  }
+}
+
+export async function signOut() {
+  try {
+    await connection.call('logout', {}, { once: true, patience: 3000 });
+  } catch {
+    // The session stays at the servers until it expires; this browser forgets it in any case.
+  }
+  leave('');
+}
+
+/** The servers do not know the session any more. */
+function ended(error) {
+  leave(error.code === 'account_disabled' ? 'An administrator has disabled this account.' : 'This session has ended. Sign in again.');
+}
+
+export function leave(why) {
+  connection.stop();
+  outbox.stop();
+  forgetAll();
+  batch(() => {
+    chats.clear();
+    people.clear();
+    me.value = null;
+    farewell.value = why;
+    phase.value = 'out';
+  });
+  location.hash = '';
+  connection.start();
+}

@@ -1,0 +1,255 @@
+// The conversations of the account: what each is called, what was said last, how much is unread. Loaded once, then kept by events.
+
+import { signal } from '../../vendor/preact.js';
+
+const PAGE = 200;
+/** Beyond so many pages the list is cut: nobody scrolls through more. */
+const PAGES = 25;
+
+export class Chats {
+  constructor(connection, me) {
+    this.connection = connection;
+    this.me = me;
+    this.version = signal(0);
+    /** False until the list has been loaded. */
+    this.loaded = signal(false);
+    this.map = new Map();
+    this.invitations = signal([]);
+    this.held = null;
+    this.due = false;
+  }
+
+  clear() {
+    this.map.clear();
+    this.invitations.value = [];
+    this.loaded.value = false;
+    this.changed();
+  }
+
+  /** Changes come in bursts: the list is drawn at most once a frame. */
+  changed() {
+    if (this.due) return;
+    this.due = true;
+    const go = () => {
+      if (!this.due) return;
+      this.due = false;
+      this.version.value += 1;
+    };
+    if (document.visibilityState === 'visible') requestAnimationFrame(go);
+    setTimeout(go, 120);
+  }
+
+  /** Everything anew, not older than `position`. Events that come meanwhile are applied after. */
+  async load(position = 0) {
+    const held = [];
+    this.held = held;
+    const found = [];
+    try {
+      let after = 0;
+      for (let page = 0; page < PAGES; page += 1) {
+        const reply = await this.connection.call('list_conversations', { limit: PAGE, after, position });
+        const conversations = reply.conversations ?? [];
+        found.push(...conversations);
+        if (!reply.more || conversations.length === 0) break;
+        after = conversations.at(-1).conversation;
+      }
+    } catch (error) {
+      if (this.held === held) this.held = null;
+      console.warn('threefold: the conversations could not be listed:', error.message);
+      setTimeout(() => this.held === null && !this.loaded.value && this.me.value && this.load(position), 2000);
+      return;
+    }
+    if (this.held !== held) return;
+    this.held = null;
+    this.map = new Map(found.map((one) => [one.conversation, chatOf(one)]));
+    for (const event of held) this.apply(event);
+    this.loaded.value = true;
+    this.version.value += 1;
+    this.loadInvitations();
+  }
+
+  async loadInvitations() {
+    try {
+      const reply = await this.connection.call('list_invitations', { position: this.connection.cursor });
+      this.invitations.value = reply.invitations ?? [];
+    } catch {
+      // They are asked for again with the next event about them.
+    }
+  }
+
+  get(id) {
+    return this.map.get(id);
+  }
+
+  direct(name) {
+    return this.find((chat) => !chat.room && same(chat.name, name));
+  }
+
+  room(name) {
+    return this.find((chat) => chat.room && same(chat.name, name));
+  }
+
+  find(fits) {
+    for (const chat of this.map.values()) if (fits(chat)) return chat;
+    return undefined;
+  }
+
+  /** Newest first. */
+  sorted() {
+    return [...this.map.values()].sort((one, other) => newest(other) - newest(one));
+  }
+
+  unread() {
+    let count = 0;
+    for (const chat of this.map.values()) count += chat.unread;
+    return count;
+  }
+
+  update(id, change) {
+    const chat = this.map.get(id);
+    if (!chat) return;
+    this.map.set(id, { ...chat, ...change });
+    this.changed();
+  }
+
+  apply(event) {
+    if (this.held) {
+      this.held.push(event);
+      return;
+    }
+    const [[kind, body] = []] = Object.entries(event.body ?? {});
+    HANDLERS[kind]?.call(this, body, event);
+  }
+
+  /** A message of one's own was taken; its event may still be on its way. */
+  sent(message, note) {
+    if (this.map.has(message.conversation) || note?.room) return;
+    this.map.set(message.conversation, { ...BLANK, id: message.conversation, name: note?.peer ?? message.peer_name, last: message });
+    this.version.value += 1;
+  }
+
+  hear(message) {
+    const chat = this.map.get(message.conversation) ?? {
+      ...BLANK,
+      id: message.conversation,
+      name: message.room_name || message.peer_name || '',
+      room: message.room_name ? { public: false, role: 'role_member', members: 0, topic: '' } : null,
+    };
+    if ((message.number ?? 0) <= chat.count) return;
+    const mine = message.author === this.me.value?.account;
+    const named = !mine && message.mentions?.some((mention) => mention.account === this.me.value?.account);
+    const change = { last: message, count: message.number };
+    if (mine && chat.room) Object.assign(change, { unread: 0, mentions: 0, readUpTo: message.id });
+    else if (!mine) Object.assign(change, { unread: chat.unread + 1, mentions: chat.mentions + (named ? 1 : 0) });
+    this.map.set(message.conversation, { ...chat, ...change });
+    this.changed();
+  }
+
+  /** Becoming a member: what the room is like is asked for. */
+  async joined(id) {
+    try {
+      const { room } = await this.connection.call('get_room', { room: { conversation: id }, position: this.connection.cursor });
+      if (room) this.map.set(id, { ...(this.map.get(id) ?? { ...BLANK, id }), name: room.name, room: roomOf(room), at: room.created_at_ms });
+    } catch {
+      // Left again meanwhile.
+    }
+    this.changed();
+  }
+}
+
+const BLANK = { name: '', room: null, unread: 0, mentions: 0, readUpTo: 0, peerReadUpTo: 0, count: 0, last: null };
+
+function chatOf(one) {
+  return {
+    id: one.conversation,
+    name: one.room ? one.room.name : (one.peer_name ?? ''),
+    room: one.room ? roomOf(one.room) : null,
+    unread: one.unread ?? 0,
+    mentions: one.unread_mentions ?? 0,
+    readUpTo: one.read_up_to ?? 0,
+    peerReadUpTo: one.peer_read_up_to ?? 0,
+    count: one.messages ?? 0,
+    last: one.last ?? null,
+  };
+}
+
+export function roomOf(room) {
+  return { topic: room.topic ?? '', public: Boolean(room.public), members: room.members ?? 0, role: room.role ?? '', invited: Boolean(room.invited) };
+}
+
+function newest(chat) {
+  return Math.max(chat.last?.id ?? 0, chat.id);
+}
+
+export function same(one, other) {
+  return (one ?? '').toLowerCase() === (other ?? '').toLowerCase();
+}
+
+const HANDLERS = {
+  message(message) {
+    this.hear(message);
+  },
+  messages_deleted({ conversation, messages }) {
+    const { last } = this.map.get(conversation) ?? {};
+    if (last && messages?.includes(last.id)) this.update(conversation, { last: { ...last, deleted: true, body: '', attachments: [] } });
+  },
+  messages_hidden({ conversation, messages }) {
+    const { last } = this.map.get(conversation) ?? {};
+    if (last && messages?.includes(last.id)) this.update(conversation, { last: { ...last, hidden: true, body: '' } });
+  },
+  message_edited({ conversation, message, body }) {
+    const { last } = this.map.get(conversation) ?? {};
+    if (last?.id === message) this.update(conversation, { last: { ...last, body: body ?? '' } });
+  },
+  read_marker_moved({ conversation, up_to, unread = 0 }) {
+    const { mentions = 0 } = this.map.get(conversation) ?? {};
+    this.update(conversation, { readUpTo: up_to, unread, mentions: Math.min(mentions, unread) });
+  },
+  peer_read({ conversation, up_to }) {
+    this.update(conversation, { peerReadUpTo: up_to });
+  },
+  room_opened({ room, by, topic }, event) {
+    if (by?.account !== this.me.value?.account || this.map.has(room.conversation)) return;
+    const made = { topic: topic ?? '', public: false, members: 1, role: 'role_owner' };
+    this.map.set(room.conversation, { ...BLANK, id: room.conversation, name: room.name, room: made, at: event.time_ms });
+    this.joined(room.conversation);
+  },
+  member_joined({ room, member }) {
+    if (member?.account === this.me.value?.account) this.joined(room.conversation);
+    else this.count(room.conversation, 1);
+  },
+  member_left({ room, member }) {
+    this.gone(room, member);
+  },
+  member_removed({ room, member }) {
+    this.gone(room, member);
+  },
+  role_changed({ room, member, role }) {
+    const chat = this.map.get(room.conversation);
+    if (chat?.room && member?.account === this.me.value?.account) this.update(chat.id, { room: { ...chat.room, role } });
+  },
+  room_changed({ room, name, topic, public: visible }) {
+    const chat = this.map.get(room.conversation);
+    if (!chat?.room) return;
+    const changed = { ...chat.room, topic: topic ?? chat.room.topic, public: visible ?? chat.room.public };
+    this.update(chat.id, { name: name ?? chat.name, room: changed });
+  },
+  invited() {
+    this.loadInvitations();
+  },
+  invitation_ended({ conversation }) {
+    this.invitations.value = this.invitations.value.filter((one) => one.conversation !== conversation);
+  },
+};
+
+Chats.prototype.count = function count(id, change) {
+  const chat = this.map.get(id);
+  if (chat?.room) this.update(id, { room: { ...chat.room, members: Math.max(1, chat.room.members + change) } });
+};
+
+Chats.prototype.gone = function gone(room, member) {
+  if (member?.account === this.me.value?.account) {
+    this.map.delete(room.conversation);
+    this.changed();
+  } else this.count(room.conversation, -1);
+};

@@ -1,0 +1,19 @@
+// How the page looks: light, dark, or as the system does.
+
+import { signal } from '../../vendor/preact.js';
+import { recall, remember } from '../net/storage.js';
+
+/** 'system', 'light', 'dark' */
+export const theme = signal(recall('look', {}).theme ?? 'system');
+
+export function applyLook() {
+  const root = document.documentElement;
+  if (theme.value === 'light' || theme.value === 'dark') root.dataset.theme = theme.value;
+  else delete root.dataset.theme;
+}
+
+export function chooseTheme(choice) {
+  theme.value = choice;
+  remember('look', { ...recall('look', {}), theme: choice });
+  applyLook();
+}

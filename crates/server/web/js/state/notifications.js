@@ -1,0 +1,41 @@
+// Desktop notifications, where the person has asked for them: of direct messages and mentions, while the page is not looked at.
+
+import { signal } from '../../vendor/preact.js';
+import { recall, remember } from '../net/storage.js';
+import { plain } from '../text/markdown.js';
+
+export const wanted = signal(Boolean(recall('look', {}).notify));
+
+export function possible() {
+  return 'Notification' in globalThis;
+}
+
+/** Asks the browser for leave. Says whether notifications will come. */
+export async function switchOn() {
+  const answer = possible() ? await Notification.requestPermission() : 'denied';
+  wanted.value = answer === 'granted';
+  remember('look', { ...recall('look', {}), notify: wanted.value });
+  return wanted.value;
+}
+
+export function switchOff() {
+  wanted.value = false;
+  remember('look', { ...recall('look', {}), notify: false });
+}
+
+export function notify(message, me, chats) {
+  if (!wanted.value || document.hasFocus() || message.author === me?.account || message.deleted) return;
+  if (!possible() || Notification.permission !== 'granted') return;
+  const chat = chats.get(message.conversation);
+  const named = message.mentions?.some((mention) => mention.account === me?.account);
+  if (chat?.room && !named) return;
+  if (Date.now() - message.time_ms > 60000) return;
+  const author = message.author_display_name || message.author_name;
+  const title = chat?.room ? `${author} in #${chat.name}` : author;
+  const shown = new Notification(title, { body: plain(message.body, 140) || 'sent a file', tag: `threefold-${message.conversation}`, icon: '/icon.svg' });
+  shown.onclick = () => {
+    window.focus();
+    location.hash = chat?.room ? `#/room/${encodeURIComponent(chat.name)}` : `#/c/${encodeURIComponent(message.author_name)}`;
+    shown.close();
+  };
+}

@@ -1,0 +1,32 @@
+// The windows of the conversations that were open lately, so that going back to one is instant.
+
+import { connection, me, onEvent, phase } from './app.js';
+import { effect } from '../../vendor/preact.js';
+import { Timeline } from './timeline.js';
+
+const KEPT = 8;
+const kept = new Map();
+
+onEvent((event) => {
+  for (const timeline of kept.values()) timeline.apply(event);
+});
+
+effect(() => {
+  if (phase.value !== 'in') kept.clear();
+});
+
+/** The window of a conversation: `key` names it for as long as it is open. */
+export function timelineOf(key, place, id) {
+  let timeline = kept.get(key);
+  if (!timeline) timeline = new Timeline(place, id, { connection, me });
+  else kept.delete(key);
+  if (id) timeline.id = id;
+  kept.set(key, timeline);
+  for (const old of [...kept.keys()].slice(0, -KEPT)) kept.delete(old);
+  return timeline;
+}
+
+/** The cluster has another history: nothing that was seen holds any more. */
+export function forgetTimelines() {
+  kept.clear();
+}

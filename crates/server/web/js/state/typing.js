@@ -1,0 +1,56 @@
+// Who is typing where; and saying so of oneself, now and then. Nothing of it is kept.
+
+import { signal } from '../../vendor/preact.js';
+
+const SHOWN_MS = 6000;
+const SAID_EVERY_MS = 2500;
+
+export class Typing {
+  constructor(connection, me) {
+    this.connection = connection;
+    this.me = me;
+    /** conversation -> [{account, name, until}] */
+    this.who = signal(new Map());
+    this.said = 0;
+  }
+
+  hear({ conversation, account, account_name: name }) {
+    if (account === this.me.value?.account) return;
+    this.set(conversation, [...this.others(conversation, account), { account, name, until: Date.now() + SHOWN_MS }]);
+    setTimeout(() => this.set(conversation, this.of(conversation)), SHOWN_MS + 50);
+  }
+
+  /** A message of theirs has come. */
+  ended({ conversation, author }) {
+    if (this.who.value.has(conversation)) this.set(conversation, this.others(conversation, author));
+  }
+
+  others(conversation, account) {
+    return this.of(conversation).filter((one) => one.account !== account);
+  }
+
+  of(conversation) {
+    return (this.who.value.get(conversation) ?? []).filter((one) => one.until > Date.now());
+  }
+
+  set(conversation, list) {
+    const next = new Map(this.who.value);
+    if (list.length) next.set(conversation, list);
+    else next.delete(conversation);
+    this.who.value = next;
+  }
+
+  /** A key was pressed in the composer. */
+  say(recipient) {
+    if (!SUPPORTED || Date.now() - this.said < SAID_EVERY_MS) return;
+    this.said = Date.now();
+    this.connection.say({ typing: { in: recipient } });
+  }
+
+  /** What was typed has been sent: the next key is news again. */
+  rest() {
+    this.said = 0;
+  }
+}
+
+const SUPPORTED = false;

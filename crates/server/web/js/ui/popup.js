@@ -1,0 +1,65 @@
+// A small popup beside what opened it: menus and the emoji grid. One at a time; Escape, a click elsewhere, or scrolling closes it, and
+// the focus returns.
+
+import { html, signal, useEffect, useLayoutEffect, useRef } from '../../vendor/preact.js';
+
+const current = signal(null);
+
+/** `content(close)` makes what is in it. `menu`: arrows go from item to item. */
+export function openPopup(anchor, label, content, { menu = false } = {}) {
+  const box = anchor.getBoundingClientRect();
+  current.value = { anchor, box, label, content, menu };
+}
+
+function close() {
+  const popup = current.value;
+  current.value = null;
+  if (popup?.anchor.isConnected) popup.anchor.focus({ preventScroll: true });
+}
+
+export function PopupHost() {
+  const popup = current.value;
+  return popup && html`<${Popup} key=${popup.anchor} popup=${popup} />`;
+}
+
+function Popup({ popup }) {
+  const element = useRef(null);
+  useLayoutEffect(() => {
+    const { width, height } = element.current.getBoundingClientRect();
+    const { box } = popup;
+    const left = Math.min(Math.max(8, box.right - width), innerWidth - width - 8);
+    const below = box.bottom + 6 + height < innerHeight;
+    const top = below ? box.bottom + 6 : Math.max(8, box.top - height - 6);
+    Object.assign(element.current.style, { left: `${left}px`, top: `${top}px` });
+    element.current.querySelector('button, input, a')?.focus({ preventScroll: true });
+  }, []);
+  useEffect(() => {
+    const elsewhere = (event) => !element.current?.contains(event.target) && close();
+    const timer = setTimeout(() => addEventListener('pointerdown', elsewhere), 0);
+    addEventListener('resize', close);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener('pointerdown', elsewhere);
+      removeEventListener('resize', close);
+    };
+  }, []);
+  const onKeyDown = (event) => {
+    if (event.key === 'Escape' || (event.key === 'Tab' && popup.menu)) {
+      event.preventDefault();
+      event.stopPropagation();
+      close();
+      return;
+    }
+    const buttons = [...element.current.querySelectorAll('button:not(:disabled)')];
+    const at = buttons.indexOf(document.activeElement);
+    const columns = popup.menu ? 1 : 8;
+    const step = { ArrowDown: columns, ArrowUp: -columns, ...(popup.menu ? {} : { ArrowRight: 1, ArrowLeft: -1 }) }[event.key];
+    if (step && at >= 0) {
+      event.preventDefault();
+      buttons[(at + step + buttons.length) % buttons.length]?.focus();
+    }
+  };
+  return html`<div ref=${element} class="popup" style=${{ position: 'fixed', zIndex: 25 }} role=${popup.menu ? 'menu' : 'dialog'} aria-label=${popup.label} onKeyDown=${onKeyDown}>
+    ${popup.content(close)}
+  </div>`;
+}

@@ -1,0 +1,20 @@
+// Short words at the bottom edge, for what has no place of its own.
+
+import { html, signal } from '../../vendor/preact.js';
+
+const SHOWN_MS = 5000;
+const toasts = signal([]);
+
+export function say(words) {
+  const toast = { words, key: Symbol(words) };
+  toasts.value = [...toasts.value.slice(-2), toast];
+  setTimeout(() => {
+    toasts.value = toasts.value.filter((one) => one !== toast);
+  }, SHOWN_MS);
+}
+
+export function Toasts() {
+  return html`<div class="toasts" role="status" aria-live="polite">
+    ${toasts.value.map((toast) => html`<div class="toast" key=${toast.key} dir="auto">${toast.words}</div>`)}
+  </div>`;
+}

@@ -1,0 +1,80 @@
+// The page as a whole: signed in or out, the list beside what is open, and the line that says when something is amiss.
+
+import { html, useEffect, useErrorBoundary } from '../../vendor/preact.js';
+import { chats, connection, farewell, me, phase } from '../state/app.js';
+import { route } from '../state/route.js';
+import { DialogHost } from '../ui/dialog.js';
+import { PopupHost } from '../ui/popup.js';
+import { Toasts } from '../ui/toast.js';
+import { Banner } from './banner.js';
+import { Conversation } from './conversation.js';
+import { Later } from './later.js';
+import { Sidebar } from './sidebar.js';
+import { SignIn } from './sign_in.js';
+import { Welcome } from './welcome.js';
+
+const CHAT_VIEWS = new Set(['c', 'room', 'k']);
+
+/** Views that are fetched when they are first opened. */
+const PAGES = {
+  settings: () => import('./settings.js').then((module) => module.Settings),
+  admin: () => import('./admin.js').then((module) => module.Admin),
+  search: () => import('./search.js').then((module) => module.Search),
+  new: () => import('./new_chat.js').then((module) => module.NewChat),
+  rooms: () => import('./rooms.js').then((module) => module.Rooms),
+  cluster: () => import('../cluster/page.js').then((module) => module.ClusterPage),
+};
+
+export function App() {
+  const [fault, again] = useErrorBoundary((error) => console.error(error));
+  useTitle();
+  if (fault) return html`<${Broken} fault=${fault} again=${again} />`;
+  if (phase.value === 'starting') return null;
+  const { view, name } = route.value;
+  if (phase.value === 'out') {
+    if (view === 'cluster') return html`<div class="frame single"><${Banner} /><main class="main" id="main"><${Later} load=${PAGES.cluster} /></main></div>`;
+    return html`<${SignIn} farewell=${farewell.value} /><${Toasts} />`;
+  }
+  const open = CHAT_VIEWS.has(view) || view in PAGES;
+  return html`<div class="frame ${open ? 'open' : ''}">
+      <a class="skip" href="#main" onClick=${skip}>Skip to the conversation</a>
+      <${Banner} />
+      <${Sidebar} />
+      <main class="main" id="main" tabindex="-1">
+        ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${`${view}/${name.toLowerCase()}`} view=${view} name=${name} message=${route.value.message} />`}
+        ${view in PAGES && html`<${Later} key=${view} load=${PAGES[view]} />`}
+        ${!open && html`<${Welcome} />`}
+      </main>
+    </div>
+    <${DialogHost} /><${PopupHost} /><${Toasts} />`;
+}
+
+function skip(event) {
+  event.preventDefault();
+  document.getElementById('main')?.focus();
+}
+
+/** How much is unread stands in the title. */
+function useTitle() {
+  const signedIn = phase.value === 'in';
+  const version = chats.version.value;
+  const unread = signedIn ? chats.unread() : 0;
+  const { view, name } = route.value;
+  const lost = connection.state.value === 'reconnecting';
+  useEffect(() => {
+    const place = view === 'room' ? `#${name} · ` : view === 'c' ? `${name} · ` : '';
+    document.title = `${unread ? `(${unread > 99 ? '99+' : unread}) ` : ''}${signedIn ? place : ''}Threefold${lost ? ' (reconnecting)' : ''}`;
+  }, [version, unread, view, name, lost, signedIn]);
+}
+
+function Broken({ fault, again }) {
+  return html`<main class="empty" role="alert">
+    <h2>Something in this page went wrong</h2>
+    <p>Nothing that you wrote is lost. ${me.value && 'You are still signed in.'}</p>
+    <p class="small">${String(fault.message ?? fault)}</p>
+    <div class="row">
+      <button class="button main" onClick=${again}>Go on</button>
+      <button class="button" onClick=${() => location.reload()}>Load the page again</button>
+    </div>
+  </main>`;
+}

@@ -1,0 +1,206 @@
+// One conversation: its head, its messages, the composer, and the panel about it. Finds out what the address means: a conversation one
+// has, a person never talked with, a room one may join, or nothing.
+
+import { html, useEffect, useMemo, useRef, useState } from '../../vendor/preact.js';
+import { act, chats, connection, me, outbox, people, typing } from '../state/app.js';
+import { same } from '../state/chats.js';
+import { chatPath, go } from '../state/route.js';
+import { timelineOf } from '../state/timelines.js';
+import { ago } from '../text/time.js';
+import { Avatar } from '../ui/avatar.js';
+import { Icon } from '../ui/icon.js';
+import { Composer } from './composer.js';
+import { Details } from './details.js';
+import { JoinRoom } from './join_room.js';
+import { MessageList } from './message_list.js';
+
+/** With more unread than this, the conversation opens where reading ended. */
+const MANY_UNREAD = 40;
+const READ_AFTER_MS = 350;
+
+export function Conversation({ view, name, message }) {
+  chats.version.value;
+  const key = `${view}/${name.toLowerCase()}`;
+  const known = useRef(0);
+  const chat = find(view, name) ?? chats.get(known.current);
+  known.current = chat?.id ?? known.current;
+  const place = chat ? { conversation: chat.id } : view === 'room' ? { room: name } : { user: name };
+  const timeline = useMemo(() => timelineOf(key, place, chat?.id), [key]);
+  if (chat) timeline.id = chat.id;
+  timeline.version.value;
+  const [details, setDetails] = useState(false);
+  const [unreadFrom, setUnreadFrom] = useState(null);
+  const [editing, setEditing] = useState(null);
+  const [reply, setReply] = useState(0);
+  const ready = chats.loaded.value || Boolean(chat);
+  const target = message && timeline.phase === 'ready' && timeline.has(message) ? message : 0;
+
+  // A room's new name: the address follows.
+  useEffect(() => {
+    if (chat?.room && view === 'room' && !same(chat.name, name)) go(chatPath(chat), { replace: true });
+  }, [chat?.name]);
+
+  // What is unread when it is opened stands below a line.
+  useEffect(() => {
+    if (!ready || unreadFrom !== null) return;
+    setUnreadFrom(chat?.unread ? chat.readUpTo : 0);
+    if (message) return;
+    const far = chat && chat.unread > MANY_UNREAD && chat.readUpTo;
+    if (far && !timeline.has(chat.readUpTo)) timeline.load(chat.readUpTo);
+    else if (timeline.phase === 'new' || timeline.phase === 'failed' || timeline.newer) timeline.load();
+  }, [ready]);
+  useEffect(() => {
+    if (ready && message && !(timeline.phase === 'ready' && timeline.has(message))) timeline.load(message);
+  }, [ready, message]);
+
+  const reading = useReading(chat, timeline);
+  const writes = outbox.version.value >= 0 ? waiting(timeline, key, chat) : [];
+
+  if (!ready || (unreadFrom === null && timeline.phase === 'new')) return html`<${Waiting} />`;
+  if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />`;
+  if (!chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />`;
+  const outside = view === 'room' && !chat;
+
+  const host = {
+    chat,
+    timeline,
+    reply: (id) => {
+      setEditing(null);
+      setReply(id);
+    },
+    edit: (one) => {
+      setReply(0);
+      setEditing(one);
+    },
+    jump: (id) => go(chatPath(chat ?? { name, room: view === 'room' }, id)),
+  };
+  return html`<div class="with-panel">
+    <section class="thread" aria-label=${view === 'room' ? `Room ${name}` : `Conversation with ${name}`}>
+      <${Head} chat=${chat} view=${view} name=${name} details=${details} toggle=${() => setDetails(!details)} />
+      ${outside && timeline.phase === 'failed' && !chats.invitations.value.some((one) => same(one.room_name, name))
+        ? html`<${JoinRoom} name=${name} alone=${true} />`
+        : html`<${MessageList} timeline=${timeline} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
+            target=${target} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} />`}
+      ${outside
+        ? timeline.phase !== 'failed' && html`<${JoinRoom} name=${name} />`
+        : html`<${TypingLine} id=${chat?.id} />
+            <${Composer} key=${key} draftKey=${chat ? String(chat.id) : key} place=${key} chat=${chat} to=${place} name=${name} room=${view === 'room'}
+              timeline=${timeline} editing=${editing} stopEditing=${() => setEditing(null)} edit=${host.edit} replyTo=${reply} setReply=${setReply} />`}
+    </section>
+    ${details && chat && html`<${Details} chat=${chat} close=${() => setDetails(false)} />`}
+  </div>`;
+}
+
+function find(view, name) {
+  if (view === 'k') return chats.get(Number(name));
+  return view === 'room' ? chats.room(name) : chats.direct(name);
+}
+
+/** Messages of this conversation that are on their way, or failed. Those that have landed already are not shown twice. */
+function waiting(timeline, key, chat) {
+  const here = outbox.sends().filter(({ operation, note }) => (chat && operation.send.to.conversation === chat.id) || note?.place === key);
+  const landed = timeline.landed(here.filter((write) => !write.why));
+  return here.filter((write) => !landed.has(write));
+}
+
+/** Marks as read what is looked at: the page in front, the list at its end. */
+function useReading(chat, timeline) {
+  const bottom = useRef(true);
+  const marked = useRef(0);
+  const [, look] = useState(0);
+  const timer = useRef(0);
+  useEffect(() => {
+    const again = () => look((count) => count + 1);
+    addEventListener('focus', again);
+    document.addEventListener('visibilitychange', again);
+    return () => {
+      clearTimeout(timer.current);
+      removeEventListener('focus', again);
+      document.removeEventListener('visibilitychange', again);
+    };
+  }, []);
+  useEffect(() => {
+    const last = timeline.messages.at(-1)?.id ?? 0;
+    const seen = chat && chat.unread > 0 && bottom.current && !timeline.newer && timeline.phase === 'ready' && document.hasFocus() && document.visibilityState === 'visible';
+    if (!seen || last <= marked.current) return;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      marked.current = last;
+      act({ mark_read: { in: { conversation: chat.id }, up_to: last } }, { quiet: true }).catch(() => {});
+    }, READ_AFTER_MS);
+  });
+  const setBottom = (is) => {
+    if (is === bottom.current) return;
+    bottom.current = is;
+    if (is) look((count) => count + 1);
+  };
+  return { setBottom };
+}
+
+function Head({ chat, view, name, details, toggle }) {
+  const room = view === 'room';
+  const online = !room && people.isOnline(name);
+  const title = room ? (chat?.name ?? name) : chat && !chat.name ? 'deleted user' : people.display(chat?.name ?? name);
+  const about = room ? roomLine(chat) : aboutPerson(chat?.name ?? name, title, online);
+  return html`<header class="head">
+    <a class="icon-button only-narrow" href="#/" aria-label="Back to the list"><${Icon} name="back" /></a>
+    <${Avatar} name=${title} by=${chat?.name ?? name} room=${room} online=${online} size="small" />
+    <div class="grow">
+      <h1 class="cut"><bdi>${room ? `#${title}` : title}</bdi></h1>
+      <p class="about cut"><bdi>${about}</bdi></p>
+    </div>
+    ${chat && html`<button class="icon-button" aria-expanded=${details ? 'true' : 'false'} aria-label=${room ? 'Members and settings of the room' : 'About this conversation'} title="Details" onClick=${toggle}>
+      <${Icon} name=${room ? 'people' : 'more'} />
+    </button>`}
+  </header>`;
+}
+
+function roomLine(chat) {
+  if (!chat?.room) return 'a room';
+  const { members, topic, public: open } = chat.room;
+  return [topic, `${members} ${members === 1 ? 'member' : 'members'}`, open ? '' : 'private'].filter(Boolean).join(' · ');
+}
+
+function aboutPerson(name, title, online) {
+  const seen = useLastSeen(name, online);
+  if (same(name, me.value?.name)) return 'Notes to yourself';
+  return [title === name ? '' : `@${name}`, online ? 'online' : seen ? `last seen ${ago(seen)}` : ''].filter(Boolean).join(' · ') || 'direct conversation';
+}
+
+function useLastSeen(name, online) {
+  const [seen, setSeen] = useState(0);
+  const away = connection.state.value !== 'online';
+  useEffect(() => {
+    if (online || away || !name) return undefined;
+    let here = true;
+    people.search(name, 5).then(
+      (accounts) => here && setSeen(accounts.find((account) => same(account.name, name))?.last_seen_ms ?? 0),
+      () => {},
+    );
+    return () => {
+      here = false;
+    };
+  }, [name, online, away]);
+  return seen;
+}
+
+function TypingLine({ id }) {
+  const busy = id ? (typing.who.value.get(id) ?? []) : [];
+  const names = busy.map((one) => people.display(one.name));
+  const words = names.length === 0 ? '' : names.length === 1 ? `${names[0]} is typing …` : names.length === 2 ? `${names[0]} and ${names[1]} are typing …` : 'Several people are typing …';
+  return html`<div class="column"><div class="typing" aria-live="off"><bdi>${words}</bdi></div></div>`;
+}
+
+function Waiting() {
+  return html`<div class="empty" aria-busy="true"><span class="hidden-visually">Loading</span></div>`;
+}
+
+function Nobody({ name, fault, again }) {
+  const unknown = fault?.code === 'unknown_user';
+  return html`<div class="empty" role="alert">
+    <a class="button slim only-narrow" href="#/">Back</a>
+    <h2>${unknown ? html`Nobody is called <bdi>${name}</bdi>` : 'This conversation could not be opened'}</h2>
+    ${!unknown && html`<p>${fault?.message ?? 'It is not one of yours.'}</p>`}
+    <div class="row"><a class="button" href="#/new">Find people</a>${!unknown && again && html`<button class="button main" onClick=${again}>Try again</button>`}</div>
+  </div>`;
+}

@@ -1,0 +1,145 @@
+// The panel beside a conversation: a room's members and settings, or the person one talks with.
+
+import { html, useEffect, useState } from '../../vendor/preact.js';
+import { act, connection, me, people } from '../state/app.js';
+import { go } from '../state/route.js';
+import { Avatar } from '../ui/avatar.js';
+import { ask } from '../ui/dialog.js';
+import { Icon } from '../ui/icon.js';
+import { openPopup } from '../ui/popup.js';
+
+export function Details({ chat, close }) {
+  return html`<aside class="panel" aria-label=${chat.room ? `About #${chat.name}` : 'About this conversation'}>
+    <div class="head"><h2 class="grow cut"><bdi>${chat.room ? `#${chat.name}` : people.display(chat.name)}</bdi></h2><button class="icon-button" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></div>
+    <div class="panel-body">${chat.room ? html`<${Room} chat=${chat} />` : html`<${Person} chat=${chat} />`}</div>
+  </aside>`;
+}
+
+function Person({ chat }) {
+  return html`<div class="beginning" style=${{ padding: 0 }}>
+      <${Avatar} name=${people.display(chat.name)} by=${chat.name} online=${people.isOnline(chat.name)} size="large" />
+      <h3><bdi>${people.display(chat.name) || 'deleted user'}</bdi></h3>
+      ${chat.name && html`<p>@${chat.name}</p>`}
+    </div>
+    <p class="soft small">${chat.count} ${chat.count === 1 ? 'message' : 'messages'} so far.</p>
+    <${FindHere} chat=${chat} />`;
+}
+
+function FindHere({ chat }) {
+  const submit = (event) => {
+    event.preventDefault();
+    const query = new FormData(event.target).get('query');
+    go(`search/${encodeURIComponent(query)}/${chat.id}`);
+  };
+  return html`<form role="search" aria-label="Here" onSubmit=${submit}><input class="input" type="search" name="query" placeholder="Search here" aria-label="Search in this conversation" /></form>`;
+}
+
+const RANK = { role_owner: 3, role_moderator: 2, role_member: 1 };
+const ROLE_WORDS = { role_owner: 'owner', role_moderator: 'moderator', role_member: '' };
+
+function Room({ chat }) {
+  const rank = RANK[chat.room.role] ?? 0;
+  const here = { conversation: chat.id };
+  const [members, setMembers] = useState(null);
+  const load = async (after = 0) => {
+    const reply = await connection.call('list_members', { room: here, limit: 100, after, position: connection.cursor });
+    setMembers((now) => ({ list: [...(after ? now.list : []), ...(reply.members ?? [])], more: Boolean(reply.more) }));
+  };
+  useEffect(() => {
+    load().catch(() => {});
+  }, [chat.id, chat.room.members, chat.room.role]);
+  const change = async (operation) => {
+    await act(operation);
+    load().catch(() => {});
+  };
+  const leave = async () => {
+    const words = chat.room.public ? 'You can join again whenever you like.' : 'To come back, somebody has to invite you.';
+    if (await ask({ title: `Leave #${chat.name}?`, words, action: 'Leave', danger: true })) {
+      await act({ leave_room: { room: here } });
+      go('');
+    }
+  };
+  return html`
+    ${rank >= 2 ? html`<${Settings} key=${`${chat.name} ${chat.room.topic}`} chat=${chat} rank=${rank} />` : chat.room.topic && html`<p><bdi>${chat.room.topic}</bdi></p>`}
+    <${FindHere} chat=${chat} />
+    ${(chat.room.public || rank >= 2) && html`<${Invite} chat=${chat} />`}
+    <section aria-labelledby="members">
+      <h3 id="members">${chat.room.members} ${chat.room.members === 1 ? 'member' : 'members'}</h3>
+      <ul class="list">
+        ${members?.list.map((member) => html`<li key=${member.account}>
+          <${Avatar} name=${people.display(member.name)} by=${member.name} online=${member.online} size="small" />
+          <span class="grow cut"><bdi>${people.display(member.name) || 'deleted user'}</bdi>${member.account === me.value.account ? html` <span class="soft">(you)</span>` : ''}</span>
+          ${ROLE_WORDS[member.role] && html`<span class="tag">${ROLE_WORDS[member.role]}</span>`}
+          ${member.name && member.account !== me.value.account && html`<button class="icon-button" aria-label=${`What to do with ${member.name}`} onClick=${(event) => openPopup(event.currentTarget, member.name, (close) => html`<${MemberMenu} member=${member} here=${here} rank=${rank} change=${change} close=${close} />`, { menu: true })}><${Icon} name="more" size=${18} /></button>`}
+        </li>`)}
+      </ul>
+      ${members?.more && html`<button class="button slim" onClick=${() => load(members.list.at(-1).account)}>Show more</button>`}
+    </section>
+    <div><button class="button danger" onClick=${leave}><${Icon} name="leave" size=${18} />Leave the room</button></div>`;
+}
+
+function MemberMenu({ member, here, rank, change, close }) {
+  const theirs = RANK[member.role] ?? 1;
+  const user = member.name;
+  const item = (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
+    close();
+    action();
+  }}><${Icon} name=${icon} size=${18} />${words}</button>`;
+  const role = (to) => () => change({ set_role: { room: here, user, role: to } });
+  const remove = async () => {
+    if (await ask({ title: `Remove ${user} from the room?`, words: 'They keep what they have read.', action: 'Remove', danger: true })) change({ remove_from_room: { room: here, user } });
+  };
+  return html`${item('send', 'Write to them', () => go(`c/${encodeURIComponent(user)}`))}
+    ${rank === 3 && theirs !== 3 && item('shield', 'Make an owner', role('role_owner'))}
+    ${rank === 3 && theirs !== 2 && item('shield', 'Make a moderator', role('role_moderator'))}
+    ${rank === 3 && theirs !== 1 && item('people', 'Make a plain member', role('role_member'))}
+    ${(rank === 3 || (rank === 2 && theirs === 1)) && item('leave', 'Remove from the room', remove, true)}`;
+}
+
+function Invite({ chat }) {
+  const [name, setName] = useState('');
+  const [words, setWords] = useState('');
+  const submit = async (event) => {
+    event.preventDefault();
+    const user = name.trim().replace(/^@/, '');
+    if (!user) return;
+    try {
+      await act({ invite_to_room: { room: { conversation: chat.id }, user } }, { quiet: true });
+      setWords(`${user} is invited.`);
+      setName('');
+    } catch (error) {
+      setWords(error.message);
+    }
+  };
+  return html`<form class="field" onSubmit=${submit}>
+    <label for="invite">Invite somebody</label>
+    <div class="row"><input id="invite" class="input" autocomplete="off" placeholder="Name" value=${name} onInput=${(event) => setName(event.target.value)} /><button class="button" type="submit">Invite</button></div>
+    <p class="hint" role="status">${words}</p>
+  </form>`;
+}
+
+function Settings({ chat, rank }) {
+  const [name, setName] = useState(chat.name);
+  const [topic, setTopic] = useState(chat.room.topic);
+  const [open, setOpen] = useState(chat.room.public);
+  const [fault, setFault] = useState('');
+  const changed = { ...(name.trim() !== chat.name && { name: name.trim() }), ...(topic.trim() !== chat.room.topic && { topic: topic.trim() }), ...(open !== chat.room.public && { public: open }) };
+  const dirty = Object.keys(changed).length > 0;
+  const submit = async (event) => {
+    event.preventDefault();
+    setFault('');
+    try {
+      await act({ change_room: { room: { conversation: chat.id }, ...changed } }, { quiet: true });
+    } catch (error) {
+      setFault(error.message);
+    }
+  };
+  return html`<form class="stack" onSubmit=${submit} aria-label="Settings of the room">
+    ${rank === 3 && html`<div class="field"><label for="rename">Name</label><input id="rename" class="input" maxlength="32" value=${name} onInput=${(event) => setName(event.target.value)} /></div>`}
+    <div class="field"><label for="topic">Topic</label><input id="topic" class="input" maxlength="256" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></div>
+    ${rank === 3 && html`<label class="check"><input type="checkbox" checked=${open} onChange=${(event) => setOpen(event.target.checked)} /><span>Public</span></label>`}
+    <p class="fault" role="alert">${fault}</p>
+    ${dirty && html`<div><button class="button main slim" type="submit">Save</button></div>`}
+  </form>`;
+}
+

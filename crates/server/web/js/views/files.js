@@ -1,0 +1,64 @@
+// What is attached to a message: pictures shown, other files named, each to be saved.
+
+import { html, useEffect, useState } from '../../vendor/preact.js';
+import { content, save } from '../net/files.js';
+import { size } from '../text/time.js';
+import { Dialog, open } from '../ui/dialog.js';
+import { Icon } from '../ui/icon.js';
+import { say } from '../ui/toast.js';
+
+const PICTURES = /^image\/(png|jpeg|gif|webp)$/;
+/** Larger pictures are shown when they are asked for. */
+const SHOWN_BYTES = 6e6;
+
+export function Files({ message }) {
+  const files = message.attachments;
+  const pictures = files.filter(isPicture);
+  return html`<div class="files ${pictures.length > 1 ? 'many' : ''}">
+    ${files.map((file) => (isPicture(file) && !message.write ? html`<${Picture} key=${file.attachment} message=${message} file=${file} />` : html`<${File} key=${file.attachment} message=${message} file=${file} />`))}
+  </div>`;
+}
+
+function isPicture(file) {
+  return PICTURES.test(file.content_type ?? '');
+}
+
+function File({ message, file }) {
+  const download = () => save(message, file).catch((error) => say(`${file.name}: ${error.message}`));
+  return html`<button class="file" onClick=${download} disabled=${Boolean(message.write)} aria-label=${`Save ${file.name}, ${size(file.bytes ?? 0)}`}>
+    <${Icon} name="file" /><span class="grow cut"><bdi>${file.name}</bdi></span><span class="soft small">${size(file.bytes ?? 0)}</span>
+  </button>`;
+}
+
+function Picture({ message, file }) {
+  const [wanted, setWanted] = useState(file.bytes <= SHOWN_BYTES);
+  const [shown, setShown] = useState(null);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    if (!wanted) return undefined;
+    let here = true;
+    content(message, file).then(
+      // Only what the server found to be a picture is one, whatever its author calls it.
+      (found) => here && (PICTURES.test(found.type) ? setShown(found.url) : setFailed(true)),
+      () => here && setFailed(true),
+    );
+    return () => {
+      here = false;
+    };
+  }, [wanted, file.attachment]);
+  if (failed) return html`<${File} message=${message} file=${file} />`;
+  const enlarge = () => {
+    if (!shown) setWanted(true);
+    else open((close) => html`<${Enlarged} message=${message} file=${file} url=${shown} close=${close} />`);
+  };
+  return html`<button class="picture" onClick=${enlarge} aria-label=${`Picture ${file.name}`}>
+    ${shown ? html`<img src=${shown} alt=${file.name} onError=${() => setFailed(true)} />` : html`<span>${wanted ? 'Loading …' : `Show the picture, ${size(file.bytes)}`}</span>`}
+  </button>`;
+}
+
+function Enlarged({ message, file, url, close }) {
+  return html`<${Dialog} title=${file.name} kind="picture-view" onClose=${close}>
+    <img src=${url} alt=${file.name} />
+    <div class="dialog-foot"><button class="button" onClick=${() => save(message, file)}><${Icon} name="download" />Save</button></div>
+  <//>`;
+}

@@ -1,0 +1,131 @@
+// One message: who, what, when, and what can be done with it. Drawn again only when something about it has changed.
+
+import { Component, html } from '../../vendor/preact.js';
+import { act, me, people } from '../state/app.js';
+import { chatPath } from '../state/route.js';
+import { onlyEmoji, plain, rich } from '../text/markdown.js';
+import { fullTime, timeOfDay } from '../text/time.js';
+import { ask } from '../ui/dialog.js';
+import { Avatar } from '../ui/avatar.js';
+import { Icon } from '../ui/icon.js';
+import { openPopup } from '../ui/popup.js';
+import { say } from '../ui/toast.js';
+import { Files } from './files.js';
+import { EmojiGrid } from './emoji_grid.js';
+import { showReactions } from './reacted_by.js';
+
+const COMPARED = ['message', 'own', 'first', 'last', 'seen', 'quote', 'found', 'direct'];
+
+export class Message extends Component {
+  shouldComponentUpdate(next) {
+    return COMPARED.some((name) => next[name] !== this.props[name]) && !sameWrite(next.message, this.props.message, next, this.props);
+  }
+
+  render({ message, own, first, last, seen, quote, found, host, direct }) {
+    const { write } = message;
+    const author = message.author_display_name || message.author_name || 'deleted user';
+    const named = !own && message.mentions?.some((mention) => mention.account === me.value?.account);
+    const big = !message.deleted && !message.attachments?.length && onlyEmoji(message.body ?? '');
+    const classes = ['message', own && 'own', first && 'first', last && 'last', message.deleted && 'deleted', named && 'mentions-me', big && 'emoji-only', write && (write.why ? 'failed' : 'pending'), found && 'found'];
+    return html`<article class=${classes.filter(Boolean).join(' ')} data-id=${message.id} tabindex="-1" aria-label=${`${own ? 'You' : author}, ${timeOfDay(message.time_ms)}${write ? (write.why ? ', failed' : ', waiting to be sent') : ''}`}>
+      ${!own && first && html`<${Avatar} name=${author} by=${message.author_name} size="small" />`}
+      <div class="body">
+        ${!own && first && !direct && html`<div class="by"><bdi class="cut"><strong>${author}</strong></bdi></div>`}
+        <div class="bubble">
+          ${message.reply_to > 0 && html`<${Quote} quote=${quote} id=${message.reply_to} host=${host} />`}
+          ${message.deleted ? 'Message deleted' : html`<${Text} message=${message} />`}
+          ${message.attachments?.length > 0 && html`<${Files} message=${message} />`}
+          ${(last || write || message.edited_at_ms > 0) && html`<${Meta} message=${message} own=${own} seen=${seen} />`}
+        </div>
+        ${message.reactions?.length > 0 && html`<${Reactions} message=${message} />`}
+        ${write?.why && html`<div class="fault-line" role="alert"><${Icon} name="warning" size=${16} />Not sent: ${write.why}
+          <button class="button slim" onClick=${() => host.retry(write)}>Try again</button>
+          <button class="button slim" onClick=${() => host.discard(write)}>Discard</button>
+        </div>`}
+      </div>
+      ${!write && !message.deleted && html`<${Actions} message=${message} own=${own} host=${host} />`}
+      ${message.deleted && html`<${Actions} message=${message} own=${own} host=${host} gone=${true} />`}
+    </article>`;
+  }
+}
+
+/** A message on its way is made anew at every drawing; it is the same while its write is. */
+function sameWrite(next, now, props, before) {
+  return next.write && next.write === now.write && COMPARED.every((name) => name === 'message' || props[name] === before[name]);
+}
+
+function Text({ message }) {
+  if (!message.body) return null;
+  const mentions = (message.mentions ?? []).map((mention) => mention.name.toLowerCase());
+  return html`<div class="text">${rich(message.body, { mentions, me: me.value?.name ?? '' })}</div>`;
+}
+
+function Meta({ message, own, seen }) {
+  const { write } = message;
+  const [icon, words] = write ? (write.why ? ['warning', 'failed'] : ['clock', 'waiting to be sent']) : seen ? ['seen', 'read'] : ['check', 'sent'];
+  return html`<div class="meta">
+    ${message.edited_at_ms > 0 && !message.deleted && html`<span title=${fullTime(message.edited_at_ms)}>edited</span>`}
+    <time title=${fullTime(message.time_ms)}>${timeOfDay(message.time_ms)}</time>
+    ${own && !message.deleted && html`<span title=${words}><${Icon} name=${icon} size=${14} /><span class="hidden-visually">${words}</span></span>`}
+  </div>`;
+}
+
+function Quote({ quote, id, host }) {
+  const author = quote && (quote.author === me.value?.account ? 'You' : people.display(quote.author_display_name || quote.author_name || 'deleted user'));
+  const text = quote === undefined ? '…' : !quote || quote.deleted ? 'Message deleted' : plain(quote.body, 120) || quote.attachments?.[0]?.name || '';
+  return html`<button class="quote" onClick=${() => quote && host.jump(id)} aria-label=${`Answer to ${author ?? 'a message'}: ${text}`}>
+    ${author && html`<strong><bdi>${author}</bdi></strong>`}<span class="cut"><bdi>${text}</bdi></span>
+  </button>`;
+}
+
+const react = (message, emoji, remove) => act({ react: { conversation: message.conversation, message: message.id, emoji, ...(remove && { remove }) } });
+
+function Reactions({ message }) {
+  return html`<div class="reactions">
+    ${message.reactions.map(({ emoji, count, own }) => html`<button key=${emoji} class="reaction" aria-pressed=${own ? 'true' : 'false'} aria-label=${`${emoji} ${count}${own ? ', yours' : ''}`}
+      onClick=${() => react(message, emoji, own)}><span>${emoji}</span>${count}</button>`)}
+  </div>`;
+}
+
+function Actions({ message, own, host, gone }) {
+  const pick = (event) => openPopup(event.currentTarget, 'Reactions', (close) => html`<${EmojiGrid} choose=${(emoji) => {
+    close();
+    react(message, emoji, message.reactions?.some((one) => one.emoji === emoji && one.own));
+  }} />`);
+  const menu = (event) => openPopup(event.currentTarget, 'Message', (close) => html`<${Menu} message=${message} own=${own} host=${host} gone=${gone} close=${close} />`, { menu: true });
+  return html`<div class="actions">
+    ${!gone && html`<button class="icon-button" tabindex="-1" aria-label="React" title="React" onClick=${pick}><${Icon} name="emoji" size=${18} /></button>
+    <button class="icon-button" tabindex="-1" aria-label="Reply" title="Reply (r)" onClick=${() => host.reply(message.id)}><${Icon} name="reply" size=${18} /></button>`}
+    <button class="icon-button" tabindex="-1" aria-label="More" title="More" onClick=${menu}><${Icon} name="more" size=${18} /></button>
+  </div>`;
+}
+
+function Menu({ message, own, host, gone, close }) {
+  const item = (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
+    close();
+    action();
+  }}><${Icon} name=${icon} size=${18} />${words}</button>`;
+  const copy = async (text, words) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      say(words);
+    } catch {
+      say('The browser does not let this page copy.');
+    }
+  };
+  return html`
+    ${!gone && item('copy', 'Copy text', () => copy(message.body ?? '', 'Copied'))}
+    ${host.chat && item('copy', 'Copy link', () => copy(`${location.origin}/#/${chatPath(host.chat, message.id)}`, 'Link copied'))}
+    ${own && !gone && item('edit', 'Edit', () => host.edit(message))}
+    ${message.reactions?.length > 0 && item('people', 'Who reacted', () => showReactions(message))}
+    ${item('trash', 'Delete for me', () => remove(message, false), true)}
+    ${own && !gone && item('trash', 'Delete for everyone', () => remove(message, true), true)}
+  `;
+}
+
+async function remove(message, everyone) {
+  const words = everyone ? 'It disappears for all, and a mark stays in its place.' : 'It disappears from your devices. Others keep it.';
+  const title = everyone ? 'Delete this message for everyone?' : 'Delete this message for you?';
+  if (!(await ask({ title, words, action: 'Delete', danger: true }))) return;
+  act({ delete: { conversation: message.conversation, messages: [message.id], ...(everyone && { for_everyone: true }) } });
+}

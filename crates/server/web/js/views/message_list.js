@@ -1,0 +1,232 @@
+// The messages of a conversation, scrolled. Promises: what one looks at does not move when something comes, goes or is loaded; at the
+// end it stays at the end; and no more is in the page than the timeline's window.
+
+import { Component, createRef, html } from '../../vendor/preact.js';
+import { me, outbox } from '../state/app.js';
+import { dayKey, dayName } from '../text/time.js';
+import { Icon } from '../ui/icon.js';
+import { Beginning, Notice } from './beginning.js';
+import { Message } from './message.js';
+
+const NEAR_PX = 700;
+const BOTTOM_PX = 48;
+const GROUP_MS = 5 * 60 * 1000;
+
+export class MessageList extends Component {
+  constructor(props) {
+    super(props);
+    this.scroller = createRef();
+    this.atBottom = true;
+    this.placed = false;
+    this.state = { active: 0, away: false, missed: 0 };
+    this.onScroll = this.onScroll.bind(this);
+    this.onKey = this.onKey.bind(this);
+    this.toNewest = this.toNewest.bind(this);
+  }
+
+  componentDidMount() {
+    // The composer grows, a keyboard opens: who was at the end stays there.
+    this.observer = new ResizeObserver(() => this.atBottom && this.placed && this.toBottom());
+    this.observer.observe(this.scroller.current);
+    this.place();
+  }
+
+  componentWillUnmount() {
+    this.observer.disconnect();
+    this.props.timeline.pinned = false;
+  }
+
+  getSnapshotBeforeUpdate(before) {
+    const scroller = this.scroller.current;
+    if (!scroller) return null;
+    // The first message in sight is what stays where it is.
+    const top = scroller.getBoundingClientRect().top;
+    const rows = scroller.querySelectorAll('[data-id]');
+    for (const row of rows) {
+      const box = row.getBoundingClientRect();
+      if (box.bottom > top) return { id: row.dataset.id, offset: box.top - top, first: before.timeline.messages[0]?.id };
+    }
+    return null;
+  }
+
+  componentDidUpdate(before, _, anchor) {
+    const { timeline, target, writes } = this.props;
+    if (!this.placed || (target && target !== before.target)) {
+      this.place();
+      return;
+    }
+    // What one sends oneself is followed.
+    const sent = writes.length > before.writes.length && writes.at(-1)?.note?.at > Date.now() - 2000;
+    if (sent && timeline.newer) timeline.load().then(() => this.toBottom());
+    if (sent || (this.atBottom && !timeline.newer)) this.toBottom();
+    else if (anchor) this.keep(anchor);
+    if (!this.atBottom && timeline.arrivals !== this.arrivals) this.setState({ missed: this.state.missed + timeline.arrivals - (this.arrivals ?? 0) });
+    this.arrivals = timeline.arrivals;
+    this.fill();
+  }
+
+  keep({ id, offset }) {
+    const scroller = this.scroller.current;
+    const row = scroller.querySelector(`[data-id="${id}"]`);
+    if (!row) return;
+    const moved = row.getBoundingClientRect().top - scroller.getBoundingClientRect().top - offset;
+    if (Math.abs(moved) > 0.5) scroller.scrollTop += moved;
+  }
+
+  /** The first place: the message that was asked for, the first unread one, or the end. */
+  place() {
+    const { timeline, target } = this.props;
+    const scroller = this.scroller.current;
+    if (timeline.phase !== 'ready' || !scroller) return;
+    this.placed = true;
+    this.arrivals = timeline.arrivals;
+    const row = target ? scroller.querySelector(`[data-id="${target}"]`) : scroller.querySelector('.new-line');
+    const box = row?.getBoundingClientRect();
+    if (!row) this.toBottom();
+    else if (target) {
+      scroller.scrollTop += box.top - scroller.getBoundingClientRect().top - scroller.clientHeight / 3;
+      row.focus({ preventScroll: true });
+    } else {
+      this.toBottom();
+      const top = row.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
+      if (top < 0) scroller.scrollTop += top - 60;
+    }
+    this.onScroll();
+    this.fill();
+  }
+
+  toBottom() {
+    const scroller = this.scroller.current;
+    if (scroller) scroller.scrollTop = scroller.scrollHeight;
+    this.onScroll();
+  }
+
+  async toNewest() {
+    const { timeline } = this.props;
+    if (timeline.newer) await timeline.load();
+    this.toBottom();
+  }
+
+  onScroll() {
+    const scroller = this.scroller.current;
+    const { timeline, onBottom } = this.props;
+    if (!scroller) return;
+    const rest = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+    this.atBottom = rest < BOTTOM_PX && !timeline.newer;
+    timeline.pinned = !this.atBottom;
+    onBottom?.(this.atBottom);
+    const away = rest > 600 || timeline.newer;
+    if (away !== this.state.away || (this.atBottom && this.state.missed)) this.setState({ away, missed: this.atBottom ? 0 : this.state.missed });
+    this.fill();
+  }
+
+  /** Loads what will soon be looked at. */
+  fill() {
+    const scroller = this.scroller.current;
+    const { timeline } = this.props;
+    if (!this.placed || !scroller || timeline.busy) return;
+    if (scroller.scrollTop < NEAR_PX && timeline.older) timeline.more('older');
+    else if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_PX && timeline.newer) timeline.more('newer');
+  }
+
+  /** Arrows go from message to message; what can be done with one is in its buttons. */
+  onKey(event) {
+    const row = event.target.closest?.('[data-id]');
+    if (event.target !== row && event.target !== this.scroller.current) return;
+    const rows = [...this.scroller.current.querySelectorAll('[data-id][tabindex]')];
+    const at = rows.indexOf(row);
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (step) {
+      const next = at < 0 ? rows.at(-1) : rows[Math.min(rows.length - 1, Math.max(0, at + step))];
+      next?.focus();
+      event.preventDefault();
+    } else if (event.key === 'End') {
+      this.toNewest();
+      event.preventDefault();
+    } else if (row) this.shortcut(event, Number(row.dataset.id));
+  }
+
+  shortcut(event, id) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const message = this.props.timeline.find(id);
+    const { host } = this.props;
+    if (!message || message.deleted) return;
+    if (event.key === 'r') host.reply(id);
+    else if (event.key === 'e' && message.author === me.value?.account) host.edit(message);
+    else return;
+    event.preventDefault();
+  }
+
+  render({ timeline, writes, chat, unreadFrom, host, peerReadUpTo, target, name, room }) {
+    const failed = timeline.phase === 'failed';
+    return html`<div class="scroller" ref=${this.scroller} onScroll=${this.onScroll} onKeyDown=${this.onKey} tabindex="0" role="log" aria-live="polite"
+        aria-label="Messages" aria-busy=${timeline.phase === 'loading' ? 'true' : undefined}>
+        <div class="column filled">
+          ${timeline.phase === 'ready' && !timeline.older && html`<${Beginning} chat=${chat} name=${name} room=${room} empty=${timeline.messages.length + writes.length === 0} />`}
+          ${failed && html`<p class="notice" role="alert">${timeline.fault?.message} <button class="link-button" onClick=${() => timeline.load()}>Try again</button></p>`}
+          ${this.rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat)}
+        </div>
+      </div>
+      <div class="below">
+        ${(this.state.away || this.state.missed > 0) &&
+        html`<button class="to-newest" onClick=${this.toNewest}><${Icon} name="down" size=${16} />${this.state.missed > 0 ? `${this.state.missed} new` : 'Newest'}</button>`}
+      </div>`;
+  }
+
+  rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat) {
+    const account = me.value?.account;
+    const made = [];
+    let before = null;
+    let marked = !unreadFrom;
+    const pending = writes.map((write) => pendingMessage(write, account));
+    const all = [...timeline.messages, ...pending];
+    all.forEach((message, place) => {
+      const day = dayKey(message.time_ms);
+      const newDay = !before || dayKey(before.time_ms) !== day;
+      if (newDay) made.push(html`<div class="day" key=${`day ${day}`} role="separator" aria-label=${dayName(message.time_ms)}><span>${dayName(message.time_ms)}</span></div>`);
+      const own = message.author === account;
+      const line = !marked && message.id > unreadFrom && !own && !message.notice;
+      if (line) {
+        marked = true;
+        made.push(html`<div class="new-line" key="new" role="separator" aria-label="New messages"><span>New</span></div>`);
+      }
+      if (message.notice) made.push(html`<${Notice} key=${message.id} message=${message} />`);
+      else {
+        const next = all[place + 1];
+        const first = newDay || line || !goesWith(before, message);
+        const last = !next || dayKey(next.time_ms) !== day || !goesWith(message, next);
+        made.push(html`<${Message} key=${message.write ? `w${message.write.number}-${message.write.key ?? message.write.note?.at}` : message.id} message=${message} own=${own} first=${first} last=${last}
+          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target}
+          host=${this.host(host)} direct=${!chat?.room} me=${me.value?.name ?? ''} />`);
+      }
+      before = message;
+    });
+    return made;
+  }
+
+  /** One object for all messages, so that they need not be drawn again because it is a new one. */
+  host(host) {
+    this.lasting ??= {};
+    return Object.assign(this.lasting, host, { retry: (write) => outbox.retry(write), discard: (write) => outbox.discard(write) });
+  }
+}
+
+/** Whether two messages belong to one group: same author, shortly after, nothing in between. */
+function goesWith(before, message) {
+  return before && !before.notice && !message.notice && before.author === message.author && message.time_ms - before.time_ms < GROUP_MS;
+}
+
+function pendingMessage(write, account) {
+  const { send } = write.operation;
+  return {
+    id: Number.MAX_SAFE_INTEGER,
+    write,
+    author: account,
+    author_name: me.value?.name ?? '',
+    author_display_name: me.value?.display ?? '',
+    body: send.body ?? '',
+    reply_to: send.reply_to ?? 0,
+    time_ms: write.note?.at ?? Date.now(),
+    attachments: write.note?.files ?? [],
+  };
+}

@@ -1,0 +1,91 @@
+// Signing in, and making an account. On an empty cluster it says what to do.
+
+import { html, useEffect, useRef, useState } from '../../vendor/preact.js';
+import { connection, signIn } from '../state/app.js';
+import { Icon } from '../ui/icon.js';
+import { Banner } from './banner.js';
+
+const FIELDS = { name: 'sign-in-name', password: 'sign-in-password', again: 'sign-in-again' };
+
+export function SignIn({ farewell }) {
+  const [how, setHow] = useState('login');
+  const [name, setName] = useState('');
+  const [password, setPassword] = useState('');
+  const [again, setAgain] = useState('');
+  const [fault, setFault] = useState('');
+  const [busy, setBusy] = useState(false);
+  const first = useRef(null);
+  useEffect(() => first.current?.focus(), [how]);
+  const making = how === 'register';
+
+  const submit = async (event) => {
+    event.preventDefault();
+    const wrong = check(making, name.trim(), password, again);
+    setFault(wrong);
+    if (wrong) return;
+    setBusy(true);
+    try {
+      await signIn(how, name.trim(), password);
+    } catch (error) {
+      setFault(inWords(error));
+      setBusy(false);
+    }
+  };
+  const change = (to) => () => {
+    setHow(to);
+    setFault('');
+  };
+
+  return html`<div class="sign-in">
+    <main class="card" id="main">
+      <div class="wordmark"><${Icon} name="logo" size=${26} /> Threefold</div>
+      <h1>${making ? 'Make an account' : 'Sign in'}</h1>
+      ${farewell && html`<p class="soft" role="status">${farewell}</p>`}
+      <${Banner} />
+      <form onSubmit=${submit} novalidate>
+        <div class="field">
+          <label for=${FIELDS.name}>Name</label>
+          <input ref=${first} id=${FIELDS.name} class="input" name="username" autocomplete="username" autocapitalize="none" spellcheck=${false} maxlength="32" required
+            value=${name} onInput=${(event) => setName(event.target.value)} />
+          ${making && html`<span class="hint">Letters, digits and _ . - · people find you by it</span>`}
+        </div>
+        <div class="field">
+          <label for=${FIELDS.password}>Password</label>
+          <input id=${FIELDS.password} class="input" type="password" name="password" autocomplete=${making ? 'new-password' : 'current-password'} required
+            value=${password} onInput=${(event) => setPassword(event.target.value)} />
+          ${making && html`<span class="hint">At least 8 characters</span>`}
+        </div>
+        ${making &&
+        html`<div class="field">
+          <label for=${FIELDS.again}>Password, again</label>
+          <input id=${FIELDS.again} class="input" type="password" name="password-again" autocomplete="new-password" required
+            value=${again} onInput=${(event) => setAgain(event.target.value)} />
+        </div>`}
+        <p class="fault" role="alert">${fault}</p>
+        <button class="button main" type="submit" disabled=${busy}>${busy ? 'One moment …' : making ? 'Make the account' : 'Sign in'}</button>
+      </form>
+      <p class="soft small" style=${{ marginTop: '1.25rem' }}>
+        ${making
+          ? html`Have an account? <button class="link-button" onClick=${change('login')}>Sign in</button>`
+          : html`New here? <button class="link-button" onClick=${change('register')}>Make an account</button>`}
+        ${' · '}<a href="#/cluster">The cluster${connection.condition.value.state === 'normal' ? '' : `: ${connection.condition.value.state}`}</a>
+      </p>
+      ${making && html`<p class="soft small" style=${{ marginTop: '.5rem' }}>On a new cluster the first account becomes its administrator.</p>`}
+    </main>
+  </div>`;
+}
+
+function check(making, name, password, again) {
+  if (!name || !password) return 'Both a name and a password are needed.';
+  if (!making) return '';
+  if (!/^[\p{L}\p{N}_.-]{1,32}$/u.test(name)) return 'A name has 1 to 32 letters, digits, and _ . -';
+  if ([...password].length < 8) return 'A password has at least 8 characters.';
+  return password === again ? '' : 'The two passwords are not the same.';
+}
+
+function inWords(error) {
+  if (error.code === 'wrong_credential') return 'Unknown name, or wrong password.';
+  if (error.code === 'name_taken') return 'This name is taken. Try another one.';
+  if (error.code === 'rate_limited') return `Too many tries. Wait ${Math.ceil((error.retryAfter || 1000) / 1000)} seconds.`;
+  return error.message;
+}

@@ -1,0 +1,69 @@
+// Files on their way up, for the composer: added, shown with their progress, taken back, tried again.
+
+import { html, useEffect, useRef, useState } from '../../vendor/preact.js';
+import { connection } from '../state/app.js';
+import { upload } from '../net/files.js';
+import { size } from '../text/time.js';
+import { Icon } from '../ui/icon.js';
+import { say } from '../ui/toast.js';
+
+const MOST = 10;
+let lastKey = 0;
+
+/** `kept`: files that were up already when the draft was kept. */
+export function useUploads(kept) {
+  const [list, setList] = useState(() => kept.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file })));
+  const now = useRef(list);
+  now.current = list;
+  const done = useRef([]);
+  const here = useRef(true);
+  useEffect(() => () => {
+    here.current = false;
+  }, []);
+  const set = (change) => {
+    now.current = change(now.current);
+    if (here.current) setList(now.current);
+  };
+  const patch = (key, change) => set((all) => all.map((one) => (one.key === key ? { ...one, ...change } : one)));
+
+  const begin = async (entry) => {
+    patch(entry.key, { why: '', part: 0 });
+    try {
+      const file = await upload(entry.source, (part) => patch(entry.key, { part }), entry.stop.signal);
+      patch(entry.key, { part: 1, file });
+    } catch (error) {
+      if (error.code !== 'cancelled') patch(entry.key, { why: error.message });
+    }
+  };
+  const add = (files) => {
+    const room = MOST - now.current.length;
+    if (files.length > room) say(`A message takes at most ${MOST} files.`);
+    const fresh = files.slice(0, Math.max(0, room)).map((source) => ({ key: ++lastKey, name: source.name || 'picture.png', bytes: source.size, part: 0, source, stop: new AbortController() }));
+    set((all) => [...all, ...fresh]);
+    for (const entry of fresh) begin(entry);
+  };
+  const remove = (entry) => {
+    entry.stop?.abort();
+    set((all) => all.filter((one) => one.key !== entry.key));
+    if (entry.file) connection.call('discard_attachment', { attachment: entry.file.attachment }).catch(() => {});
+  };
+  // The same array while nothing has changed, so that the draft is not kept again for every bit of progress.
+  const files = list.filter((one) => one.file).map((one) => one.file);
+  if (files.length !== done.current.length || files.some((file, place) => file !== done.current[place])) done.current = files;
+  return { list, done: done.current, busy: list.some((one) => !one.file && !one.why), add, remove, retry: begin, clear: () => set(() => []) };
+}
+
+export function Uploads({ uploads }) {
+  if (uploads.list.length === 0) return null;
+  return html`<ul class="uploads" aria-label="Files to send">
+    ${uploads.list.map((entry) => html`<li class="upload" key=${entry.key}>
+      <${Icon} name="file" size=${18} />
+      <span class="cut" title=${entry.name}><bdi>${entry.name}</bdi><br /><span class=${entry.why ? 'fault' : 'soft'}>${entry.why || size(entry.bytes)}</span></span>
+      <span class="row" style=${{ gap: 0 }}>
+        ${entry.why && html`<button class="link-button" onClick=${() => uploads.retry(entry)}>Retry</button>`}
+        <button class="icon-button" aria-label=${`Remove ${entry.name}`} onClick=${() => uploads.remove(entry)}><${Icon} name="close" size=${16} /></button>
+      </span>
+      ${!entry.file && !entry.why && html`<progress max="1" value=${entry.part} aria-label=${`${entry.name} is being sent up`}></progress>`}
+    </li>`)}
+  </ul>`;
+}
