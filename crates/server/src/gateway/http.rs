@@ -1,4 +1,4 @@
-//! The client port: one listener for gRPC, WebSocket and plain HTTP (and, as they come, the pages).
+//! The client port: one listener for gRPC, WebSocket, plain HTTP and the page.
 //!
 //! Promises: connections, streams and headers are bounded; a peer that died without a word is noticed
 //! within [`KEEP_ALIVE_INTERVAL`] and [`KEEP_ALIVE_TIMEOUT`]; whatever bytes arrive on a connection
@@ -17,6 +17,7 @@ use axum::{
     Router,
     extract::{Request, State},
     http::{self, StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -34,9 +35,9 @@ use tonic::Status;
 use tower::Service;
 
 use super::{
-    Gateway, attachments,
+    Gateway, attachments, cors,
     door::Door,
-    grpc,
+    grpc, page,
     websocket::{self, Entrance, Origins, Place},
 };
 use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
@@ -63,10 +64,6 @@ const ARRIVAL: Duration = Duration::from_millis(5);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// After a failed accept: no descriptors left, most likely; trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-const ABOUT: &str = "This is a Threefold chat server. Clients speak gRPC here (threefold.chat.v1, with reflection), or JSON over \
-                     WebSocket at /ws.\n\
-                     /healthz says that it runs, /readyz that it has a leader.\n";
 
 /// Serves clients on `listener` until `shutdown`, then lets them finish. Pages of `origins` may connect.
 ///
@@ -215,15 +212,15 @@ fn protocols() -> auto::Builder<TokioExecutor> {
 
 fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Router {
     let gateway = entrance.gateway.clone();
-    let socket = Router::new().route("/ws", get(websocket::connect::<D>)).with_state(entrance);
+    let socket = Router::new().route("/ws", get(websocket::connect::<D>)).with_state(entrance.clone());
     let plain = Router::new()
-        .route("/", get(|| async { ABOUT }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<D>))
         .with_state(gateway.clone());
-    let attachments = attachments::http::routes(gateway);
+    let shared = middleware::from_fn_with_state(entrance, cors::share::<D>);
+    let attachments = attachments::http::routes(gateway.clone()).layer(shared);
     let all = routes.prepare().into_axum_router().reset_fallback().merge(plain).merge(socket).merge(attachments);
-    all.fallback(unknown)
+    all.fallback(move |request| async move { page_or_nothing(&gateway, request) })
 }
 
 /// Ready: there is a leader, so writes will be taken.
@@ -234,10 +231,12 @@ async fn ready<D: Door>(State(gateway): State<Gateway<D>>) -> (StatusCode, &'sta
     }
 }
 
-async fn unknown(request: Request) -> Response {
+/// What none of the services knows: a file of the page, or nothing.
+fn page_or_nothing<D: Door>(gateway: &Gateway<D>, request: Request) -> Response {
     let kind = request.headers().get(header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         return Status::unimplemented("no such service or call").into_http();
     }
-    (StatusCode::NOT_FOUND, "not found\n").into_response()
+    let (head, _) = request.into_parts();
+    page::answer(gateway, &head).unwrap_or_else(|| (StatusCode::NOT_FOUND, "not found\n").into_response())
 }

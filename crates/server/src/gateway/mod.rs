@@ -2,7 +2,8 @@
 //!
 //! A [`Gateway`] holds the operations themselves, in terms of the chat protocol's messages: it
 //! authenticates, turns wire types into the domain's, submits and reads through the one [`Door`], and turns answers
-//! back. Each transport ([`grpc`] and [`websocket`], both served by [`http`]) is a thin layer that carries frames and statuses. Promises: no
+//! back. Each transport ([`grpc`] and [`websocket`], both served by [`http`]) is a thin layer that carries frames and statuses; [`page`] are the files
+//! of the page, which then speaks WebSocket. Promises: no
 //! operation depends on its transport; nothing here knows who leads; every queue, body and count is
 //! bounded. Left out on purpose: any rule about content or membership, which is the state machine's,
 //! and recognising retries, which it does too.
@@ -12,11 +13,13 @@ mod administration;
 mod attachments;
 mod auth;
 mod cluster;
+mod cors;
 mod directory;
 mod door;
 pub mod grpc;
 pub mod http;
 mod messages;
+mod page;
 mod password;
 mod reactions;
 mod rooms;

@@ -73,8 +73,14 @@ impl Server {
 
     /// What an HTTP/1 client gets.
     pub(super) async fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "").await
+    }
+
+    /// The same with another method, and further header lines.
+    async fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let at = self.address;
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n{headers}\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
@@ -426,6 +432,30 @@ async fn status_health_and_reflection_need_no_session() {
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
     assert!(names.contains(&"threefold.chat.v1.Chat".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("peer")), "{names:?}");
+}
+
+#[tokio::test]
+async fn pages_of_the_cluster_may_fetch_and_no_others() {
+    let server = start().await;
+    let own = format!("http://{}", server.address);
+    let ask = async |method: &str, origin: &str| {
+        let headers = format!("origin: {origin}\r\naccess-control-request-method: POST\r\n");
+        server.ask(method, "/attachments/1/2/3", &headers).await.to_ascii_lowercase()
+    };
+    // Those of the other member (see the door in memory) too, to which this server is another site.
+    for origin in [&own, "http://127.0.0.1:2"] {
+        let allowed = format!("access-control-allow-origin: {origin}\r\n");
+        let first = ask("OPTIONS", origin).await;
+        assert!(first.starts_with("http/1.1 204") && first.contains(&allowed), "{first}");
+        assert!(first.contains("access-control-allow-headers: authorization"), "{first}");
+        let answer = ask("GET", origin).await;
+        assert!(answer.starts_with("http/1.1 401") && answer.contains(&allowed), "{answer}");
+    }
+    for origin in ["http://evil.example", "http://127.0.0.1:3", "null"] {
+        for method in ["OPTIONS", "GET"] {
+            assert!(!ask(method, origin).await.contains("allow-origin"), "{method} from {origin}");
+        }
+    }
 }
 
 #[tokio::test]

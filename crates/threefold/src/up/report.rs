@@ -25,6 +25,8 @@ pub enum Event {
     Started {
         /// Its servers.
         servers: Vec<Row>,
+        /// Where the page is.
+        page: String,
     },
     /// A server's process ended.
     Died {
@@ -115,7 +117,7 @@ fn in_words(event: &Event) -> String {
     match event {
         Event::Starting { servers, data_dir } => format!("starting {servers} servers in {data_dir}"),
         Event::Waiting { detail } => format!("still waiting: {detail}"),
-        Event::Started { servers } => table(servers),
+        Event::Started { servers, page } => format!("{}\n\nopen {page}", table(servers)),
         Event::Died { server, ending, said, command } => {
             let said = said.as_ref().map_or(String::new(), |said| format!(": {said}"));
             let how = command.as_ref().map_or(String::new(), |command| format!("\n  to start it again: {command}"));

@@ -196,7 +196,8 @@ impl Supervisor {
         match status {
             Some(status) if formed(status, self.slots.len()) => {
                 self.complete = Ok(());
-                self.say(&Event::Started { servers: report::rows(status) });
+                let page = self.slots.first().map_or(String::new(), |slot| format!("http://{}/", slot.plan.client));
+                self.say(&Event::Started { servers: report::rows(status), page });
             }
             _ if now >= word_due => {
                 self.complete = Err(now + FORMATION_PATIENCE);

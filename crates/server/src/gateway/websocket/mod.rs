@@ -15,7 +15,7 @@ mod connection;
 mod documented;
 mod ending;
 mod frame;
-mod origin;
+pub(super) mod origin;
 #[cfg(test)]
 mod tests;
 
@@ -68,7 +68,7 @@ pub(super) async fn connect<D: Door>(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    if let Err(why) = origins.check(&headers) {
+    if let Err(why) = origins.check(&headers, &gateway.door().client_addresses()) {
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     let upgrade = match upgrade {
