@@ -198,7 +198,7 @@ impl Person {
             };
             match incoming {
                 Some(Incoming::Connected { recovery_id, .. }) => cursor.recovery_id = recovery_id,
-                Some(Incoming::Reconnecting { .. } | Incoming::Condition(_)) => {}
+                Some(Incoming::Reconnecting { .. } | Incoming::Condition(_) | Incoming::Typing(_)) => {}
                 Some(Incoming::CaughtUp { position }) => cursor.after = cursor.after.max(position),
                 Some(Incoming::Event(event)) => {
                     cursor.after = event.id;

@@ -35,7 +35,7 @@ pub use client::{Client, Page, Search};
 pub use error::Error;
 pub use options::{Connecting, Connector, DEFAULT_TIMEOUT, Options, Transport};
 pub use session::{Cursor, Session};
-pub use subscription::{Incoming, Subscription};
+pub use subscription::{Incoming, Subscription, TYPING_SHOWN, Typing};
 /// The messages of the protocol, as replies and events carry them.
 pub use threefold_proto::chat;
 pub use token::Token;

@@ -8,11 +8,14 @@
 
 use std::time::Duration;
 
-use threefold_proto::chat::{Condition, ErrorCode, Event, ServerFrame, Subscribe, client_frame, server_frame::Frame};
+use threefold_proto::chat::{
+    self, Condition, ErrorCode, Event, Recipient, ServerFrame, Subscribe, TypingNotice, client_frame,
+    server_frame::Frame,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    Client, Cursor, Error,
+    Client, Cursor, Error, To,
     addresses::display,
     route::Route,
     stream::{self, PING_AFTER, SILENCE, Stream},
@@ -21,6 +24,11 @@ use crate::{
 
 /// Events read from the stream and not yet by the program: enough to keep both busy, at most 4 MiB of text.
 const QUEUE: usize = 256;
+
+/// Notices of typing that wait for the stream: one device's person types in one place.
+const TYPING: usize = 4;
+/// How long it is shown that somebody types; who goes on typing says so every few seconds.
+pub const TYPING_SHOWN: Duration = Duration::from_secs(6);
 
 /// What a subscription tells.
 #[derive(Clone, Debug)]
@@ -48,6 +56,9 @@ pub enum Incoming {
     },
     /// The cluster's condition is another one now: see [`Client::condition`].
     Condition(Condition),
+    /// Somebody types, to be shown for [`TYPING_SHOWN`] or until a message of theirs comes there. It is out of date where a message of theirs
+    /// with an id above its position is known.
+    Typing(TypingNotice),
     /// The cluster's history was replaced (restored from a backup): drop what was received; events start over.
     Resynchronise,
     /// The session is over, or the server refuses for good. Nothing follows.
@@ -58,6 +69,26 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct Subscription {
     incoming: mpsc::Receiver<Incoming>,
+    typing: Typing,
+}
+
+/// Says that this account types, over a subscription's stream. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Typing {
+    sender: mpsc::Sender<Recipient>,
+}
+
+impl Typing {
+    /// Says that this account types there: to be called every few seconds while it does. Servers pass on one a second. Nothing of it is
+    /// kept: while the stream is broken, or the subscription has ended, it is dropped.
+    ///
+    /// # Errors
+    /// For a name of nobody, as in sending a message.
+    pub fn tell(&self, place: impl Into<To>) -> Result<(), Error> {
+        let place = place.into().into_recipient()?;
+        let _ = self.sender.try_send(place);
+        Ok(())
+    }
 }
 
 impl Subscription {
@@ -70,13 +101,20 @@ impl Subscription {
     pub fn try_next(&mut self) -> Option<Incoming> {
         self.incoming.try_recv().ok()
     }
+
+    /// For saying that this account types.
+    #[must_use]
+    pub fn typing(&self) -> Typing {
+        self.typing.clone()
+    }
 }
 
 /// Starts the task behind a subscription.
 pub(crate) fn start(client: Client, cursor: Cursor, invisible: bool) -> Subscription {
     let (sender, incoming) = mpsc::channel(QUEUE);
-    tokio::spawn(Task { client, cursor, invisible, sender, route: Route::default() }.run());
-    Subscription { incoming }
+    let (typing, typed) = mpsc::channel(TYPING);
+    tokio::spawn(Task { client, cursor, invisible, sender, typed, route: Route::default() }.run());
+    Subscription { incoming, typing: Typing { sender: typing } }
 }
 
 struct Task {
@@ -85,6 +123,8 @@ struct Task {
     cursor: Cursor,
     invisible: bool,
     sender: mpsc::Sender<Incoming>,
+    /// Where this account types.
+    typed: mpsc::Receiver<Recipient>,
     route: Route,
 }
 
@@ -162,6 +202,8 @@ impl Task {
         let mut heard = Instant::now();
         // A caught-up notice without progress is worth telling once a stream: the program may wait for it.
         let mut told_caught_up = false;
+        // What was typed while there was no stream is over.
+        while self.typed.try_recv().is_ok() {}
         loop {
             let silence: Duration = if pinged { SILENCE } else { PING_AFTER };
             tokio::select! {
@@ -178,6 +220,12 @@ impl Task {
                     }
                     // From now: while the program was slow to take this in, nobody listened.
                     heard = Instant::now();
+                }
+                // The subscription keeps a sender as long as this task runs.
+                Some(place) = self.typed.recv() => {
+                    let typing = chat::Typing { r#in: Some(place) };
+                    // A stream that takes nothing more is found out by its silence.
+                    stream.put(client_frame::Frame::Typing(typing));
                 }
                 () = tokio::time::sleep_until(heard + silence) => {
                     if pinged || !stream.ping() {
@@ -221,6 +269,7 @@ impl Task {
                 self.client.pool.note_condition(condition.clone());
                 Incoming::Condition(condition)
             }
+            Some(Frame::Typing(typing)) => Incoming::Typing(typing),
             Some(Frame::Result(_) | Frame::Pong(_)) | None => return Ok(()),
         };
         if self.tell(incoming).await { Ok(()) } else { Err(End::Dropped) }

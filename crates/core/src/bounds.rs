@@ -56,6 +56,9 @@ pub const TOPIC_BYTES: usize = 512;
 pub const ROOMS_PER_ACCOUNT: u64 = 1000;
 /// Members of one room.
 pub const MEMBERS_PER_ROOM: u64 = 20_000;
+/// Members of a room up to which they are told who types: beyond it so many type that it says nothing, and each notice would
+/// wake all of them.
+pub const TYPING_MEMBERS: u64 = 250;
 /// Owners of one room: they stand in its record, which every change of a room reads.
 pub const OWNERS_PER_ROOM: usize = 16;
 /// Moderators of one room; they stand there too.

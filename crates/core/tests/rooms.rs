@@ -306,6 +306,7 @@ impl Scene {
         prop_assert_eq!(listed.len(), usize::from(role.is_some()));
         prop_assert_eq!(found.as_ref().ok().and_then(|room| room.role), role);
         let rooms = query::rooms_of(&self.world.store, reader, self.world.position()).unwrap();
+        let rooms: Vec<_> = rooms.into_iter().map(|(room, _)| room).collect();
         let woken = self.world.rooms.get(&self.conversation).is_some_and(|members| members.contains(&reader));
         prop_assert_eq!(rooms, if role.is_some() { vec![self.conversation] } else { vec![] });
         prop_assert_eq!(woken, role.is_some());

@@ -25,6 +25,7 @@ use crate::{
         Hub, Inner, Node, last_seen, limits,
         presence::Presence,
         router::{Pace, Router},
+        typing::Typing,
     },
     peer::{
         channels::Channels,
@@ -195,6 +196,8 @@ struct Server {
     engine: Arc<Engine>,
     proposer: Proposer,
     presence: Arc<Presence>,
+    typing: Arc<Typing>,
+    hub: Arc<Hub>,
     channels: Arc<Channels>,
     state: Arc<dyn StateStore>,
     search: Option<Arc<Search>>,
@@ -245,15 +248,16 @@ impl Server {
             Router::start(id, engine.leader(), proposer.clone(), forwarder, pace)
         };
         let (bulk, router) = (router(Pace::BULK, Share::Bulk), router(Pace::MESSAGES, Share::Messages));
-        let presence = Arc::new(Presence::default());
+        let (presence, typing) = (Arc::new(Presence::default()), Arc::new(Typing::default()));
         let node = Node::new(Inner {
             config: config.clone(),
             started: Instant::now(),
             engine: engine.clone(),
             router,
             bulk,
-            hub,
+            hub: hub.clone(),
             presence: presence.clone(),
+            typing: typing.clone(),
             state: state.clone(),
             search: search.clone(),
             channels: channels.clone(),
@@ -278,7 +282,21 @@ impl Server {
             (deaths, announcer),
         );
         let deaths = Arc::new(streams);
-        Ok(Self { node, gateway, engine, proposer, presence, channels, state, search, config, greeting, deaths })
+        Ok(Self {
+            node,
+            gateway,
+            engine,
+            proposer,
+            presence,
+            typing,
+            hub,
+            channels,
+            state,
+            search,
+            config,
+            greeting,
+            deaths,
+        })
     }
 
     fn member(&self) -> Member {
@@ -309,6 +327,7 @@ impl Server {
             engine: self.engine.clone(),
             proposer: self.proposer.clone(),
             presence: self.presence.clone(),
+            hub: self.hub.clone(),
             channels: self.channels.clone(),
             state: self.state.clone(),
             node: self.node.clone(),
@@ -341,6 +360,7 @@ impl Server {
             engine: self.engine.clone(),
             channels: self.channels.clone(),
             presence: self.presence.clone(),
+            typing: self.typing.clone(),
             greeting: self.greeting.clone(),
         };
         let links = tokio::spawn(links.run());

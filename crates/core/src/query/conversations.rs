@@ -2,10 +2,10 @@
 
 use super::{ConversationInfo, Paged, account_by_name, each_membership, history, rooms};
 use crate::{
-    bounds::PAGE,
+    bounds::{PAGE, TYPING_MEMBERS},
     ids::{AccountId, ConversationId, EventId, Position},
     key::Key,
-    record::{self, Attendance, ConversationKind, ConversationRecord, DirectRecord, MembershipRecord},
+    record::{self, Attendance, ConversationKind, ConversationRecord, DirectRecord, MembershipRecord, RoomRecord},
     reply::Rejection,
     store::{Read, StoreError},
     text,
@@ -94,6 +94,42 @@ pub fn place(store: &dyn Read, reader: AccountId, conversation: ConversationId) 
     }
     let record: ConversationRecord = record::require(store, Key::Conversation(conversation))?;
     Ok(record.peer_of(reader).map(Place::With))
+}
+
+/// Who is shown that somebody types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    /// The other one of a direct conversation (oneself, where one talks to oneself).
+    Peer(AccountId),
+    /// All who are in the room.
+    Members,
+    /// Nobody: the room has more than [`TYPING_MEMBERS`].
+    Nobody,
+}
+
+/// Who is shown that `account` types in a conversation. Rejected for who is not in it.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn watching(
+    store: &dyn Read,
+    account: AccountId,
+    conversation: ConversationId,
+) -> Result<Result<Watching, Rejection>, StoreError> {
+    let Some(membership) = record::get::<MembershipRecord>(store, Key::Membership(account, conversation))? else {
+        return Ok(Err(Rejection::UnknownConversation));
+    };
+    match membership.attendance {
+        Some(Attendance::In) => {
+            let room: RoomRecord = record::require(store, Key::Room(conversation))?;
+            Ok(Ok(if room.members > TYPING_MEMBERS { Watching::Nobody } else { Watching::Members }))
+        }
+        Some(Attendance::Left { name, .. }) => Ok(Err(Rejection::NotInRoom(format!("you are not in #{name}")))),
+        None => {
+            let record: ConversationRecord = record::require(store, Key::Conversation(conversation))?;
+            Ok(Ok(record.peer_of(account).map_or(Watching::Nobody, Watching::Peer)))
+        }
+    }
 }
 
 /// The reader's conversations in the order of their ids, after `after`; no rooms that the reader has left. At most [`PAGE`]

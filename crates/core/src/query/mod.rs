@@ -35,7 +35,9 @@ pub use accounts::{account, account_by_name, account_named, search_accounts};
 pub use administration::{AdministrationInfo, administration};
 pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
 pub use catch_up::{conversation_events, events_after};
-pub use conversations::{Place, conversation, conversation_of_message, conversations, direct_conversation, place};
+pub use conversations::{
+    Place, Watching, conversation, conversation_of_message, conversations, direct_conversation, place, watching,
+};
 pub use history::{history, messages};
 pub use reactions::reactions;
 pub use rooms::{invitations, members, room, room_conversation, rooms, rooms_of};

@@ -205,17 +205,22 @@ pub fn invitations(store: &dyn Read, reader: AccountId) -> Result<Vec<Invitation
     Ok(open)
 }
 
-/// The rooms an account is in, or was in at some time after `since`. Looks through all its conversations: for what is kept
-/// up to date afterwards.
+/// The rooms an account is in, or was in at some time after `since`, each with the position of its last joining. Looks through
+/// all its conversations: for what is kept up to date afterwards.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn rooms_of(store: &dyn Read, account: AccountId, since: Position) -> Result<Vec<ConversationId>, StoreError> {
+pub fn rooms_of(
+    store: &dyn Read,
+    account: AccountId,
+    since: Position,
+) -> Result<Vec<(ConversationId, Position)>, StoreError> {
     let mut rooms = Vec::new();
     each_membership(store, account, None, |id, membership| {
-        let until = membership.spans.last().and_then(|span| span.until);
+        let last = membership.spans.last();
+        let until = last.and_then(|span| span.until);
         if membership.attendance.is_some() && until.is_none_or(|until| until > since) {
-            rooms.push(id);
+            rooms.push((id, last.map_or(since, |span| span.from)));
         }
         Ok(true)
     })?;

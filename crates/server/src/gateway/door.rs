@@ -11,7 +11,7 @@ use threefold_proto::chat;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    node::{Committed, Condition, Followed, Follower, Node, Unavailable, limits::Key},
+    node::{Committed, Condition, Followed, Follower, Node, Unavailable, limits::Key, typing::Notice},
     search::{Found, Wanted},
 };
 
@@ -71,6 +71,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn online(&self) -> Vec<AccountId>;
     /// The client addresses of all servers.
     fn client_addresses(&self) -> Vec<String>;
+    /// Tells those who should see it, at whichever server, that somebody types.
+    fn tell_typing(&self, notice: Notice);
     /// Why this server is not a member of the cluster any more, if so; changes are seen.
     fn retired(&self) -> watch::Receiver<Option<String>>;
     /// The cluster's condition, as this server sees it; changes are seen.
@@ -172,6 +174,10 @@ impl Door for Node {
 
     fn online(&self) -> Vec<AccountId> {
         Node::online(self)
+    }
+
+    fn tell_typing(&self, notice: Notice) {
+        Node::tell_typing(self, notice);
     }
 
     fn retired(&self) -> watch::Receiver<Option<String>> {

@@ -30,6 +30,7 @@ pub mod tcp;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod typing;
 mod websocket;
 mod writes;
 

@@ -30,6 +30,7 @@ use crate::{
     node::{
         Committed, Condition, Followed, Unavailable, Word,
         limits::{Keeper, Key},
+        typing::Notice,
     },
     search::{self, Found, Wanted},
 };
@@ -49,6 +50,8 @@ struct Shared {
     pub unavailable: AtomicBool,
     pub retired: watch::Sender<Option<String>>,
     pub condition: watch::Sender<Condition>,
+    /// The last notice.
+    pub typing: watch::Sender<Option<Notice>>,
     pub limits: Arc<Keeper>,
 }
 
@@ -72,6 +75,7 @@ impl Solo {
             answers: Semaphore::new(1_000_000),
             unavailable: AtomicBool::new(false),
             retired: watch::Sender::new(None),
+            typing: watch::Sender::new(None),
             condition: watch::Sender::new(Condition { word: Word::Normal, detail: String::new() }),
         }))
     }
@@ -203,7 +207,14 @@ impl Door for Solo {
     }
 
     fn follow(&self, account: AccountId, after: Position) -> SoloFollower {
-        SoloFollower { door: self.clone(), account, after, positions: self.0.position.subscribe(), first: true }
+        SoloFollower {
+            door: self.clone(),
+            account,
+            after,
+            positions: self.0.position.subscribe(),
+            typing: self.0.typing.subscribe(),
+            first: true,
+        }
     }
 
     fn arrive(&self, account: AccountId) -> SoloPresent {
@@ -217,6 +228,10 @@ impl Door for Solo {
 
     fn client_addresses(&self) -> Vec<String> {
         vec!["127.0.0.1:1".into(), "127.0.0.1:2".into()]
+    }
+
+    fn tell_typing(&self, notice: Notice) {
+        self.0.typing.send_replace(Some(notice));
     }
 
     fn retired(&self) -> watch::Receiver<Option<String>> {
@@ -242,6 +257,7 @@ pub(super) struct SoloFollower {
     account: AccountId,
     after: Position,
     positions: watch::Receiver<Position>,
+    typing: watch::Receiver<Option<Notice>>,
     first: bool,
 }
 
@@ -249,13 +265,24 @@ impl Follow for SoloFollower {
     async fn next(&mut self) -> Followed {
         let after = self.after;
         if !self.first {
-            let _ = self.positions.wait_for(|reached| *reached > after).await;
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = self.typing.changed() => {
+                        let typing = self.typing.borrow_and_update().filter(|notice| notice.account != self.account && notice.reader.is_none_or(|reader| reader == self.account));
+                        if let Some(notice) = typing {
+                            return Followed { events: Vec::new(), up_to: after, typing: vec![notice] };
+                        }
+                    }
+                    _ = self.positions.wait_for(|reached| *reached > after) => break,
+                }
+            }
         }
         self.first = false;
         let up_to = self.door.position().max(after);
         let caught = self.door.read(|store| query::events_after(store, self.account, after, up_to, None, 100));
         self.after = caught.reached;
-        Followed { events: caught.events, up_to: caught.reached }
+        Followed { events: caught.events, up_to: caught.reached, typing: Vec::new() }
     }
 }
 

@@ -138,7 +138,7 @@ impl<D: Door> Gateway<D> {
         Ok(find().unwrap_or(NO_CONVERSATION))
     }
 
-    fn conversation_at(&self, caller: &Caller, place: &Place) -> Option<ConversationId> {
+    pub(super) fn conversation_at(&self, caller: &Caller, place: &Place) -> Option<ConversationId> {
         let reader = caller.session.account;
         match place {
             Place::Conversation(conversation) => Some(*conversation),

@@ -20,6 +20,7 @@ use self::{
     followers::{Concern, Followers},
     recent::{Found, Recent},
 };
+use super::typing::Notice;
 use crate::{raft::machine::Observer, storage::StateStore};
 
 mod followers;
@@ -68,6 +69,14 @@ impl Hub {
         inner.followers.add(account, id, Concern::new(wake.clone()));
         drop(inner);
         Follower { hub: self.clone(), account, id, wake, cursor: after, unread: None }
+    }
+
+    /// Tells those who follow here, and should see it, that somebody types.
+    pub fn tell_typing(&self, notice: Notice) {
+        let woken = self.lock().followers.tell_typing(notice);
+        for wake in woken {
+            wake.notify_one();
+        }
     }
 
     fn publish(&self, position: Position, mark: impl FnOnce(&mut Inner) -> Vec<Arc<Notify>>) {
@@ -139,17 +148,23 @@ pub struct Followed {
     pub events: Vec<Event>,
     /// Everything the reader may see up to here has been given.
     pub up_to: Position,
+    /// Who types just now.
+    pub typing: Vec<Notice>,
 }
 
 impl Follower {
     /// Waits for the next events. Cancel safe.
     pub async fn next(&mut self) -> Followed {
         loop {
+            let mut typing = Vec::new();
             if self.unread.is_none() {
-                self.unread = self.take_unread();
+                (self.unread, typing) = self.take_unread();
             }
             if let Some(unread) = self.unread.take() {
-                return self.read(unread);
+                return Followed { typing, ..self.read(unread) };
+            }
+            if !typing.is_empty() {
+                return Followed { events: Vec::new(), up_to: self.cursor, typing };
             }
             self.wake.notified().await;
         }
@@ -160,7 +175,7 @@ impl Follower {
     /// The rooms of an account that is new here are read first. Until they are known it may not be told of events of theirs;
     /// but until then every follower of it is to look into everything, which is taken under the same lock. The state may be
     /// ahead of what was told: rooms left since then count as well, for what happened there before that is still to be told.
-    fn take_unread(&self) -> Option<Unread> {
+    fn take_unread(&self) -> (Option<Unread>, Vec<Notice>) {
         let mut inner = self.hub.lock();
         while let Some(generation) = inner.followers.unknown_rooms(self.account) {
             let told = inner.position;
@@ -172,24 +187,25 @@ impl Follower {
             inner.followers.learn_rooms(self.account, rooms, generation, known_at);
         }
         let up_to = inner.position;
-        let concern = inner.followers.concern_of(self.account, self.id)?;
+        let Some(concern) = inner.followers.concern_of(self.account, self.id) else { return (None, Vec::new()) };
         let everything = std::mem::take(&mut concern.everything);
         let scopes = std::mem::take(&mut concern.scopes);
         let only = if everything { None } else { Some(scopes) };
         let nothing = only.as_ref().is_some_and(BTreeSet::is_empty);
-        (!nothing).then_some(Unread { up_to, only })
+        let typing = std::mem::take(&mut concern.typing).into_values().collect();
+        ((!nothing).then_some(Unread { up_to, only }), typing)
     }
 
     fn read(&mut self, unread: Unread) -> Followed {
         let Unread { up_to, only } = unread;
         if up_to <= self.cursor {
-            return Followed { events: Vec::new(), up_to: self.cursor };
+            return Followed { up_to: self.cursor, ..Followed::default() };
         }
         if let Some(room) = only.as_ref().and_then(only_room)
             && let Some(events) = self.read_together(room, up_to)
         {
             self.cursor = up_to;
-            return Followed { events, up_to };
+            return Followed { events, up_to, typing: Vec::new() };
         }
         let read = super::view::query(&*self.hub.state, |store| {
             query::events_after(store, self.account, self.cursor, up_to, only.as_ref(), EVENTS_AT_ONCE)
@@ -199,7 +215,7 @@ impl Follower {
         if caught_up.reached < up_to {
             self.unread = Some(Unread { up_to, only });
         }
-        Followed { events: caught_up.events, up_to: caught_up.reached }
+        Followed { events: caught_up.events, up_to: caught_up.reached, typing: Vec::new() }
     }
 }
 

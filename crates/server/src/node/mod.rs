@@ -7,6 +7,7 @@ pub mod limits;
 pub mod presence;
 pub mod router;
 mod status;
+pub mod typing;
 mod view;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -84,6 +85,8 @@ pub struct Inner {
     pub hub: Arc<Hub>,
     /// Who is connected.
     pub presence: Arc<Presence>,
+    /// Who is typing.
+    pub typing: Arc<typing::Typing>,
     /// The state.
     pub state: Arc<dyn StateStore>,
     /// The search index, if there is one.
@@ -251,6 +254,13 @@ impl Node {
     /// Who is connected, anywhere in the cluster; sorted.
     pub fn online(&self) -> Vec<AccountId> {
         self.inner.presence.everywhere()
+    }
+
+    /// Tells those who should see it, at whichever server, that somebody types. What is one too many is dropped.
+    pub fn tell_typing(&self, notice: typing::Notice) {
+        if self.inner.typing.take(notice) {
+            self.inner.hub.tell_typing(notice);
+        }
     }
 
     /// Why this server is not a member of the cluster any more, if so; changes are seen.

@@ -5,17 +5,21 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use threefold_core::AccountId;
+use threefold_core::{AccountId, ConversationId, Position};
 use threefold_proto::peer::{self, link_message::Message};
 use tokio::{
-    sync::mpsc,
+    sync::{broadcast::error::RecvError, mpsc},
     time::{Instant, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::channels::{Channels, Lane};
 use crate::{
-    node::presence::Presence,
+    node::{
+        Hub,
+        presence::Presence,
+        typing::{self, Notice, Typing},
+    },
     raft::{
         Engine, Peer,
         network::last_log_id,
@@ -50,6 +54,8 @@ pub struct Links {
     pub channels: Arc<Channels>,
     /// Who is connected.
     pub presence: Arc<Presence>,
+    /// Who is typing.
+    pub typing: Arc<Typing>,
     /// How this server greets others.
     pub greeting: peer::Hello,
 }
@@ -113,6 +119,7 @@ impl Links {
             biased;
             () = self.tell_presence(&messages) => {}
             () = self.tell_visible(peer, &messages) => {}
+            () = self.tell_typing(&messages) => {}
             () = async { while let Ok(Some(_)) = incoming.message().await {} } => {}
         }
         Some(hello.incarnation)
@@ -156,6 +163,25 @@ impl Links {
                 offline: told.difference(&here).map(|account| account.0).collect(),
             };
             told = here;
+        }
+    }
+
+    /// Tells who types here, what gathers within a moment together. What it could not keep up with is not told.
+    async fn tell_typing(&self, messages: &mpsc::Sender<peer::LinkMessage>) {
+        let mut heard = self.typing.notices();
+        loop {
+            let first = match heard.recv().await {
+                Ok(notice) => notice,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            sleep(GATHER).await;
+            let rest = std::iter::from_fn(|| heard.try_recv().ok());
+            let notices = std::iter::once(first).chain(rest).take(typing::ON_THEIR_WAY).map(typing_to_wire).collect();
+            let message = peer::LinkMessage { message: Some(Message::Typing(peer::Typing { notices })) };
+            if messages.send(message).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -228,6 +254,22 @@ impl Links {
     }
 }
 
+fn typing_to_wire(notice: Notice) -> peer::TypingNotice {
+    let Notice { conversation, account, reader, position } = notice;
+    let reader = reader.map_or(0, |reader| reader.0);
+    peer::TypingNotice { conversation: conversation.0, account: account.0, reader, position: position.0 }
+}
+
+fn typing_from_wire(notice: peer::TypingNotice) -> Notice {
+    let peer::TypingNotice { conversation, account, reader, position } = notice;
+    Notice {
+        conversation: ConversationId(conversation),
+        account: AccountId(account),
+        reader: (reader != 0).then_some(AccountId(reader)),
+        position: Position(position),
+    }
+}
+
 /// Whether that is the status of another process: a later incarnation of the directory, or one with another
 /// directory, and so another node id. (A fresh directory counts its incarnations from the start, so they may be equal.)
 fn is_another_process(status: &peer::PeerStatus, id: u64, incarnation: u64) -> bool {
@@ -240,7 +282,12 @@ pub fn greeting(hello: &peer::Hello) -> peer::LinkMessage {
 }
 
 /// Takes what another server tells over its link, until the link ends.
-pub async fn listen(presence: &Presence, engine: &Engine, mut messages: tonic::Streaming<peer::LinkMessage>) {
+pub async fn listen(
+    presence: &Presence,
+    hub: &Hub,
+    engine: &Engine,
+    mut messages: tonic::Streaming<peer::LinkMessage>,
+) {
     let mut link = None;
     while let Ok(Some(message)) = messages.message().await {
         match (message.message, link) {
@@ -252,8 +299,13 @@ pub async fn listen(presence: &Presence, engine: &Engine, mut messages: tonic::S
                 presence.change_elsewhere(link, &change.online, &change.offline);
             }
             (Some(Message::Visible(visible)), Some(_)) => engine.raise(log_id_from_wire(visible)),
+            (Some(Message::Typing(told)), Some(_)) => {
+                told.notices.into_iter().take(typing::ON_THEIR_WAY).map(typing_from_wire).for_each(|notice| {
+                    hub.tell_typing(notice);
+                });
+            }
             // A newer server's message, or one before its greeting: not for us.
-            (Some(Message::Presence(_) | Message::Visible(_)) | None, _) => {}
+            (Some(Message::Presence(_) | Message::Visible(_) | Message::Typing(_)) | None, _) => {}
         }
     }
     if let Some(link) = link {

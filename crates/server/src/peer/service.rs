@@ -27,7 +27,7 @@ use super::{
 use crate::{
     ambient,
     net::{Caller, PeerListener, PeerStream, gathered::Gathered},
-    node::{Node, presence::Presence},
+    node::{Hub, Node, presence::Presence},
     raft::{
         Admission, Engine, EngineError,
         network::INCARNATION_HEADER,
@@ -55,6 +55,8 @@ pub struct PeerService {
     pub proposer: Proposer,
     /// Who is connected where.
     pub presence: Arc<Presence>,
+    /// Who is told that somebody types.
+    pub hub: Arc<Hub>,
     /// For passing on requests to join.
     pub channels: Arc<Channels>,
     /// Where received states go.
@@ -151,9 +153,9 @@ impl PeerProtocol for PeerService {
     }
 
     async fn link(&self, request: Request<Streaming<peer::LinkMessage>>) -> Result<Response<Self::LinkStream>, Status> {
-        let (presence, engine) = (self.presence.clone(), self.engine.clone());
+        let (presence, hub, engine) = (self.presence.clone(), self.hub.clone(), self.engine.clone());
         let messages = request.into_inner();
-        tokio::spawn(async move { link::listen(&presence, &engine, messages).await });
+        tokio::spawn(async move { link::listen(&presence, &hub, &engine, messages).await });
         // After the greeting nothing more is said in this direction; the stream's end says it all.
         let greeting = futures::stream::once(std::future::ready(Ok(link::greeting(&self.greeting))));
         Ok(Response::new(Box::pin(greeting.chain(futures::stream::pending()))))

@@ -11,4 +11,5 @@ mod limits;
 mod messages;
 mod rooms;
 mod tcp;
+mod typing;
 mod websocket;

@@ -14,9 +14,9 @@ const ALL: u64 = 150;
 const IN_FLIGHT: u64 = 20;
 
 /// What a page keeps, whatever becomes of its connections.
-struct Somebody {
+pub(super) struct Somebody {
     token: String,
-    instance: u64,
+    pub(super) instance: u64,
     /// The addresses to try, the present one first.
     servers: Vec<String>,
     page: Option<Page>,
@@ -25,7 +25,7 @@ struct Somebody {
 }
 
 impl Somebody {
-    fn new(cluster: &Cluster, place: usize, name: &str) -> Self {
+    pub(super) fn new(cluster: &Cluster, place: usize, name: &str) -> Self {
         let mut servers: Vec<String> = cluster.servers.iter().map(|server| server.client.clone()).collect();
         servers.rotate_left(place);
         let mut page = Page::open(&servers[0]).unwrap();
@@ -35,7 +35,7 @@ impl Somebody {
     }
 
     /// A connection to whichever server there is, taken up where the last one was lost.
-    fn page(&mut self) -> &mut Page {
+    pub(super) fn page(&mut self) -> &mut Page {
         if self.page.is_none() {
             let page = until("a server to go on with", || {
                 let page = self.resume().ok();
@@ -57,7 +57,7 @@ impl Somebody {
     }
 
     /// The next frame; none where the connection was lost.
-    fn hear(&mut self) -> Option<Value> {
+    pub(super) fn hear(&mut self) -> Option<Value> {
         let heard = self.page().hear();
         // A server that must send its clients elsewhere says so first.
         let heard = heard.ok().filter(|frame| !frame["error"].is_object());

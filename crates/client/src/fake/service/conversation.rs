@@ -71,6 +71,7 @@ impl Conversation {
             client_frame::Frame::Ping(ping) => self.put(Frame::Pong(Pong { number: ping.number })).await,
             client_frame::Frame::Subscribe(subscribe) => self.subscribe(subscribe).await,
             client_frame::Frame::Write(write) => self.write(write).await,
+            client_frame::Frame::Typing(_) => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{future::pending, time::Duration};
 use threefold_core::{EventBody, Position, Rejection, Scope};
 use threefold_proto::{
     chat::{self, server_frame},
-    convert::{self, Refusal},
+    convert::{self, Names as _, Refusal},
 };
 use tokio::{
     sync::mpsc,
@@ -95,12 +95,22 @@ impl<D: Door> Conversation<D> {
     }
 
     async fn pass_on(&self, followed: Followed, progress: &mut Progress) -> Result<(), Ending> {
-        let Followed { events, up_to } = followed;
+        let Followed { events, up_to, typing } = followed;
         let any = !events.is_empty();
         // A change of the account itself (its password) is told in its mailbox; its end leaves nothing
         // behind to be told, so that the follower wakes with nothing.
         let mut doubtful = !any;
         let mut names = self.gateway.directory().of(self.gateway.door(), self.caller.session.account);
+        // First: who types and then sends is not shown as typing after the message.
+        for notice in typing {
+            let typing = chat::TypingNotice {
+                conversation: notice.conversation.0,
+                account: notice.account.0,
+                account_name: names.account(notice.account),
+                position: notice.position.0,
+            };
+            self.outlet.send(server_frame::Frame::Typing(typing)).await?;
+        }
         for event in events {
             doubtful |= matches!(event.scope, Scope::Mailbox(_));
             let own = self.caller.session.session;

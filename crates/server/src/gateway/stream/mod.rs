@@ -151,6 +151,7 @@ impl<D: Door> Conversation<D> {
                 Some(client_frame::Frame::Ping(chat::Ping { number })) => {
                     self.outlet.send(server_frame::Frame::Pong(chat::Pong { number })).await?;
                 }
+                Some(client_frame::Frame::Typing(typing)) => self.gateway.tell_typing(&self.caller, typing)?,
                 None => return Err(Refusal::invalid("a frame of a kind that this server does not know").into()),
             }
         }

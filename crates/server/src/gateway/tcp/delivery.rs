@@ -61,7 +61,8 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
     /// Sends what is new to the client.
     pub(super) async fn deliver(&mut self, followed: Followed) -> Result<(), Ending> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let Followed { events, up_to } = followed;
+        // Of typing this protocol has no word.
+        let Followed { events, up_to, typing: _ } = followed;
         let any = !events.is_empty();
         // As in a stream: the account's end leaves nothing behind to be told, so that the follower wakes with nothing.
         let mut doubtful = !any;

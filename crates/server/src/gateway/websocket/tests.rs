@@ -184,6 +184,42 @@ async fn two_people_talk() {
 }
 
 #[tokio::test]
+async fn who_types_is_shown_to_the_other_one() {
+    let server = start().await;
+    let mut ann = Client::registered(&server, "ann").await;
+    let mut bob = Client::registered(&server, "bob").await;
+    bob.say(json!({"subscribe": {}})).await;
+    bob.hear_of("caught_up").await;
+    ann.say(json!({"subscribe": {}})).await;
+    ann.say(json!({"typing": {"in": {"user": "bob"}}})).await;
+    ann.say(send(ann.instance, 1, "bob", "hello")).await;
+    let sent = ann.hear_of("result").await["result"]["sent"].clone();
+    ann.say(json!({"typing": {"in": {"conversation": sent["conversation"]}}})).await;
+    let who = ann.call("who_am_i", json!({})).await.unwrap()["account"].clone();
+    let mut typing = bob.hear_of("typing").await;
+    let position = typing["position"].take().as_u64().unwrap();
+    assert!(position >= sent["id"].as_u64().unwrap(), "typed after it was sent");
+    assert_eq!(
+        typing,
+        json!({"conversation": sent["conversation"], "account": who, "account_name": "ann", "position": null})
+    );
+    // Nobody hears of oneself, of a conversation that does not exist, or of others'.
+    ann.say(json!({"typing": {"in": {"user": "ann"}}})).await;
+    ann.say(json!({"typing": {"in": {"user": "nobody"}}})).await;
+    ann.say(json!({"typing": {"in": {"conversation": 5}}})).await;
+    ann.say(json!({"ping": {"number": 1}})).await;
+    loop {
+        let frame = ann.hear().await;
+        assert!(frame["typing"].is_null(), "{frame}");
+        if frame["pong"].is_object() {
+            break;
+        }
+    }
+    bob.say(json!({"ping": {"number": 1}})).await;
+    while !bob.hear().await["pong"].is_object() {}
+}
+
+#[tokio::test]
 async fn what_is_said_behind_a_resume_waits_for_it() {
     let server = start().await;
     let ann = Client::registered(&server, "ann").await;

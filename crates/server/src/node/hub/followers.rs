@@ -7,7 +7,7 @@
 //! taken for the whole, for a reading may be older than them: rooms that were left meanwhile are not added.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -17,18 +17,25 @@ use threefold_core::{
 };
 use tokio::sync::Notify;
 
+use crate::node::typing::Notice;
+
+/// Notices that wait for one follower: as many people as anybody can watch typing.
+const TYPING: usize = 16;
+
 /// What one follower has to look into.
 pub(super) struct Concern {
     pub(super) scopes: BTreeSet<Scope>,
     /// Anything may have changed: look into everything.
     pub(super) everything: bool,
+    /// Who types, for this reader to see: the last notice of each.
+    pub(super) typing: BTreeMap<(ConversationId, AccountId), Notice>,
     wake: Arc<Notify>,
 }
 
 impl Concern {
     /// Of a new follower, who knows nothing yet.
     pub(super) fn new(wake: Arc<Notify>) -> Self {
-        Self { scopes: BTreeSet::new(), everything: true, wake }
+        Self { scopes: BTreeSet::new(), everything: true, typing: BTreeMap::new(), wake }
     }
 
     fn add(&mut self, scope: Scope, woken: &mut Vec<Arc<Notify>>) {
@@ -36,6 +43,21 @@ impl Concern {
             woken.push(self.wake.clone());
         }
         self.scopes.insert(scope);
+    }
+
+    /// What there is no room for is dropped: it will be said again.
+    fn add_typing(&mut self, notice: Notice, woken: &mut Vec<Arc<Notify>>) {
+        let is_full = self.typing.len() >= TYPING;
+        match self.typing.entry((notice.conversation, notice.account)) {
+            Entry::Occupied(mut waiting) => {
+                waiting.insert(notice);
+            }
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(free) => {
+                free.insert(notice);
+                woken.push(self.wake.clone());
+            }
+        }
     }
 }
 
@@ -90,11 +112,12 @@ impl Followers {
         self.accounts.get(&account).filter(|followed| !followed.rooms_known).map(|_| self.generation)
     }
 
-    /// They were read, of that generation; the followers have been told of everything up to `told`.
+    /// They were read, of that generation, each with the position of the last joining; the followers have been told of
+    /// everything up to `told`. The state may be ahead of that, and with it the joining.
     pub(super) fn learn_rooms(
         &mut self,
         account: AccountId,
-        rooms: Vec<ConversationId>,
+        rooms: Vec<(ConversationId, Position)>,
         generation: u64,
         told: Position,
     ) {
@@ -104,9 +127,28 @@ impl Followers {
         let Some(followed) = self.accounts.get_mut(&account) else { return };
         followed.rooms_known = true;
         let left = std::mem::take(&mut followed.left);
-        for room in rooms.into_iter().filter(|room| !left.contains(room)) {
-            self.enter(account, room, told);
+        for (room, joined) in rooms.into_iter().filter(|(room, _)| !left.contains(room)) {
+            self.enter(account, room, told.max(joined));
         }
+    }
+
+    /// Somebody types. Says whom to wake.
+    pub(super) fn tell_typing(&mut self, notice: Notice) -> Vec<Arc<Notify>> {
+        let Self { accounts, rooms, .. } = self;
+        let mut woken = Vec::new();
+        let mut tell = |reader: &AccountId| {
+            for concern in accounts.get_mut(reader).into_iter().flat_map(|followed| followed.concerns.values_mut()) {
+                concern.add_typing(notice, &mut woken);
+            }
+        };
+        match &notice.reader {
+            Some(reader) => tell(reader),
+            None => {
+                let members = rooms.get(&notice.conversation).into_iter().flat_map(BTreeMap::keys);
+                members.filter(|member| **member != notice.account).for_each(tell);
+            }
+        }
+        woken
     }
 
     /// Whether an account was in a room at every position after that one.
@@ -255,13 +297,32 @@ mod tests {
     }
 
     #[test]
+    fn who_types_is_told_to_who_is_in_and_is_bounded() {
+        let mut followers = followers();
+        let types = |account, reader| Notice { conversation: TEA, account, reader, position: Position(9) };
+        let waiting = |followers: &mut Followers, account, id| followers.concern_of(account, id).unwrap().typing.len();
+        assert_eq!(followers.tell_typing(types(BOB, None)).len(), 0, "nobody is in");
+        woken(&mut followers, Audience::MembersWith(ANN));
+        assert_eq!(followers.tell_typing(types(BOB, None)).len(), 2, "both of ann's devices");
+        assert_eq!(followers.tell_typing(types(ANN, None)).len(), 0, "nobody hears of oneself");
+        assert_eq!(followers.tell_typing(types(BOB, None)).len(), 0, "they are awake");
+        assert_eq!(followers.tell_typing(types(ANN, Some(BOB))).len(), 1);
+        for other in 10..10 + 2 * TYPING as u64 {
+            followers.tell_typing(types(AccountId(other), None));
+        }
+        assert_eq!((waiting(&mut followers, ANN, 1), waiting(&mut followers, BOB, 3)), (TYPING, 1));
+        woken(&mut followers, Audience::MembersWithout(ANN));
+        assert_eq!(followers.tell_typing(types(AccountId(99), None)).len(), 0, "who left is not told");
+    }
+
+    #[test]
     fn what_is_read_is_added_to_what_was_told_meanwhile() {
         let mut followers = Followers::default();
         followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
         let generation = followers.unknown_rooms(ANN).unwrap();
         // The reading is from before the join.
         followers.concern(&happened(Audience::MembersWith(ANN)), &mut Vec::new());
-        followers.learn_rooms(ANN, vec![ConversationId(8)], generation, Position(5));
+        followers.learn_rooms(ANN, vec![(ConversationId(8), Position(1))], generation, Position(5));
         assert_eq!(followers.unknown_rooms(ANN), None);
         assert!(followers.rooms[&TEA].contains_key(&ANN) && followers.rooms[&ConversationId(8)].contains_key(&ANN));
     }
@@ -273,7 +334,7 @@ mod tests {
         let generation = followers.unknown_rooms(ANN).unwrap();
         // The reading is from before she left.
         followers.concern(&happened(Audience::MembersWithout(ANN)), &mut Vec::new());
-        followers.learn_rooms(ANN, vec![TEA, ConversationId(8)], generation, Position(9));
+        followers.learn_rooms(ANN, vec![(TEA, Position(1)), (ConversationId(8), Position(1))], generation, Position(9));
         assert!(!followers.attends(ANN, TEA, Position(99)));
         assert!(followers.attends(ANN, ConversationId(8), Position(9)));
         assert!(!followers.attends(ANN, ConversationId(8), Position(8)), "not known before");
@@ -287,7 +348,7 @@ mod tests {
         followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
         let generation = followers.unknown_rooms(ANN).unwrap();
         assert_eq!(followers.start_over().len(), 1);
-        followers.learn_rooms(ANN, vec![TEA], generation, Position(9));
+        followers.learn_rooms(ANN, vec![(TEA, Position(1))], generation, Position(9));
         assert!(followers.rooms.is_empty());
         assert_eq!(followers.unknown_rooms(ANN), Some(generation + 1));
     }

@@ -201,6 +201,26 @@ fn a_state_that_is_ahead_of_what_was_told_hides_nothing() {
 }
 
 #[test]
+fn a_state_that_is_ahead_of_what_was_told_shows_nothing_of_before_a_joining() {
+    let (mut scene, ann, bob) = Scene::new();
+    let _of_ann = scene.hub.follow(ann, Position(0));
+    scene.run(1, Operation::CreateRoom { name: "tea".to_owned(), topic: String::new(), public: false });
+    scene.commit(1, say("not for bob"));
+    let now = *scene.hub.position().borrow();
+    let mut follower = scene.hub.follow(bob, now);
+    scene.commit(1, Operation::InviteToRoom { room: tea(), user: "bob".to_owned() });
+    scene.commit(2, Operation::JoinRoom { room: tea() });
+    // His rooms are read now, from a state in which he is in.
+    assert!(texts(&mut follower).is_empty());
+    while !scene.untold.is_empty() {
+        scene.tell();
+        assert!(texts(&mut follower).is_empty());
+    }
+    scene.run(1, say("for both"));
+    assert_eq!(texts(&mut follower), ["for both"]);
+}
+
+#[test]
 fn a_replaced_state_is_read_anew() {
     let (mut scene, _, bob) = Scene::new();
     let mut follower = scene.hub.follow(bob, Position(0));

@@ -233,6 +233,8 @@ impl Follower {
             Incoming::Condition(condition) => {
                 self.notice(&format!("the cluster is {}: {}", condition.state, condition.detail));
             }
+            // For scripts: what is not kept is no news.
+            Incoming::Typing(_) => {}
             Incoming::Resynchronise => return Err(self.start_over()),
             Incoming::Ended(error) => return Err(error.into()),
         }
