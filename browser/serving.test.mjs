@@ -1,0 +1,93 @@
+// How the page is given out: whole, by every server, under a policy that lets nothing else in, and to nobody else's page.
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import { faults, launch, open } from './lib/browser.mjs';
+import { Cluster } from './lib/cluster.mjs';
+import { until } from './lib/wait.mjs';
+
+const TIMEOUT = { timeout: 120_000 };
+let cluster;
+let browser;
+
+before(async () => {
+  cluster = await Cluster.start();
+  browser = await launch();
+}, TIMEOUT);
+
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+}, TIMEOUT);
+
+/** Whether a page may open a WebSocket there. */
+const reaches = (page, address) =>
+  page.evaluate(
+    (at) =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(`ws://${at}/ws`);
+        socket.onopen = () => resolve(true);
+        socket.onerror = () => resolve(false);
+      }),
+    address,
+  );
+
+test('every server gives out the page, and the page may go on at each of them', TIMEOUT, async () => {
+  assert.equal(cluster.events.find((event) => event.event === 'started').page, cluster.url());
+  for (const from of cluster.names) {
+    const page = await open(browser, cluster.url(from));
+    assert.equal(await page.title(), 'Threefold');
+    for (const to of cluster.names) assert.ok(await reaches(page, cluster.address(to)), `${from} to ${to}`);
+    assert.deepEqual(faults(page), []);
+    await page.context().close();
+  }
+  const local = await open(browser, cluster.url().replace('127.0.0.1', 'localhost'));
+  for (const to of cluster.names) assert.ok(await reaches(local, cluster.address(to)), `localhost to ${to}`);
+  await local.context().close();
+});
+
+test('the policy refuses inline scripts, markup from texts, frames and other places', TIMEOUT, async () => {
+  const page = await open(browser, cluster.url());
+  const refused = await page.evaluate(async () => {
+    const refused = [];
+    addEventListener('securitypolicyviolation', (event) => refused.push(event.effectiveDirective));
+    const script = document.createElement('script');
+    try {
+      script.textContent = 'window.hurt = true';
+    } catch {
+      // Refused even earlier.
+    }
+    document.body.append(script);
+    try {
+      document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="window.hurt = true">');
+    } catch {
+      // No markup is made of texts.
+    }
+    const image = document.createElement('img');
+    image.src = 'http://127.0.0.1:1/x.png';
+    document.body.append(image);
+    await fetch('http://127.0.0.1:1/').catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return { refused, hurt: window.hurt ?? false };
+  });
+  assert.equal(refused.hurt, false);
+  for (const directive of ['require-trusted-types-for', 'img-src', 'connect-src']) assert.ok(refused.refused.includes(directive), `${directive}: ${refused.refused}`);
+  await page.context().close();
+});
+
+test('a page from somewhere else may not connect, nor show this one in a frame', TIMEOUT, async () => {
+  const elsewhere = createServer((_, response) => {
+    response.setHeader('content-type', 'text/html');
+    response.end(`<!doctype html><title>elsewhere</title><iframe src="${cluster.url()}"></iframe>`);
+  });
+  await new Promise((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+  try {
+    const page = await open(browser, `http://127.0.0.1:${elsewhere.address().port}/`);
+    for (const name of cluster.names) assert.equal(await reaches(page, cluster.address(name)), false, name);
+    await until('the frame is refused', () => page.frames().some((frame) => frame !== page.mainFrame() && frame.url().startsWith('chrome-error:')));
+    await page.context().close();
+  } finally {
+    elsewhere.close();
+  }
+});
