@@ -12,8 +12,11 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError
 
 use super::files::{remove_directory, sync_directory};
 
-/// Two threads flush and compact: with one, a long compaction would keep a full memtable waiting.
-const WORKERS: usize = 2;
+/// Threads that flush and compact. One of them never compacts, so that no long compaction keeps a full memtable waiting; but while the
+/// others all do and there is more to compact, it hands that to itself over and over, without a pause. After a flush, as many looks for
+/// something to compact are asked for as there are threads, of which there is seldom work for two: with two threads in all a processor
+/// was spinning through every compaction, with three it is not.
+const WORKERS: usize = 3;
 /// A journal is 64 MB; two of them bound what is replayed at a start, and the disk space that is taken for good.
 const JOURNAL_BYTES: u64 = 128 << 20;
 const META: &str = "meta";
