@@ -18,7 +18,7 @@ pub const UNANSWERED: usize = 64;
 /// Registrations at once: each costs a server a password hash, tens of milliseconds of a processor.
 const REGISTRATIONS: usize = 4;
 /// Everybody's.
-const PASSWORD: &str = "a password for benches";
+pub const PASSWORD: &str = "a password for benches";
 
 /// A method of the chat service.
 pub fn method(name: &str) -> String {

@@ -9,6 +9,7 @@ mod bounds;
 mod cluster;
 mod compare;
 mod device;
+mod ear;
 mod exactly_once;
 mod grpc;
 mod latency;

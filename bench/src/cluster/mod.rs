@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 pub use own::{Own, Place, SERVERS, free_ports};
 
-use crate::{accounting::Processes, grpc::Connection};
+use crate::{accounting::Processes, ear::Address, grpc::Connection};
 
 /// HTTP/2 connections to each server that streams share. One would be a lock that all of them pass.
 pub const CONNECTIONS_PER_SERVER: usize = 4;
@@ -38,6 +38,20 @@ impl Target {
             Self::Running(addresses) => addresses.clone(),
             Self::Own(own) => own.addresses(),
         }
+    }
+
+    /// Where each server listens, for each protocol.
+    ///
+    /// # Errors
+    /// When no server answers.
+    pub async fn ports(&self) -> anyhow::Result<Vec<Address>> {
+        let addresses = self.addresses();
+        let status = status(&addresses).await?;
+        let chat = |client: &String| {
+            let known = status.servers.iter().find(|server| server.client_address == *client);
+            known.map(|server| server.chat_address.clone()).unwrap_or_default()
+        };
+        Ok(addresses.iter().map(|client| Address { client: client.clone(), chat: chat(client) }).collect())
     }
 
     /// The servers' processes, as the cluster's status names them.

@@ -57,6 +57,8 @@ pub struct Own {
 struct Server {
     name: String,
     client: String,
+    /// The chat TCP port's address.
+    chat: String,
     child: Option<Child>,
 }
 
@@ -67,6 +69,7 @@ struct Configuration {
     name: String,
     data_dir: PathBuf,
     client_listen: String,
+    chat_listen: String,
     peer_listen: String,
     peers: Vec<String>,
     peer_ca: PathBuf,
@@ -109,12 +112,14 @@ impl Own {
                 builder.tempdir_in(fs::canonicalize(parent)?)?
             }
         };
-        let ports = free_ports(2 * SERVERS)?;
-        let (clients, peers) = ports.split_at(SERVERS);
+        let ports = free_ports(3 * SERVERS)?;
+        let (clients, rest) = ports.split_at(SERVERS);
+        let (chats, peers) = rest.split_at(SERVERS);
         let names: Vec<String> = (1..=SERVERS).map(|n| format!("server-{n}")).collect();
-        let servers = names.iter().zip(clients).map(|(name, port)| Server {
+        let servers = names.iter().zip(clients.iter().zip(chats)).map(|(name, (client, chat))| Server {
             name: name.clone(),
-            client: format!("127.0.0.1:{port}"),
+            client: format!("127.0.0.1:{client}"),
+            chat: format!("127.0.0.1:{chat}"),
             child: None,
         });
         let own = Self { executable, servers: servers.collect(), directory };
@@ -141,6 +146,7 @@ impl Own {
                 name: server.name.clone(),
                 data_dir: PathBuf::from(&server.name),
                 client_listen: server.client.clone(),
+                chat_listen: server.chat.clone(),
                 peer_listen: format!("127.0.0.1:{port}"),
                 peers: peers.clone(),
                 peer_ca: PathBuf::from("certs/authority.pem"),
@@ -382,6 +388,7 @@ mod tests {
             name: "server-1".into(),
             data_dir: "server-1".into(),
             client_listen: "127.0.0.1:1".into(),
+            chat_listen: "127.0.0.1:3".to_owned(),
             peer_listen: "127.0.0.1:2".into(),
             peers: vec!["server-1=127.0.0.1:2".into()],
             peer_ca: "a".into(),

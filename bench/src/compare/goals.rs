@@ -48,7 +48,7 @@ const fn shown(name: &'static str, key: &'static str, wanted: Wanted) -> Goal {
 }
 
 /// All of them. The last ones are measured where messages are asked for (`--messages`), and rooms where there are any.
-pub const GOALS: [Goal; 23] = [
+pub const GOALS: [Goal; 26] = [
     more("512 senders: messages/s", "write_512_per_second", 40_000.0, 100_000.0),
     shown("512 senders: p50 ms", "write_512_p50_ms", Wanted::Less),
     shown("512 senders: p99 ms", "write_512_p99_ms", Wanted::Less),
@@ -66,9 +66,12 @@ pub const GOALS: [Goal; 23] = [
     less("leader killed: longest gap, median ms", "failover_median_ms", 60.0, 30.0),
     less("leader killed: longest gap, maximum ms", "failover_max_ms", 400.0, 200.0),
     shown("leader killed: acknowledged and missing, or twice", "failover_violations", Wanted::Less),
+    less("memory of an idle connection (TCP), KiB", "idle_tcp_kib", 8.0, 4.0),
+    less("memory of an idle connection (WebSocket), KiB", "idle_websocket_kib", 12.0, 6.0),
     less("memory of an idle connection (gRPC), KiB", "idle_kib", 48.0, 36.0),
     less("empty cluster to first accepted write, s", "start_s", 1.0, 0.4),
-    more("room of 10,000: deliveries/s (no rooms yet)", "room_per_second", 120_000.0, 200_000.0),
+    more("room of 10,000: deliveries/s, one by one", "room_per_second", 120_000.0, 200_000.0),
+    more("room of 10,000: deliveries/s, eight at once", "room_burst_per_second", 400_000.0, 800_000.0),
     less("grown: newest 50 of a conversation, p99 ms", "grown_newest_p99_ms", 2.0, 0.5),
     less("grown: all killed, to first accepted write, s", "grown_start_s", 3.0, 1.0),
     less("grown: memory of a server, idle, MiB", "grown_idle_mib", 500.0, 200.0),

@@ -7,17 +7,26 @@ use clap::ValueEnum;
 use super::Plan;
 use crate::{
     cluster::{CONNECTIONS_PER_SERVER, Own, Place, SERVERS, Target},
+    ear::Over,
     latency::median,
     peers::{self, etcd, etcd::Etcd, nats, nats::Nats, redis, redis::Redis},
-    scenarios::{deliver, failover, grow, idle, start, write},
+    scenarios::{deliver, failover, fanout, grow, idle, start, write},
 };
 
 /// Connections that writers share, whoever is measured.
 const CONNECTIONS: usize = CONNECTIONS_PER_SERVER * SERVERS;
 /// The writers of the three write measurements.
 const WRITERS: [usize; 3] = [1, 64, 512];
-/// Idle connections: enough that what is measured is the connections.
-const IDLE: usize = 6_000;
+/// Idle connections of each protocol: enough that what is measured is the connections. Each log-in at the chat TCP port costs a
+/// password hash.
+const IDLE: [(Over, usize, &str); 3] = [
+    (Over::Grpc, 6_000, "idle_kib"),
+    (Over::WebSocket, 6_000, "idle_websocket_kib"),
+    (Over::Tcp, 1_500, "idle_tcp_kib"),
+];
+/// Connections in one room, the accounts that they are of, and messages at once.
+const ROOM: (usize, usize) = (10_000, 60);
+const BURSTS: [(usize, &str); 2] = [(1, "room_per_second"), (8, "room_burst_per_second")];
 /// Kills of the leader.
 const KILLS: usize = 20;
 /// Conversations that grow.
@@ -151,10 +160,19 @@ async fn once(place: &Place, figures: &mut Figures) -> anyhow::Result<()> {
     figures.insert("failover_max_ms", outcome.gaps_ms.iter().copied().fold(0.0, f64::max));
     figures.insert("failover_violations", outcome.verdict.violations() as f64);
 
-    let target = Target::Own(Own::start(place).await?);
-    let idle = idle::memory(&target, IDLE).await?;
-    target.end().await?;
-    figures.insert("idle_kib", idle);
+    for (over, connections, name) in IDLE {
+        // Of its own: what a server's memory has grown to, it keeps.
+        let target = Target::Own(Own::start(place).await?);
+        figures.insert(name, idle::memory(&target, over, connections).await?);
+        target.end().await?;
+    }
+    for (burst, name) in BURSTS {
+        let target = Target::Own(Own::start(place).await?);
+        let (connections, accounts) = ROOM;
+        let plan = fanout::Plan { connections, accounts, burst, ..fanout::Plan::default() };
+        figures.insert(name, fanout::measure(&target, &plan).await?.per_second());
+        target.end().await?;
+    }
 
     let starts = start::measure(place, &start::Plan { repetitions: STARTS }).await?;
     figures.insert("start_s", median(&starts.accepted).unwrap_or(0.0));

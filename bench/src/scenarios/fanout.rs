@@ -21,16 +21,18 @@ use threefold_proto::chat::{self, recipient};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
+    accounting::Usage,
     bounds::{seconds, some_seconds},
     cluster::{Target, connect},
     device::{Account, Device, Heard, UNANSWERED, number_of, numbered},
+    ear::{Ear, Over},
     grpc::Connection,
-    latency::{Latencies, Window},
+    latency::{Latencies, Summary, Window},
     report::{Report, latency_table, usage_json, usage_table},
     table::{figure, thousands},
 };
 
-/// Connections opened at once, and members that join at once.
+/// Members that join at once.
 const AT_ONCE: usize = 16;
 /// Everybody has a message by then, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,6 +43,9 @@ pub struct Plan {
     /// Connections that listen, spread over the servers
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub connections: usize,
+    /// How they are connected
+    #[arg(long, default_value = "grpc", value_name = "PROTOCOL")]
+    pub over: Over,
     /// Accounts that they are of
     #[arg(long, default_value_t = 500, value_name = "N")]
     pub accounts: usize,
@@ -56,6 +61,30 @@ pub struct Plan {
     /// Seconds before, not measured
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     pub warm_up: f64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { connections: 10_000, over: Over::Grpc, accounts: 500, burst: 1, bytes: 200, seconds: 10.0, warm_up: 2.0 }
+    }
+}
+
+/// What came of it.
+pub struct Outcome {
+    deliveries: u64,
+    /// How long it was waited for them.
+    waited: Duration,
+    /// From sending to each receipt, and to the last.
+    each: Summary,
+    last: Summary,
+    usage: Usage,
+}
+
+impl Outcome {
+    /// Deliveries a second.
+    pub fn per_second(&self) -> f64 {
+        self.deliveries as f64 / self.waited.as_secs_f64()
+    }
 }
 
 /// What the listeners tell together.
@@ -87,9 +116,47 @@ impl Heards {
 /// # Errors
 /// When a server is lost or refuses, or a message comes twice, out of order or not at all.
 pub async fn run(target: &Target, plan: &Plan) -> anyhow::Result<Report> {
+    let outcome = measure(target, plan).await?;
+    let per_second = outcome.per_second();
+    let Outcome { deliveries, usage, .. } = &outcome;
+    let rows = [("until one has it", outcome.each), ("until all have it", outcome.last)];
+    let text = format!(
+        "fanout: a room of {} connections ({}, {} accounts), {} message(s) at once, {} bytes, {} s\n\n{} deliveries/s, {} messages/s; every one once and in order\n\n{}\n\n{}",
+        thousands(plan.connections as f64),
+        plan.over.name(),
+        plan.accounts,
+        plan.burst,
+        plan.bytes,
+        plan.seconds,
+        thousands(per_second),
+        figure(per_second / plan.connections as f64),
+        latency_table(&rows).render(),
+        usage_table(usage, *deliveries).render()
+    );
+    let json = json!({
+        "scenario": "fanout",
+        "connections": plan.connections,
+        "over": plan.over,
+        "accounts": plan.accounts,
+        "burst": plan.burst,
+        "bytes": plan.bytes,
+        "deliveries": deliveries,
+        "deliveries_per_second": per_second,
+        "latency": rows[0].1,
+        "latency_of_all": rows[1].1,
+        "usage": usage_json(usage, *deliveries),
+    });
+    Ok(Report { text, json })
+}
+
+/// The same, for a comparison.
+///
+/// # Errors
+/// As [`run`].
+pub async fn measure(target: &Target, plan: &Plan) -> anyhow::Result<Outcome> {
     ensure!(plan.connections > 0 && plan.accounts > 0, "--connections and --accounts must be at least 1");
     ensure!((1..=UNANSWERED).contains(&plan.burst), "--burst must be from 1 to {UNANSWERED}");
-    let addresses = target.addresses();
+    let (addresses, ports) = (target.addresses(), target.ports().await?);
     let calls = connect(&addresses, plan.accounts).await?;
     let accounts = Account::register_many(&calls, plan.accounts).await?;
     let (room, position) = gather(&calls, &accounts).await?;
@@ -98,12 +165,12 @@ pub async fn run(target: &Target, plan: &Plan) -> anyhow::Result<Report> {
     let sent_at = Arc::new(AtomicU64::new(0));
     let latencies = Latencies::new()?;
     let opening = (0..plan.connections).map(|n| {
-        let (address, account) = (&addresses[n % addresses.len()], &accounts[n % accounts.len()]);
-        listen(address, account, position)
+        let (address, account) = (&ports[n % ports.len()], &accounts[n % accounts.len()]);
+        Ear::open(plan.over, address, None, account, position)
     });
-    let listeners: Vec<Device> = stream::iter(opening).buffered(AT_ONCE).try_collect().await?;
-    for device in listeners {
-        tokio::spawn(hear(device, heards.clone(), (epoch, sent_at.clone()), latencies.clone()));
+    let listeners: Vec<Ear> = stream::iter(opening).buffered(plan.over.at_once()).try_collect().await?;
+    for ear in listeners {
+        tokio::spawn(hear(ear, heards.clone(), (epoch, sent_at.clone()), latencies.clone()));
     }
 
     let processes = target.processes().await?;
@@ -150,33 +217,7 @@ pub async fn run(target: &Target, plan: &Plan) -> anyhow::Result<Report> {
     }
     let before = before.context("nothing was measured: more --seconds")?;
     let usage = processes.since(&before)?;
-    let per_second = deliveries as f64 / measured.as_secs_f64();
-    let rows = [("until one has it", latencies.summary()), ("until all have it", whole_room.summary())];
-    let text = format!(
-        "fanout: a room of {} connections ({} accounts), {} message(s) at once, {} bytes, {} s\n\n{} deliveries/s, {} messages/s; every one once and in order\n\n{}\n\n{}",
-        thousands(plan.connections as f64),
-        plan.accounts,
-        plan.burst,
-        plan.bytes,
-        plan.seconds,
-        thousands(per_second),
-        figure(per_second / plan.connections as f64),
-        latency_table(&rows).render(),
-        usage_table(&usage, deliveries).render()
-    );
-    let json = json!({
-        "scenario": "fanout",
-        "connections": plan.connections,
-        "accounts": plan.accounts,
-        "burst": plan.burst,
-        "bytes": plan.bytes,
-        "deliveries": deliveries,
-        "deliveries_per_second": per_second,
-        "latency": rows[0].1,
-        "latency_of_all": rows[1].1,
-        "usage": usage_json(&usage, deliveries),
-    });
-    Ok(Report { text, json })
+    Ok(Outcome { deliveries, waited: measured, each: latencies.summary(), last: whole_room.summary(), usage })
 }
 
 /// A public room with all accounts in it: its id, and the position after the last joined.
@@ -197,25 +238,12 @@ async fn gather(calls: &[Connection], accounts: &[Account]) -> anyhow::Result<(u
     Ok((room, positions.into_iter().max().unwrap_or(accounts[0].position)))
 }
 
-/// A connection of its own that is subscribed to what comes after a position.
-async fn listen(address: &str, account: &Account, position: u64) -> anyhow::Result<Device> {
-    let connection = Connection::open(address).await?;
-    let mut device = Device::open(&connection, account, account.instance).await?;
-    device.subscribe(position).await?;
-    Ok(device)
-}
-
 /// Counts and checks what one connection hears, until it ends.
-async fn hear(
-    mut device: Device,
-    heards: Arc<Heards>,
-    (epoch, sent_at): (Instant, Arc<AtomicU64>),
-    latencies: Latencies,
-) {
+async fn hear(mut ear: Ear, heards: Arc<Heards>, (epoch, sent_at): (Instant, Arc<AtomicU64>), latencies: Latencies) {
     let mut last = 0;
     loop {
-        match device.hear().await {
-            Ok(Heard::Message(message)) => match number_of(&message.body) {
+        match ear.message().await {
+            Ok(message) => match number_of(&message) {
                 Some(number) if number == last + 1 => {
                     last = number;
                     let sent_at = Duration::from_nanos(sent_at.load(Ordering::Relaxed));
@@ -224,7 +252,6 @@ async fn hear(
                 }
                 number => return heards.fail(format!("message {number:?} came after {last}")),
             },
-            Ok(_) => {}
             Err(error) => return heards.fail(format!("a listener was lost: {error:#}")),
         }
     }

@@ -16,8 +16,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::worker::{Held, Order};
-use crate::device::Account;
+use super::worker::{Held, Order, Whose};
+use crate::{
+    device::Account,
+    ear::{Address, Over},
+};
 
 /// Connections of one process: below the limit of 20,000 descriptors.
 const CONNECTIONS_PER_PROCESS: usize = 15_000;
@@ -45,14 +48,24 @@ impl Holders {
     ///
     /// # Errors
     /// When a connection is refused.
-    pub async fn open(&mut self, servers: &[String], accounts: &[Account], connections: usize) -> anyhow::Result<()> {
-        let texts = accounts.iter().map(|account| Ok((account.token.to_str()?.to_owned(), account.position)));
-        let accounts: Vec<(String, u64)> = texts.collect::<anyhow::Result<_>>()?;
+    pub async fn open(
+        &mut self,
+        over: Over,
+        servers: &[Address],
+        accounts: &[Account],
+        connections: usize,
+    ) -> anyhow::Result<()> {
+        let texts = accounts.iter().map(|account| {
+            let token = account.token.to_str()?.to_owned();
+            Ok(Whose { name: account.name.clone(), token, position: account.position })
+        });
+        let accounts: Vec<Whose> = texts.collect::<anyhow::Result<_>>()?;
         let processes = connections.div_ceil(CONNECTIONS_PER_PROCESS);
         let first = self.holders.len();
         for n in 0..processes {
             let mut holder = Holder::start()?;
             let order = Order::Open {
+                over,
                 servers: servers.to_vec(),
                 source: IpAddr::V4(loopback()),
                 connections: connections * (n + 1) / processes - connections * n / processes,

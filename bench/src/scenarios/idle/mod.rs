@@ -24,6 +24,7 @@ use crate::{
     bounds::rate,
     cluster::{Target, leader_place},
     device::Account,
+    ear::Over,
     report::{Report, latency_table},
     table::{Table, figure, mib, thousands},
 };
@@ -50,6 +51,9 @@ pub struct Plan {
     /// Accounts that they are of
     #[arg(long, default_value_t = ACCOUNTS, value_name = "N")]
     pub accounts: usize,
+    /// How they are connected
+    #[arg(long, default_value = "grpc", value_name = "PROTOCOL")]
+    pub over: Over,
     /// Then kill a server, whose connections all go to the others while people talk
     #[arg(long)]
     pub storm: bool,
@@ -69,7 +73,7 @@ pub struct Plan {
 /// # Errors
 /// When a connection is refused, or a server is lost that should not be.
 pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
-    let (opened, mut holders) = open(target, plan.connections, plan.accounts).await?;
+    let (opened, mut holders) = open(target, plan.over, plan.connections, plan.accounts).await?;
     let Opened { usage, before, opening_s, kib } = &opened;
     let mean = opened.kib_mean();
     let mut table = Table::new(["process", "RSS before MiB", "RSS after MiB", "KiB/connection", "CPU % while idle"]);
@@ -78,8 +82,9 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
         table.row([name.clone(), mib(before[n]), mib(usage.resident_kib[n]), figure(kib[n]), figure(busy)]);
     }
     let mut text = format!(
-        "idle: {} connections of {} accounts, each subscribed; opened in {} s\n\n{} KiB a connection\n\n{}",
+        "idle: {} connections ({}) of {} accounts, each subscribed; opened in {} s\n\n{} KiB a connection\n\n{}",
         thousands(plan.connections as f64),
+        plan.over.name(),
         plan.accounts.max(1),
         figure(*opening_s),
         figure(mean),
@@ -88,6 +93,7 @@ pub async fn run(target: &mut Target, plan: &Plan) -> anyhow::Result<Report> {
     let mut json = json!({
         "scenario": "idle",
         "connections": plan.connections,
+        "over": plan.over,
         "opening_s": opening_s,
         "kib_per_connection": mean,
         "kib_per_connection_by_server": kib,
@@ -123,26 +129,26 @@ impl Opened {
 ///
 /// # Errors
 /// When a connection is refused.
-pub async fn memory(target: &Target, connections: usize) -> anyhow::Result<f64> {
-    let (opened, holders) = open(target, connections, ACCOUNTS).await?;
+pub async fn memory(target: &Target, over: Over, connections: usize) -> anyhow::Result<f64> {
+    let (opened, holders) = open(target, over, connections, ACCOUNTS).await?;
     holders.end().await?;
     Ok(opened.kib_mean())
 }
 
 /// Opens so many connections, and reads memory before and after.
-async fn open(target: &Target, connections: usize, accounts: usize) -> anyhow::Result<(Opened, Holders)> {
+async fn open(target: &Target, over: Over, connections: usize, accounts: usize) -> anyhow::Result<(Opened, Holders)> {
     if connections <= FIRST {
         bail!("--connections must be more than {FIRST}");
     }
-    let addresses = target.addresses();
+    let addresses = target.ports().await?;
     let accounts = Account::register_many(&target.connect(1).await?, accounts.max(1)).await?;
     let processes = target.processes().await?;
     let mut holders = Holders::default();
-    holders.open(&addresses, &accounts, FIRST).await?;
+    holders.open(over, &addresses, &accounts, FIRST).await?;
     sleep(SETTLING).await;
     let before = processes.resident_kib()?;
     let began = Instant::now();
-    holders.open(&addresses, &accounts, connections - FIRST).await?;
+    holders.open(over, &addresses, &accounts, connections - FIRST).await?;
     let opening_s = began.elapsed().as_secs_f64();
     sleep(SETTLING).await;
     let reading = processes.read()?;

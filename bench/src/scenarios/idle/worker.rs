@@ -21,12 +21,10 @@ use tokio::{
 };
 
 use crate::{
-    device::{Account, Device},
-    grpc::Connection,
+    device::Account,
+    ear::{Address, Ear, Over},
 };
 
-/// Connections opened at once.
-const AT_ONCE: usize = 32;
 /// Waits before the second and later tries of a lost connection, as the client library waits: the first try is at once.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// The longest of these waits.
@@ -38,17 +36,30 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub enum Order {
     /// Open connections and keep them; answered when all are subscribed.
     Open {
+        /// The protocol.
+        over: Over,
         /// The servers, in turn.
-        servers: Vec<String>,
+        servers: Vec<Address>,
         /// The address they come from.
         source: IpAddr,
         /// How many.
         connections: usize,
-        /// Each connection's account, in turn: token and position.
-        accounts: Vec<(String, u64)>,
+        /// Each connection's account, in turn.
+        accounts: Vec<Whose>,
     },
     /// Say how it is.
     Tell,
+}
+
+/// An account, as a worker is told of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Whose {
+    /// Its name.
+    pub name: String,
+    /// What authenticates its session.
+    pub token: String,
+    /// Where a subscription begins.
+    pub position: u64,
 }
 
 /// How it is.
@@ -78,8 +89,8 @@ pub async fn run() -> anyhow::Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut output = tokio::io::stdout();
     while let Some(line) = lines.next_line().await? {
-        if let Order::Open { servers, source, connections, accounts } = serde_json::from_str(&line)? {
-            open(servers, source, connections, accounts, &counters).await?;
+        if let Order::Open { over, servers, source, connections, accounts } = serde_json::from_str(&line)? {
+            open(over, servers, source, connections, accounts, &counters).await?;
         }
         let held = Held {
             subscribed: counters.subscribed.load(Ordering::Relaxed),
@@ -93,16 +104,17 @@ pub async fn run() -> anyhow::Result<()> {
 }
 
 async fn open(
-    servers: Vec<String>,
+    over: Over,
+    servers: Vec<Address>,
     source: IpAddr,
     connections: usize,
-    accounts: Vec<(String, u64)>,
+    accounts: Vec<Whose>,
     counters: &Arc<Counters>,
 ) -> anyhow::Result<()> {
     let servers = Arc::new(servers);
-    let accounts = accounts.into_iter().map(|(token, position)| {
+    let accounts = accounts.into_iter().map(|Whose { name, token, position }| {
         let token = HeaderValue::try_from(token)?;
-        Ok(Account { name: String::new(), token, instance: 0, position })
+        Ok(Account { name, token, instance: 0, position })
     });
     let accounts: Vec<Account> = accounts.collect::<anyhow::Result<_>>()?;
     let opening = (0..connections).map(|n| {
@@ -110,14 +122,14 @@ async fn open(
         let (servers, counters) = (Arc::clone(&servers), Arc::clone(counters));
         async move {
             let account = account.context("no accounts")?;
-            let idler = Idler { servers, source, at: n, account, counters };
-            let device = idler.connect().await?;
+            let idler = Idler { over, servers, source, at: n, account, counters };
+            let ear = idler.connect().await?;
             idler.counters.subscribed.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move { idler.hold(device).await });
+            tokio::spawn(async move { idler.hold(ear).await });
             anyhow::Ok(())
         }
     });
-    let mut opening = stream::iter(opening).buffer_unordered(AT_ONCE);
+    let mut opening = stream::iter(opening).buffer_unordered(over.at_once());
     while let Some(opened) = opening.next().await {
         opened?;
     }
@@ -126,7 +138,8 @@ async fn open(
 
 /// One connection that wants to be kept.
 struct Idler {
-    servers: Arc<Vec<String>>,
+    over: Over,
+    servers: Arc<Vec<Address>>,
     source: IpAddr,
     at: usize,
     account: Account,
@@ -134,27 +147,24 @@ struct Idler {
 }
 
 impl Idler {
-    async fn connect(&self) -> anyhow::Result<Device> {
+    async fn connect(&self) -> anyhow::Result<Ear> {
         let address = &self.servers[self.at % self.servers.len()];
-        let connection = Connection::open_from(address, Some(self.source)).await?;
-        let mut device = Device::open(&connection, &self.account, self.account.instance).await?;
-        device.subscribe(self.account.position).await?;
-        Ok(device)
+        Ear::open(self.over, address, Some(self.source), &self.account, self.account.position).await
     }
 
     /// Listens, and comes back at another server whenever the connection is lost.
-    async fn hold(mut self, mut device: Device) {
+    async fn hold(mut self, mut ear: Ear) {
         loop {
-            while device.hear().await.is_ok() {}
-            drop(device);
+            while ear.message().await.is_ok() {}
+            drop(ear);
             self.counters.subscribed.fetch_sub(1, Ordering::Relaxed);
             self.counters.lost.fetch_add(1, Ordering::Relaxed);
             // Anywhere but where it was lost.
             self.at += rand::rng().random_range(1..self.servers.len().max(2));
             let mut wait = FIRST_WAIT;
-            device = loop {
-                if let Ok(device) = self.connect().await {
-                    break device;
+            ear = loop {
+                if let Ok(ear) = self.connect().await {
+                    break ear;
                 }
                 self.counters.failed_tries.fetch_add(1, Ordering::Relaxed);
                 let jitter = rand::rng().random_range(0.5..1.0);
