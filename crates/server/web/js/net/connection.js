@@ -14,6 +14,8 @@ const AWAITING_MS = 2000;
 const IDLE_MS = 10000;
 const SILENCE_MS = 4000;
 const CALL_PATIENCE_MS = 20000;
+/** After a longer absence everything is asked for anew: what happened meanwhile may be more than one wants to hear told. */
+const LONG_AWAY_MS = 10 * 60 * 1000;
 const RETRY_CODES = new Set(['unavailable', 'overloaded', 'rate_limited']);
 
 /** A refusal, or a failure, in the servers' words. */
@@ -46,6 +48,7 @@ export class Connection {
     this.lastId = 0;
     this.lastHeard = 0;
     this.asked = 0;
+    this.lostAt = 0;
     this.opened = false;
     this.wanted = false;
     this.timer = 0;
@@ -136,6 +139,8 @@ export class Connection {
       },
     });
     this.say({ id, call: 'resume', with: { token } });
+    if (this.lostAt && Date.now() - this.lostAt > LONG_AWAY_MS) this.cursor = 0;
+    this.lostAt = 0;
     // What has been seen is gone on with at once; with nothing seen yet, the beginning is where the server stands.
     if (this.cursor) this.subscribe();
   }
@@ -270,6 +275,7 @@ export class Connection {
       if (call.name !== 'resume') call.reject(unavailable('The connection broke off before the answer came.'));
     }
     if (!this.wanted) return;
+    this.lostAt ||= this.lastHeard;
     if (event?.code === 4001) {
       this.over(new Refused({ code: 'session_invalid', message: event.reason || 'the session has ended' }));
       return;

@@ -125,6 +125,8 @@ export class Lane {
   /** Begins anew under another instance; nothing of what is left was carried out. */
   renumber(why) {
     console.warn('threefold: a new instance:', why);
+    // Another tab has this one's place (a duplicated tab has all its memory): it keeps it.
+    if (why === 'request_mismatch') this.id = this.host.anotherName();
     this.instance = 0;
     this.nonce = randomNumber();
     this.next = 1;

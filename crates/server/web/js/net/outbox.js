@@ -7,6 +7,8 @@ import { recall, remember, remembered, randomHex } from './storage.js';
 
 /** How long other tabs have to say that a lane is theirs. */
 const CLAIM_MS = 400;
+/** Where a tab remembers, for itself alone, which lane is its own. */
+const PLACE = 'threefold:lane';
 
 export class Outbox {
   /** `connection` carries; `settled(write, result)` hears of every answer. */
@@ -28,17 +30,11 @@ export class Outbox {
     if (this.lanes.length > 0) return;
     let id = null;
     try {
-      id = sessionStorage.getItem('threefold:lane');
+      id = sessionStorage.getItem(PLACE);
     } catch {
       // Then this tab forgets its place when it is reloaded, and adopts it as if it were another's.
     }
-    id ??= randomHex(8);
-    try {
-      sessionStorage.setItem('threefold:lane', id);
-    } catch {
-      // As above.
-    }
-    const own = new Lane(id, this);
+    const own = new Lane(id ?? this.anotherName(), this);
     if (instance && own.writes.length === 0) {
       own.instance = instance;
       own.next = 1;
@@ -48,6 +44,17 @@ export class Outbox {
     this.failed = recall('failed', []);
     this.adopt();
     this.changed();
+  }
+
+  /** A lane's name, which this tab has from now on. */
+  anotherName() {
+    const id = randomHex(8);
+    try {
+      sessionStorage.setItem(PLACE, id);
+    } catch {
+      // As at the start.
+    }
+    return id;
   }
 
   async adopt() {
@@ -76,7 +83,7 @@ export class Outbox {
     this.lanes = [];
     this.failed = [];
     try {
-      sessionStorage.removeItem('threefold:lane');
+      sessionStorage.removeItem(PLACE);
     } catch {
       // Nothing was there.
     }

@@ -15,6 +15,8 @@ import { say } from '../ui/toast.js';
 export const phase = signal('starting');
 /** Who is signed in: {account, name, display, administrator, session}. */
 export const me = signal(null);
+/** Grows when what was heard so far does not lead to what is: after a long absence, or when the cluster has another history. */
+export const anew = signal(0);
 /** Why one is signed out, if not by one's own will. */
 export const farewell = signal('');
 
@@ -84,7 +86,10 @@ function ready(identity, resumed) {
   batch(() => {
     if (identity.device !== undefined || identity.display_name !== undefined || identity.administrator !== undefined) identified(identity);
     outbox.begin();
-    if (!resumed) chats.load(identity.position);
+    if (!resumed) {
+      if (chats.loaded.value) anew.value += 1;
+      chats.load(identity.position);
+    }
     people.look();
   });
 }
@@ -95,7 +100,7 @@ function frame(frame) {
   } else if (frame.result) {
     outbox.hear(frame.result);
   } else if (frame.typing) {
-    typing.hear(frame.typing);
+    typing.hear(frame.typing, chats.get(frame.typing.conversation)?.last);
   }
 }
 
@@ -127,7 +132,7 @@ function settled(write, result) {
       attachments: write.note?.files ?? [],
       mentions: [],
       peer_name: send.to.user ?? write.note?.peer ?? '',
-      own: true,
+      key: write.note?.key,
     };
     chats.sent(message, write.note);
     for (const listener of listeners) listener({ id: message.id, body: { sent: message } });

@@ -133,7 +133,7 @@ export class Chats {
       ...BLANK,
       id: message.conversation,
       name: message.room_name || message.peer_name || '',
-      room: message.room_name ? { public: false, role: 'role_member', members: 0, topic: '' } : null,
+      room: message.room_name ? { public: false, role: 'member', members: 0, topic: '' } : null,
     };
     if ((message.number ?? 0) <= chat.count) return;
     const mine = message.author === this.me.value?.account;
@@ -210,7 +210,7 @@ const HANDLERS = {
   },
   room_opened({ room, by, topic }, event) {
     if (by?.account !== this.me.value?.account || this.map.has(room.conversation)) return;
-    const made = { topic: topic ?? '', public: false, members: 1, role: 'role_owner' };
+    const made = { topic: topic ?? '', public: false, members: 1, role: 'owner' };
     this.map.set(room.conversation, { ...BLANK, id: room.conversation, name: room.name, room: made, at: event.time_ms });
     this.joined(room.conversation);
   },

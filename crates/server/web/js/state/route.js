@@ -30,6 +30,11 @@ export function go(path, { replace = false } = {}) {
   } else location.hash = hash;
 }
 
+/** What a conversation is called as long as it has its name: by this its draft is kept. */
+export function chatKey(chat) {
+  return chat.name || chat.room ? `${chat.room ? 'room' : 'c'}/${chat.name.toLowerCase()}` : `k/${chat.id}`;
+}
+
 /** The address of a conversation, or of a message in it. */
 export function chatPath(chat, message = 0) {
   const place = chat.room ? `room/${encodeURIComponent(chat.name)}` : chat.name ? `c/${encodeURIComponent(chat.name)}` : `k/${chat.id}`;

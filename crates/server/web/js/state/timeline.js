@@ -26,6 +26,8 @@ export class Timeline {
     this.held = [];
     /** The ids that answers have named as one's own. */
     this.confirmed = new Set();
+    /** What messages of one's own were called on their way: they stay the same thing on the page. */
+    this.keys = new Map();
     /** What others answer, though it is not in the window; null: gone. */
     this.quoted = new Map();
     this.asked = new Set();
@@ -59,7 +61,6 @@ export class Timeline {
   async load(around = 0) {
     this.phase = this.messages.length ? this.phase : 'loading';
     const turn = (this.turn = Symbol('load'));
-    this.held = [];
     this.loading = true;
     this.changed();
     try {
@@ -73,6 +74,11 @@ export class Timeline {
       this.fault = error;
     }
     this.loading = false;
+    this.release();
+  }
+
+  /** What came while a page was asked for, and may not be in it. */
+  release() {
     const held = this.held;
     this.held = [];
     for (const event of held) this.apply(event);
@@ -92,7 +98,7 @@ export class Timeline {
       // Scrolling on asks again.
     }
     this.busy = false;
-    this.changed();
+    if (!this.loading) this.release();
   }
 
   extend(older, page) {
@@ -136,6 +142,7 @@ export class Timeline {
       const fits = (message) => message.id > (write.note?.after ?? 0) && message.body === send.body && (message.reply_to ?? 0) === (send.reply_to ?? 0);
       const place = mine.findIndex(fits);
       if (place < 0) continue;
+      this.keys.set(mine[place].id, write.note?.key);
       mine.splice(place, 1);
       landed.add(write);
     }
@@ -183,7 +190,7 @@ export class Timeline {
   apply(event) {
     const body = event.body ?? {};
     if (!this.concerns(body)) return;
-    if (this.loading) {
+    if (this.loading || this.busy) {
       this.held.push(event);
       return;
     }
@@ -192,6 +199,7 @@ export class Timeline {
     if (kind === 'message') this.arrive(what);
     else if (kind === 'sent') {
       this.confirmed.add(what.id);
+      this.keys.set(what.id, what.key);
       if (!this.has(what.id)) this.arrive(what);
     } else if (CHANGES[kind]) this.change(CHANGES[kind](what, this.me.value?.account));
     else if (NOTICES.has(kind)) this.arrive({ id: event.id, time_ms: event.time_ms, notice: { kind, ...what }, conversation: this.id });

@@ -1,7 +1,7 @@
 // The windows of the conversations that were open lately, so that going back to one is instant.
 
-import { connection, me, onEvent, phase } from './app.js';
-import { effect } from '../../vendor/preact.js';
+import { effect, untracked } from '../../vendor/preact.js';
+import { anew, connection, me, onEvent, phase } from './app.js';
 import { Timeline } from './timeline.js';
 
 const KEPT = 8;
@@ -15,6 +15,17 @@ effect(() => {
   if (phase.value !== 'in') kept.clear();
 });
 
+// What is shown is looked at again, around the place where it is.
+effect(() => {
+  if (anew.value === 0) return;
+  untracked(() => {
+    for (const timeline of kept.values()) {
+      const middle = timeline.messages[Math.floor(timeline.messages.length / 2)];
+      timeline.load(timeline.pinned && middle ? middle.id : 0);
+    }
+  });
+});
+
 /** The window of a conversation: `key` names it for as long as it is open. */
 export function timelineOf(key, place, id) {
   let timeline = kept.get(key);
@@ -24,9 +35,4 @@ export function timelineOf(key, place, id) {
   kept.set(key, timeline);
   for (const old of [...kept.keys()].slice(0, -KEPT)) kept.delete(old);
   return timeline;
-}
-
-/** The cluster has another history: nothing that was seen holds any more. */
-export function forgetTimelines() {
-  kept.clear();
 }

@@ -14,8 +14,9 @@ export class Typing {
     this.said = 0;
   }
 
-  hear({ conversation, account, account_name: name }) {
-    if (account === this.me.value?.account) return;
+  /** `last`: the newest message there; a notice that is older than a message of theirs says nothing any more. */
+  hear({ conversation, account, account_name: name, position = 0 }, last) {
+    if (account === this.me.value?.account || (last?.author === account && last.id > position)) return;
     this.set(conversation, [...this.others(conversation, account), { account, name, until: Date.now() + SHOWN_MS }]);
     setTimeout(() => this.set(conversation, this.of(conversation)), SHOWN_MS + 50);
   }
@@ -42,7 +43,7 @@ export class Typing {
 
   /** A key was pressed in the composer. */
   say(recipient) {
-    if (!SUPPORTED || Date.now() - this.said < SAID_EVERY_MS) return;
+    if (Date.now() - this.said < SAID_EVERY_MS) return;
     this.said = Date.now();
     this.connection.say({ typing: { in: recipient } });
   }
@@ -52,5 +53,3 @@ export class Typing {
     this.said = 0;
   }
 }
-
-const SUPPORTED = false;

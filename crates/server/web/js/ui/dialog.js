@@ -15,7 +15,8 @@ export function Dialog({ title, onClose, children, kind = '' }) {
     event.preventDefault();
     onClose();
   }} onClick=${outside}>
-    <div class="dialog-head"><h2 class="grow cut"><bdi>${title}</bdi></h2><button class="icon-button" aria-label="Close" onClick=${onClose}><${Icon} name="close" /></button></div>
+    <div class="dialog-head"><h2 class="grow cut"><bdi>${title}</bdi></h2><button class="icon-button" aria-label="Close" onClick=${onClose}>
+      <${Icon} name="close" /></button></div>
     <div class="dialog-body">${children}</div>
   </dialog>`;
 }

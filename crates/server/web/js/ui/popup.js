@@ -4,11 +4,12 @@
 import { html, signal, useEffect, useLayoutEffect, useRef } from '../../vendor/preact.js';
 
 const current = signal(null);
+let opened = 0;
 
 /** `content(close)` makes what is in it. `menu`: arrows go from item to item. */
 export function openPopup(anchor, label, content, { menu = false } = {}) {
   const box = anchor.getBoundingClientRect();
-  current.value = { anchor, box, label, content, menu };
+  current.value = { anchor, box, label, content, menu, key: ++opened };
 }
 
 function close() {
@@ -19,7 +20,7 @@ function close() {
 
 export function PopupHost() {
   const popup = current.value;
-  return popup && html`<${Popup} key=${popup.anchor} popup=${popup} />`;
+  return popup && html`<${Popup} key=${popup.key} popup=${popup} />`;
 }
 
 function Popup({ popup }) {
@@ -59,7 +60,8 @@ function Popup({ popup }) {
       buttons[(at + step + buttons.length) % buttons.length]?.focus();
     }
   };
-  return html`<div ref=${element} class="popup" style=${{ position: 'fixed', zIndex: 25 }} role=${popup.menu ? 'menu' : 'dialog'} aria-label=${popup.label} onKeyDown=${onKeyDown}>
+  return html`<div ref=${element} class="popup" style=${{ position: 'fixed', zIndex: 25 }} role=${popup.menu ? 'menu' : 'dialog'}
+    aria-label=${popup.label} onKeyDown=${onKeyDown}>
     ${popup.content(close)}
   </div>`;
 }

@@ -40,7 +40,9 @@ function Accounts({ changes, changed }) {
     <input class="input" type="search" placeholder="Find an account" aria-label="Find an account" value=${query} onInput=${(event) => setQuery(event.target.value)} />
     <ul class="list" style=${{ marginTop: '.5rem' }} aria-label="Accounts">${page?.accounts.map((account) => html`<${PersonRow} key=${account.account} account=${account}>
       ${account.disabled && html`<span class="tag danger">disabled</span>`}${account.administrator && html`<span class="tag accent">administrator</span>`}
-      <button class="icon-button" aria-label=${`What to do with ${account.name}`} onClick=${(event) => openPopup(event.currentTarget, account.name, (close) => html`<${Menu} account=${account} close=${close} changed=${changed} />`, { menu: true })}><${Icon} name="more" size=${18} /></button>
+      <button class="icon-button" aria-label=${`What to do with ${account.name}`}
+        onClick=${(event) => openPopup(event.currentTarget, account.name, (close) => html`<${Menu} account=${account} close=${close} changed=${changed} />`, { menu: true })}>
+        <${Icon} name="more" size=${18} /></button>
     <//>`)}</ul>
     ${page?.more && html`<button class="button" onClick=${more}>Show more</button>`}
   </section>`;
@@ -76,8 +78,11 @@ function ResetPassword({ name, close, perform }) {
     perform({ reset_password: { new_password: password } });
   };
   return html`<${Dialog} title=${`Another password for ${name}`} onClose=${close}><form class="stack" onSubmit=${submit}>
-    <div class="field"><label for="reset">New password</label><input id="reset" class="input" type="password" autocomplete="new-password" value=${password} onInput=${(event) => setPassword(event.target.value)} /><span class="hint">At least 8 characters. They are signed out everywhere.</span></div>
-    <div class="dialog-foot"><button class="button" type="button" onClick=${close}>Cancel</button><button class="button main" type="submit" disabled=${[...password].length < 8}>Set it</button></div>
+    <div class="field"><label for="reset">New password</label><input id="reset" class="input" type="password" autocomplete="new-password"
+      value=${password} onInput=${(event) => setPassword(event.target.value)} /><span
+      class="hint">At least 8 characters. They are signed out everywhere.</span></div>
+    <div class="dialog-foot"><button class="button" type="button" onClick=${close}>Cancel</button><button class="button main" type="submit"
+      disabled=${[...password].length < 8}>Set it</button></div>
   </form><//>`;
 }
 
@@ -89,7 +94,9 @@ function Acts({ changes }) {
     connection.call('list_administration', { limit: 50 }).then((reply) => setActs(reply.acts ?? []), () => setActs([]));
   }, [changes]);
   return html`<section class="card" aria-labelledby="acts"><h2 id="acts">What was done</h2>
-    <ul class="list" aria-busy=${acts ? undefined : 'true'}>${acts?.map((act) => html`<li key=${act.position}><span class="grow"><bdi><strong>${act.by_name || 'a deleted user'}</strong></bdi> ${WHAT[act.what] ?? act.what} <bdi><strong>${act.name}</strong></bdi>${act.by_configuration ? ' (by a server’s configuration)' : ''}</span><time class="soft small">${fullTime(act.time_ms)}</time></li>`)}</ul>
+    <ul class="list" aria-busy=${acts ? undefined : 'true'}>${acts?.map((act) => html`<li key=${act.position}><span class="grow"><bdi><strong>
+      ${act.by_name || 'a deleted user'}</strong></bdi> ${WHAT[act.what] ?? act.what} <bdi><strong>${act.name}</strong></bdi>
+      ${act.by_configuration ? ' (by a server’s configuration)' : ''}</span><time class="soft small">${fullTime(act.time_ms)}</time></li>`)}</ul>
     ${acts?.length === 0 && html`<p class="soft">Nothing yet.</p>`}
   </section>`;
 }

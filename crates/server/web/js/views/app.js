@@ -2,6 +2,7 @@
 
 import { html, useEffect, useErrorBoundary } from '../../vendor/preact.js';
 import { chats, connection, farewell, me, phase } from '../state/app.js';
+import { narrow } from '../state/look.js';
 import { route } from '../state/route.js';
 import { DialogHost } from '../ui/dialog.js';
 import { PopupHost } from '../ui/popup.js';
@@ -15,7 +16,7 @@ import { Welcome } from './welcome.js';
 
 const CHAT_VIEWS = new Set(['c', 'room', 'k']);
 
-/** Views that are fetched when they are first opened. */
+/** Views whose code is not needed for the first sight. */
 const PAGES = {
   settings: () => import('./settings.js').then((module) => module.Settings),
   admin: () => import('./admin.js').then((module) => module.Admin),
@@ -25,7 +26,18 @@ const PAGES = {
   cluster: () => import('../cluster/page.js').then((module) => module.ClusterPage),
 };
 
+const AHEAD = ['settings', 'admin', 'search', 'new', 'rooms'];
+
+/** The server that gave out this page may die: what it may be needed for is fetched while there is nothing else to do. */
+function useAll() {
+  useEffect(() => {
+    const timer = setTimeout(() => AHEAD.forEach((name) => PAGES[name]().catch(() => {})), 1200);
+    return () => clearTimeout(timer);
+  }, []);
+}
+
 export function App() {
+  useAll();
   const [fault, again] = useErrorBoundary((error) => console.error(error));
   useTitle();
   if (fault) return html`<${Broken} fault=${fault} again=${again} />`;
@@ -36,17 +48,25 @@ export function App() {
     return html`<${SignIn} farewell=${farewell.value} /><${Toasts} />`;
   }
   const open = CHAT_VIEWS.has(view) || view in PAGES;
-  return html`<div class="frame ${open ? 'open' : ''}">
+  if (narrow.value && !open) {
+    return html`<div class="frame single">
+        <${Banner} />
+        <main class="main" id="main" tabindex="-1"><h1 class="hidden-visually">Conversations</h1><${Sidebar} /></main>
+      </div>
+      <${DialogHost} /><${Toasts} />`;
+  }
+  return html`<div class=${narrow.value ? 'frame single' : 'frame'}>
       <a class="skip" href="#main" onClick=${skip}>Skip to the conversation</a>
       <${Banner} />
-      <${Sidebar} />
+      ${!narrow.value && html`<${Sidebar} />`}
       <main class="main" id="main" tabindex="-1">
         ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${`${view}/${name.toLowerCase()}`} view=${view} name=${name} message=${route.value.message} />`}
         ${view in PAGES && html`<${Later} key=${view} load=${PAGES[view]} />`}
         ${!open && html`<${Welcome} />`}
+        <${PopupHost} />
       </main>
     </div>
-    <${DialogHost} /><${PopupHost} /><${Toasts} />`;
+    <${DialogHost} /><${Toasts} />`;
 }
 
 function skip(event) {
@@ -69,7 +89,7 @@ function useTitle() {
 
 function Broken({ fault, again }) {
   return html`<main class="empty" role="alert">
-    <h2>Something in this page went wrong</h2>
+    <h1>Something in this page went wrong</h1>
     <p>Nothing that you wrote is lost. ${me.value && 'You are still signed in.'}</p>
     <p class="small">${String(fault.message ?? fault)}</p>
     <div class="row">

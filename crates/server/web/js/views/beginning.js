@@ -9,7 +9,8 @@ export function Beginning({ chat, name, room, empty }) {
   return html`<div class="beginning">
     <${Avatar} name=${title} by=${chat?.name ?? name} room=${room} size="large" />
     <h2><bdi>${room ? `#${title}` : title}</bdi></h2>
-    <p>${room ? (chat?.room?.topic ? html`<bdi>${chat.room.topic}</bdi>` : 'This is where the room begins.') : empty ? 'Say hello. Messages wait for those who are away.' : 'This is where your conversation begins.'}</p>
+    <p>${room ? (chat?.room?.topic ? html`<bdi>
+      ${chat.room.topic}</bdi>` : 'This is where the room begins.') : empty ? 'Say hello. Messages wait for those who are away.' : 'This is where your conversation begins.'}</p>
   </div>`;
 }
 
@@ -22,10 +23,10 @@ export function Notice({ message }) {
     member_joined: () => html`${nameOf(member)} joined${inviter ? html`, invited by ${nameOf(inviter)}` : ''}`,
     member_left: () => html`${nameOf(member)} left`,
     member_removed: () => html`${nameOf(by)} removed ${nameOf(member)}`,
-    role_changed: () => html`${nameOf(member)} is now ${ROLES[role] ?? 'a member'}`,
+    role_changed: () => html`${nameOf(member)} ${member?.account === me.value?.account ? 'are' : 'is'} now ${ROLES[role] ?? 'a member'}`,
     room_changed: () => html`${nameOf(by)} ${[name && `called the room #${name}`, topic !== undefined && (topic ? `set the topic: ${topic}` : 'removed the topic'), open !== undefined && (open ? 'made the room public' : 'made the room private')].filter(Boolean).join(', ')}`,
   };
   return html`<p class="notice" data-id=${message.id}>${words[kind]?.()}</p>`;
 }
 
-const ROLES = { role_owner: 'an owner', role_moderator: 'a moderator', role_member: 'a member' };
+const ROLES = { owner: 'an owner', moderator: 'a moderator', member: 'a member' };

@@ -35,7 +35,7 @@ export function useCompletion(area, text, setText, place) {
       candidates(place, name.toLowerCase(), members).then((found) => offer(turn, found), () => offer(turn, []));
     } else if (word !== undefined) {
       Object.assign(token.current, { from: selectionStart - word.length - 1, to: selectionStart });
-      offer(turn, findEmoji(word, SHOWN).map(({ emoji, words }) => ({ insert: emoji, glyph: emoji, label: words[0] })));
+      offer(turn, findEmoji(word, SHOWN).map(({ emoji, word }) => ({ insert: emoji, glyph: emoji, label: word })));
     } else if (list.length) setList([]);
   };
   const choose = (index) => {

@@ -2,6 +2,7 @@
 // that stays with its conversation until it is sent.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../vendor/preact.js';
+import { randomHex } from '../net/storage.js';
 import { act, connection, me, outbox, typing } from '../state/app.js';
 import { draft, keepDraft } from '../state/drafts.js';
 import { plain } from '../text/markdown.js';
@@ -15,27 +16,23 @@ import { Uploads, useUploads } from './uploads.js';
 const BODY_BYTES = 16 * 1024;
 const bytesOf = (text) => (text.length * 3 <= BODY_BYTES ? 0 : new TextEncoder().encode(text).length);
 
-export function Composer({ draftKey, place, chat, to, name, room, timeline, editing, stopEditing, edit, replyTo, setReply }) {
+export function Composer({ place, chat, to, name, room, timeline, editing, stopEditing, edit, replyTo, setReply }) {
   const kept = useRef(null);
-  kept.current ??= draft(draftKey);
+  kept.current ??= draft(place);
   const [text, setText] = useState(kept.current.text);
   const area = useRef(null);
   const uploads = useUploads(kept.current.files);
   const beforeEditing = useRef('');
-  const keyNow = useRef(draftKey);
 
   useEffect(() => {
     if (kept.current.reply) setReply(kept.current.reply);
     if (matchMedia('(pointer: fine)').matches) area.current.focus({ preventScroll: true });
   }, []);
 
-  // The draft is kept at every change; under its new name, once the conversation has begun.
+  // The draft is kept at every change.
   useEffect(() => {
-    if (editing) return;
-    if (keyNow.current !== draftKey) keepDraft(keyNow.current, { text: '', reply: 0, files: [] });
-    keyNow.current = draftKey;
-    keepDraft(draftKey, { text, reply: replyTo, files: uploads.done });
-  }, [draftKey, text, replyTo, uploads.done, editing]);
+    if (!editing) keepDraft(place, { text, reply: replyTo, files: uploads.done });
+  }, [text, replyTo, uploads.done, editing]);
 
   useEffect(() => {
     if (!editing) return undefined;
@@ -72,7 +69,7 @@ export function Composer({ draftKey, place, chat, to, name, room, timeline, edit
     } else {
       const files = uploads.done;
       const send = { to, body, ...(replyTo && { reply_to: replyTo }), ...(files.length && { attachments: files.map((file) => file.attachment) }) };
-      outbox.write({ send }, { place, after: Math.max(connection.cursor, timeline.messages.at(-1)?.id ?? 0), at: Date.now(), files, peer: room ? '' : name, room });
+      outbox.write({ send }, { place, key: randomHex(6), after: Math.max(connection.cursor, timeline.messages.at(-1)?.id ?? 0), at: Date.now(), files, peer: room ? '' : name, room });
       setText('');
       setReply(0);
       uploads.clear();
@@ -125,7 +122,8 @@ export function Composer({ draftKey, place, chat, to, name, room, timeline, edit
   const label = editing ? 'Edit the message' : `Message to ${room ? `#${chat?.name ?? name}` : name}`;
   return html`<div class="composer"><div class="column"><div class="box">
     <${Completion} completion=${completion} />
-    ${editing && html`<div class="above"><${Icon} name="edit" size=${16} /><span class="grow cut">Editing a message</span><button class="icon-button" aria-label="Stop editing" onClick=${stopEditing}><${Icon} name="close" size=${16} /></button></div>`}
+    ${editing && html`<div class="above"><${Icon} name="edit" size=${16} /><span class="grow cut">Editing a message</span><button class="icon-button"
+      aria-label="Stop editing" onClick=${stopEditing}><${Icon} name="close" size=${16} /></button></div>`}
     ${!editing && replyTo > 0 && html`<${Replying} message=${timeline.quote(replyTo)} stop=${() => setReply(0)} />`}
     <${Uploads} uploads=${uploads} />
     <div class="line">
@@ -136,11 +134,15 @@ export function Composer({ draftKey, place, chat, to, name, room, timeline, edit
         }} /></label>
       <textarea ref=${area} rows="1" dir="auto" placeholder=${label} aria-label=${label} value=${text} onInput=${onInput} onKeyDown=${onKeyDown} onPaste=${paste}
         onClick=${(event) => completion.look(event.target)} onBlur=${() => setTimeout(completion.close, 150)}
-        aria-autocomplete="list" aria-controls=${completion.open ? 'completion' : undefined} aria-activedescendant=${completion.open ? `completion-${completion.at}` : undefined}></textarea>
+        aria-autocomplete="list" aria-controls=${completion.open ? 'completion' : undefined}
+          aria-activedescendant=${completion.open ? `completion-${completion.at}` : undefined}></textarea>
       <button class="icon-button" aria-label="Emoji" title="Emoji" onClick=${pick}><${Icon} name="emoji" /></button>
-      <button class="icon-button send" aria-label=${editing ? 'Save the edit' : 'Send'} title=${editing ? 'Save' : 'Send'} onClick=${submit} disabled=${!sendable}><${Icon} name=${editing ? 'check' : 'send'} /></button>
+      <button class="icon-button send" aria-label=${editing ? 'Save the edit' : 'Send'} title=${editing ? 'Save' : 'Send'} onClick=${submit}
+        disabled=${!sendable}><${Icon} name=${editing ? 'check' : 'send'} /></button>
     </div>
-    ${bytes > BODY_BYTES * 0.9 && html`<p class=${tooLong ? 'fault' : 'soft small'} style=${{ padding: '0 .8rem .4rem' }} role=${tooLong ? 'alert' : undefined}>${tooLong ? `Too long by ${bytes - BODY_BYTES} bytes. Send it in parts, or as a file.` : `${BODY_BYTES - bytes} bytes are left.`}</p>`}
+    ${bytes > BODY_BYTES * 0.9 && html`<p class=${tooLong ? 'fault' : 'soft small'}
+      style=${{ padding: '0 .8rem .4rem' }} role=${tooLong ? 'alert' : undefined}>
+      ${tooLong ? `Too long by ${bytes - BODY_BYTES} bytes. Send it in parts, or as a file.` : `${BODY_BYTES - bytes} bytes are left.`}</p>`}
   </div></div></div>`;
 }
 

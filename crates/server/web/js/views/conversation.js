@@ -32,7 +32,9 @@ export function Conversation({ view, name, message }) {
   const [unreadFrom, setUnreadFrom] = useState(null);
   const [editing, setEditing] = useState(null);
   const [reply, setReply] = useState(0);
-  const ready = chats.loaded.value || Boolean(chat);
+  const loaded = chats.loaded.value;
+  const ready = loaded || Boolean(chat);
+  const outside = loaded && view === 'room' && !chat;
   const target = message && timeline.phase === 'ready' && timeline.has(message) ? message : 0;
 
   // A room's new name: the address follows.
@@ -42,24 +44,22 @@ export function Conversation({ view, name, message }) {
 
   // What is unread when it is opened stands below a line.
   useEffect(() => {
-    if (!ready || unreadFrom !== null) return;
+    if (!ready || outside) return;
     setUnreadFrom(chat?.unread ? chat.readUpTo : 0);
     if (message) return;
     const far = chat && chat.unread > MANY_UNREAD && chat.readUpTo;
     if (far && !timeline.has(chat.readUpTo)) timeline.load(chat.readUpTo);
     else if (timeline.phase === 'new' || timeline.phase === 'failed' || timeline.newer) timeline.load();
-  }, [ready]);
+  }, [ready, outside]);
   useEffect(() => {
-    if (ready && message && !(timeline.phase === 'ready' && timeline.has(message))) timeline.load(message);
-  }, [ready, message]);
+    if (ready && !outside && message && !(timeline.phase === 'ready' && timeline.has(message))) timeline.load(message);
+  }, [ready, outside, message]);
 
   const reading = useReading(chat, timeline);
   const writes = outbox.version.value >= 0 ? waiting(timeline, key, chat) : [];
 
-  if (!ready || (unreadFrom === null && timeline.phase === 'new')) return html`<${Waiting} />`;
   if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />`;
-  if (!chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />`;
-  const outside = view === 'room' && !chat;
+  if (loaded && !chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />`;
 
   const host = {
     chat,
@@ -72,19 +72,21 @@ export function Conversation({ view, name, message }) {
       setReply(0);
       setEditing(one);
     },
-    jump: (id) => go(chatPath(chat ?? { name, room: view === 'room' }, id)),
+    jump: (id) => {
+      // There once already, it is looked for again.
+      if (message === id) go(chatPath(chat), { replace: true });
+      setTimeout(() => go(chatPath(chat, id)), 0);
+    },
   };
   return html`<div class="with-panel">
     <section class="thread" aria-label=${view === 'room' ? `Room ${name}` : `Conversation with ${name}`}>
       <${Head} chat=${chat} view=${view} name=${name} details=${details} toggle=${() => setDetails(!details)} />
-      ${outside && timeline.phase === 'failed' && !chats.invitations.value.some((one) => same(one.room_name, name))
-        ? html`<${JoinRoom} name=${name} alone=${true} />`
-        : html`<${MessageList} timeline=${timeline} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
-            target=${target} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} />`}
       ${outside
-        ? timeline.phase !== 'failed' && html`<${JoinRoom} name=${name} />`
-        : html`<${TypingLine} id=${chat?.id} />
-            <${Composer} key=${key} draftKey=${chat ? String(chat.id) : key} place=${key} chat=${chat} to=${place} name=${name} room=${view === 'room'}
+        ? html`<${JoinRoom} name=${name} />`
+        : html`<${MessageList} timeline=${timeline} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
+            target=${target} message=${message} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} />
+            <${TypingLine} id=${chat?.id} />
+            <${Composer} key=${key} place=${key} chat=${chat} to=${place} name=${name} room=${view === 'room'}
               timeline=${timeline} editing=${editing} stopEditing=${() => setEditing(null)} edit=${host.edit} replyTo=${reply} setReply=${setReply} />`}
     </section>
     ${details && chat && html`<${Details} chat=${chat} close=${() => setDetails(false)} />`}
@@ -107,8 +109,10 @@ function waiting(timeline, key, chat) {
 function useReading(chat, timeline) {
   const bottom = useRef(true);
   const marked = useRef(0);
-  const [, look] = useState(0);
   const timer = useRef(0);
+  const [, look] = useState(0);
+  const now = useRef({});
+  now.current = { chat, timeline };
   useEffect(() => {
     const again = () => look((count) => count + 1);
     addEventListener('focus', again);
@@ -119,14 +123,21 @@ function useReading(chat, timeline) {
       document.removeEventListener('visibilitychange', again);
     };
   }, []);
-  useEffect(() => {
+  const seen = () => {
+    const { chat, timeline } = now.current;
     const last = timeline.messages.at(-1)?.id ?? 0;
-    const seen = chat && chat.unread > 0 && bottom.current && !timeline.newer && timeline.phase === 'ready' && document.hasFocus() && document.visibilityState === 'visible';
-    if (!seen || last <= marked.current) return;
-    clearTimeout(timer.current);
+    const all = bottom.current && !timeline.newer && timeline.phase === 'ready';
+    return chat?.unread > 0 && all && last > marked.current && document.hasFocus() && document.visibilityState === 'visible' ? last : 0;
+  };
+  useEffect(() => {
+    // One at a time, also while messages come without a pause.
+    if (timer.current || !seen()) return;
     timer.current = setTimeout(() => {
+      timer.current = 0;
+      const last = seen();
+      if (!last) return;
       marked.current = last;
-      act({ mark_read: { in: { conversation: chat.id }, up_to: last } }, { quiet: true }).catch(() => {});
+      act({ mark_read: { in: { conversation: now.current.chat.id }, up_to: last } }, { quiet: true }).catch(() => {});
     }, READ_AFTER_MS);
   });
   const setBottom = (is) => {
@@ -149,7 +160,8 @@ function Head({ chat, view, name, details, toggle }) {
       <h1 class="cut"><bdi>${room ? `#${title}` : title}</bdi></h1>
       <p class="about cut"><bdi>${about}</bdi></p>
     </div>
-    ${chat && html`<button class="icon-button" aria-expanded=${details ? 'true' : 'false'} aria-label=${room ? 'Members and settings of the room' : 'About this conversation'} title="Details" onClick=${toggle}>
+    ${chat && html`<button class="icon-button" aria-expanded=${details ? 'true' : 'false'}
+      aria-label=${room ? 'Members and settings of the room' : 'About this conversation'} title="Details" onClick=${toggle}>
       <${Icon} name=${room ? 'people' : 'more'} />
     </button>`}
   </header>`;
@@ -173,7 +185,7 @@ function useLastSeen(name, online) {
   useEffect(() => {
     if (online || away || !name) return undefined;
     let here = true;
-    people.search(name, 5).then(
+    people.search(name, 50).then(
       (accounts) => here && setSeen(accounts.find((account) => same(account.name, name))?.last_seen_ms ?? 0),
       () => {},
     );
@@ -191,15 +203,11 @@ function TypingLine({ id }) {
   return html`<div class="column"><div class="typing" aria-live="off"><bdi>${words}</bdi></div></div>`;
 }
 
-function Waiting() {
-  return html`<div class="empty" aria-busy="true"><span class="hidden-visually">Loading</span></div>`;
-}
-
 function Nobody({ name, fault, again }) {
   const unknown = fault?.code === 'unknown_user';
   return html`<div class="empty" role="alert">
     <a class="button slim only-narrow" href="#/">Back</a>
-    <h2>${unknown ? html`Nobody is called <bdi>${name}</bdi>` : 'This conversation could not be opened'}</h2>
+    <h1>${unknown ? html`Nobody is called <bdi>${name}</bdi>` : 'This conversation could not be opened'}</h1>
     ${!unknown && html`<p>${fault?.message ?? 'It is not one of yours.'}</p>`}
     <div class="row"><a class="button" href="#/new">Find people</a>${!unknown && again && html`<button class="button main" onClick=${again}>Try again</button>`}</div>
   </div>`;

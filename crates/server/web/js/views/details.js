@@ -10,7 +10,8 @@ import { openPopup } from '../ui/popup.js';
 
 export function Details({ chat, close }) {
   return html`<aside class="panel" aria-label=${chat.room ? `About #${chat.name}` : 'About this conversation'}>
-    <div class="head"><h2 class="grow cut"><bdi>${chat.room ? `#${chat.name}` : people.display(chat.name)}</bdi></h2><button class="icon-button" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></div>
+    <div class="head"><h2 class="grow cut"><bdi>${chat.room ? `#${chat.name}` : people.display(chat.name)}</bdi></h2><button class="icon-button"
+      aria-label="Close" onClick=${close}><${Icon} name="close" /></button></div>
     <div class="panel-body">${chat.room ? html`<${Room} chat=${chat} />` : html`<${Person} chat=${chat} />`}</div>
   </aside>`;
 }
@@ -31,11 +32,12 @@ function FindHere({ chat }) {
     const query = new FormData(event.target).get('query');
     go(`search/${encodeURIComponent(query)}/${chat.id}`);
   };
-  return html`<form role="search" aria-label="Here" onSubmit=${submit}><input class="input" type="search" name="query" placeholder="Search here" aria-label="Search in this conversation" /></form>`;
+  return html`<form role="search" aria-label="Here" onSubmit=${submit}><input class="input" type="search" name="query" placeholder="Search here"
+    aria-label="Search in this conversation" /></form>`;
 }
 
-const RANK = { role_owner: 3, role_moderator: 2, role_member: 1 };
-const ROLE_WORDS = { role_owner: 'owner', role_moderator: 'moderator', role_member: '' };
+const RANK = { owner: 3, moderator: 2, member: 1 };
+const ROLE_WORDS = { owner: 'owner', moderator: 'moderator', member: '' };
 
 function Room({ chat }) {
   const rank = RANK[chat.room.role] ?? 0;
@@ -68,9 +70,12 @@ function Room({ chat }) {
       <ul class="list">
         ${members?.list.map((member) => html`<li key=${member.account}>
           <${Avatar} name=${people.display(member.name)} by=${member.name} online=${member.online} size="small" />
-          <span class="grow cut"><bdi>${people.display(member.name) || 'deleted user'}</bdi>${member.account === me.value.account ? html` <span class="soft">(you)</span>` : ''}</span>
+          <span class="grow cut"><bdi>${people.display(member.name) || 'deleted user'}</bdi>${member.account === me.value.account ? html` <span
+            class="soft">(you)</span>` : ''}</span>
           ${ROLE_WORDS[member.role] && html`<span class="tag">${ROLE_WORDS[member.role]}</span>`}
-          ${member.name && member.account !== me.value.account && html`<button class="icon-button" aria-label=${`What to do with ${member.name}`} onClick=${(event) => openPopup(event.currentTarget, member.name, (close) => html`<${MemberMenu} member=${member} here=${here} rank=${rank} change=${change} close=${close} />`, { menu: true })}><${Icon} name="more" size=${18} /></button>`}
+          ${member.name && member.account !== me.value.account && html`<button class="icon-button" aria-label=${`What to do with ${member.name}`}
+            onClick=${(event) => openPopup(event.currentTarget, member.name, (close) => html`<${MemberMenu} member=${member} here=${here} rank=${rank} change=${change} close=${close} />`, { menu: true })}>
+            <${Icon} name="more" size=${18} /></button>`}
         </li>`)}
       </ul>
       ${members?.more && html`<button class="button slim" onClick=${() => load(members.list.at(-1).account)}>Show more</button>`}
@@ -90,9 +95,9 @@ function MemberMenu({ member, here, rank, change, close }) {
     if (await ask({ title: `Remove ${user} from the room?`, words: 'They keep what they have read.', action: 'Remove', danger: true })) change({ remove_from_room: { room: here, user } });
   };
   return html`${item('send', 'Write to them', () => go(`c/${encodeURIComponent(user)}`))}
-    ${rank === 3 && theirs !== 3 && item('shield', 'Make an owner', role('role_owner'))}
-    ${rank === 3 && theirs !== 2 && item('shield', 'Make a moderator', role('role_moderator'))}
-    ${rank === 3 && theirs !== 1 && item('people', 'Make a plain member', role('role_member'))}
+    ${rank === 3 && theirs !== 3 && item('shield', 'Make an owner', role('owner'))}
+    ${rank === 3 && theirs !== 2 && item('shield', 'Make a moderator', role('moderator'))}
+    ${rank === 3 && theirs !== 1 && item('people', 'Make a plain member', role('member'))}
     ${(rank === 3 || (rank === 2 && theirs === 1)) && item('leave', 'Remove from the room', remove, true)}`;
 }
 
@@ -113,7 +118,8 @@ function Invite({ chat }) {
   };
   return html`<form class="field" onSubmit=${submit}>
     <label for="invite">Invite somebody</label>
-    <div class="row"><input id="invite" class="input" autocomplete="off" placeholder="Name" value=${name} onInput=${(event) => setName(event.target.value)} /><button class="button" type="submit">Invite</button></div>
+    <div class="row"><input id="invite" class="input" autocomplete="off" placeholder="Name" value=${name}
+      onInput=${(event) => setName(event.target.value)} /><button class="button" type="submit">Invite</button></div>
     <p class="hint" role="status">${words}</p>
   </form>`;
 }
@@ -135,8 +141,10 @@ function Settings({ chat, rank }) {
     }
   };
   return html`<form class="stack" onSubmit=${submit} aria-label="Settings of the room">
-    ${rank === 3 && html`<div class="field"><label for="rename">Name</label><input id="rename" class="input" maxlength="32" value=${name} onInput=${(event) => setName(event.target.value)} /></div>`}
-    <div class="field"><label for="topic">Topic</label><input id="topic" class="input" maxlength="256" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></div>
+    ${rank === 3 && html`<div class="field"><label for="rename">Name</label><input id="rename" class="input" maxlength="32" value=${name}
+      onInput=${(event) => setName(event.target.value)} /></div>`}
+    <div class="field"><label for="topic">Topic</label><input id="topic" class="input" maxlength="256" value=${topic}
+      onInput=${(event) => setTopic(event.target.value)} /></div>
     ${rank === 3 && html`<label class="check"><input type="checkbox" checked=${open} onChange=${(event) => setOpen(event.target.checked)} /><span>Public</span></label>`}
     <p class="fault" role="alert">${fault}</p>
     ${dirty && html`<div><button class="button main slim" type="submit">Save</button></div>`}

@@ -9,7 +9,8 @@ export function EmojiGrid({ choose }) {
   return html`<div class="stack" style=${{ gap: '.35rem' }}>
     <div>
       ${shown.map((group) => html`<div class="emoji-grid">
-        ${group.map(({ emoji, words }) => html`<button key=${emoji} type="button" aria-label=${words[0].replaceAll('_', ' ')} title=${words[0]} onClick=${() => choose(emoji)}>${emoji}</button>`)}
+        ${group.map(({ emoji, words }) => html`<button key=${emoji} type="button" aria-label=${words[0].replaceAll('_', ' ')} title=${words[0]}
+          onClick=${() => choose(emoji)}>${emoji}</button>`)}
       </div>`)}
       ${query && shown[0].length === 0 && html`<p class="soft small">No emoji is called so.</p>`}
     </div>

@@ -52,7 +52,8 @@ function Picture({ message, file }) {
     else open((close) => html`<${Enlarged} message=${message} file=${file} url=${shown} close=${close} />`);
   };
   return html`<button class="picture" onClick=${enlarge} aria-label=${`Picture ${file.name}`}>
-    ${shown ? html`<img src=${shown} alt=${file.name} onError=${() => setFailed(true)} />` : html`<span>${wanted ? 'Loading …' : `Show the picture, ${size(file.bytes)}`}</span>`}
+    ${shown ? html`<img src=${shown} alt=${file.name} onError=${() => setFailed(true)} />` : html`<span>
+      ${wanted ? 'Loading …' : `Show the picture, ${size(file.bytes)}`}</span>`}
   </button>`;
 }
 

@@ -4,17 +4,22 @@ import { html, useEffect, useState } from '../../vendor/preact.js';
 import { act, chats, connection } from '../state/app.js';
 import { same } from '../state/chats.js';
 import { go } from '../state/route.js';
+import { Avatar } from '../ui/avatar.js';
 
-export function JoinRoom({ name, alone }) {
-  const [room, setRoom] = useState(null);
+export function JoinRoom({ name }) {
+  const [room, setRoom] = useState(undefined);
   const [busy, setBusy] = useState(false);
   const invitation = chats.invitations.value.find((one) => same(one.room_name, name));
   useEffect(() => {
-    connection.call('get_room', { room: { room: name } }).then((reply) => setRoom(reply.room), () => setRoom(null));
+    connection.call('get_room', { room: { room: name } }).then((reply) => setRoom(reply.room ?? null), () => setRoom(null));
   }, [name]);
-  if (alone && !room && !invitation) {
-    return html`<div class="empty"><h2>There is no room <bdi>#${name}</bdi></h2><p>Or it is private, and nobody has invited you.</p>
-      <div class="row"><a class="button" href="#/rooms">All rooms</a></div></div>`;
+  if (room === undefined && !invitation) return html`<div class="empty" aria-busy="true"></div>`;
+  if (!room && !invitation) {
+    return html`<div class="empty">
+      <h2>There is no room <bdi>#${name}</bdi></h2>
+      <p>Or it is private, and nobody has invited you.</p>
+      <a class="button" href="#/rooms">All rooms</a>
+    </div>`;
   }
   const join = async () => {
     setBusy(true);
@@ -25,10 +30,17 @@ export function JoinRoom({ name, alone }) {
     await act({ decline_invitation: { room: { conversation: invitation.conversation } } });
     go('');
   };
-  const words = invitation ? html`<bdi>${invitation.by?.name ?? 'Somebody'}</bdi> invites you to this room.` : 'You are not in this room. Everybody may read and join it.';
-  return html`<div class=${alone ? 'empty' : 'composer'}><div class="column"><div class="card row" style=${{ flexWrap: 'wrap' }}>
-    <p class="grow">${words} ${(room?.members ?? invitation?.members ?? 0) > 0 && html`<span class="soft">${room?.members ?? invitation?.members} members</span>`}</p>
-    ${invitation && html`<button class="button" onClick=${decline}>Decline</button>`}
-    <button class="button main" onClick=${join} disabled=${busy}>Join #${name}</button>
-  </div></div></div>`;
+  const members = room?.members ?? invitation?.members ?? 0;
+  const topic = room?.topic ?? invitation?.topic;
+  return html`<div class="empty">
+    <${Avatar} room=${true} size="large" />
+    <h2><bdi>#${room?.name ?? name}</bdi></h2>
+    ${topic && html`<p><bdi>${topic}</bdi></p>`}
+    <p>${invitation ? html`<bdi>${invitation.by?.name ?? 'Somebody'}</bdi> invites you to this room.` : 'A public room: everybody may join and read it.'}
+      ${members > 0 && ` ${members} ${members === 1 ? 'member' : 'members'}.`}</p>
+    <div class="row">
+      ${invitation && html`<button class="button" onClick=${decline}>Decline</button>`}
+      <button class="button main" onClick=${join} disabled=${busy}>Join</button>
+    </div>
+  </div>`;
 }

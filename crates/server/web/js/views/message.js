@@ -17,7 +17,15 @@ import { showReactions } from './reacted_by.js';
 const COMPARED = ['message', 'own', 'first', 'last', 'seen', 'quote', 'found', 'direct'];
 
 export class Message extends Component {
-  shouldComponentUpdate(next) {
+  constructor(props) {
+    super(props);
+    this.state = { near: false };
+    this.come = () => this.state.near || this.setState({ near: true });
+    this.go = () => this.state.near && this.setState({ near: false });
+  }
+
+  shouldComponentUpdate(next, state) {
+    if (state.near !== this.state.near) return true;
     return COMPARED.some((name) => next[name] !== this.props[name]) && !sameWrite(next.message, this.props.message, next, this.props);
   }
 
@@ -27,7 +35,9 @@ export class Message extends Component {
     const named = !own && message.mentions?.some((mention) => mention.account === me.value?.account);
     const big = !message.deleted && !message.attachments?.length && onlyEmoji(message.body ?? '');
     const classes = ['message', own && 'own', first && 'first', last && 'last', message.deleted && 'deleted', named && 'mentions-me', big && 'emoji-only', write && (write.why ? 'failed' : 'pending'), found && 'found'];
-    return html`<article class=${classes.filter(Boolean).join(' ')} data-id=${message.id} tabindex="-1" aria-label=${`${own ? 'You' : author}, ${timeOfDay(message.time_ms)}${write ? (write.why ? ', failed' : ', waiting to be sent') : ''}`}>
+    return html`<article class=${classes.filter(Boolean).join(' ')} data-id=${message.id} tabindex="-1" onPointerEnter=${this.come}
+      onPointerLeave=${this.go} onFocusIn=${this.come}
+      aria-label=${`${own ? 'You' : author}, ${timeOfDay(message.time_ms)}${write ? (write.why ? ', failed' : ', waiting to be sent') : ''}`}>
       ${!own && first && html`<${Avatar} name=${author} by=${message.author_name} size="small" />`}
       <div class="body">
         ${!own && first && !direct && html`<div class="by"><bdi class="cut"><strong>${author}</strong></bdi></div>`}
@@ -43,8 +53,7 @@ export class Message extends Component {
           <button class="button slim" onClick=${() => host.discard(write)}>Discard</button>
         </div>`}
       </div>
-      ${!write && !message.deleted && html`<${Actions} message=${message} own=${own} host=${host} />`}
-      ${message.deleted && html`<${Actions} message=${message} own=${own} host=${host} gone=${true} />`}
+      ${!write && html`<${Actions} message=${message} own=${own} host=${host} near=${this.state.near} />`}
     </article>`;
   }
 }
@@ -82,25 +91,30 @@ const react = (message, emoji, remove) => act({ react: { conversation: message.c
 
 function Reactions({ message }) {
   return html`<div class="reactions">
-    ${message.reactions.map(({ emoji, count, own }) => html`<button key=${emoji} class="reaction" aria-pressed=${own ? 'true' : 'false'} aria-label=${`${emoji} ${count}${own ? ', yours' : ''}`}
+    ${message.reactions.map(({ emoji, count, own }) => html`<button key=${emoji} class="reaction" aria-pressed=${own ? 'true' : 'false'}
+      aria-label=${`${emoji} ${count}${own ? ', yours' : ''}`}
       onClick=${() => react(message, emoji, own)}><span>${emoji}</span>${count}</button>`)}
   </div>`;
 }
 
-function Actions({ message, own, host, gone }) {
-  const pick = (event) => openPopup(event.currentTarget, 'Reactions', (close) => html`<${EmojiGrid} choose=${(emoji) => {
+/** What can be done with a message. All of it is in the menu; the two things done most have buttons when one is near. */
+function Actions({ message, own, host, near }) {
+  const gone = message.deleted;
+  const pick = (anchor) => openPopup(anchor, 'Reactions', (close) => html`<${EmojiGrid} choose=${(emoji) => {
     close();
     react(message, emoji, message.reactions?.some((one) => one.emoji === emoji && one.own));
   }} />`);
-  const menu = (event) => openPopup(event.currentTarget, 'Message', (close) => html`<${Menu} message=${message} own=${own} host=${host} gone=${gone} close=${close} />`, { menu: true });
+  const menu = ({ currentTarget: anchor }) => openPopup(anchor, 'Message', (close) => html`<${Menu} message=${message} own=${own} host=${host} close=${close} pick=${() => pick(anchor)} />`, { menu: true });
   return html`<div class="actions">
-    ${!gone && html`<button class="icon-button" tabindex="-1" aria-label="React" title="React" onClick=${pick}><${Icon} name="emoji" size=${18} /></button>
+    ${near && !gone && html`<button class="icon-button" tabindex="-1" aria-label="React" title="React"
+      onClick=${(event) => pick(event.currentTarget)}><${Icon} name="emoji" size=${18} /></button>
     <button class="icon-button" tabindex="-1" aria-label="Reply" title="Reply (r)" onClick=${() => host.reply(message.id)}><${Icon} name="reply" size=${18} /></button>`}
     <button class="icon-button" tabindex="-1" aria-label="More" title="More" onClick=${menu}><${Icon} name="more" size=${18} /></button>
   </div>`;
 }
 
-function Menu({ message, own, host, gone, close }) {
+function Menu({ message, own, host, close, pick }) {
+  const gone = message.deleted;
   const item = (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
     close();
     action();
@@ -114,7 +128,9 @@ function Menu({ message, own, host, gone, close }) {
     }
   };
   return html`
-    ${!gone && item('copy', 'Copy text', () => copy(message.body ?? '', 'Copied'))}
+    ${!gone && item('reply', 'Reply', () => host.reply(message.id))}
+    ${!gone && item('emoji', 'React', pick)}
+    ${!gone && message.body && item('copy', 'Copy text', () => copy(message.body, 'Copied'))}
     ${host.chat && item('copy', 'Copy link', () => copy(`${location.origin}/#/${chatPath(host.chat, message.id)}`, 'Link copied'))}
     ${own && !gone && item('edit', 'Edit', () => host.edit(message))}
     ${message.reactions?.length > 0 && item('people', 'Who reacted', () => showReactions(message))}

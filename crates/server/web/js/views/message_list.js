@@ -18,6 +18,7 @@ export class MessageList extends Component {
     this.scroller = createRef();
     this.atBottom = true;
     this.placed = false;
+    this.target = 0;
     this.state = { active: 0, away: false, missed: 0 };
     this.onScroll = this.onScroll.bind(this);
     this.onKey = this.onKey.bind(this);
@@ -25,9 +26,10 @@ export class MessageList extends Component {
   }
 
   componentDidMount() {
-    // The composer grows, a keyboard opens: who was at the end stays there.
+    // The composer grows, a keyboard opens, a picture comes: who was at the end stays there.
     this.observer = new ResizeObserver(() => this.atBottom && this.placed && this.toBottom());
     this.observer.observe(this.scroller.current);
+    this.observer.observe(this.scroller.current.firstElementChild);
     this.place();
   }
 
@@ -51,7 +53,8 @@ export class MessageList extends Component {
 
   componentDidUpdate(before, _, anchor) {
     const { timeline, target, writes } = this.props;
-    if (!this.placed || (target && target !== before.target)) {
+    if (!this.props.message) this.target = 0;
+    if (!this.placed || (target && target !== this.target)) {
       this.place();
       return;
     }
@@ -80,6 +83,7 @@ export class MessageList extends Component {
     if (timeline.phase !== 'ready' || !scroller) return;
     this.placed = true;
     this.arrivals = timeline.arrivals;
+    this.target = target;
     const row = target ? scroller.querySelector(`[data-id="${target}"]`) : scroller.querySelector('.new-line');
     const box = row?.getBoundingClientRect();
     if (!row) this.toBottom();
@@ -150,8 +154,10 @@ export class MessageList extends Component {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const message = this.props.timeline.find(id);
     const { host } = this.props;
-    if (!message || message.deleted) return;
-    if (event.key === 'r') host.reply(id);
+    if (!message) return;
+    if (event.key === 'Enter') event.target.querySelector('.actions button:last-child')?.click();
+    else if (message.deleted) return;
+    else if (event.key === 'r') host.reply(id);
     else if (event.key === 'e' && message.author === me.value?.account) host.edit(message);
     else return;
     event.preventDefault();
@@ -195,7 +201,8 @@ export class MessageList extends Component {
         const next = all[place + 1];
         const first = newDay || line || !goesWith(before, message);
         const last = !next || dayKey(next.time_ms) !== day || !goesWith(message, next);
-        made.push(html`<${Message} key=${message.write ? `w${message.write.number}-${message.write.key ?? message.write.note?.at}` : message.id} message=${message} own=${own} first=${first} last=${last}
+        const key = message.write?.note?.key ?? timeline.keys.get(message.id) ?? message.id;
+        made.push(html`<${Message} key=${key} message=${message} own=${own} first=${first} last=${last}
           seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target}
           host=${this.host(host)} direct=${!chat?.room} me=${me.value?.name ?? ''} />`);
       }

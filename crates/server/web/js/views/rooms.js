@@ -34,10 +34,13 @@ export function Rooms() {
       <h2 id="all-rooms">Public rooms, and yours</h2>
       <input class="input" type="search" placeholder="Find a room" aria-label="Find a room" value=${query} onInput=${(event) => setQuery(event.target.value)} />
       <ul class="list" style=${{ marginTop: '.5rem' }} aria-label="Rooms">
-        ${page?.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow" style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/room/${encodeURIComponent(room.name)}`}>
+        ${page?.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow"
+          style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/room/${encodeURIComponent(room.name)}`}>
           <${Avatar} name=${room.name} room=${true} />
-          <span class="grow"><span class="row"><bdi class="cut" style=${{ fontWeight: 550 }}>${room.name}</bdi>${!room.public && html`<${Icon} name="lock" size=${14} />`}</span>
-          <span class="soft small cut" style=${{ display: 'block' }}><bdi>${[`${room.members ?? 0} ${room.members === 1 ? 'member' : 'members'}`, room.topic].filter(Boolean).join(' · ')}</bdi></span></span>
+          <span class="grow"><span class="row"><bdi class="cut" style=${{ fontWeight: 550 }}>${room.name}</bdi>
+            ${!room.public && html`<${Icon} name="lock" size=${14} />`}</span>
+          <span class="soft small cut" style=${{ display: 'block' }}><bdi>
+            ${[`${room.members ?? 0} ${room.members === 1 ? 'member' : 'members'}`, room.topic].filter(Boolean).join(' · ')}</bdi></span></span>
         </a>${room.role ? html`<span class="tag accent">joined</span>` : html`<span class="tag">open to all</span>`}</li>`)}
       </ul>
       ${page?.rooms.length === 0 && html`<p class="soft">${query ? 'No room is called so.' : 'There is no room yet.'}</p>`}
@@ -72,9 +75,12 @@ function MakeRoom() {
   };
   return html`<form class="card stack" onSubmit=${submit} aria-labelledby="make-room" novalidate>
     <h2 id="make-room">Make a room</h2>
-    <div class="field"><label for="room-name">Name</label><input id="room-name" class="input" maxlength="33" autocomplete="off" placeholder="tea" value=${name} onInput=${(event) => setName(event.target.value)} /></div>
-    <div class="field"><label for="room-topic">Topic <span class="soft">(may be empty)</span></label><input id="room-topic" class="input" maxlength="256" autocomplete="off" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></div>
-    <label class="check"><input type="checkbox" checked=${open} onChange=${(event) => setOpen(event.target.checked)} /><span>Public<br /><span class="soft small">Everybody may find, read and join it. Otherwise only who is invited.</span></span></label>
+    <div class="field"><label for="room-name">Name</label><input id="room-name" class="input" maxlength="33" autocomplete="off" placeholder="tea"
+      value=${name} onInput=${(event) => setName(event.target.value)} /></div>
+    <div class="field"><label for="room-topic">Topic <span class="soft">(may be empty)</span></label><input id="room-topic"
+      class="input" maxlength="256" autocomplete="off" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></div>
+    <label class="check"><input type="checkbox" checked=${open} onChange=${(event) => setOpen(event.target.checked)} /><span>Public<br /><span
+      class="soft small">Everybody may find, read and join it. Otherwise only who is invited.</span></span></label>
     <p class="fault" role="alert">${fault}</p>
     <div><button class="button main" type="submit" disabled=${busy}>Make the room</button></div>
   </form>`;

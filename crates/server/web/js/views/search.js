@@ -39,13 +39,23 @@ export function Search() {
   const nothing = result.done && result.people.length + result.rooms.length + result.found.length === 0;
   return html`<${Page} title="Search">
     <div class="field"><label for="query">Words, a name, or a room${chat ? html` in <bdi>${chat.room ? `#${chat.name}` : chat.name}</bdi>` : ''}</label>
-      <input id="query" ref=${field} class="input" type="search" autocomplete="off" value=${query} onInput=${(event) => go(`search/${encodeURIComponent(event.target.value)}${only ? `/${only}` : ''}`, { replace: true })} />
-      <span class="hint">All words must occur. “hel*” finds all that begins so.${chat ? html` <a href=${`#/search/${encodeURIComponent(query)}`}>Search everywhere</a>` : ''}</span></div>
-    <div role="status" aria-live="polite" class="hidden-visually">${result.done ? `${result.people.length} people, ${result.rooms.length} rooms, ${result.found.length} messages` : ''}</div>
+      <input id="query" ref=${field} class="input" type="search" autocomplete="off" value=${query}
+        onInput=${(event) => go(`search/${encodeURIComponent(event.target.value)}${only ? `/${only}` : ''}`, { replace: true })} />
+      <span class="hint">All words must occur. “hel*” finds all that begins so.${chat ? html` <a
+        href=${`#/search/${encodeURIComponent(query)}`}>Search everywhere</a>` : ''}</span></div>
+    <div role="status" aria-live="polite" class="hidden-visually">
+      ${result.done ? `${result.people.length} people, ${result.rooms.length} rooms, ${result.found.length} messages` : ''}</div>
     <p class="fault">${result.fault}</p>
-    ${result.people.length > 0 && html`<h2 class="found-title">People</h2><ul class="list" aria-label="People">${result.people.map((account) => html`<${PersonRow} key=${account.account} account=${account} href=${`#/c/${encodeURIComponent(account.name)}`} />`)}</ul>`}
-    ${result.rooms.length > 0 && html`<h2 class="found-title">Rooms</h2><ul class="list" aria-label="Rooms">${result.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow" style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/room/${encodeURIComponent(room.name)}`}><${Avatar} room=${true} /><span class="grow"><bdi style=${{ fontWeight: 550 }}>${room.name}</bdi><br /><span class="soft small"><bdi>${room.topic}</bdi></span></span></a></li>`)}</ul>`}
-    ${result.found.length > 0 && html`<h2 class="found-title">Messages</h2><ul class="list" aria-label="Messages">${result.found.map(({ message, marks }) => html`<${Hit} key=${message.id} message=${message} marks=${marks} />`)}</ul>`}
+    ${result.people.length > 0 && html`<h2 class="found-title">People</h2><ul class="list" aria-label="People">
+      ${result.people.map((account) => html`<${PersonRow} key=${account.account} account=${account}
+      href=${`#/c/${encodeURIComponent(account.name)}`} />`)}</ul>`}
+    ${result.rooms.length > 0 && html`<h2 class="found-title">Rooms</h2><ul class="list" aria-label="Rooms">
+      ${result.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow"
+      style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/room/${encodeURIComponent(room.name)}`}><${Avatar} room=${true} />
+      <span class="grow"><bdi style=${{ fontWeight: 550 }}>${room.name}</bdi><br /><span class="soft small"><bdi>
+      ${room.topic}</bdi></span></span></a></li>`)}</ul>`}
+    ${result.found.length > 0 && html`<h2 class="found-title">Messages</h2><ul class="list" aria-label="Messages">
+      ${result.found.map(({ message, marks }) => html`<${Hit} key=${message.id} message=${message} marks=${marks} />`)}</ul>`}
     ${result.more > 0 && html`<button class="button" onClick=${more}>Show older ones</button>`}
     ${nothing && html`<p class="soft">Nothing was found.</p>`}
   <//>`;
@@ -70,8 +80,10 @@ function Hit({ message, marks = [] }) {
   const chat = chats.get(message.conversation) ?? { id: message.conversation, name: message.room_name || message.peer_name, room: message.room_name ? {} : null };
   const author = message.author === me.value.account ? 'You' : message.author_display_name || message.author_name || 'deleted user';
   return html`<li><a class="row grow" style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/${chatPath(chat, message.id)}`}>
-    <${Avatar} name=${author} by=${message.author_name} size="small" />
-    <span class="grow"><span class="row small"><strong class="cut"><bdi>${author}</bdi></strong><span class="soft cut">in <bdi>${chat.room ? `#${chat.name}` : chat.name || 'a deleted user’s'}</bdi></span><time class="soft" title=${fullTime(message.time_ms)} style=${{ marginInlineStart: 'auto', whiteSpace: 'nowrap' }}>${shortTime(message.time_ms)}</time></span>
+    <${Avatar} name=${author === 'You' ? me.value.display || me.value.name : author} by=${message.author_name} size="small" />
+    <span class="grow"><span class="row small"><strong class="cut"><bdi>${author}</bdi></strong><span class="soft cut">in <bdi>
+      ${chat.room ? `#${chat.name}` : people.display(chat.name) || 'a deleted user’s'}</bdi></span><time class="soft" title=${fullTime(message.time_ms)}
+      style=${{ marginInlineStart: 'auto', whiteSpace: 'nowrap' }}>${shortTime(message.time_ms)}</time></span>
     <span class="text" style=${{ display: 'block' }}><bdi>${excerpt(message.body ?? '', marks)}</bdi></span></span>
   </a></li>`;
 }

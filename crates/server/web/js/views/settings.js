@@ -41,16 +41,20 @@ function Profile() {
     }
   };
   return html`<form class="card stack" onSubmit=${submit} aria-labelledby="profile">
-    <div class="row" style=${{ gap: '1rem' }}><${Avatar} name=${me.value.display || me.value.name} by=${me.value.name} size="large" /><div class="grow"><h2 id="profile" class="cut"><bdi>${me.value.display || me.value.name}</bdi></h2><p class="soft cut">@${me.value.name}</p></div></div>
+    <div class="row" style=${{ gap: '1rem' }}><${Avatar} name=${me.value.display || me.value.name} by=${me.value.name} size="large" /><div
+      class="grow"><h2 id="profile" class="cut"><bdi>${me.value.display || me.value.name}</bdi></h2><p class="soft cut">@${me.value.name}</p></div></div>
     <div class="field"><label for="display">Name that is shown</label>
-      <div class="row"><input id="display" class="input" maxlength="64" autocomplete="nickname" dir="auto" value=${display} onInput=${(event) => setDisplay(event.target.value)} /><button class="button" type="submit" disabled=${display.trim() === me.value.display}>Save</button></div></div>
+      <div class="row"><input id="display" class="input" maxlength="64" autocomplete="nickname" dir="auto" value=${display}
+        onInput=${(event) => setDisplay(event.target.value)} /><button class="button" type="submit"
+        disabled=${display.trim() === me.value.display}>Save</button></div></div>
   </form>`;
 }
 
 function Look() {
   const choices = { system: 'As the system', light: 'Light', dark: 'Dark' };
   return html`<section class="card" aria-labelledby="look"><h2 id="look">Look</h2><div class="tabs" role="group" aria-labelledby="look">
-    ${Object.entries(choices).map(([choice, words]) => html`<button key=${choice} aria-pressed=${theme.value === choice ? 'true' : 'false'} onClick=${() => chooseTheme(choice)}>${words}</button>`)}
+    ${Object.entries(choices).map(([choice, words]) => html`<button key=${choice} aria-pressed=${theme.value === choice ? 'true' : 'false'}
+      onClick=${() => chooseTheme(choice)}>${words}</button>`)}
   </div></section>`;
 }
 
@@ -60,7 +64,9 @@ function Notifications() {
     else if (!(await switchOn())) say('The browser does not let this page notify.');
   };
   return html`<section class="card" aria-labelledby="notifications"><h2 id="notifications">Notifications</h2>
-    <label class="check"><input type="checkbox" checked=${wanted.value} disabled=${!possible()} onChange=${change} /><span>Tell me of direct messages and mentions while I look elsewhere${!possible() && html`<br /><span class="soft small">This browser, or this address, has no notifications.</span>`}</span></label>
+    <label class="check"><input type="checkbox" checked=${wanted.value} disabled=${!possible()} onChange=${change} />
+      <span>Tell me of direct messages and mentions while I look elsewhere${!possible() && html`<br /><span
+      class="soft small">This browser, or this address, has no notifications.</span>`}</span></label>
   </section>`;
 }
 
@@ -83,8 +89,10 @@ function Sessions() {
   const others = list?.filter((one) => !one.current) ?? [];
   return html`<section class="card" aria-labelledby="sessions"><h2 id="sessions">Devices that are signed in</h2>
     <ul class="list" aria-busy=${list ? undefined : 'true'}>${list?.map((one) => html`<li key=${one.session}>
-      <span class="grow"><bdi class="cut" style=${{ display: 'block', fontWeight: 550 }}>${one.device}</bdi><span class="soft small">since ${fullTime(one.opened_at_ms)}</span></span>
-      ${one.current ? html`<span class="tag accent">this one</span>` : html`<button class="button slim" aria-label=${`Sign out ${one.device}`} onClick=${() => end([one])}>Sign out</button>`}
+      <span class="grow"><bdi class="cut" style=${{ display: 'block', fontWeight: 550 }}>${one.device}</bdi><span
+        class="soft small">since ${fullTime(one.opened_at_ms)}</span></span>
+      ${one.current ? html`<span class="tag accent">this one</span>` : html`<button class="button slim" aria-label=${`Sign out ${one.device}`}
+        onClick=${() => end([one])}>Sign out</button>`}
     </li>`)}</ul>
     ${others.length > 1 && html`<button class="button" style=${{ marginTop: '.5rem' }} onClick=${() => end(others)}>Sign out all others</button>`}
   </section>`;
@@ -112,8 +120,11 @@ function Password() {
   };
   return html`<form class="card stack" onSubmit=${submit} aria-labelledby="password" novalidate><h2 id="password">Password</h2>
     <input type="text" name="username" autocomplete="username" value=${me.value.name} hidden />
-    <div class="field"><label for="old">Old password</label><input id="old" class="input" type="password" autocomplete="current-password" value=${old} onInput=${(event) => setOld(event.target.value)} /></div>
-    <div class="field"><label for="fresh">New password</label><input id="fresh" class="input" type="password" autocomplete="new-password" value=${fresh} onInput=${(event) => setFresh(event.target.value)} /><span class="hint">At least 8 characters. All other devices are signed out.</span></div>
+    <div class="field"><label for="old">Old password</label><input id="old" class="input" type="password" autocomplete="current-password" value=${old}
+      onInput=${(event) => setOld(event.target.value)} /></div>
+    <div class="field"><label for="fresh">New password</label><input id="fresh" class="input" type="password" autocomplete="new-password"
+      value=${fresh} onInput=${(event) => setFresh(event.target.value)} /><span
+      class="hint">At least 8 characters. All other devices are signed out.</span></div>
     <p class="fault" role="alert">${fault}</p>
     <div><button class="button" type="submit" disabled=${!old || !fresh}>Change the password</button></div>
   </form>`;
@@ -134,8 +145,10 @@ function DeleteAccount({ close }) {
   };
   return html`<${Dialog} title="Delete the account" onClose=${close}><form class="stack" onSubmit=${submit}>
     <p>This is for ever. What others received stays with them, as from a deleted user. The name is not given to anybody else.</p>
-    <div class="field"><label for="confirm">Password</label><input id="confirm" class="input" type="password" autocomplete="current-password" value=${password} onInput=${(event) => setPassword(event.target.value)} /></div>
+    <div class="field"><label for="confirm">Password</label><input id="confirm" class="input" type="password" autocomplete="current-password"
+      value=${password} onInput=${(event) => setPassword(event.target.value)} /></div>
     <p class="fault" role="alert">${fault}</p>
-    <div class="dialog-foot"><button class="button" type="button" onClick=${close}>Cancel</button><button class="button danger" type="submit" disabled=${!password}>Delete for ever</button></div>
+    <div class="dialog-foot"><button class="button" type="button" onClick=${close}>Cancel</button><button class="button danger" type="submit"
+      disabled=${!password}>Delete for ever</button></div>
   </form><//>`;
 }

@@ -3,7 +3,7 @@
 import { html, useMemo } from '../../vendor/preact.js';
 import { chats, connection, me, outbox, people, typing } from '../state/app.js';
 import { draft, draftsVersion } from '../state/drafts.js';
-import { chatPath, go, route } from '../state/route.js';
+import { chatKey, chatPath, go, route } from '../state/route.js';
 import { fullTime, shortTime } from '../text/time.js';
 import { plain } from '../text/markdown.js';
 import { Avatar } from '../ui/avatar.js';
@@ -32,6 +32,8 @@ export function Sidebar() {
     <div class="conversations" tabindex="-1">
       ${invitations.length > 0 && html`<h2>Invitations</h2>`}
       ${invitations.map((one) => html`<${InvitationEntry} key=${`i${one.conversation}`} invitation=${one} />`)}
+      ${chats.loaded.value && list.length === 0 && invitations.length === 0 && html`<p class="soft begin-here">Nothing here yet. <a
+        href="#/new">Write to somebody</a>, or <a href="#/rooms">make or join a room</a>.</p>`}
       <h2 class=${invitations.length ? '' : 'hidden-visually'}>Conversations</h2>
       <ul>
         ${list.map((chat) => {
@@ -53,32 +55,27 @@ function search(event) {
 function Entry({ chat, current }) {
   const online = !chat.room && chat.name && people.isOnline(chat.name);
   const title = chat.room ? chat.name : chat.name ? people.display(chat.name) : 'deleted user';
-  const label = [
-    chat.room ? `room ${chat.name}` : title,
-    chat.unread ? `${chat.unread} unread` : '',
-    chat.mentions ? `${chat.mentions} mention you` : '',
-    online ? 'online' : '',
-  ].filter(Boolean);
-  return html`<a class="entry ${chat.unread ? 'unread' : ''}" href=${`#/${chatPath(chat)}`} aria-current=${current ? 'page' : undefined} aria-label=${label.join(', ')}>
+  return html`<a class="entry ${chat.unread ? 'unread' : ''}" href=${`#/${chatPath(chat)}`} aria-current=${current ? 'page' : undefined}>
     <${Avatar} name=${title} by=${chat.name} room=${Boolean(chat.room)} online=${online} />
     <span class="grow">
-      <span class="title"><bdi class="cut">${title}</bdi>${chat.room && !chat.room.public && html`<${Icon} name="lock" size=${13} />`}</span>
-      <span class="line cut" style=${{ display: 'block' }}><${LastLine} chat=${chat} /></span>
+      <span class="title"><bdi class="cut">${chat.room && html`<span class="hidden-visually">room </span>`}${title}</bdi>${online && html`<span
+        class="hidden-visually">, online</span>`}${chat.room && !chat.room.public && html`<${Icon} name="lock" size=${13} />`}</span>
+      <span class="line cut" style=${{ display: 'block' }}><${LastLine} chat=${chat} current=${current} /></span>
     </span>
     <span class="side">
       ${chat.last && html`<time class="time" title=${fullTime(chat.last.time_ms)}>${shortTime(chat.last.time_ms)}</time>`}
       <span class="badges">
-        ${chat.mentions > 0 && html`<span class="badge mention">@</span>`}
-        ${chat.unread > 0 && html`<span class="badge">${chat.unread > 999 ? '999+' : chat.unread}</span>`}
+        ${chat.mentions > 0 && html`<span class="badge mention">@<span class="hidden-visually"> ${chat.mentions} mention you,</span></span>`}
+        ${chat.unread > 0 && html`<span class="badge">${chat.unread > 999 ? '999+' : chat.unread}<span class="hidden-visually"> unread</span></span>`}
       </span>
     </span>
   </a>`;
 }
 
-function LastLine({ chat }) {
+function LastLine({ chat, current }) {
   const busy = typing.who.value.get(chat.id);
   if (busy) return html`<em>typing …</em>`;
-  const kept = draftsVersion.value >= 0 && draft(String(chat.id)).text.trim();
+  const kept = draftsVersion.value >= 0 && !current && draft(chatKey(chat)).text.trim();
   if (kept) return html`<span class="draft">Draft:</span> <bdi>${plain(kept, 80)}</bdi>`;
   const { last } = chat;
   if (!last) return chat.room ? chat.room.topic || 'Nothing said yet' : 'Nothing said yet';
@@ -90,10 +87,10 @@ function LastLine({ chat }) {
 }
 
 function InvitationEntry({ invitation }) {
-  return html`<a class="entry" href=${`#/room/${encodeURIComponent(invitation.room_name)}`} aria-label=${`Invitation to ${invitation.room_name}`}>
+  return html`<a class="entry" href=${`#/room/${encodeURIComponent(invitation.room_name)}`}>
     <${Avatar} name=${invitation.room_name} room=${true} />
     <span class="grow">
-      <span class="title"><bdi class="cut">${invitation.room_name}</bdi></span>
+      <span class="title"><span class="hidden-visually">Invitation to </span><bdi class="cut">${invitation.room_name}</bdi></span>
       <span class="line cut" style=${{ display: 'block' }}>from <bdi>${invitation.by?.name ?? 'somebody'}</bdi></span>
     </span>
     <span class="side"><span class="badge mention">new</span></span>
@@ -108,9 +105,9 @@ function Foot() {
   const online = state === 'online';
   const waiting = outbox.version.value >= 0 && outbox.sends().filter((send) => !send.why).length;
   return html`<div class="sidebar-foot">
-    <a class="row grow" href="#/settings" style=${{ color: 'inherit', textDecoration: 'none' }} aria-label="Settings and profile">
+    <a class="row grow" href="#/settings" style=${{ color: 'inherit', textDecoration: 'none' }}>
       <${Avatar} name=${me.value?.display || me.value?.name || ''} by=${me.value?.name} size="small" />
-      <bdi class="cut">${me.value?.display || me.value?.name}</bdi>
+      <bdi class="cut">${me.value?.display || me.value?.name}</bdi><span class="hidden-visually">: profile and settings</span>
     </a>
     <a class="state-pill" href="#/cluster" title=${online ? `Connected to ${connection.server.value}` : ''}>
       <span class="dot ${online ? (DOTS[condition] ?? 'warning') : 'bad'}"></span>

@@ -10,13 +10,13 @@ export function Welcome() {
   if (started) {
     return html`<div class="empty">
       <span class="art"><${Icon} name="logo" size=${72} /></span>
-      <h2>Choose a conversation</h2>
+      <h1>Choose a conversation</h1>
       <p>or <a href="#/new">begin a new one</a>.</p>
     </div>`;
   }
   return html`<div class="empty">
     <span class="art"><${Icon} name="logo" size=${72} /></span>
-    <h2>Welcome, <bdi>${me.value.name}</bdi></h2>
+    <h1>Welcome, <bdi>${me.value.name}</bdi></h1>
     <p>Nothing has been said yet. Here is how to begin:</p>
     <ol class="steps">
       <li><span><a href="#/new">Find somebody</a> by their name and write to them. Nobody else here? Open this page in another browser and make a second account.</span></li>

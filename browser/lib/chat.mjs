@@ -1,0 +1,48 @@
+// What tests do in the chat page, in the words of its labels.
+
+/** A picture of one dot. */
+export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
+
+/** Opens a view by its address, as a link would. */
+export function goTo(page, view) {
+  return page.evaluate((view) => {
+    location.hash = `#/${view}`;
+  }, view);
+}
+
+export function composer(page) {
+  return page.locator('.composer textarea');
+}
+
+/** Writes a message, or ends an edit, and sends it by Enter. */
+export async function send(page, text) {
+  await composer(page).fill(text);
+  await composer(page).press('Enter');
+}
+
+/** The newest message with this in it. */
+export function message(page, text) {
+  return page.locator('article.message').filter({ has: page.locator('.text, .bubble', { hasText: text }) }).last();
+}
+
+/** The texts of all messages in sight, in order. */
+export function texts(page) {
+  return page.locator('article.message .text').allInnerTexts();
+}
+
+async function actions(page, text) {
+  const row = page.locator('article.message').filter({ has: page.locator('.bubble > .text', { hasText: text }) }).last();
+  await row.hover();
+  return row;
+}
+
+/** One of the buttons that a message has. */
+export async function act(page, text, name) {
+  await (await actions(page, text)).getByRole('button', { name, exact: true }).click();
+}
+
+/** One of the things in a message's menu. */
+export async function menu(page, text, name) {
+  await act(page, text, 'More');
+  await page.getByRole('menuitem', { name }).click();
+}
