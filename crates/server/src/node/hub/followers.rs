@@ -125,6 +125,11 @@ impl Followers {
             return;
         }
         let Some(followed) = self.accounts.get_mut(&account) else { return };
+        // Two devices that come at once may both read. The later one brings nothing that is not known by the earlier one and by
+        // what was told since, and may be older than that: of rooms left since then nobody took note for it.
+        if followed.rooms_known {
+            return;
+        }
         followed.rooms_known = true;
         let left = std::mem::take(&mut followed.left);
         for (room, joined) in rooms.into_iter().filter(|(room, _)| !left.contains(room)) {
@@ -340,6 +345,21 @@ mod tests {
         assert!(!followers.attends(ANN, ConversationId(8), Position(8)), "not known before");
         followers.concern(&happened(Audience::MembersWith(ANN)), &mut Vec::new());
         assert!(followers.attends(ANN, TEA, Position(9)) && !followers.attends(ANN, TEA, Position(8)));
+    }
+
+    #[test]
+    fn a_room_that_was_left_between_two_readings_is_not_entered_by_the_second() {
+        let mut followers = Followers::default();
+        followers.add(ANN, 1, Concern::new(Arc::new(Notify::new())));
+        followers.add(ANN, 2, Concern::new(Arc::new(Notify::new())));
+        // Two of her devices read at once, both before she left.
+        let generation = followers.unknown_rooms(ANN).unwrap();
+        followers.learn_rooms(ANN, vec![(TEA, Position(0))], generation, Position(5));
+        assert!(followers.attends(ANN, TEA, Position(5)));
+        followers.concern(&happened(Audience::MembersWithout(ANN)), &mut Vec::new());
+        followers.learn_rooms(ANN, vec![(TEA, Position(0))], generation, Position(9));
+        assert!(!followers.attends(ANN, TEA, Position(99)), "who has left is shown nothing more");
+        assert_eq!(followers.number_in(TEA), 0);
     }
 
     #[test]
