@@ -156,6 +156,13 @@ impl Buckets {
         }
     }
 
+    /// Leaves nothing in it until then, and no burst then.
+    fn empty_until(&mut self, key: &Key, until: Instant, now: Instant) {
+        if let Some(rate) = self.rate(key) {
+            self.keep(key, until + rate.every * rate.burst.saturating_sub(1), now);
+        }
+    }
+
     fn keep(&mut self, key: &Key, full_at: Instant, now: Instant) {
         if let Some(known) = self.full_at.get_mut(key) {
             *known = full_at;
@@ -274,7 +281,10 @@ impl Keeper {
         let mut inner = self.lock();
         inner.held.retain(|_, until| *until > now);
         for (account, wait_ms) in accounts.filter(|(_, wait_ms)| *wait_ms > 0) {
-            inner.held.insert(account, now + Duration::from_millis(wait_ms).min(LONGEST_WAIT));
+            let until = now + Duration::from_millis(wait_ms).min(LONGEST_WAIT);
+            inner.held.insert(account, until);
+            // Or else it would fill up while the account waits, and each server let another burst through.
+            inner.own.empty_until(&Key::Writes(account), until, now);
         }
     }
 }
@@ -396,6 +406,55 @@ mod tests {
         advance(2 * SECOND).await;
         assert_eq!(server.count_write(AccountId(1)), Ok(()));
         assert_eq!(leader.answer(spent(1, 1_000_000)).waits_ms, [LONGEST_WAIT.as_millis() as u64]);
+    }
+
+    /// An account that writes all it may at three servers for as long as it likes.
+    #[tokio::test(start_paused = true)]
+    async fn in_the_long_run_three_servers_let_through_what_one_would() {
+        let usual = Limits::default();
+        for limits in [limits(), usual] {
+            let rate = limits.writes.unwrap();
+            let leader = Keeper::new(&limits);
+            let servers = [(); 3].map(|()| Keeper::new(&limits));
+            let mut written = 0;
+            let pauses = 1200;
+            for _ in 0..pauses {
+                for server in &servers {
+                    written +=
+                        std::iter::repeat_with(|| server.count_write(AccountId(1))).take_while(Result::is_ok).count();
+                }
+                for server in &servers {
+                    for (account, count) in server.take_unreported() {
+                        let waits_ms = leader.answer(spent(account.0, count)).waits_ms;
+                        server.hold(std::iter::once(account).zip(waits_ms));
+                    }
+                }
+                advance(REPORT_PAUSE).await;
+            }
+            let in_time = (pauses * REPORT_PAUSE).as_nanos() / rate.every.as_nanos();
+            // Beside its first burst at each server.
+            let most = in_time as usize + 4 * rate.burst as usize;
+            assert!(written <= most, "{written} instead of {most}: {rate:?}");
+            assert!(written >= in_time as usize * 9 / 10, "{written} of {in_time}: what is allowed goes through");
+        }
+    }
+
+    /// Who keeps to the limit at one server is hardly ever held by the leader, whose clock and reports are a little behind.
+    #[tokio::test(start_paused = true)]
+    async fn who_writes_at_one_server_gets_all_of_the_rate() {
+        let limits = limits();
+        let (leader, server) = (Keeper::new(&limits), Keeper::new(&limits));
+        let mut written = 0;
+        for pause in 0..600_u32 {
+            written += std::iter::repeat_with(|| server.count_write(AccountId(1))).take_while(Result::is_ok).count();
+            // A report now and then takes longer.
+            advance(REPORT_PAUSE + Duration::from_millis(u64::from(pause % 7) * 10)).await;
+            for (account, count) in server.take_unreported() {
+                let waits_ms = leader.answer(spent(account.0, count)).waits_ms;
+                server.hold(std::iter::once(account).zip(waits_ms));
+            }
+        }
+        assert!(written >= 600, "{written} in more than a minute, at ten a second");
     }
 
     #[tokio::test(start_paused = true)]
