@@ -89,6 +89,33 @@ enum Route {
 /// The outcome of a batch: its attempt, its number, and what came of it.
 type Outcome = (u64, u64, Option<Proposed>);
 
+/// Tells the outcome of a batch: also where whoever should have told it has let go of it, as a stream does that ends
+/// at the very moment. Or else it would be waited for until the leader changes.
+struct Report {
+    attempt: u64,
+    batch: u64,
+    to: Option<mpsc::UnboundedSender<Outcome>>,
+}
+
+impl Report {
+    fn send(mut self, outcome: Option<Proposed>) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Option<Proposed>) {
+        if let Some(to) = self.to.take() {
+            // If nobody waits any more, the server is stopping.
+            let _ = to.send((self.attempt, self.batch, outcome));
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.tell(None);
+    }
+}
+
 /// The entrance to the line.
 #[derive(Clone)]
 pub struct Router {
@@ -241,10 +268,10 @@ impl<F: Forward> Task<F> {
             let batch = self.take_batch();
             let (attempt, number) = (self.attempt, self.next_batch);
             self.next_batch += 1;
-            let outcomes = self.outcome_tx.clone();
+            let report = Report { attempt, batch: number, to: Some(self.outcome_tx.clone()) };
             let proposal = Proposal {
                 commands: batch.iter().map(|waiting| waiting.command.clone()).collect(),
-                answer: Box::new(move |outcome| drop(outcomes.send((attempt, number, outcome)))),
+                answer: Box::new(move |outcome| report.send(outcome)),
             };
             self.out.insert(number, batch);
             match &self.route {
@@ -333,6 +360,20 @@ mod tests {
             (second.answer)(Some(run(&mut store, 3, &second.commands[0])));
             assert_eq!(outcome.await.unwrap().reply, Reply::Done, "{command:?}");
         }
+    }
+
+    /// As a stream does that ends just when a batch comes.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_without_an_answer_goes_again() {
+        let (router, mut batches, _leader) = router(Some(2));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let command = Command::RenewSession { session: TokenHash([1; 32]) };
+        let outcome = router.enqueue(entry::encode_command(&command), deadline).await.unwrap();
+        let first = batches.recv().await.unwrap().commands;
+        let second = tokio::time::timeout(Duration::from_secs(1), batches.recv()).await.unwrap().unwrap();
+        assert_eq!(first, second.commands);
+        (second.answer)(Some(Proposed { log_index: 7, replies: vec![Reply::Done] }));
+        assert_eq!(outcome.await.unwrap().position, position_of(7));
     }
 
     #[tokio::test(start_paused = true)]
