@@ -22,7 +22,7 @@ use crate::{
         tcp::{KeptAlive, TlsListener},
     },
     node::{
-        Hub, Inner, Node, last_seen, limits,
+        Asking, Hub, Inner, Node, last_seen, limits,
         presence::Presence,
         router::{Pace, Router},
         typing::Typing,
@@ -262,6 +262,7 @@ impl Server {
             search: search.clone(),
             channels: channels.clone(),
             limits: limits::Keeper::new(&config.limits),
+            asking: Asking::default(),
         });
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
         let gateway = Gateway::with_clock(node.clone(), passwords, clock)

@@ -18,7 +18,7 @@ use threefold_core::{
 };
 use threefold_proto::peer;
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -95,6 +95,33 @@ pub struct Inner {
     pub channels: Arc<Channels>,
     /// This server's part in the rate limits.
     pub limits: Arc<limits::Keeper>,
+    /// Its questions to the leader how far everything is.
+    pub asking: Asking,
+}
+
+/// One question to the leader at a time how far everything acknowledged is, whose answer is good for all who came before it was put:
+/// a flood of log-ins costs the cluster no more rounds than a few do.
+#[derive(Debug, Default)]
+pub struct Asking {
+    /// When the last one was put, and the answer.
+    last: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Asking {
+    /// The answer to a question that is put after this call began.
+    async fn answer(&self, ask: impl Future<Output = u64>) -> u64 {
+        let called = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some((put, index)) = *last
+            && put > called
+        {
+            return index;
+        }
+        let put = Instant::now();
+        let index = ask.await;
+        *last = Some((put, index));
+        index
+    }
 }
 
 impl Node {
@@ -159,7 +186,8 @@ impl Node {
     /// # Errors
     /// When the deadline passes first.
     pub async fn wait_consistent(&self, deadline: Instant) -> Result<(), Unavailable> {
-        let index = timeout_at(deadline, until_known(|| self.read_index()))
+        let asking = self.inner.asking.answer(until_known(|| self.read_index()));
+        let index = timeout_at(deadline, asking)
             .await
             .map_err(|_| Unavailable("no leader confirmed the read in time".to_owned()))?;
         self.wait_for(position_of(index), deadline).await
@@ -293,9 +321,37 @@ async fn until_known<F: Future<Output = Option<u64>>>(mut attempt: impl FnMut() 
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_good_for_all_who_came_before_the_question() {
+        let asking = Asking::default();
+        let asked = Cell::new(0);
+        let start = Instant::now();
+        let one = |after_ms: u64| {
+            let (asking, asked) = (&asking, &asked);
+            async move {
+                sleep(Duration::from_millis(after_ms)).await;
+                let ask = async {
+                    asked.set(asked.get() + 1);
+                    let answer = asked.get();
+                    sleep(Duration::from_millis(100)).await;
+                    answer
+                };
+                (asking.answer(ask).await, start.elapsed().as_millis())
+            }
+        };
+        // The first asks; whoever comes meanwhile may not rely on that, and all of them on the next.
+        let all = futures::future::join_all([0, 10, 20, 99, 110].map(one)).await;
+        assert_eq!(all, [(1, 100), (2, 200), (2, 200), (2, 200), (3, 300)]);
+        // One that is given up holds up nobody.
+        assert!(timeout(Duration::from_millis(10), asking.answer(std::future::pending())).await.is_err());
+        assert_eq!(one(0).await.0, 4);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_leader_that_stalls_does_not_hold_a_read() {
