@@ -16,6 +16,8 @@ pub const DEVICE_BYTES: usize = 64;
 pub const DELETE_IDS: usize = 100;
 /// Entries of one page of anything.
 pub const PAGE: usize = 200;
+/// Bytes of the events that a device is given at once, and of one more: what one that does not read holds meanwhile.
+pub const EVENTS_BYTES: usize = 256 * 1024;
 /// A search pattern in bytes.
 pub const PATTERN_BYTES: usize = 64;
 /// What is searched for in messages, in bytes: a long sentence.

@@ -12,6 +12,7 @@ use std::{
 
 use super::{CatchUp, current::Current, each_membership};
 use crate::{
+    bounds::EVENTS_BYTES,
     event::Scope,
     ids::{AccountId, ConversationId, EventId, Position},
     key::{Key, Range},
@@ -27,7 +28,7 @@ use crate::{
 /// An edit is shown with the text that the message has now; edits of and reactions to a message that was deleted or
 /// hidden are left out too, so that there may be less than the limit although there is more.
 ///
-/// Where the limit cuts it short, `reached` is the position of the last event found. Scopes in `only` that the reader is
+/// Where the limit cuts it short, or [`EVENTS_BYTES`] does, `reached` is the position of the last event found. Scopes in `only` that the reader is
 /// not in are passed over. If `after` is already beyond `up_to`, that is as far as it reaches.
 ///
 /// # Errors
@@ -44,7 +45,7 @@ pub fn events_after(
         return Ok(CatchUp { events: Vec::new(), reached: after });
     }
     let limit = limit.max(1);
-    let mut gathering = Gathering { store, reader, after, up_to, limit, found: BTreeMap::new() };
+    let mut gathering = Gathering { store, reader, after, up_to, limit, found: BTreeMap::new(), bytes: 0 };
     match only {
         None => {
             gathering.mailbox()?;
@@ -89,7 +90,7 @@ pub fn conversation_events(
     }
     // Nobody: no account is registered at the log's very beginning.
     let (reader, limit) = (AccountId(0), limit.max(1));
-    let mut gathering = Gathering { store, reader, after, up_to, limit, found: BTreeMap::new() };
+    let mut gathering = Gathering { store, reader, after, up_to, limit, found: BTreeMap::new(), bytes: 0 };
     gathering.conversation(conversation, &MembershipRecord::since(Position(0)))?;
     gathering.into_stored()
 }
@@ -102,6 +103,8 @@ struct Gathering<'a> {
     limit: usize,
     /// The oldest events found, at most one more than the limit: that one tells that there are more.
     found: BTreeMap<EventId, (Scope, Vec<u8>)>,
+    /// Of all that.
+    bytes: usize,
 }
 
 impl Gathering<'_> {
@@ -141,10 +144,22 @@ impl Gathering<'_> {
             return ControlFlow::Break(());
         }
         self.found.insert(event, (scope, value.to_vec()));
+        self.bytes += value.len();
         if self.found.len() > self.limit + 1 {
-            self.found.pop_last();
+            self.drop_newest();
+        }
+        // Large ones: fewer are enough. One is always given.
+        while self.bytes > EVENTS_BYTES && self.found.len() > 2 {
+            self.drop_newest();
+            self.limit = self.found.len() - 1;
         }
         if event.0 >= self.wanted().last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn drop_newest(&mut self) {
+        if let Some((_, (_, value))) = self.found.pop_last() {
+            self.bytes -= value.len();
+        }
     }
 
     /// The events as the reader is shown them.
@@ -181,7 +196,8 @@ mod tests {
 
     use super::events_after;
     use crate::{
-        AccountId, Command, Event, Position, Scope,
+        AccountId, Command, Event, EventBody, Position, Scope,
+        bounds::{BODY_BYTES, EVENTS_BYTES},
         world::{Device, World, send_to},
     };
 
@@ -217,6 +233,36 @@ mod tests {
         for limit in 1..25 {
             assert_eq!(in_pages(&world, ann.account, limit), whole, "in pages of {limit}");
         }
+    }
+
+    /// So a device that reads slowly holds no more than that, whatever it has to read.
+    #[test]
+    fn large_messages_come_in_smaller_pages_and_none_is_lost() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let large = "x".repeat(BODY_BYTES);
+        for round in 0..40 {
+            let to_bob = if round % 3 == 0 { "short" } else { &large };
+            world.write(&mut ann, send_to("bob", to_bob));
+            world.write(&mut bob, send_to("bob", &large));
+        }
+        let text_bytes = |event: &Event| match &event.body {
+            EventBody::MessageSent { body, .. } => body.len(),
+            _ => 0,
+        };
+        let (mut seen, mut reached, mut pages) = (Vec::new(), Position(0), 0);
+        while reached < world.position() {
+            let page = world.catch_up(bob.account, reached, 256);
+            assert!(page.events.iter().map(text_bytes).sum::<usize>() <= EVENTS_BYTES);
+            assert!(page.reached > reached);
+            seen.extend(page.events);
+            (reached, pages) = (page.reached, pages + 1);
+        }
+        // With the session that was opened.
+        assert_eq!(seen.len(), 81);
+        assert!(seen.is_sorted_by(|one, next| one.id < next.id));
+        assert_eq!(seen.iter().map(text_bytes).sum::<usize>(), 66 * BODY_BYTES + 14 * "short".len());
+        assert!((5..=8).contains(&pages), "{pages} pages: about as large as they may be");
     }
 
     #[test]

@@ -203,7 +203,13 @@ impl World {
 
     /// Everything the account may see.
     pub fn everything(&self, reader: AccountId) -> Vec<Event> {
-        self.catch_up(reader, Position(0), usize::MAX - 1).events
+        let (mut events, mut reached) = (Vec::new(), Position(0));
+        while reached < self.position() {
+            let page = self.catch_up(reader, reached, usize::MAX - 1);
+            events.extend(page.events);
+            reached = page.reached;
+        }
+        events
     }
 
     pub fn unread(&self, reader: AccountId, conversation: ConversationId) -> u64 {

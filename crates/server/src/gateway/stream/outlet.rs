@@ -1,7 +1,7 @@
 //! Frames on their way out of a stream: a bounded line, and the last word.
 //!
-//! Promises: what a client does not read costs at most [`FRAMES`] frames; one that reads nothing for
-//! [`PATIENCE`] is let go. The reason of an end needs no room in the line.
+//! Promises: what a client does not read costs at most [`FRAMES`] frames, and of large ones [`LARGE_BYTES`]; one that reads nothing
+//! for [`PATIENCE`] is let go. The reason of an end needs no room in the line.
 
 use std::{
     pin::Pin,
@@ -15,26 +15,41 @@ use threefold_proto::{
     chat::{self, server_frame},
     convert::Refusal,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
 
 use super::Ending;
 
-/// Frames that wait for the socket: enough to fill packets while the other side of the line sleeps; at worst,
-/// full of the largest messages, 4 MiB a stream.
+/// Frames that wait for the socket: enough to fill packets while the other side of the line sleeps.
 pub(super) const FRAMES: usize = 256;
+/// Bytes of the large ones among them: a connection may have hundreds of streams, and read none.
+const LARGE_BYTES: usize = 256 * 1024;
+/// From here on a frame is large: with all others small, the line holds as much again.
+const LARGE: usize = 1024;
 /// How long a client may read nothing. Below a minute, after which load balancers cut the connection too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where frames go. They are boxed in the line, because it keeps room for dozens also where nothing is said, and a frame is large:
 /// that would be 8 KiB for each idle stream.
 pub(super) struct Outlet {
-    frames: mpsc::Sender<Box<chat::ServerFrame>>,
+    frames: mpsc::Sender<Waiting>,
+    /// A permit for each byte of large frames that may still come into the line.
+    large: Arc<Semaphore>,
     last_word: Arc<OnceLock<Refusal>>,
+}
+
+/// A frame in the line.
+struct Waiting {
+    frame: Box<chat::ServerFrame>,
+    /// Of a large one, until it is out.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Where they come out.
 pub(crate) struct Frames {
-    frames: mpsc::Receiver<Box<chat::ServerFrame>>,
+    frames: mpsc::Receiver<Waiting>,
     last_word: Arc<OnceLock<Refusal>>,
     ended: bool,
 }
@@ -42,23 +57,37 @@ pub(crate) struct Frames {
 pub(super) fn new() -> (Outlet, Frames) {
     let (sender, receiver) = mpsc::channel(FRAMES);
     let last_word = Arc::default();
-    let outlet = Outlet { frames: sender, last_word: Arc::clone(&last_word) };
+    let large = Arc::new(Semaphore::new(LARGE_BYTES));
+    let outlet = Outlet { frames: sender, large, last_word: Arc::clone(&last_word) };
     (outlet, Frames { frames: receiver, last_word, ended: false })
 }
 
 impl Outlet {
     /// Sends a frame, when there is room.
     pub async fn send(&self, frame: server_frame::Frame) -> Result<(), Ending> {
-        let frame = Box::new(chat::ServerFrame { frame: Some(frame) });
-        let frame = match self.frames.try_send(frame) {
+        let room = match text_bytes(&frame) {
+            bytes if bytes < LARGE => None,
+            bytes => Some(self.room(bytes).await?),
+        };
+        let waiting = Waiting { frame: Box::new(chat::ServerFrame { frame: Some(frame) }), _room: room };
+        let waiting = match self.frames.try_send(waiting) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(Ending::Gone),
-            Err(mpsc::error::TrySendError::Full(frame)) => frame,
+            Err(mpsc::error::TrySendError::Full(waiting)) => waiting,
         };
-        match timeout(PATIENCE, self.frames.send(frame)).await {
+        match timeout(PATIENCE, self.frames.send(waiting)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ending::Gone),
-            Err(_) => Err(Refusal::Overloaded("the client does not read its stream".into()).into()),
+            Err(_) => Err(unread()),
+        }
+    }
+
+    /// Room for a large frame.
+    async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Ending> {
+        let room = Arc::clone(&self.large).acquire_many_owned(bytes.min(LARGE_BYTES) as u32);
+        match timeout(PATIENCE, room).await {
+            Ok(room) => room.map_err(|_| Ending::Gone),
+            Err(_) => Err(unread()),
         }
     }
 
@@ -74,6 +103,23 @@ impl Outlet {
     }
 }
 
+fn unread() -> Ending {
+    Refusal::Overloaded("the client does not read its stream".into()).into()
+}
+
+/// About what a frame weighs, where that is much: only messages have texts, and files with names.
+fn text_bytes(frame: &server_frame::Frame) -> usize {
+    let server_frame::Frame::Event(chat::Event { body: Some(body), .. }) = frame else { return 0 };
+    match body {
+        chat::event::Body::Message(message) => {
+            let attached = message.attachments.iter().map(|file| file.name.len() + file.content_type.len());
+            message.body.len() + attached.sum::<usize>()
+        }
+        chat::event::Body::MessageEdited(edited) => edited.body.len(),
+        _ => 0,
+    }
+}
+
 impl Stream for Frames {
     type Item = Result<chat::ServerFrame, Refusal>;
 
@@ -81,7 +127,7 @@ impl Stream for Frames {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Some(frame) = ready!(self.frames.poll_recv(context)) {
+        if let Some(Waiting { frame, .. }) = ready!(self.frames.poll_recv(context)) {
             return Poll::Ready(Some(Ok(*frame)));
         }
         self.ended = true;
@@ -91,7 +137,7 @@ impl Stream for Frames {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt as _;
+    use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
 
@@ -123,6 +169,29 @@ mod tests {
         };
         assert_eq!(sent, FRAMES as u64);
         assert!(matches!(ending, Ending::Refused(Refusal::Overloaded(_))));
+    }
+
+    fn message(bytes: usize) -> server_frame::Frame {
+        let message = chat::Message { body: "x".repeat(bytes), ..chat::Message::default() };
+        server_frame::Frame::Event(chat::Event { id: 1, time_ms: 1, body: Some(chat::event::Body::Message(message)) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_large_messages_the_line_holds_a_few() {
+        let (outlet, mut frames) = new();
+        let bytes = 16 * 1024;
+        for _ in 0..LARGE_BYTES / bytes {
+            outlet.send(message(bytes)).await.unwrap();
+        }
+        assert!(timeout(PATIENCE / 2, outlet.send(message(bytes))).await.is_err());
+        // A short one still has room; and what was read makes room again.
+        outlet.send(pong(1)).await.unwrap();
+        frames.next().await.unwrap().unwrap();
+        outlet.send(message(bytes)).await.unwrap();
+        assert!(matches!(outlet.send(message(bytes)).await, Err(Ending::Refused(Refusal::Overloaded(_)))));
+        // One that is larger than all the room comes through alone.
+        while frames.next().now_or_never().is_some() {}
+        outlet.send(message(2 * LARGE_BYTES)).await.unwrap();
     }
 
     #[tokio::test]
