@@ -48,6 +48,7 @@ struct Shared {
     /// Answers are held back while there is no permit; the writes are applied all the same.
     pub answers: Semaphore,
     pub unavailable: AtomicBool,
+    pub is_cut_off: AtomicBool,
     pub retired: watch::Sender<Option<String>>,
     pub condition: watch::Sender<Condition>,
     /// The last notice.
@@ -74,6 +75,7 @@ impl Solo {
             present: Mutex::default(),
             answers: Semaphore::new(1_000_000),
             unavailable: AtomicBool::new(false),
+            is_cut_off: AtomicBool::new(false),
             retired: watch::Sender::new(None),
             typing: watch::Sender::new(None),
             condition: watch::Sender::new(Condition { word: Word::Normal, detail: String::new() }),
@@ -91,6 +93,11 @@ impl Solo {
 
     pub fn set_unavailable(&self, unavailable: bool) {
         self.0.unavailable.store(unavailable, Ordering::SeqCst);
+    }
+
+    /// As a leader that nobody hears: it keeps the limits, and confirms nothing.
+    pub fn set_cut_off(&self, is_cut_off: bool) {
+        self.0.is_cut_off.store(is_cut_off, Ordering::SeqCst);
     }
 
     pub fn set_retired(&self, why: Option<&str>) {
@@ -168,7 +175,10 @@ impl Door for Solo {
     }
 
     async fn wait_consistent(&self, _deadline: Instant) -> Result<(), Unavailable> {
-        self.available()
+        match self.0.is_cut_off.load(Ordering::SeqCst) {
+            true => Err(Unavailable("no leader confirmed the read".into())),
+            false => self.available(),
+        }
     }
 
     fn count_write(&self, account: AccountId) -> Result<(), Duration> {
@@ -271,7 +281,7 @@ impl Follow for SoloFollower {
                     _ = self.typing.changed() => {
                         let typing = self.typing.borrow_and_update().filter(|notice| notice.account != self.account && notice.reader.is_none_or(|reader| reader == self.account));
                         if let Some(notice) = typing {
-                            return Followed { events: Vec::new(), up_to: after, typing: vec![notice] };
+                            return Followed { events: Vec::new(), up_to: after, typing: vec![notice], is_of_account: false };
                         }
                     }
                     _ = self.positions.wait_for(|reached| *reached > after) => break,
@@ -282,7 +292,7 @@ impl Follow for SoloFollower {
         let up_to = self.door.position().max(after);
         let caught = self.door.read(|store| query::events_after(store, self.account, after, up_to, None, 100));
         self.after = caught.reached;
-        Followed { events: caught.events, up_to: caught.reached, typing: Vec::new() }
+        Followed { events: caught.events, up_to: caught.reached, typing: Vec::new(), is_of_account: true }
     }
 }
 

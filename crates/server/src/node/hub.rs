@@ -150,6 +150,9 @@ pub struct Followed {
     pub up_to: Position,
     /// Who types just now.
     pub typing: Vec<Notice>,
+    /// Something happened to the account itself: perhaps its session has ended, of which no event tells where it was disabled or
+    /// deleted.
+    pub is_of_account: bool,
 }
 
 impl Follower {
@@ -164,7 +167,7 @@ impl Follower {
                 return Followed { typing, ..self.read(unread) };
             }
             if !typing.is_empty() {
-                return Followed { events: Vec::new(), up_to: self.cursor, typing };
+                return Followed { events: Vec::new(), up_to: self.cursor, typing, is_of_account: false };
             }
             self.wake.notified().await;
         }
@@ -199,13 +202,14 @@ impl Follower {
     fn read(&mut self, unread: Unread) -> Followed {
         let Unread { up_to, only } = unread;
         if up_to <= self.cursor {
-            return Followed { up_to: self.cursor, ..Followed::default() };
+            return Followed { up_to: self.cursor, is_of_account: true, ..Followed::default() };
         }
+        let is_of_account = only.as_ref().is_none_or(|scopes| scopes.contains(&Scope::Mailbox(self.account)));
         if let Some(room) = only.as_ref().and_then(only_room)
             && let Some(events) = self.read_together(room, up_to)
         {
             self.cursor = up_to;
-            return Followed { events, up_to, typing: Vec::new() };
+            return Followed { events, up_to, typing: Vec::new(), is_of_account };
         }
         let read = super::view::query(&*self.hub.state, |store| {
             query::events_after(store, self.account, self.cursor, up_to, only.as_ref(), EVENTS_AT_ONCE)
@@ -215,7 +219,7 @@ impl Follower {
         if caught_up.reached < up_to {
             self.unread = Some(Unread { up_to, only });
         }
-        Followed { events: caught_up.events, up_to: caught_up.reached, typing: Vec::new() }
+        Followed { events: caught_up.events, up_to: caught_up.reached, typing: Vec::new(), is_of_account }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{future::pending, time::Duration};
 
-use threefold_core::{EventBody, Position, Rejection, Scope};
+use threefold_core::{EventBody, Position, Rejection};
 use threefold_proto::{
     chat::{self, server_frame},
     convert::{self, Names as _, Refusal},
@@ -95,11 +95,8 @@ impl<D: Door> Conversation<D> {
     }
 
     async fn pass_on(&self, followed: Followed, progress: &mut Progress) -> Result<(), Ending> {
-        let Followed { events, up_to, typing } = followed;
+        let Followed { events, up_to, typing, is_of_account } = followed;
         let any = !events.is_empty();
-        // A change of the account itself (its password) is told in its mailbox; its end leaves nothing
-        // behind to be told, so that the follower wakes with nothing.
-        let mut doubtful = !any;
         let mut names = self.gateway.directory().of(self.gateway.door(), self.caller.session.account);
         // First: who types and then sends is not shown as typing after the message.
         for notice in typing {
@@ -112,7 +109,6 @@ impl<D: Door> Conversation<D> {
             self.outlet.send(server_frame::Frame::Typing(typing)).await?;
         }
         for event in events {
-            doubtful |= matches!(event.scope, Scope::Mailbox(_));
             let own = self.caller.session.session;
             let over = matches!(&event.body, EventBody::SessionEnded { session } if *session == own);
             let event = convert::event(event, &mut names);
@@ -124,7 +120,8 @@ impl<D: Door> Conversation<D> {
         if let Some(position) = progress.reach(up_to, any) {
             self.tell(position).await?;
         }
-        if doubtful {
+        // A change of the account itself (its password) is told in its mailbox; its end leaves nothing behind to be told.
+        if is_of_account {
             self.check_session()?;
         }
         Ok(())

@@ -20,8 +20,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
     pub(super) async fn log_in(&mut self, echo: Echo, request: Request, is_new: bool) -> Result<(), Ending> {
         // What was delivered here is not delivered to the next session again.
         self.mark_before().await?;
-        let from = self.outlet.socket.remote();
-        let session = match Session::open(&self.gateway, from, (request.src, request.body), is_new).await {
+        let session = match Session::open(&self.gateway, self.from, (request.src, request.body), is_new).await {
             Ok(session) => session,
             Err(refusal) => return self.respond(echo.refusal(&refusal)).await,
         };

@@ -82,6 +82,24 @@ impl Command {
         }
     }
 
+    /// Whether it shows what only somebody who is logged in may see.
+    pub fn is_read(self) -> bool {
+        match self {
+            Self::History | Self::Unread | Self::List | Self::Search => true,
+            Self::Create
+            | Self::Login
+            | Self::Logout
+            | Self::Delete
+            | Self::Send
+            | Self::Read
+            | Self::DeleteMessages
+            | Self::Join
+            | Self::Leave
+            | Self::Status
+            | Self::Help => false,
+        }
+    }
+
     /// Whether it is for everybody, logged in or not.
     pub fn is_open(self) -> bool {
         match self {

@@ -4,7 +4,7 @@
 //! answers of those before; everything else waits for them, and so sees what was done. The next question is read when
 //! there is room for it: a client that floods the server waits for it.
 
-use std::{collections::VecDeque, future::pending, io, time::Duration};
+use std::{collections::VecDeque, future::pending, io, net::IpAddr, time::Duration};
 
 use futures::future::BoxFuture;
 use threefold_core::{Rejection, Reply as Outcome, RequestId};
@@ -119,6 +119,9 @@ pub(super) struct Connection<D: Door, S> {
     pub pending: VecDeque<Answer>,
     /// A mark of what was delivered, of whose answer the client does not hear.
     pub marking: Option<Committing>,
+    /// Where the client is, for the limits of those who have no account yet. Asked at the beginning: a connection that was reset
+    /// does not tell any more.
+    pub from: Option<IpAddr>,
     decoder: Decoder,
     /// A question that waits for the answers of those before.
     held: Option<Request>,
@@ -133,6 +136,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
     pub fn new(gateway: Gateway<D>, socket: S) -> Self {
         Self {
             gateway,
+            from: socket.remote(),
             outlet: Outlet::new(socket),
             framing: Framing::Json,
             session: None,
@@ -299,7 +303,13 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
         self.patience_ends = Instant::now() + STRANGERS_PATIENCE;
         let echo = Echo { cmd: request.cmd.clone(), src: request.src.clone(), to: request.to.clone() };
         match self.admit(&request) {
-            Ok(command) => self.carry_out(command, echo, request).await,
+            Ok(command) => {
+                // A write is refused where it is carried out; and of an end the follower may hear later than the client asks.
+                if let Some(session) = self.session.as_mut().filter(|_| command.is_read()) {
+                    session.check(&self.gateway, true)?;
+                }
+                self.carry_out(command, echo, request).await
+            }
             Err(refusal) => self.respond(echo.refusal(&refusal)).await,
         }
     }

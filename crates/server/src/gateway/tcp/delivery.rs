@@ -62,14 +62,11 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
     pub(super) async fn deliver(&mut self, followed: Followed) -> Result<(), Ending> {
         let Some(session) = &mut self.session else { return Ok(()) };
         // Of typing this protocol has no word.
-        let Followed { events, up_to, typing: _ } = followed;
+        let Followed { events, up_to, typing: _, is_of_account } = followed;
         let any = !events.is_empty();
-        // As in a stream: the account's end leaves nothing behind to be told, so that the follower wakes with nothing.
-        let mut doubtful = !any;
         let own = session.caller.session.account;
         let mut frames = Vec::new();
         for event in events {
-            doubtful |= matches!(event.scope, Scope::Mailbox(_));
             if session.read.contains(self.gateway.door(), own, &event) {
                 continue;
             }
@@ -89,7 +86,8 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
             self.outlet.send(&frames).await?;
         }
         session.delivered(up_to, any);
-        if doubtful {
+        // As in a stream: the account's end leaves nothing behind to be told.
+        if is_of_account {
             session.check(&self.gateway, true)?;
         }
         Ok(())

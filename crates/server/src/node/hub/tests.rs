@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io};
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use threefold_core::{
-    Command, DeleteScope, EventBody, Operation, Recipient, Reply, RequestId, TokenHash,
+    AdministratorAction, Command, DeleteScope, EventBody, Operation, Recipient, Reply, RequestId, TokenHash,
     apply::Applied,
     entry::Unpacked,
     store::{Changes, Direction, Overlay, Read, StoreError, Visit},
@@ -172,6 +172,23 @@ fn members_hear_what_is_said_from_their_join_to_their_leaving() {
     scene.run(2, Operation::LeaveRoom { room: tea() });
     scene.run(1, say("four"));
     assert!(texts(&mut of_bob).is_empty());
+}
+
+/// No event tells of it, so it must not drown in others: the session is looked at.
+#[test]
+fn that_an_account_was_disabled_is_noticed_among_messages() {
+    let (mut scene, _, bob) = Scene::new();
+    scene.run(1, create());
+    scene.run(2, Operation::JoinRoom { room: tea() });
+    let mut follower = scene.hub.follow(bob, Position(0));
+    assert!(follower.next().now_or_never().unwrap().is_of_account, "at first everything is looked at");
+    scene.run(1, say("one"));
+    assert!(!follower.next().now_or_never().unwrap().is_of_account);
+    let action = AdministratorAction::Disable;
+    scene.run(1, Operation::Administer { name: "bob".to_owned(), action, by_configuration: false });
+    scene.run(1, say("two"));
+    let followed = follower.next().now_or_never().unwrap();
+    assert!(followed.is_of_account && followed.events.len() == 1);
 }
 
 #[test]
