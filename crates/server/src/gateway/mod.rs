@@ -21,6 +21,7 @@ pub mod http;
 mod messages;
 mod page;
 mod password;
+mod places;
 mod reactions;
 mod rooms;
 mod search;

@@ -11,11 +11,13 @@
 //! What cannot be completed (no such person) is passed on with conversation zero, which nobody is in:
 //! the state machine refuses it and so uses its number up.
 
+use std::time::Duration;
+
 use threefold_core::{
     AdministratorAction, Command, ConversationId, EventId, Operation, Position, Rejection, Reply, RequestId, query,
 };
 use threefold_proto::convert::{self, Place, Refusal};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Caller, Gateway, door::Door, password, unavailable};
 
@@ -97,7 +99,9 @@ impl<D: Door> Gateway<D> {
                     convert::Administer::Complete(action) => (action, Kind::Plain),
                     // Hashes are salted: a retry's is another one.
                     convert::Administer::ResetPassword(password) => (
-                        AdministratorAction::ResetPassword { password_hash: self.given(password, deadline).await? },
+                        AdministratorAction::ResetPassword {
+                            password_hash: self.given(caller, password, deadline).await?,
+                        },
                         Kind::Open,
                     ),
                 };
@@ -114,11 +118,18 @@ impl<D: Door> Gateway<D> {
         })
     }
 
-    /// The hash of a password that an administrator gives somebody. One beyond its bounds has none; the state machine
-    /// refuses that, and so uses its number up.
-    async fn given(&self, password: String, deadline: Instant) -> Result<String, Refusal> {
+    /// The hash of a password that an administrator gives somebody. One beyond its bounds has none, and neither has that of
+    /// somebody who is no administrator: hashing is for those who log in. The state machine refuses that, and so uses its number up.
+    async fn given(&self, caller: &Caller, password: String, deadline: Instant) -> Result<String, Refusal> {
         if password::check_new(&password).is_err() {
             return Ok(String::new());
+        }
+        if self.entitlement(caller) == (false, false) {
+            // It may be one since a moment ago.
+            self.wait_consistent(deadline).await?;
+            if self.entitlement(caller) == (false, false) {
+                return Ok(String::new());
+            }
         }
         self.passwords().hash(password, deadline).await
     }
@@ -154,6 +165,19 @@ impl<D: Door> Gateway<D> {
         self.door().read(|store| query::conversation_of_message(store, caller.session.account, first))
     }
 
+    /// Counts what costs a place in the log, and is not called a write, among what the caller's account may write. Waits while that is
+    /// too much: who comes back after an election, with much to say, needs an instance first.
+    pub(super) async fn pace(&self, caller: &Caller, deadline: Instant) -> Result<(), Refusal> {
+        while let Err(wait) = self.door().count_write(caller.session.account) {
+            let until = Instant::now() + wait;
+            if until > deadline {
+                return Err(too_much(wait));
+            }
+            sleep_until(until).await;
+        }
+        Ok(())
+    }
+
     /// One write by itself: completed, submitted and answered. It says nothing of those before.
     pub(super) async fn write(
         &self,
@@ -162,19 +186,39 @@ impl<D: Door> Gateway<D> {
         operation: convert::Operation,
         deadline: Instant,
     ) -> Result<(Reply, Position), Refusal> {
-        self.door().count_write(caller.session.account).map_err(|wait| Refusal::RateLimited {
-            what: "too many writes of this account",
-            retry_after_ms: super::millis(wait),
-        })?;
+        self.door().count_write(caller.session.account).map_err(too_much)?;
         let completed = self.complete(caller, request, None, operation, async {}, deadline).await?;
         let committed = self.door().submit(&completed.command, deadline).await.map_err(unavailable)?;
         Ok((completed.kind.settle(committed.reply), committed.position))
     }
 }
 
+fn too_much(wait: Duration) -> Refusal {
+    Refusal::RateLimited { what: "too many writes of this account", retry_after_ms: super::millis(wait) }
+}
+
 #[cfg(test)]
 mod tests {
+    use threefold_core::TokenHash;
+
     use super::*;
+    use crate::gateway::testing::Solo;
+
+    /// Or else anybody could keep those who log in waiting.
+    #[tokio::test]
+    async fn only_an_administrators_password_for_somebody_is_hashed() {
+        let solo = Solo::new();
+        let gateway = solo.gateway();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for (name, is_hashed) in [("root", true), ("bob", false)] {
+            let token_hash = TokenHash::of(name.as_bytes());
+            let (name, password_hash, device) = (name.to_owned(), "hash".to_owned(), "laptop".to_owned());
+            solo.apply(&Command::Register { name, password_hash, token_hash, device });
+            let caller = gateway.authenticate(token_hash, deadline).await.unwrap();
+            let given = gateway.given(&caller, "correct horse".to_owned(), deadline).await.unwrap();
+            assert_eq!(given.is_empty(), !is_hashed);
+        }
+    }
 
     #[test]
     fn a_message_that_is_nowhere_is_what_is_unknown() {

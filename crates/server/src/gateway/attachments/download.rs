@@ -8,14 +8,11 @@ use threefold_core::{
     query::{self, Chunk},
 };
 use threefold_proto::convert::Refusal;
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::CHUNK_PATIENCE;
-use crate::gateway::door::Door;
+use crate::gateway::{door::Door, places::Place};
 
 /// Chunks read ahead of a reader: one on its way while the next is read.
 const CHUNKS_AHEAD: usize = 1;
@@ -27,11 +24,11 @@ pub(in crate::gateway) struct Download<D> {
     /// The next byte, and the first one that is not wanted.
     next: u64,
     end: u64,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl<D: Door> Download<D> {
-    pub(super) fn new(door: D, attached: Attached, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(door: D, attached: Attached, place: Place) -> Self {
         let end = attached.bytes;
         Self { door, attached, next: 0, end, _place: place }
     }

@@ -16,14 +16,18 @@ mod upload;
 
 use std::{sync::Arc, time::Duration};
 
-use threefold_core::{AttachmentId, Command, ConversationId, EventId, Rejection, query};
+use threefold_core::{AccountId, AttachmentId, Command, ConversationId, EventId, Rejection, bounds, query};
 use threefold_proto::{
     chat,
     convert::{self, Refusal},
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
-use super::{Caller, Gateway, door::Door};
+use super::{
+    Caller, Gateway,
+    door::Door,
+    places::{Full, Place, Places},
+};
 use crate::config::AttachmentLimits;
 
 pub(super) use download::{Download, piped};
@@ -31,8 +35,12 @@ pub(super) use upload::{Begun, Upload};
 
 /// Uploads at once: at half a MiB each, 16 MiB; and the log takes no more from more of them.
 const UPLOADS: usize = 32;
+/// Of one account: as many as it may have unfinished, and others always find a place.
+const UPLOADS_OF_ONE: usize = bounds::UNFINISHED_UPLOADS;
 /// Downloads at once: at up to three chunks each, 192 MiB where everybody reads slowly.
 const DOWNLOADS: usize = 256;
+/// Of one account: a page full of pictures on each of a few devices.
+const DOWNLOADS_OF_ONE: usize = 32;
 /// How long the pieces of one chunk may take to come, or one chunk to be taken: slower than 5 KiB a second is not worth a place.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
 /// How long one chunk may wait for the log: several elections.
@@ -41,15 +49,25 @@ const LOG_PATIENCE: Duration = Duration::from_secs(30);
 /// Limits, and places for those who come.
 pub(super) struct Attachments {
     limits: AttachmentLimits,
-    uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
+    uploads: Arc<Places>,
+    downloads: Arc<Places>,
 }
 
 impl Attachments {
     pub(super) fn new(limits: AttachmentLimits) -> Self {
-        let (uploads, downloads) = (Arc::new(Semaphore::new(UPLOADS)), Arc::new(Semaphore::new(DOWNLOADS)));
+        let (uploads, downloads) = (Places::new(UPLOADS, UPLOADS_OF_ONE), Places::new(DOWNLOADS, DOWNLOADS_OF_ONE));
         Self { limits, uploads, downloads }
     }
+}
+
+/// A place for one of these, of that account.
+fn place(places: &Arc<Places>, account: AccountId, what: &str) -> Result<Place, Refusal> {
+    places.take(account).map_err(|full| {
+        Refusal::Overloaded(match full {
+            Full::InAll => format!("too many {what} at once: try again soon"),
+            Full::OfOne(bound) => format!("one account has at most {bound} {what} at once: wait for one of them"),
+        })
+    })
 }
 
 /// Nobody is in it.
@@ -76,6 +94,7 @@ impl<D: Door> Gateway<D> {
         request: chat::DiscardAttachmentRequest,
         deadline: Instant,
     ) -> Result<chat::DiscardAttachmentReply, Refusal> {
+        self.pace(caller, deadline).await?;
         let attachment = AttachmentId(request.attachment);
         self.submit_plain(Command::DiscardAttachment { session: caller.token, attachment }, deadline).await?;
         Ok(chat::DiscardAttachmentReply {})
@@ -96,8 +115,7 @@ impl<D: Door> Gateway<D> {
                 format!("the attachment has {} bytes: byte {} is behind its end", attached.bytes, request.offset);
             return Err(Refusal::Rejected(Rejection::Invalid(what)));
         }
-        let place = Arc::clone(&self.shared.attachments.downloads).try_acquire_owned();
-        let place = place.map_err(|_| Refusal::Overloaded("too many downloads at once: try again soon".into()))?;
+        let place = place(&self.shared.attachments.downloads, reader, "downloads")?;
         Ok(Download::new(self.door().clone(), attached, place).part(request.offset, request.length))
     }
 

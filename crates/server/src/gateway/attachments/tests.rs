@@ -12,7 +12,7 @@ use threefold_proto::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Begun, UPLOADS, Upload, piped, stream};
+use super::{Begun, UPLOADS, UPLOADS_OF_ONE, Upload, piped, stream};
 use crate::{
     config::AttachmentLimits,
     gateway::{Caller, Gateway, door::Door as _, testing::Solo},
@@ -147,14 +147,22 @@ async fn files_are_limited_and_so_is_their_number() {
     let over = gateway.begin_upload(&ann, begin(2, 100), soon()).await;
     let exceeded = Rejection::QuotaExceeded { used_bytes: 100, quota_bytes: 150 };
     assert_eq!(refused(over), Refusal::Rejected(exceeded));
-    // The same one many times: whoever holds the places holds up no more than uploads.
-    for _ in held.len()..UPLOADS {
+    // The same one many times: nobody takes all the places.
+    for _ in held.len()..UPLOADS_OF_ONE {
         held.push(open(&gateway, &ann, 1, 100).await);
     }
     let full = gateway.begin_upload(&ann, begin(1, 100), soon()).await;
     assert!(matches!(refused(full), Refusal::Overloaded(_)));
+    for number in 1..UPLOADS / UPLOADS_OF_ONE {
+        let (other, _) = register(&gateway, &format!("other{number}")).await;
+        for _ in 0..UPLOADS_OF_ONE {
+            held.push(open(&gateway, &other, 1, 100).await);
+        }
+    }
+    let (last, _) = register(&gateway, "last").await;
+    assert!(matches!(refused(gateway.begin_upload(&last, begin(1, 100), soon()).await), Refusal::Overloaded(_)));
     held.pop();
-    open(&gateway, &ann, 1, 100).await;
+    open(&gateway, &last, 1, 100).await;
 }
 
 fn frame(frame: Frame) -> Result<chat::UploadFrame, Refusal> {

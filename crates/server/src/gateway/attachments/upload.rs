@@ -12,10 +12,10 @@ use threefold_core::{
     query::{self, Chunk},
 };
 use threefold_proto::{chat, convert::Refusal};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
-use super::{CHUNK_PATIENCE, LOG_PATIENCE};
-use crate::gateway::{Caller, Gateway, door::Door, unavailable, unexpected_reply};
+use super::{CHUNK_PATIENCE, LOG_PATIENCE, place};
+use crate::gateway::{Caller, Gateway, door::Door, places::Place, unavailable, unexpected_reply};
 
 /// What becomes of an announced file.
 pub(in crate::gateway) enum Begun<D: Door> {
@@ -40,7 +40,7 @@ pub(in crate::gateway) struct Upload<D: Door> {
     due: Instant,
     /// Whether nobody will go on with it if this ends early.
     is_only_try: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl<D: Door> Gateway<D> {
@@ -56,8 +56,8 @@ impl<D: Door> Gateway<D> {
         if begin.bytes > limit_bytes {
             return Err(Refusal::Rejected(Rejection::AttachmentTooLarge { limit_bytes }));
         }
-        let place = attachments.uploads.clone().try_acquire_owned();
-        let place = place.map_err(|_| Refusal::Overloaded("too many uploads at once: try again soon".into()))?;
+        self.pace(caller, deadline).await?;
+        let place = place(&attachments.uploads, caller.session.account, "uploads")?;
         let chat::BeginUpload { nonce, name, content_type, bytes } = begin;
         let (session, quota_bytes) = (caller.token, attachments.limits.quota_bytes);
         let command = Command::BeginAttachment { session, nonce, name, content_type, bytes, quota_bytes };
