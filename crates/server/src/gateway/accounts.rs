@@ -22,6 +22,8 @@ use crate::node::limits::Key;
 
 /// Accounts listed as online: each costs a read, and the list is for people to look at.
 const ONLINE_LISTED: usize = 5_000;
+/// What there is too much of where passwords are guessed.
+const FAILED_LOGINS: &str = "too many failed log-ins";
 
 impl<D: Door> Gateway<D> {
     /// Creates an account and a first session.
@@ -56,11 +58,13 @@ impl<D: Door> Gateway<D> {
         // Taken before it is known whether the log-in fails: who guesses at several servers at once gains nothing.
         let keys = [Some(Key::failed_logins(&request.name)), from.map(Key::failed_logins_from)];
         let keys: Vec<Key> = keys.into_iter().flatten().collect();
-        self.take(&keys, "too many failed log-ins", deadline).await?;
-        self.wait_consistent(deadline).await?;
-        let account = self.door().read(|store| query::account_by_name(store, &request.name));
-        let account = self.verify(account, request.password, deadline).await?;
-        self.give_back(keys);
+        self.take(&keys, FAILED_LOGINS, deadline).await?;
+        let verified = async {
+            self.wait_consistent(deadline).await?;
+            let account = self.door().read(|store| query::account_by_name(store, &request.name));
+            self.verify(account, request.password, deadline).await
+        };
+        let account = self.unless_guessed(keys, verified.await)?;
         let command = Command::LogIn {
             account: account.account,
             credential_version: account.credential_version,
@@ -86,6 +90,14 @@ impl<D: Door> Gateway<D> {
         tokio::spawn(async move { door.give_back(keys).await });
     }
 
+    /// Puts back what was taken for a guess, unless it was a wrong one: whoever meets a server that cannot tell is not shut out for it.
+    fn unless_guessed<T>(&self, keys: Vec<Key>, verified: Result<T, Refusal>) -> Result<T, Refusal> {
+        if !matches!(verified, Err(Refusal::Rejected(Rejection::WrongCredential))) {
+            self.give_back(keys);
+        }
+        verified
+    }
+
     /// The account, if there is one and the password is its own.
     async fn verify(
         &self,
@@ -108,7 +120,11 @@ impl<D: Door> Gateway<D> {
     ) -> Result<AccountInfo, Refusal> {
         self.wait_consistent(deadline).await?;
         let account = self.door().read(|store| query::account(store, caller.session.account));
-        self.verify(account, password, deadline).await
+        // Whoever has found a session must not find the password with it.
+        let name = account.as_ref().and_then(|account| account.name.as_deref());
+        let keys: Vec<Key> = name.map(Key::failed_logins).into_iter().collect();
+        self.take(&keys, FAILED_LOGINS, deadline).await?;
+        self.unless_guessed(keys, self.verify(account, password, deadline).await)
     }
 
     /// Ends the caller's session.
@@ -187,6 +203,7 @@ impl<D: Door> Gateway<D> {
         request: chat::EndSessionRequest,
         deadline: Instant,
     ) -> Result<chat::EndSessionReply, Refusal> {
+        self.pace(caller, deadline).await?;
         let target = Some(SessionId(request.session));
         self.submit_plain(Command::EndSession { session: caller.token, target }, deadline).await?;
         Ok(chat::EndSessionReply {})
@@ -194,6 +211,17 @@ impl<D: Door> Gateway<D> {
 
     /// Hands out an instance.
     pub(super) async fn open_instance(
+        &self,
+        caller: &Caller,
+        request: chat::OpenInstanceRequest,
+        deadline: Instant,
+    ) -> Result<chat::OpenInstanceReply, Refusal> {
+        self.pace(caller, deadline).await?;
+        self.new_instance(caller, request, deadline).await
+    }
+
+    /// The same for a write that was counted already.
+    pub(super) async fn new_instance(
         &self,
         caller: &Caller,
         request: chat::OpenInstanceRequest,

@@ -1,6 +1,7 @@
 //! The client port end to end: real sockets, real gRPC, the real state machine; a server alone in memory.
 
 mod about_messages;
+mod limits;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,7 +27,6 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::{Origins, door::Door as _, http, testing::Solo};
-use crate::config::Limits;
 
 const PASSWORD: &str = "correct horse";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -505,74 +505,4 @@ async fn a_shutdown_ends_streams_and_then_the_server() {
     };
     assert_eq!(error_of_status(&ended).code(), ErrorCode::Unavailable);
     timeout(PATIENCE, server.served).await.unwrap().unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn guesses_are_limited_whether_the_name_exists_or_not() {
-    let server = start_with(Solo::with_limits(&Limits::new(0, 0, 3))).await;
-    server.user("ann").await;
-    let mut chat = server.chat().await;
-    for name in ["ann", "nobody"] {
-        let mut guess = async |password| {
-            let refused = chat.login(log_in(name, password, &Token::new(rand::random()))).await.map(drop);
-            refused.map_err(|status| error_of_status(&status))
-        };
-        for _ in 0..3 {
-            assert_eq!(guess("wrong horse").await.unwrap_err().code(), ErrorCode::WrongCredential);
-        }
-        // The right one too: else it would be told apart from wrong ones.
-        let error = guess(PASSWORD).await.unwrap_err();
-        assert_eq!(error.code(), ErrorCode::RateLimited);
-        assert!(error.retry_after_ms > 1_000_000, "{error:?}");
-        assert_eq!(error.message, "too many failed log-ins: try again in 20 minutes");
-    }
-}
-
-#[tokio::test]
-async fn log_ins_that_succeed_cost_nothing() {
-    let server = start_with(Solo::with_limits(&Limits::new(0, 0, 3))).await;
-    server.user("ann").await;
-    let mut chat = server.chat().await;
-    for _ in 0..10 {
-        // It is given back a moment after the answer.
-        let logged_in = async {
-            while chat.login(log_in("ann", PASSWORD, &Token::new(rand::random()))).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, logged_in).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn registrations_from_an_address_are_limited() {
-    let server = start_with(Solo::with_limits(&Limits::new(0, 2, 0))).await;
-    let mut chat = server.chat().await;
-    let mut codes = Vec::new();
-    for name in ["ann", "bob", "cy"] {
-        let registered = chat.register(register(name, PASSWORD, &Token::new(rand::random()))).await;
-        codes.push(registered.map_or_else(|status| error_of_status(&status).code(), |_| ErrorCode::Unspecified));
-    }
-    assert_eq!(codes, [ErrorCode::Unspecified, ErrorCode::Unspecified, ErrorCode::RateLimited]);
-}
-
-#[tokio::test]
-async fn single_writes_over_the_limit_are_refused_and_can_be_repeated() {
-    let server = start_with(Solo::with_limits(&Limits::new(1, 0, 0))).await;
-    let mut ann = server.user("ann").await;
-    for _ in 0..10 {
-        ann.say("ann", "note").await.unwrap();
-    }
-    let refused = error_of_status(&ann.say("ann", "one more").await.unwrap_err());
-    assert_eq!(refused.code(), ErrorCode::RateLimited);
-    assert!((1..=1000).contains(&refused.retry_after_ms), "{refused:?}");
-    // Its number was not used up: the same write goes through later.
-    ann.number -= 1;
-    let later = async {
-        while ann.say("ann", "one more").await.is_err() {
-            ann.number -= 1;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, later).await.unwrap();
 }

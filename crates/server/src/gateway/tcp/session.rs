@@ -149,7 +149,7 @@ impl<D: Door> Session<D> {
     pub async fn number_anew(&mut self, gateway: &Gateway<D>, deadline: Instant) -> Result<(), Refusal> {
         let nonce = ambient::random().map_err(|error| Refusal::Internal(format!("no randomness: {error}")))?;
         let request = chat::OpenInstanceRequest { nonce: u64::from_be_bytes(nonce) };
-        let opened = gateway.open_instance(&self.caller, request, deadline).await?;
+        let opened = gateway.new_instance(&self.caller, request, deadline).await?;
         self.numbers = Some(Numbers::new(opened.instance));
         Ok(())
     }
