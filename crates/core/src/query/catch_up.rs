@@ -13,7 +13,7 @@ use std::{
 use super::{CatchUp, current::Current, each_membership};
 use crate::{
     bounds::EVENTS_BYTES,
-    event::Scope,
+    event::{Event, EventBody, Scope},
     ids::{AccountId, ConversationId, EventId, Position},
     key::{Key, Range},
     record::{self, ConversationRecord, EventRecord, MembershipRecord},
@@ -166,9 +166,19 @@ impl Gathering<'_> {
     fn finish(self) -> Result<CatchUp, StoreError> {
         let mut current = Current::new(self.store, self.reader);
         let stored = self.into_stored()?;
-        let mut events = Vec::with_capacity(stored.events.len());
-        for event in stored.events {
-            events.extend(current.show(event)?);
+        let (mut events, mut bytes) = (Vec::with_capacity(stored.events.len()), 0);
+        let mut left = stored.events.into_iter().peekable();
+        while let Some(event) = left.next() {
+            let reached = event.id.position();
+            let shown = current.show(event)?;
+            // An edit is stored without its text.
+            if let Some(Event { body: EventBody::MessageEdited { body, .. }, .. }) = &shown {
+                bytes += body.len();
+            }
+            events.extend(shown);
+            if bytes > EVENTS_BYTES && left.peek().is_some() {
+                return Ok(CatchUp { events, reached });
+            }
         }
         Ok(CatchUp { events, reached: stored.reached })
     }
@@ -196,7 +206,7 @@ mod tests {
 
     use super::events_after;
     use crate::{
-        AccountId, Command, Event, EventBody, Position, Scope,
+        AccountId, Command, Event, EventBody, Operation, Position, Scope,
         bounds::{BODY_BYTES, EVENTS_BYTES},
         world::{Device, World, send_to},
     };
@@ -263,6 +273,31 @@ mod tests {
         assert!(seen.is_sorted_by(|one, next| one.id < next.id));
         assert_eq!(seen.iter().map(text_bytes).sum::<usize>(), 66 * BODY_BYTES + 14 * "short".len());
         assert!((5..=8).contains(&pages), "{pages} pages: about as large as they may be");
+    }
+
+    #[test]
+    fn edits_of_large_messages_come_in_smaller_pages_too() {
+        let mut world = World::new();
+        let (mut ann, bob) = (world.register("ann"), world.register("bob"));
+        let large = "x".repeat(BODY_BYTES - 1);
+        let sent: Vec<_> = (0..40).map(|_| world.send(&mut ann, "bob", &large)).collect();
+        let before = world.position();
+        for (conversation, message) in &sent {
+            let (conversation, message, body) = (*conversation, *message, format!("{large}y"));
+            world.write(&mut ann, Operation::EditMessage { conversation, message, body });
+        }
+        let (mut edited, mut reached, mut pages) = (Vec::new(), before, 0);
+        while reached < world.position() {
+            let page = world.catch_up(bob.account, reached, 256);
+            assert!(page.events.len() <= EVENTS_BYTES / BODY_BYTES + 1 && page.reached > reached);
+            edited.extend(page.events.iter().map(|event| match &event.body {
+                EventBody::MessageEdited { message, body, .. } if body.len() == BODY_BYTES => *message,
+                other => panic!("{other:?}"),
+            }));
+            (reached, pages) = (page.reached, pages + 1);
+        }
+        assert!(edited.into_iter().eq(sent.into_iter().map(|(_, message)| message)));
+        assert_eq!(pages, 3);
     }
 
     #[test]
