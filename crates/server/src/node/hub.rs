@@ -108,8 +108,15 @@ impl Observer for Hub {
     fn applied(&self, position: Position, happened: &[Happened]) {
         self.publish(position, |inner| {
             let mut woken = Vec::new();
+            // Nobody looks while this goes on: once all members of a room are told, more of it is nothing new to them. (Who
+            // joins is told with all the others.)
+            let mut told = BTreeSet::new();
             for event in happened {
-                inner.followers.concern(event, &mut woken);
+                let is_of_members = !matches!(event.audience, Audience::Accounts(_));
+                let is_told = is_of_members && !told.insert(event.scope);
+                if !is_told || !matches!(event.audience, Audience::Members) {
+                    inner.followers.concern(event, &mut woken);
+                }
                 inner.note_recent(event);
             }
             woken
