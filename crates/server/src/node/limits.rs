@@ -320,7 +320,11 @@ pub async fn take(node: &Node, keys: &[Key]) -> Option<Result<(), Duration>> {
     let mut taken = Vec::new();
     for key in keys {
         let request = peer::ChargeRequest { charges: vec![key.to_wire(1)], spent: false, give_back: false };
-        let reply = ask(node, request).await?;
+        let Some(reply) = ask(node, request).await else {
+            // They are asked for again. (What was taken and not heard of is lost; it fills up.)
+            give_back(node, taken).await;
+            return None;
+        };
         match reply.waits_ms.first().copied().unwrap_or_default() {
             0 => taken.push(key.clone()),
             wait_ms => {
