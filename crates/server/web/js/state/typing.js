@@ -4,6 +4,8 @@ import { signal } from '../../vendor/preact.js';
 
 const SHOWN_MS = 6000;
 const SAID_EVERY_MS = 2500;
+/** The servers pass on no more than one a second; this is a little longer. */
+const PASSED_ON_EVERY_MS = 1100;
 
 export class Typing {
   constructor(connection, me) {
@@ -11,7 +13,9 @@ export class Typing {
     this.me = me;
     /** conversation -> [{account, name, until}] */
     this.who = signal(new Map());
-    this.said = 0;
+    this.due = 0;
+    this.timer = 0;
+    this.where = null;
   }
 
   /** `last`: the newest message there; a notice that is older than a message of theirs says nothing any more. */
@@ -41,15 +45,20 @@ export class Typing {
     this.who.value = next;
   }
 
-  /** A key was pressed in the composer. */
+  /** A key was pressed in the composer. Said at once if it is time for it, else when it is. */
   say(recipient) {
-    if (Date.now() - this.said < SAID_EVERY_MS) return;
-    this.said = Date.now();
-    this.connection.say({ typing: { in: recipient } });
+    this.where = recipient;
+    this.timer ||= setTimeout(() => {
+      this.timer = 0;
+      this.due = Date.now() + SAID_EVERY_MS;
+      this.connection.say({ typing: { in: this.where } });
+    }, Math.max(0, this.due - Date.now()));
   }
 
-  /** What was typed has been sent: the next key is news again. */
+  /** What was typed has been sent: the next key is news again, as soon as the servers pass it on. */
   rest() {
-    this.said = 0;
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.due = Date.now() + PASSED_ON_EVERY_MS;
   }
 }
