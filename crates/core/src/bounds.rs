@@ -28,6 +28,12 @@ pub const SEARCH_WORDS: usize = 16;
 pub const SEARCH_PAGE: usize = 50;
 /// Sessions of one account; the oldest is ended by a further log-in.
 pub const SESSIONS_PER_ACCOUNT: usize = 32;
+/// Bots and webhooks of one account: bounds the work of disabling or deleting it.
+pub const BOTS_PER_ACCOUNT: usize = 20;
+/// Sessions of a bot, which runs at a few places: the same reason.
+pub const SESSIONS_PER_BOT: usize = 8;
+/// Webhooks of one room: bounds the work of its end.
+pub const WEBHOOKS_PER_ROOM: usize = 10;
 /// Live instances of one session; the least recently used is evicted by a further one.
 pub const INSTANCES_PER_SESSION: usize = 16;
 /// Replies kept for one instance, and so the most writes a client may have in flight.

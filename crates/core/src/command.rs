@@ -210,6 +210,23 @@ pub enum Command {
         #[n(1)]
         attachment: AttachmentId,
     },
+    /// Send a message into the room of a webhook, in the webhook's name: run once under the request's name while that is
+    /// remembered.
+    #[n(14)]
+    PostWebhook {
+        /// Which: the account that bears its name.
+        #[n(0)]
+        webhook: AccountId,
+        /// Of the token that was shown.
+        #[n(1)]
+        token: TokenHash,
+        /// The request's name among those of the webhook; random where the one who posts gave none.
+        #[n(2)]
+        name: RequestName,
+        /// The text, as for [`Operation::SendMessage`].
+        #[n(3)]
+        body: String,
+    },
 }
 
 /// Whom a message goes to.
@@ -434,6 +451,58 @@ pub enum Operation {
         #[n(2)]
         by_configuration: bool,
     },
+    /// Make a bot, or do something to one's own.
+    #[n(16)]
+    ManageBot {
+        /// Its account's name, any case.
+        #[n(0)]
+        name: String,
+        /// What.
+        #[n(1)]
+        action: BotAction,
+    },
+    /// Let whoever shows a token write into a room, by a bot account that is made for it; for moderators and owners.
+    #[n(17)]
+    CreateWebhook {
+        /// Which room.
+        #[n(0)]
+        room: Recipient,
+        /// The account's name, as for accounts.
+        #[n(1)]
+        name: String,
+        /// Of the token.
+        #[n(2)]
+        token: TokenHash,
+    },
+    /// Delete a webhook and its account; for who made it, and for the room's moderators and owners.
+    #[n(18)]
+    DeleteWebhook {
+        /// Which.
+        #[n(0)]
+        webhook: AccountId,
+    },
+}
+
+/// What its owner may do with a bot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum BotAction {
+    /// Make it.
+    #[n(0)]
+    Create {
+        /// Of the token that logs it in.
+        #[n(0)]
+        token: TokenHash,
+    },
+    /// Replace the token; none: nothing logs it in any more. Ends its sessions.
+    #[n(1)]
+    SetToken {
+        /// Of the new one.
+        #[n(0)]
+        token: Option<TokenHash>,
+    },
+    /// Delete it.
+    #[n(2)]
+    Delete,
 }
 
 /// What an administrator may do to an account.

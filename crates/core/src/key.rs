@@ -45,6 +45,9 @@ enum Table {
     Usage = 0x1a,
     Unsent = 0x1b,
     Removal = 0x1c,
+    OwnedBot = 0x1d,
+    Webhook = 0x1e,
+    RoomWebhook = 0x1f,
     Member = 0x0f,
     RoomName = 0x10,
     Room = 0x11,
@@ -106,6 +109,12 @@ pub(crate) enum Key<'a> {
     Unsent(AttachmentId),
     /// A removed attachment with chunks still to be removed. [`crate::record::RemovalRecord`].
     Removal(AttachmentId),
+    /// A bot of an account. [`crate::record::OwnedBotRecord`].
+    OwnedBot(AccountId, AccountId),
+    /// A webhook by its account. [`crate::record::WebhookRecord`].
+    Webhook(AccountId),
+    /// A webhook of a room. [`crate::record::RoomWebhookRecord`].
+    RoomWebhook(ConversationId, AccountId),
     /// An account that is in a room now. [`crate::record::MemberRecord`].
     Member(ConversationId, AccountId),
     /// The folded name of a room. [`crate::record::RoomNameRecord`].
@@ -156,6 +165,9 @@ impl Key<'_> {
             Key::Usage(account) => show_ids(Table::Usage, [account.0], to),
             Key::Unsent(attachment) => show_ids(Table::Unsent, [attachment.0], to),
             Key::Removal(attachment) => show_ids(Table::Removal, [attachment.0], to),
+            Key::OwnedBot(owner, bot) => show_ids(Table::OwnedBot, [owner.0, bot.0], to),
+            Key::Webhook(webhook) => show_ids(Table::Webhook, [webhook.0], to),
+            Key::RoomWebhook(conversation, webhook) => show_ids(Table::RoomWebhook, [conversation.0, webhook.0], to),
             Key::Member(conversation, account) => show_ids(Table::Member, [conversation.0, account.0], to),
             Key::RoomName(folded) => show_bytes(Table::RoomName, folded.as_bytes(), to),
             Key::Room(conversation) => show_ids(Table::Room, [conversation.0], to),
@@ -284,6 +296,16 @@ impl Range {
     /// Everything said about reactions to a message, the withdrawn ones too.
     pub(crate) fn of_reactions(conversation: ConversationId, message: EventId) -> Self {
         Self::with_prefix(of_ids(Table::Reaction, &[conversation.0, message.0]))
+    }
+
+    /// The bots of an account.
+    pub(crate) fn owned_bots(owner: AccountId) -> Self {
+        Self::with_prefix(of_ids(Table::OwnedBot, &[owner.0]))
+    }
+
+    /// The webhooks of a room.
+    pub(crate) fn room_webhooks(conversation: ConversationId) -> Self {
+        Self::with_prefix(of_ids(Table::RoomWebhook, &[conversation.0]))
     }
 
     /// The members of a room.

@@ -24,7 +24,7 @@ pub mod text;
 mod visible;
 
 pub use apply::apply;
-pub use command::{AdministratorAction, Command, DeleteScope, Operation, Recipient, Role};
+pub use command::{AdministratorAction, BotAction, Command, DeleteScope, Operation, Recipient, Role};
 pub use content::ContentHash;
 pub use event::{Attached, Edited, Event, EventBody, Scope};
 pub use ids::{

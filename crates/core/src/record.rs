@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod attachment;
+mod bot;
 mod conversation;
 mod named;
 mod reaction;
@@ -26,6 +27,7 @@ mod window;
 pub(crate) use attachment::{
     AttachmentRecord, ChunkRecord, PendingUpload, RemovalRecord, SentIn, UnsentRecord, UsageRecord,
 };
+pub(crate) use bot::{Bot, OwnedBotRecord, RoomWebhookRecord, WebhookRecord};
 #[cfg(test)]
 pub(crate) use conversation::Span;
 pub(crate) use conversation::{
@@ -143,6 +145,9 @@ pub(crate) struct AccountRecord {
     /// How many rooms it is in; none means zero.
     #[n(9)]
     pub(crate) rooms: Option<u64>,
+    /// None: it is a person's.
+    #[n(10)]
+    pub(crate) bot: Option<Bot>,
 }
 
 impl Record for AccountRecord {

@@ -82,6 +82,23 @@ pub enum Reply {
         #[n(1)]
         event: EventId,
     },
+    /// To `ManageBot` that makes one.
+    #[n(10)]
+    BotCreated {
+        /// The bot's account.
+        #[n(0)]
+        account: AccountId,
+    },
+    /// To `CreateWebhook`.
+    #[n(11)]
+    WebhookCreated {
+        /// The webhook, which is its account.
+        #[n(0)]
+        webhook: AccountId,
+        /// Where it posts.
+        #[n(1)]
+        conversation: ConversationId,
+    },
 }
 
 /// Why a command was refused. Each says what was wrong; the text for people is its `Display`.
@@ -192,6 +209,18 @@ pub enum Rejection {
         #[n(0)]
         expected: u64,
     },
+    /// The one who asks has no such bot.
+    #[n(31)]
+    #[error("you have no such bot: {0}")]
+    UnknownBot(#[n(0)] String),
+    /// There is no such webhook, or the token is another one.
+    #[n(32)]
+    #[error("no such webhook, or a wrong token")]
+    UnknownWebhook,
+    /// The one who asks is a bot.
+    #[n(33)]
+    #[error("bots may not do that: their owners do")]
+    NotForBots,
     /// No room has that name.
     #[n(13)]
     #[error("no such room: #{0}")]

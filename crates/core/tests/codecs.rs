@@ -7,8 +7,8 @@ mod world;
 use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use threefold_core::{
-    AccountId, AdministratorAction, AttachmentId, Command, ContentHash, ConversationId, DeleteScope, EventId,
-    Operation, Recipient, RequestId, RequestName, Role, SessionId, TokenHash,
+    AccountId, AdministratorAction, AttachmentId, BotAction, Command, ContentHash, ConversationId, DeleteScope,
+    EventId, Operation, Recipient, RequestId, RequestName, Role, SessionId, TokenHash,
     entry::{DecodeError, decode_command, encode_command, pack, unpack},
 };
 use world::{World, named, with_answered};
@@ -40,6 +40,9 @@ fn any_command() -> impl Strategy<Value = Command> {
         vec(any::<u64>(), 0..9)
             .prop_map(|accounts| Command::MarkSeen { accounts: accounts.into_iter().map(AccountId).collect() }),
         any_upload(),
+        (any::<u64>(), token.clone(), any::<u64>(), text).prop_map(|(webhook, token, name, body)| {
+            Command::PostWebhook { webhook: AccountId(webhook), token, name: RequestName(name), body }
+        }),
         (token.clone(), any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
             |(session, instance, number, operation, answered)| {
                 Command::Write { session, request: RequestId { instance, number }, operation, answered }
@@ -119,6 +122,25 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => any_message_operation(scope),
         2 => any_room_operation(),
+        1 => any_bot_operation(),
+    ]
+}
+
+fn any_bot_operation() -> impl Strategy<Value = Operation> {
+    let token = || any::<[u8; 32]>().prop_map(TokenHash);
+    let action = prop_oneof![
+        token().prop_map(|token| BotAction::Create { token }),
+        option::of(token()).prop_map(|token| BotAction::SetToken { token }),
+        Just(BotAction::Delete),
+    ];
+    prop_oneof![
+        (".{0,40}", action).prop_map(|(name, action)| Operation::ManageBot { name, action }),
+        (any_recipient(), ".{0,40}", token()).prop_map(|(room, name, token)| Operation::CreateWebhook {
+            room,
+            name,
+            token
+        }),
+        any::<u64>().prop_map(|webhook| Operation::DeleteWebhook { webhook: AccountId(webhook) }),
     ]
 }
 

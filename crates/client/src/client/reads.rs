@@ -1,12 +1,12 @@
 //! Questions: people, conversations, history, the cluster itself.
 
 use threefold_proto::chat::{
-    Account, ClusterStatus, GetMessagesRequest, GetRoomRequest, HistoryReply, HistoryRequest, Invitation,
-    ListAdministrationReply, ListAdministrationRequest, ListConversationsReply, ListConversationsRequest,
-    ListInvitationsRequest, ListMembersReply, ListMembersRequest, ListOnlineRequest, ListReactionsReply,
-    ListReactionsRequest, ListRoomsReply, ListRoomsRequest, Message, ReactedBy, Room, SearchAccountsReply,
-    SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest, StatusRequest, cluster_client::ClusterClient,
-    history_request::From,
+    Account, Bot, ClusterStatus, GetMessagesRequest, GetRoomRequest, HistoryReply, HistoryRequest, Invitation,
+    ListAdministrationReply, ListAdministrationRequest, ListBotsRequest, ListConversationsReply,
+    ListConversationsRequest, ListInvitationsRequest, ListMembersReply, ListMembersRequest, ListOnlineRequest,
+    ListReactionsReply, ListReactionsRequest, ListRoomsReply, ListRoomsRequest, ListWebhooksRequest, Message,
+    ReactedBy, Room, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest,
+    StatusRequest, Webhook, cluster_client::ClusterClient, history_request::From,
 };
 
 use super::Client;
@@ -213,6 +213,26 @@ impl Client {
         let request = ListInvitationsRequest { position: self.position() };
         let reply = self.call(request, |mut chat, request| async move { chat.list_invitations(request).await }).await?;
         Ok(reply.invitations)
+    }
+
+    /// This account's bots and webhooks, oldest first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn bots(&self) -> Result<Vec<Bot>, Error> {
+        self.require_identity()?;
+        let request = ListBotsRequest { position: self.position() };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_bots(request).await }).await?.bots)
+    }
+
+    /// The webhooks of a room that this account moderates, oldest first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn webhooks(&self, room: impl Into<To>) -> Result<Vec<Webhook>, Error> {
+        self.require_identity()?;
+        let request = ListWebhooksRequest { room: Some(room.into().into_recipient()?), position: self.position() };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_webhooks(request).await }).await?.webhooks)
     }
 
     /// What some server knows of every server of the cluster. Needs no session.

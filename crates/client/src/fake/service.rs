@@ -187,6 +187,7 @@ impl Chat for Service {
                 servers: reply.servers,
                 position: reply.position,
                 display_name: String::new(),
+                bot: false,
             })
         })
         .await
@@ -327,7 +328,7 @@ impl Chat for Service {
             match state.write(&session, &Write { request: request.request, operation, answered: 0 }) {
                 Answer::Sent(sent) => Ok(chat::SendMessageReply { sent: Some(sent) }),
                 Answer::Error(error) => Err(error),
-                Answer::RoomCreated(_) | Answer::Done(_) => Err(refusal(ErrorCode::Internal, "another kind")),
+                _ => Err(refusal(ErrorCode::Internal, "another kind")),
             }
         })
         .await
@@ -430,6 +431,34 @@ impl Chat for Service {
         Err(Status::unimplemented("the fake takes this on streams only"))
     }
 
+    async fn create_bot(&self, _: Request<chat::CreateBotRequest>) -> Result<chat::CreateBotReply> {
+        Err(no_bots())
+    }
+
+    async fn set_bot_token(&self, _: Request<chat::SetBotTokenRequest>) -> Result<chat::SetBotTokenReply> {
+        Err(no_bots())
+    }
+
+    async fn delete_bot(&self, _: Request<chat::DeleteBotRequest>) -> Result<chat::DeleteBotReply> {
+        Err(no_bots())
+    }
+
+    async fn list_bots(&self, _: Request<chat::ListBotsRequest>) -> Result<chat::ListBotsReply> {
+        Err(no_bots())
+    }
+
+    async fn create_webhook(&self, _: Request<chat::CreateWebhookRequest>) -> Result<chat::CreateWebhookReply> {
+        Err(no_bots())
+    }
+
+    async fn delete_webhook(&self, _: Request<chat::DeleteWebhookRequest>) -> Result<chat::DeleteWebhookReply> {
+        Err(no_bots())
+    }
+
+    async fn list_webhooks(&self, _: Request<chat::ListWebhooksRequest>) -> Result<chat::ListWebhooksReply> {
+        Err(no_bots())
+    }
+
     async fn react(&self, _: Request<chat::ReactRequest>) -> Result<chat::ReactReply> {
         Err(Status::unimplemented("the fake knows no reactions"))
     }
@@ -513,6 +542,10 @@ impl Chat for Service {
         tokio::spawn(conversation.run(request.into_inner()));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+}
+
+fn no_bots() -> Status {
+    Status::unimplemented("the fake has no bots")
 }
 
 fn no_rooms() -> Status {

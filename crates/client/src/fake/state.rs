@@ -203,6 +203,11 @@ impl State {
             | Operation::SetRole(_)
             | Operation::ChangeRoom(_)
             | Operation::DeclineInvitation(_) => Err(refusal(ErrorCode::Internal, "the fake has no rooms")),
+            Operation::CreateBot(_)
+            | Operation::SetBotToken(_)
+            | Operation::DeleteBot(_)
+            | Operation::CreateWebhook(_)
+            | Operation::DeleteWebhook(_) => Err(refusal(ErrorCode::Internal, "the fake has no bots")),
         }
     }
 

@@ -8,6 +8,7 @@
 //!
 //! Left out: an outbox that outlives the process.
 
+mod bots;
 mod outbox;
 mod pace;
 mod rooms;
@@ -186,7 +187,7 @@ impl Writer {
         let to = Some(to.into().into_recipient()?);
         self.submit(Operation::Send(SendMessage { to, body, reply_to, attachments }), |outcome| match outcome {
             Outcome::Sent(sent) => Some(sent),
-            Outcome::RoomCreated(_) | Outcome::Done(_) => None,
+            _ => None,
         })
         .await
     }
@@ -309,7 +310,7 @@ fn sendable(body: String) -> Result<String, Error> {
 fn position(outcome: Outcome) -> Option<u64> {
     match outcome {
         Outcome::Done(position) => Some(position),
-        Outcome::Sent(_) | Outcome::RoomCreated(_) => None,
+        _ => None,
     }
 }
 

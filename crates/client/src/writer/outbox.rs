@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 
 use threefold_core::bounds::REPLIES_PER_INSTANCE;
 use threefold_proto::chat::{
-    ErrorCode, MessageSent, RequestId, RoomCreated, Write, WriteResult, write::Operation, write_result,
+    BotCreated, ErrorCode, MessageSent, RequestId, RoomCreated, WebhookCreated, Write, WriteResult, write::Operation,
+    write_result,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -28,6 +29,10 @@ pub(crate) enum Outcome {
     Sent(MessageSent),
     /// Of a new room.
     RoomCreated(RoomCreated),
+    /// Of a new bot.
+    BotCreated(BotCreated),
+    /// Of a new webhook.
+    WebhookCreated(WebhookCreated),
     /// Of everything else: the position it took effect at.
     Done(u64),
 }
@@ -187,6 +192,8 @@ impl Outbox {
         let outcome = match result.result {
             Some(write_result::Result::Sent(sent)) => Outcome::Sent(sent),
             Some(write_result::Result::RoomCreated(created)) => Outcome::RoomCreated(created),
+            Some(write_result::Result::BotCreated(created)) => Outcome::BotCreated(created),
+            Some(write_result::Result::WebhookCreated(created)) => Outcome::WebhookCreated(created),
             Some(write_result::Result::Done(done)) => Outcome::Done(done.position),
             Some(write_result::Result::Error(error)) => return self.failed(index, request, Verdict::of_error(&error)),
             None => return self.finish(index, Err(Error::Protocol("a result without content".to_owned()))),
@@ -198,6 +205,8 @@ impl Outbox {
         let answered = match &result {
             Ok(Outcome::Sent(sent)) => Answered::Acknowledged(sent.id),
             Ok(Outcome::RoomCreated(created)) => Answered::Acknowledged(created.id),
+            Ok(Outcome::BotCreated(created)) => Answered::Acknowledged(created.account),
+            Ok(Outcome::WebhookCreated(created)) => Answered::Acknowledged(created.webhook),
             Ok(Outcome::Done(position)) => Answered::Acknowledged(*position),
             Err(_) => Answered::Refused,
         };

@@ -33,7 +33,7 @@ impl Writer {
         let create = CreateRoom { name: name.into(), topic: topic.into(), public };
         self.submit(Operation::CreateRoom(create), |outcome| match outcome {
             Outcome::RoomCreated(created) => Some(created),
-            Outcome::Sent(_) | Outcome::Done(_) => None,
+            _ => None,
         })
         .await
     }

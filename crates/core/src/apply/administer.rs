@@ -4,10 +4,10 @@
 //! delete it like any other), nor reset its password: that would end the very session whose retry must be answered as the
 //! first try was. An act that finds things as it wants them is done, and recorded no second time.
 
-use super::{Audience, Context, Outcome, delete_account, session};
+use super::{Context, Outcome, bot, delete_account, session};
 use crate::{
     command::AdministratorAction,
-    event::{EventBody, Scope},
+    event::EventBody,
     ids::AccountId,
     key::Key,
     record::{AccountRecord, Administered, AdministrationRecord, NameRecord},
@@ -24,7 +24,7 @@ pub(super) fn administer(
     by_configuration: bool,
 ) -> Outcome<Reply> {
     let administrator: AccountRecord = context.require(Key::Account(by))?;
-    if !administrator.administrator && !by_configuration {
+    if (!administrator.administrator && !by_configuration) || administrator.bot.is_some() {
         return Err(Rejection::NotAdministrator.into());
     }
     let unknown = || Rejection::UnknownUser(text::quoted_name(name));
@@ -73,14 +73,19 @@ fn act(
         return Err(Rejection::Forbidden(what).into());
     }
     let mut account: AccountRecord = context.require(Key::Account(id))?;
+    if account.bot.is_some() && matches!(action, ResetPassword { .. } | Grant) {
+        let what = "a bot has no password and is no administrator: its owner gives it another token".to_owned();
+        return Err(Rejection::Forbidden(what).into());
+    }
     let name = account.name.clone();
     let what = match action {
         Disable if account.disabled_at_ms.is_some() => return Ok(None),
         Disable => {
             account.disabled_at_ms = Some(context.time_ms());
-            end_sessions(context, id)?;
-            // Nothing is told, but whoever follows must find out that its session is gone.
-            context.wake(Scope::Mailbox(id), context.position(), Audience::Accounts(vec![id]));
+            bot::shut_out(context, id)?;
+            for owned in bot::owned_by(context, id)? {
+                bot::shut_out(context, owned)?;
+            }
             Administered::Disabled
         }
         Enable if account.disabled_at_ms.is_none() => return Ok(None),
@@ -132,7 +137,7 @@ mod tests {
         AdministratorAction::{self, Delete, Disable, Enable, FreeName, Grant, ResetPassword, Revoke},
         Command, Operation, Position, Rejection, Reply,
         apply::Audience,
-        query::{self, Administered},
+        query::{self, Administered, AdministrationInfo, Paged},
         world::{Device, World, refused},
     };
 
@@ -141,9 +146,15 @@ mod tests {
         world.write(by, Operation::Administer { name, action, by_configuration })
     }
 
+    /// As somebody sees it whom a configuration entitles.
+    fn seen(world: &World, before: Option<Position>, limit: usize) -> Paged<AdministrationInfo> {
+        let anybody = query::account_by_name(&world.store, "root").unwrap().unwrap().account;
+        query::administration(&world.store, anybody, true, before, limit).unwrap().unwrap()
+    }
+
     /// What was recorded, newest first.
     fn recorded(world: &World) -> Vec<(Administered, String)> {
-        let page = query::administration(&world.store, None, 50).unwrap();
+        let page = seen(world, None, 50);
         page.items.into_iter().map(|act| (act.what, act.name)).collect()
     }
 
@@ -211,16 +222,19 @@ mod tests {
             assert!(matches!(refused(&administer(&mut world, &mut root, "root", action)), Rejection::Forbidden(_)));
         }
         assert_eq!(administer(&mut world, &mut root, "bob", Grant), Reply::Done);
+        assert!(query::administration(&world.store, bob.account, false, None, 9).unwrap().is_ok());
         assert_eq!(administer(&mut world, &mut bob, "root", Revoke), Reply::Done);
         assert_eq!(refused(&administer(&mut world, &mut root, "bob", Disable)), Rejection::NotAdministrator);
         let by_configuration = Operation::Administer { name: "bob".to_owned(), action: Revoke, by_configuration: true };
         assert_eq!(world.write(&mut root, by_configuration), Reply::Done);
         assert_eq!(recorded(&world).len(), 3);
         assert_eq!(refused(&administer(&mut world, &mut bob, "x y", Grant)), Rejection::NotAdministrator);
-        let first = query::administration(&world.store, None, 1).unwrap();
+        let first = seen(&world, None, 1);
         assert!(first.more && first.items[0].by_configuration);
-        let rest = query::administration(&world.store, Some(first.items[0].position), 9).unwrap();
+        let rest = seen(&world, Some(first.items[0].position), 9);
         assert_eq!((rest.items.len(), rest.more), (2, false));
-        assert!(query::administration(&world.store, Some(Position(0)), 9).unwrap().items.is_empty());
+        assert!(seen(&world, Some(Position(0)), 9).items.is_empty());
+        let by_right = query::administration(&world.store, root.account, false, None, 9).unwrap();
+        assert_eq!(by_right, Err(Rejection::NotAdministrator));
     }
 }

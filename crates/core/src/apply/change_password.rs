@@ -19,6 +19,9 @@ pub(super) fn change_password(
     let own = session::require_live(context, token)?;
     text::check_password_hash(password_hash)?;
     let mut account: AccountRecord = context.require(Key::Account(own.account))?;
+    if account.bot.is_some() {
+        return Err(Rejection::NotForBots.into());
+    }
     // Hashes are salted, so the same one again is the same command again.
     if account.password_hash == password_hash {
         return Ok(Reply::Done);

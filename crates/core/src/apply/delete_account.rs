@@ -6,7 +6,7 @@
 //! Beside the name and the emptied account one record stays for ever: the ended session that asked for the deletion,
 //! so that the same command again is known to have been carried out, however late it comes.
 
-use super::{Audience, Context, Outcome, attachment, session};
+use super::{Audience, Context, Outcome, attachment, bot, session};
 use crate::{
     event::Scope,
     ids::{AccountId, TokenHash},
@@ -24,6 +24,9 @@ pub(super) fn delete_account(context: &mut Context<'_>, token: &TokenHash, crede
     let own = session::require_live(context, token)?;
     let id = own.account;
     let account: AccountRecord = context.require(Key::Account(id))?;
+    if account.bot.is_some() {
+        return Err(Rejection::NotForBots.into());
+    }
     if account.credential_version != credential_version {
         return Err(Rejection::WrongCredential.into());
     }
@@ -38,6 +41,7 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     for (token, session) in session::all_of(context, id)? {
         session::forget(context, token, &session)?;
     }
+    bot::forget_account(context, id, &account)?;
     let folded = text::fold_name(&account.name);
     context.put(Key::Name(&folded), &NameRecord { account: id, deleted: true });
     account.name.clear();
@@ -46,6 +50,7 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     account.administrator = false;
     account.disabled_at_ms = None;
     account.display_name = None;
+    account.bot = None;
     account.deleted = true;
     context.put(Key::Account(id), &account);
     context.delete(Key::Seen(id));

@@ -1,6 +1,6 @@
 //! `LogIn`: a further session.
 
-use super::{Context, Outcome, session};
+use super::{Context, Outcome, bot, session};
 use crate::{
     ids::{AccountId, TokenHash},
     key::Key,
@@ -21,9 +21,12 @@ pub(super) fn log_in(
     }
     text::check_device(device)?;
     let account = context.get::<AccountRecord>(Key::Account(id))?;
-    let current = |account: &AccountRecord| !account.deleted && account.credential_version == credential_version;
+    let opens = |account: &AccountRecord| account.bot.is_none_or(|bot| bot.token.is_some());
+    let current = |account: &AccountRecord| {
+        !account.deleted && account.credential_version == credential_version && opens(account)
+    };
     let account = account.filter(current).ok_or(Rejection::WrongCredential)?;
-    if account.disabled_at_ms.is_some() {
+    if bot::is_disabled(context, &account)? {
         return Err(Rejection::AccountDisabled.into());
     }
     Ok(session::open(context, id, &account, token, device)?)

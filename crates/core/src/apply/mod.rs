@@ -24,6 +24,7 @@ mod administer;
 mod attachment;
 mod audience;
 mod begin_attachment;
+mod bot;
 mod change_password;
 mod cleanup;
 mod context;
@@ -49,6 +50,7 @@ mod send_message;
 mod session;
 mod set_display_name;
 mod target;
+mod webhook;
 mod write;
 
 pub use audience::{Audience, Happened};
@@ -162,6 +164,9 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
         Command::DiscardAttachment { session, attachment } => {
             discard_attachment::discard_attachment(context, session, *attachment)
         }
+        Command::PostWebhook { webhook, token, name, body } => {
+            webhook::post_webhook(context, *webhook, token, *name, body)
+        }
     }
 }
 
@@ -183,6 +188,9 @@ fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation)
         Operation::Administer { name, action, by_configuration } => {
             administer::administer(context, account, name, action, *by_configuration)
         }
+        Operation::ManageBot { name, action } => bot::manage_bot(context, account, name, action),
+        Operation::CreateWebhook { room, name, token } => webhook::create_webhook(context, account, room, name, *token),
+        Operation::DeleteWebhook { webhook } => webhook::delete_webhook(context, account, *webhook),
         Operation::EditMessage { conversation, message, body } => {
             edit_message::edit_message(context, account, *conversation, *message, body)
         }

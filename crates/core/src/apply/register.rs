@@ -40,6 +40,7 @@ pub(super) fn register(
         disabled_at_ms: None,
         display_name: None,
         rooms: None,
+        bot: None,
     };
     context.put(Key::Account(id), &account);
     context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false });

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     command::Recipient,
-    event::{EventBody, Scope},
+    event::{Attached, EventBody, Scope},
     ids::{AccountId, AttachmentId, ConversationId, EventId},
     key::Key,
     record::{
-        AccountRecord, ConversationKind, ConversationRecord, DirectRecord, EventRecord, Marker, MembershipRecord,
-        NameRecord,
+        AccountRecord, AttachmentRecord, ConversationKind, ConversationRecord, DirectRecord, EventRecord, Marker,
+        MembershipRecord, NameRecord,
     },
     reply::{Rejection, Reply},
     text,
@@ -31,11 +31,34 @@ pub(super) fn send_message(
         text::check_body(body)?;
     }
     let attached = attachment::attachable(context, author, attachments)?;
-    let Place { id, mut conversation, membership } = place(context, author, to, reply_to)?;
+    let Place { id, conversation, membership } = place(context, author, to, reply_to)?;
     if let Some(message) = reply_to {
         // A tombstone has nothing to be answered any more.
         target::find(context, author, id, message)?;
     }
+    let message = Message { author, body, reply_to, attached };
+    put(context, Place { id, conversation, membership }, message)
+}
+
+/// Sends a message of an account that is not in the room: a webhook's.
+pub(super) fn post(context: &mut Context<'_>, author: AccountId, room: ConversationId, body: &str) -> Outcome<Reply> {
+    text::check_body(body)?;
+    let conversation = context.require(Key::Conversation(room))?;
+    let message = Message { author, body, reply_to: None, attached: Vec::new() };
+    put(context, Place { id: room, conversation, membership: None }, message)
+}
+
+/// What is sent.
+struct Message<'a> {
+    author: AccountId,
+    body: &'a str,
+    reply_to: Option<EventId>,
+    attached: Vec<(Attached, AttachmentRecord)>,
+}
+
+fn put(context: &mut Context<'_>, place: Place, message: Message<'_>) -> Outcome<Reply> {
+    let Place { id, mut conversation, membership } = place;
+    let Message { author, body, reply_to, attached } = message;
     let event = EventId::from(context.take_place());
     let (number, author_number) = conversation.count_message(author, event);
     let mentions = mentions::of(context, id, body)?;
@@ -67,7 +90,7 @@ pub(super) fn send_message(
 struct Place {
     id: ConversationId,
     conversation: ConversationRecord,
-    /// The author's, in a room.
+    /// The author's, in a room that it is in.
     membership: Option<MembershipRecord>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Context, Outcome};
 use crate::{
-    bounds::{INSTANCES_PER_SESSION, SESSION_MS, SESSIONS_PER_ACCOUNT},
+    bounds::{INSTANCES_PER_SESSION, SESSION_MS, SESSIONS_PER_ACCOUNT, SESSIONS_PER_BOT},
     event::EventBody,
     ids::{AccountId, SessionId, TokenHash},
     key::{Key, Range},
@@ -51,7 +51,8 @@ pub(super) fn open(
     token: TokenHash,
     device: &str,
 ) -> Result<Reply, StoreError> {
-    make_room(context, account_id)?;
+    let most = if account.bot.is_some() { SESSIONS_PER_BOT } else { SESSIONS_PER_ACCOUNT };
+    make_room(context, account_id, most)?;
     let id = SessionId::from(context.take_place());
     let expires_at_ms = context.time_ms().saturating_add(SESSION_MS);
     let session = SessionRecord {
@@ -90,9 +91,9 @@ pub(super) fn all_of(context: &Context<'_>, account: AccountId) -> Result<Vec<(T
 }
 
 /// Forgets one session of an account that has as many as it may: rather one that is over than a live one.
-fn make_room(context: &mut Context<'_>, account: AccountId) -> Result<(), StoreError> {
+fn make_room(context: &mut Context<'_>, account: AccountId, most: usize) -> Result<(), StoreError> {
     let sessions = all_of(context, account)?;
-    if sessions.len() < SESSIONS_PER_ACCOUNT {
+    if sessions.len() < most {
         return Ok(());
     }
     let clock_ms = context.time_ms();

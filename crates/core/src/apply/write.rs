@@ -30,7 +30,9 @@ pub(super) fn write(
         Recall::Due => {
             let outcome = match name {
                 None => operate(context, session.account, operation),
-                Some(name) => operate_once(context, session.account, name, operation),
+                Some(name) => once(context, session.account, name, operation, |context, operation| {
+                    operate(context, session.account, operation)
+                }),
             };
             let reply = settle(outcome)?;
             window.remember(operation, &reply, context.position(), answered)?;
@@ -41,11 +43,12 @@ pub(super) fn write(
 }
 
 /// Runs what the account has not asked for under that name before.
-fn operate_once(
+pub(super) fn once(
     context: &mut Context<'_>,
     account: AccountId,
     name: RequestName,
     operation: &Operation,
+    run: impl FnOnce(&mut Context<'_>, &Operation) -> Outcome<Reply>,
 ) -> Outcome<Reply> {
     let key = Key::NamedRequests(account);
     let mut named = context.get::<NamedRequestsRecord>(key)?.unwrap_or_default();
@@ -53,7 +56,7 @@ fn operate_once(
         Recall::Ran(reply) => Ok(reply),
         Recall::Refused(rejection) => Err(rejection.into()),
         Recall::Due => {
-            let reply = settle(operate(context, account, operation))?;
+            let reply = settle(run(context, operation))?;
             named.remember(name, operation, &reply)?;
             context.put(key, &named);
             Ok(reply)

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{AccountInfo, Paged, pattern::Pattern};
+use super::{AccountInfo, BotInfo, Paged, pattern::Pattern};
 use crate::{
     bounds::{PAGE, PATTERN_BYTES},
     ids::AccountId,
@@ -98,5 +98,6 @@ fn info(store: &dyn Read, account: AccountId, record: AccountRecord) -> Result<A
         disabled: record.disabled_at_ms.is_some(),
         display_name: record.display_name.unwrap_or_default(),
         last_seen_ms: seen.map_or(0, |seen| seen.at_ms),
+        bot: record.bot.map(|bot| BotInfo { owner: bot.owner, token: bot.token }),
     })
 }

@@ -6,8 +6,9 @@ use super::Paged;
 use crate::{
     bounds::PAGE,
     ids::{AccountId, Position},
-    key::{Range, last_id},
-    record::{self, Administered, AdministrationRecord},
+    key::{Key, Range, last_id},
+    record::{self, AccountRecord, Administered, AdministrationRecord},
+    reply::Rejection,
     scan,
     store::{Direction, Read, StoreError},
 };
@@ -31,15 +32,34 @@ pub struct AdministrationInfo {
     pub by_configuration: bool,
 }
 
-/// The newest acts before `before`, newest first. At most [`PAGE`] of them. For administrators: the caller sees to it.
+/// Whether an account is an administrator, by its own right or (says the caller) by a server's configuration.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn administers(store: &dyn Read, account: AccountId, by_configuration: bool) -> Result<bool, StoreError> {
+    let account = record::get::<AccountRecord>(store, Key::Account(account))?;
+    Ok(account.is_some_and(|account| (account.administrator || by_configuration) && account.bot.is_none()))
+}
+
+/// The newest acts before `before`, newest first. At most [`PAGE`] of them. For administrators, by their own right or (says the caller) by a
+/// server's configuration.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn administration(
     store: &dyn Read,
+    reader: AccountId,
+    by_configuration: bool,
     before: Option<Position>,
     limit: usize,
-) -> Result<Paged<AdministrationInfo>, StoreError> {
+) -> Result<Result<Paged<AdministrationInfo>, Rejection>, StoreError> {
+    if !administers(store, reader, by_configuration)? {
+        return Ok(Err(Rejection::NotAdministrator));
+    }
+    Ok(Ok(newest(store, before, limit)?))
+}
+
+fn newest(store: &dyn Read, before: Option<Position>, limit: usize) -> Result<Paged<AdministrationInfo>, StoreError> {
     let limit = limit.clamp(1, PAGE);
     let last = match before.map(|before| before.0.checked_sub(1)) {
         None => Position(u64::MAX),

@@ -21,6 +21,7 @@ use crate::{
 mod accounts;
 mod administration;
 mod attachments;
+mod bots;
 mod catch_up;
 mod conversations;
 mod current;
@@ -32,8 +33,9 @@ mod search;
 mod sessions;
 
 pub use accounts::{account, account_by_name, account_named, search_accounts};
-pub use administration::{AdministrationInfo, administration};
+pub use administration::{AdministrationInfo, administers, administration};
 pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
+pub use bots::{BotInfo, OwnBot, WebhookInfo, bots, takes_posts, webhooks};
 pub use catch_up::{conversation_events, events_after};
 pub use conversations::{
     Place, Watching, conversation, conversation_of_message, conversations, direct_conversation, place, watching,
@@ -84,6 +86,8 @@ pub struct AccountInfo {
     pub display_name: String,
     /// When the account last came or went, as far as is known; zero: never. Who is connected now says presence.
     pub last_seen_ms: u64,
+    /// None: it is a person's.
+    pub bot: Option<BotInfo>,
 }
 
 /// A conversation as one of its members sees it.

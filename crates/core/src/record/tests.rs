@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod attachments;
+mod bots;
 
 const TOKEN: TokenHash = TokenHash([7; 32]);
 
@@ -77,6 +78,7 @@ fn records() -> Vec<Sample> {
                 disabled_at_ms: None,
                 display_name: None,
                 rooms: None,
+                bot: None,
             },
         ),
         record("name", NameRecord { account: AccountId(4096), deleted: true }),
@@ -136,6 +138,7 @@ fn records() -> Vec<Sample> {
                 disabled_at_ms: Some(1_700_000_000_001),
                 display_name: Some("Ann Ö.".to_owned()),
                 rooms: None,
+                bot: None,
             },
         ),
         record(
@@ -182,6 +185,7 @@ fn rooms() -> Vec<Sample> {
                 disabled_at_ms: None,
                 display_name: None,
                 rooms: Some(3),
+                bot: None,
             },
         ),
         record(
@@ -540,6 +544,7 @@ fn stored_formats_stay_as_they_are() {
         .chain(commands())
         .chain(replies())
         .chain(attachments::samples())
+        .chain(bots::samples())
     {
         assert_eq!(sample.bytes, sample.again, "{} does not encode as it was", sample.name);
         let hex = sample.bytes.iter().fold(String::new(), |mut hex, byte| {
@@ -570,6 +575,7 @@ fn a_window_of_the_first_version_is_read() {
 
 fn decode_all(bytes: &[u8]) {
     attachments::decode_all(bytes);
+    bots::decode_all(bytes);
     let _ = decode::<MetaRecord>(bytes);
     let _ = decode::<AccountRecord>(bytes);
     let _ = decode::<NameRecord>(bytes);

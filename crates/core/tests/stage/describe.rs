@@ -24,6 +24,8 @@ impl Stage {
             }
             Reply::AttachmentFinished(attached) => format!("finished {}", self.describe_file(attached)),
             Reply::RoomCreated { .. } => "made a room".to_owned(),
+            Reply::BotCreated { account } => format!("made the bot {}", self.person(*account)),
+            Reply::WebhookCreated { webhook, .. } => format!("made the webhook {}", self.person(*webhook)),
             Reply::Rejected(rejection) => format!("refused: {rejection}"),
         }];
         for happened in &self.world.applied.happened {

@@ -12,8 +12,8 @@ use proptest::{
     test_runner::{TestCaseError, TestCaseResult},
 };
 use threefold_core::{
-    AccountId, AdministratorAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient, Rejection,
-    Reply, RequestId, RequestName, Role, SessionId, TokenHash, query,
+    AccountId, AdministratorAction, BotAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient,
+    Rejection, Reply, RequestId, RequestName, Role, SessionId, TokenHash, query,
 };
 
 use crate::world::World;
@@ -33,6 +33,7 @@ pub enum Step {
     OpenInstance { device: usize, nonce: u64 },
     Write { device: usize, instance: u64, skew: i64, answered: Option<u64>, name: Option<u64>, what: What },
     Retry { back: usize },
+    Post { webhook: usize, name: u64 },
     Wait { ms: u64 },
 }
 
@@ -48,6 +49,23 @@ pub enum What {
     DisplayName { name: &'static str },
     Administer { name: usize, action: AdministratorAction },
     Room { room: usize, person: usize, what: InRoom },
+    Bot { name: usize, action: BotAction },
+    Webhook { room: usize, name: usize },
+    DeleteWebhook { webhook: usize },
+}
+
+/// What posts to every webhook, and logs in every bot.
+const TOKEN: TokenHash = TokenHash([9; 32]);
+
+fn bot_action() -> impl Strategy<Value = BotAction> {
+    use BotAction::{Create, Delete, SetToken};
+    select(vec![
+        Create { token: TOKEN },
+        Create { token: TOKEN },
+        SetToken { token: Some(TOKEN) },
+        SetToken { token: None },
+        Delete,
+    ])
 }
 
 fn action() -> impl Strategy<Value = AdministratorAction> {
@@ -124,6 +142,9 @@ fn what() -> impl Strategy<Value = What> {
             .prop_map(|(message, emoji, add)| What::React { message, emoji, add }),
         8 => (0..ROOMS.len(), 0..NAMES.len(), in_room())
             .prop_map(|(room, person, what)| What::Room { room, person, what }),
+        1 => (0..NAMES.len(), bot_action()).prop_map(|(name, action)| What::Bot { name, action }),
+        1 => (0..ROOMS.len(), 0..NAMES.len()).prop_map(|(room, name)| What::Webhook { room, name }),
+        1 => (0usize..3).prop_map(|webhook| What::DeleteWebhook { webhook }),
     ]
 }
 
@@ -146,6 +167,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             Step::Write { device, instance, skew, answered, name, what }
         }),
         6 => (0usize..8).prop_map(|back| Step::Retry { back }),
+        3 => (0usize..3, 0u64..6).prop_map(|(webhook, name)| Step::Post { webhook, name }),
         2 => (0u64..20 * 24 * 60 * 60 * 1000).prop_map(|ms| Step::Wait { ms }),
     ]
 }
@@ -158,6 +180,7 @@ pub struct Cast {
     sessions: Vec<SessionId>,
     numbers: BTreeMap<(TokenHash, u64), u64>,
     pub messages: Vec<(ConversationId, EventId)>,
+    webhooks: Vec<AccountId>,
     commands: Vec<Command>,
 }
 
@@ -216,7 +239,17 @@ impl Cast {
                 Operation::React { conversation, message, emoji: EMOJI[*emoji].to_owned(), add: *add }
             }
             What::Room { room, person, what } => room_operation(*room, *person, what),
+            What::Bot { name, action } => Operation::ManageBot { name: NAMES[*name].to_owned(), action: *action },
+            What::Webhook { room, name } => {
+                let (room, name) = (Recipient::Room(ROOMS[*room].to_owned()), NAMES[*name].to_owned());
+                Operation::CreateWebhook { room, name, token: TOKEN }
+            }
+            What::DeleteWebhook { webhook } => Operation::DeleteWebhook { webhook: self.webhook(*webhook) },
         }
+    }
+
+    fn webhook(&self, index: usize) -> AccountId {
+        self.webhooks.iter().rev().nth(index).copied().unwrap_or(AccountId(7))
     }
 
     fn command(&mut self, world: &mut World, step: &Step) -> Option<Command> {
@@ -260,6 +293,10 @@ impl Cast {
                     }
                 }
             }
+            Step::Post { webhook, name } => {
+                let (webhook, name) = (self.webhook(*webhook), RequestName(*name));
+                Command::PostWebhook { webhook, token: TOKEN, name, body: "posted, @ann".to_owned() }
+            }
             Step::Retry { back } => self.commands.iter().rev().nth(*back)?.clone(),
             Step::Wait { ms } => {
                 world.time_ms += ms;
@@ -293,12 +330,15 @@ impl Cast {
                     let last = self.numbers.entry((*session, request.instance)).or_default();
                     *last = request.number.max(*last);
                 }
-                if let Reply::MessageSent { conversation, event, .. } = reply
-                    && !self.messages.contains(&(*conversation, *event))
-                {
-                    self.messages.push((*conversation, *event));
-                }
             }
+            _ => {}
+        }
+        match reply {
+            Reply::MessageSent { conversation, event, .. } if !self.messages.contains(&(*conversation, *event)) => {
+                self.messages.push((*conversation, *event));
+            }
+            Reply::BotCreated { account } => self.people.push(*account),
+            Reply::WebhookCreated { webhook, .. } => self.webhooks.push(*webhook),
             _ => {}
         }
         self.commands.push(command.clone());

@@ -90,6 +90,9 @@ pub fn error_of(refusal: &Refusal) -> chat::Error {
             Rejection::QuotaExceeded { .. } => (ErrorCode::QuotaExceeded, 0),
             Rejection::UnknownAttachment(_) => (ErrorCode::UnknownAttachment, 0),
             Rejection::UploadOutOfPlace { expected } => (ErrorCode::UploadOutOfPlace, *expected),
+            Rejection::UnknownBot(_) => (ErrorCode::UnknownBot, 0),
+            Rejection::UnknownWebhook => (ErrorCode::UnknownWebhook, 0),
+            Rejection::NotForBots => (ErrorCode::NotForBots, 0),
             Rejection::UnknownRoom(_) => (ErrorCode::UnknownRoom, 0),
             Rejection::RoomNameTaken(_) => (ErrorCode::RoomNameTaken, 0),
             Rejection::NotInRoom(_) => (ErrorCode::NotInRoom, 0),
@@ -131,10 +134,13 @@ pub fn code_of(code: ErrorCode) -> Code {
         | ErrorCode::UnknownMessage
         | ErrorCode::UnknownSession
         | ErrorCode::UnknownAttachment
+        | ErrorCode::UnknownBot
+        | ErrorCode::UnknownWebhook
         | ErrorCode::UnknownRoom => Code::NotFound,
         ErrorCode::Forbidden
         | ErrorCode::AccountDisabled
         | ErrorCode::NotAdministrator
+        | ErrorCode::NotForBots
         | ErrorCode::NotInRoom
         | ErrorCode::NotInvited => Code::PermissionDenied,
         // Not Aborted, which invites a plain retry: these need the client to do something first.
@@ -219,6 +225,9 @@ mod tests {
             (rejected(Rejection::QuotaExceeded { used_bytes: 1, quota_bytes: 2 }), ErrorCode::QuotaExceeded),
             (rejected(Rejection::UnknownAttachment(AttachmentId(4))), ErrorCode::UnknownAttachment),
             (rejected(Rejection::UploadOutOfPlace { expected: 7 }), ErrorCode::UploadOutOfPlace),
+            (rejected(Rejection::UnknownBot("echo".into())), ErrorCode::UnknownBot),
+            (rejected(Rejection::UnknownWebhook), ErrorCode::UnknownWebhook),
+            (rejected(Rejection::NotForBots), ErrorCode::NotForBots),
             (rejected(Rejection::UnknownRoom("tea".into())), ErrorCode::UnknownRoom),
             (rejected(Rejection::RoomNameTaken("tea".into())), ErrorCode::RoomNameTaken),
             (rejected(Rejection::NotInRoom("not in #tea".into())), ErrorCode::NotInRoom),

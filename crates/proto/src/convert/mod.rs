@@ -6,6 +6,7 @@
 //! the server), and rules about content, which `apply` decides.
 
 mod administration;
+mod bot;
 mod error;
 mod event;
 mod page;
@@ -14,6 +15,7 @@ mod token;
 mod write;
 
 pub use administration::administration;
+pub use bot::{bot, webhook};
 pub use error::{Refusal, code_of, error_of, error_of_status, status_of};
 pub use event::{Names, PlaceName, attachment, conversation, event, message, reacted_by, shown};
 pub use page::{history_page, message_ids, page_limit, pattern, search_limit};

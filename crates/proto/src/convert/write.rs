@@ -147,6 +147,11 @@ impl TryFrom<Option<Wire>> for Operation {
             Some(Wire::SetRole(set)) => set.try_into(),
             Some(Wire::ChangeRoom(change)) => change.try_into(),
             Some(Wire::DeclineInvitation(decline)) => decline.try_into(),
+            Some(Wire::CreateBot(create)) => create.try_into(),
+            Some(Wire::SetBotToken(set)) => set.try_into(),
+            Some(Wire::DeleteBot(delete)) => delete.try_into(),
+            Some(Wire::CreateWebhook(create)) => create.try_into(),
+            Some(Wire::DeleteWebhook(delete)) => delete.try_into(),
             None => Err(Refusal::invalid("the write has no operation that this server knows")),
         }
     }
@@ -288,6 +293,10 @@ pub fn result(request: Option<chat::RequestId>, outcome: Result<(Reply, Position
         Ok((Reply::RoomCreated { conversation, event }, _)) => {
             Wire::RoomCreated(chat::RoomCreated { conversation: conversation.0, id: event.0 })
         }
+        Ok((Reply::BotCreated { account }, _)) => Wire::BotCreated(chat::BotCreated { account: account.0 }),
+        Ok((Reply::WebhookCreated { webhook, conversation }, _)) => {
+            Wire::WebhookCreated(chat::WebhookCreated { webhook: webhook.0, conversation: conversation.0 })
+        }
         Ok((Reply::Rejected(rejection), _)) => Wire::Error(error_of(&rejection.into())),
         Ok((
             Reply::SessionOpened { .. }
@@ -325,7 +334,9 @@ pub fn session_reply(reply: Reply, position: Position, servers: Vec<String>) -> 
         | Reply::Done
         | Reply::RoomCreated { .. }
         | Reply::UploadReached { .. }
-        | Reply::AttachmentFinished(_) => Err(unexpected()),
+        | Reply::AttachmentFinished(_)
+        | Reply::BotCreated { .. }
+        | Reply::WebhookCreated { .. } => Err(unexpected()),
     }
 }
 

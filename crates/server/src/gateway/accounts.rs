@@ -13,7 +13,7 @@ use threefold_core::{
 };
 use threefold_proto::{
     chat,
-    convert::{self, Refusal, Token},
+    convert::{self, Names, Refusal, Token},
 };
 use tokio::time::Instant;
 
@@ -105,7 +105,13 @@ impl<D: Door> Gateway<D> {
         password: String,
         deadline: Instant,
     ) -> Result<AccountInfo, Refusal> {
-        // A deleted account has no hash; it is verified against nobody's, like an unknown name.
+        let token = account.as_ref().and_then(|account| account.bot).and_then(|bot| bot.token);
+        if let (Some(account), Some(token)) = (&account, token) {
+            // A bot's token is as good as random: there is nothing to be guessed, and so no costly hash.
+            let is_its_own = Token::from_hexadecimal(&password).is_some_and(|shown| shown.hash() == token);
+            return if is_its_own { Ok(account.clone()) } else { Err(Rejection::WrongCredential.into()) };
+        }
+        // A deleted account has no hash, nor has a bot without a token; it is verified against nobody's, like an unknown name.
         let account = account.filter(|account| !account.password_hash.is_empty());
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let verified = self.passwords().verify(password, hash, deadline).await?;
@@ -149,6 +155,7 @@ impl<D: Door> Gateway<D> {
             servers: self.door().client_addresses(),
             position: self.door().position().0,
             display_name: account.display_name,
+            bot: account.bot.is_some(),
         })
     }
 
@@ -236,6 +243,8 @@ impl<D: Door> Gateway<D> {
             | Reply::RoomCreated { .. }
             | Reply::UploadReached { .. }
             | Reply::AttachmentFinished(_)
+            | Reply::BotCreated { .. }
+            | Reply::WebhookCreated { .. }
             | Reply::Done => Err(unexpected_reply()),
         }
     }
@@ -243,6 +252,7 @@ impl<D: Door> Gateway<D> {
     /// Accounts by a part of their names.
     pub(super) fn search_accounts(
         &self,
+        caller: &Caller,
         request: chat::SearchAccountsRequest,
     ) -> Result<chat::SearchAccountsReply, Refusal> {
         let limit = convert::page_limit(request.limit)?;
@@ -250,15 +260,16 @@ impl<D: Door> Gateway<D> {
         let after = (!request.after.is_empty()).then(|| convert::pattern(request.after)).transpose()?;
         let page = self.door().read(|store| query::search_accounts(store, &pattern, after.as_deref(), limit));
         let online = self.door().online();
+        let mut names = self.directory().of(self.door(), caller.session.account);
         let accounts = page.items.into_iter().map(|info| {
             let here = online.binary_search(&info.account).is_ok();
-            account(info, here)
+            account(info, here, &mut names)
         });
         Ok(chat::SearchAccountsReply { accounts: accounts.collect(), more: page.more })
     }
 
     /// Who is connected, anywhere.
-    pub(super) fn list_online(&self) -> chat::ListOnlineReply {
+    pub(super) fn list_online(&self, caller: &Caller) -> chat::ListOnlineReply {
         let mut online = self.door().online();
         online.truncate(ONLINE_LISTED);
         let accounts = self.door().read(|store| {
@@ -267,11 +278,12 @@ impl<D: Door> Gateway<D> {
         });
         // Deleted a moment ago and not yet gone: not shown.
         let accounts = accounts.into_iter().flatten().filter(|info| info.name.is_some());
-        chat::ListOnlineReply { accounts: accounts.map(|info| account(info, true)).collect() }
+        let mut names = self.directory().of(self.door(), caller.session.account);
+        chat::ListOnlineReply { accounts: accounts.map(|info| account(info, true, &mut names)).collect() }
     }
 }
 
-fn account(info: AccountInfo, online: bool) -> chat::Account {
+fn account(info: AccountInfo, online: bool, names: &mut impl Names) -> chat::Account {
     chat::Account {
         account: info.account.0,
         name: info.name.unwrap_or_default(),
@@ -281,5 +293,7 @@ fn account(info: AccountInfo, online: bool) -> chat::Account {
         display_name: info.display_name,
         last_seen_ms: info.last_seen_ms,
         disabled: info.disabled,
+        bot: info.bot.is_some(),
+        owner_name: info.bot.map(|bot| names.account(bot.owner)).unwrap_or_default(),
     }
 }

@@ -3,7 +3,7 @@
 //! Who is an administrator is the state's business, except for those whom this server's configuration names: they are
 //! administrators through this server, whatever the state says. So a cluster whose only administrator is lost can be helped.
 
-use threefold_core::{Position, Rejection, query, text};
+use threefold_core::{Position, query, text};
 use threefold_proto::{
     chat,
     convert::{self, Names as _, Refusal},
@@ -63,11 +63,8 @@ impl<D: Door> Gateway<D> {
     ) -> Result<chat::ListAdministrationReply, Refusal> {
         let limit = convert::page_limit(request.limit)?;
         let before = (request.before != 0).then_some(Position(request.before));
-        let (by_configuration, by_right) = self.entitlement(caller);
-        if !by_configuration && !by_right {
-            return Err(Refusal::Rejected(Rejection::NotAdministrator));
-        }
-        let page = self.door().read(|store| query::administration(store, before, limit));
+        let (reader, by_configuration) = (caller.session.account, self.is_configured(caller));
+        let page = self.door().read(|store| query::administration(store, reader, by_configuration, before, limit))?;
         let mut names = self.directory().of(self.door(), caller.session.account);
         let acts = page.items.into_iter().map(|act| {
             let by_name = names.account(act.by);
@@ -76,13 +73,16 @@ impl<D: Door> Gateway<D> {
         Ok(chat::ListAdministrationReply { acts: acts.collect(), more: page.more })
     }
 
-    /// Whether the caller is an administrator by this server's configuration, and whether by the account's own right.
-    pub(super) fn entitlement(&self, caller: &Caller) -> (bool, bool) {
+    /// Whether the caller is an administrator, as far as this server knows.
+    pub(super) fn administers(&self, caller: &Caller) -> bool {
+        let (account, by_configuration) = (caller.session.account, self.is_configured(caller));
+        self.door().read(|store| query::administers(store, account, by_configuration))
+    }
+
+    /// Whether this server's configuration names the caller. What that means, the state's rules say.
+    pub(super) fn is_configured(&self, caller: &Caller) -> bool {
         let account = self.door().read(|store| query::account(store, caller.session.account));
-        account.map_or((false, false), |account| {
-            let by_configuration = account.name.is_some_and(|name| self.shared.administrators.are(&name));
-            (by_configuration, account.administrator)
-        })
+        account.and_then(|account| account.name).is_some_and(|name| self.shared.administrators.are(&name))
     }
 }
 

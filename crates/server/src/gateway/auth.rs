@@ -76,12 +76,16 @@ impl<D: Door> Gateway<D> {
         self.door().read(|store| query::session(store, token))
     }
 
-    async fn look_again(&self, token: &TokenHash, deadline: Instant) -> Result<SessionInfo, Refusal> {
-        let Ok(permit) = timeout_at(deadline, self.auth().second_looks.acquire()).await else {
-            return Err(Refusal::unavailable("too many unknown sessions at once"));
+    /// Catches up with everything acknowledged, for whoever shows what this server does not know; a few at a time.
+    pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), Refusal> {
+        let Ok(_permit) = timeout_at(deadline, self.auth().second_looks.acquire()).await else {
+            return Err(Refusal::unavailable("too many unknown tokens at once"));
         };
-        self.door().wait_consistent(deadline).await.map_err(|error| Refusal::unavailable(error.0))?;
-        drop(permit);
+        self.door().wait_consistent(deadline).await.map_err(|error| Refusal::unavailable(error.0))
+    }
+
+    async fn look_again(&self, token: &TokenHash, deadline: Instant) -> Result<SessionInfo, Refusal> {
+        self.catch_up(deadline).await?;
         self.session(token).ok_or(Refusal::Rejected(Rejection::SessionInvalid))
     }
 

@@ -37,7 +37,7 @@ use tower::Service;
 use super::{
     Gateway, attachments, cors,
     door::Door,
-    grpc, page,
+    grpc, hooks, page,
     websocket::{self, Entrance, Origins, Place},
 };
 use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
@@ -219,7 +219,9 @@ fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Rou
         .with_state(gateway.clone());
     let shared = middleware::from_fn_with_state(entrance, cors::share::<D>);
     let attachments = attachments::http::routes(gateway.clone()).layer(shared);
-    let all = routes.prepare().into_axum_router().reset_fallback().merge(plain).merge(socket).merge(attachments);
+    let hooks = hooks::routes(gateway.clone());
+    let all = routes.prepare().into_axum_router().reset_fallback();
+    let all = all.merge(plain).merge(socket).merge(attachments).merge(hooks);
     all.fallback(move |request| async move { page_or_nothing(&gateway, request) })
 }
 

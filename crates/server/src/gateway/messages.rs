@@ -34,6 +34,8 @@ impl<D: Door> Gateway<D> {
             | Reply::RoomCreated { .. }
             | Reply::UploadReached { .. }
             | Reply::AttachmentFinished(_)
+            | Reply::BotCreated { .. }
+            | Reply::WebhookCreated { .. }
             | Reply::Done => Err(unexpected_reply()),
         }
     }
@@ -94,7 +96,9 @@ impl<D: Door> Gateway<D> {
                 | Reply::MessageSent { .. }
                 | Reply::RoomCreated { .. }
                 | Reply::UploadReached { .. }
-                | Reply::AttachmentFinished(_),
+                | Reply::AttachmentFinished(_)
+                | Reply::BotCreated { .. }
+                | Reply::WebhookCreated { .. },
                 _,
             ) => Err(unexpected_reply()),
         }

@@ -12,11 +12,13 @@ mod accounts;
 mod administration;
 mod attachments;
 mod auth;
+mod bots;
 mod cluster;
 mod cors;
 mod directory;
 mod door;
 pub mod grpc;
+mod hooks;
 pub mod http;
 mod messages;
 mod page;
@@ -79,6 +81,7 @@ struct Shared<D> {
     attachments: attachments::Attachments,
     streams: Arc<Semaphore>,
     searches: Arc<Semaphore>,
+    posts: Semaphore,
     closing: watch::Sender<bool>,
 }
 
@@ -100,6 +103,7 @@ impl<D: Door> Gateway<D> {
             attachments: attachments::Attachments::new(AttachmentLimits::default()),
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
+            posts: Semaphore::new(hooks::POSTS),
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -183,7 +187,9 @@ impl<D: Door> Gateway<D> {
                 | Reply::MessageSent { .. }
                 | Reply::RoomCreated { .. }
                 | Reply::UploadReached { .. }
-                | Reply::AttachmentFinished(_),
+                | Reply::AttachmentFinished(_)
+                | Reply::BotCreated { .. }
+                | Reply::WebhookCreated { .. },
                 _,
             ) => Err(unexpected_reply()),
         }

@@ -48,6 +48,8 @@ impl<D: Door> Gateway<D> {
             | Reply::MessageSent { .. }
             | Reply::UploadReached { .. }
             | Reply::AttachmentFinished(_)
+            | Reply::BotCreated { .. }
+            | Reply::WebhookCreated { .. }
             | Reply::Done => Err(unexpected_reply()),
         }
     }

@@ -121,6 +121,7 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         ErrorCode::UnknownConversation => "; see yours with `threefold unread`",
         ErrorCode::UnknownMessage | ErrorCode::UnknownAttachment => "; see ids with `threefold messages NAME`",
         ErrorCode::UnknownSession => "; see them with `threefold sessions`",
+        ErrorCode::UnknownBot => "; see them with `threefold bot list`",
         ErrorCode::UnknownRoom => "; look for rooms with `threefold rooms`",
         ErrorCode::RoomNameTaken => "; choose another",
         ErrorCode::NotInvited => "; a moderator or an owner of it can invite you",
@@ -143,6 +144,8 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::QuotaExceeded
         | ErrorCode::UploadOutOfPlace
         | ErrorCode::NotAdministrator
+        | ErrorCode::NotForBots
+        | ErrorCode::UnknownWebhook
         | ErrorCode::MessageDeleted
         | ErrorCode::TooManyReactions
         | ErrorCode::NotInRoom

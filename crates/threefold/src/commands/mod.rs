@@ -5,6 +5,7 @@
 
 mod accounts;
 mod administer;
+mod bots;
 mod context;
 mod edit;
 mod failure;
@@ -124,6 +125,10 @@ pub enum ClientCommand {
     DisplayName(With<accounts::DisplayNameArgs>),
     /// Do something to an account, as an administrator
     Admin(With<administer::AdminArgs>),
+    /// Make bots, and what is done with them
+    Bot(bots::BotArgs),
+    /// Let programs post into a room
+    Webhook(bots::webhooks::WebhookArgs),
     /// Change the text of a message of yours
     Edit(With<edit::EditArgs>),
     /// React to a message, or show who did
@@ -158,6 +163,8 @@ impl ClientCommand {
             | Self::Invitations(with) => &with.options,
             Self::Rooms(with) => &with.options,
             Self::Room(args) => args.options(),
+            Self::Bot(args) => args.options(),
+            Self::Webhook(args) => args.options(),
             Self::Leave(with) => &with.options,
             Self::DeleteAccount(with) => &with.options,
             Self::Passwd(with) => &with.options,
@@ -260,6 +267,8 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,
         ClientCommand::DisplayName(with) => accounts::display_name(with.args, with.options).await,
         ClientCommand::Admin(with) => administer::administer(with.args, with.options).await,
+        ClientCommand::Bot(args) => bots::bot(args).await,
+        ClientCommand::Webhook(args) => bots::webhooks::webhook(args).await,
         ClientCommand::Edit(with) => edit::edit(with.args, with.options).await,
         ClientCommand::React(with) => react::react(with.args, with.options).await,
         ClientCommand::Rooms(with) => rooms::rooms(with.args, with.options).await,

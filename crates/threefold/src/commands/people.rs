@@ -35,6 +35,8 @@ struct Person<'a> {
     display_name: &'a str,
     last_seen_ms: u64,
     disabled: bool,
+    bot: bool,
+    owner: &'a str,
 }
 
 fn print(context: &Context, accounts: &[Account]) -> Result<(), Failure> {
@@ -50,6 +52,8 @@ fn print(context: &Context, accounts: &[Account]) -> Result<(), Failure> {
                 display_name: &account.display_name,
                 last_seen_ms: account.last_seen_ms,
                 disabled: account.disabled,
+                bot: account.bot,
+                owner: &account.owner_name,
             };
             context.output.result(&value, String::new)?;
         }
@@ -58,6 +62,10 @@ fn print(context: &Context, accounts: &[Account]) -> Result<(), Failure> {
             remarks.push("online".to_owned());
         } else if account.last_seen_ms > 0 {
             remarks.push(format!("last seen {}", time(account.last_seen_ms)));
+        }
+        if account.bot {
+            let owner = if account.owner_name.is_empty() { "(deleted user)" } else { &account.owner_name };
+            remarks.push(format!("bot of {}", escape(owner)));
         }
         if account.administrator {
             remarks.push("administrator".to_owned());

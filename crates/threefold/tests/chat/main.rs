@@ -5,10 +5,12 @@
 
 mod accounts;
 mod attachments;
+mod bots;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod limits;
 mod messages;
+mod permissions;
 mod rooms;
 mod tcp;
 mod typing;

@@ -3,7 +3,7 @@
 //! One rule for all of them: who is outside of a private room learns no more than that its name is taken. So a room that
 //! is named by its id is unknown to whoever may not find it; named by its name, it may be said that one is not in it.
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, webhook};
 use crate::{
     apply::Audience,
     bounds::{MEMBERS_PER_ROOM, ROOMS_PER_ACCOUNT},
@@ -66,7 +66,11 @@ pub(super) fn named(context: &Context<'_>, name: &str) -> Outcome<ConversationId
 }
 
 /// A room that the one who asks is in, and what they may do there.
-fn find_own(context: &Context<'_>, asker: AccountId, room: &Recipient) -> Outcome<(ConversationId, RoomRecord, Role)> {
+pub(super) fn find_own(
+    context: &Context<'_>,
+    asker: AccountId,
+    room: &Recipient,
+) -> Outcome<(ConversationId, RoomRecord, Role)> {
     let (id, record) = find(context, room)?;
     require_in(context, asker, id, room)?;
     let role = record.role_of(asker);
@@ -112,7 +116,7 @@ fn person(context: &Context<'_>, name: &str) -> Outcome<(AccountId, String)> {
 }
 
 /// Only who has at least that role may go on.
-fn require_role(role: Role, least: Role, what: &str) -> Result<(), Rejection> {
+pub(super) fn require_role(role: Role, least: Role, what: &str) -> Result<(), Rejection> {
     if role >= least {
         return Ok(());
     }
@@ -165,7 +169,7 @@ pub(super) fn take_out(
     if room.members == 0 {
         context.delete(Key::RoomName(&text::fold_name(&room.name)));
         context.delete(Key::Room(id));
-        return Ok(());
+        return webhook::delete_all(context, id);
     }
     if room.owners.is_empty() {
         let heir = heir(context, id, &room)?;

@@ -182,13 +182,18 @@ async fn admit<D: Door>(gateway: &Gateway<D>, headers: &HeaderMap) -> Result<Cal
     gateway.authenticate(token.hash(), Instant::now() + DEFAULT_PATIENCE).await
 }
 
-fn refused(refusal: &Refusal) -> Response {
+/// An error over plain HTTP.
+pub(in crate::gateway) fn refused(refusal: &Refusal) -> Response {
     if let Refusal::Internal(words) = refusal {
         tracing::error!(words, "a request failed by this server's fault");
     }
     let error = error_of(refusal);
     let body = serde_json::json!({ "error": error.message, "code": error.code().as_str_name() }).to_string();
-    (status_of(error.code()), [(header::CONTENT_TYPE, JSON)], body).into_response()
+    let mut answer = (status_of(error.code()), [(header::CONTENT_TYPE, JSON)], body).into_response();
+    if error.retry_after_ms > 0 {
+        answer.headers_mut().insert(header::RETRY_AFTER, error.retry_after_ms.div_ceil(1000).into());
+    }
+    answer
 }
 
 /// An error's status in HTTP (RFC 9110, section 15).

@@ -206,6 +206,8 @@ fn refusal(reply: Reply) -> Refusal {
         | Reply::RoomCreated { .. }
         | Reply::UploadReached { .. }
         | Reply::AttachmentFinished(_)
+        | Reply::BotCreated { .. }
+        | Reply::WebhookCreated { .. }
         | Reply::Done => unexpected_reply(),
     }
 }

@@ -96,16 +96,16 @@ impl<D: Door> Chat for Service<D> {
         &self,
         request: Request<chat::SearchAccountsRequest>,
     ) -> Result<Response<chat::SearchAccountsReply>, Status> {
-        let (_, request, _) = self.admit(request).await?;
-        answer(self.gateway.search_accounts(request))
+        let (caller, request, _) = self.admit(request).await?;
+        answer(self.gateway.search_accounts(&caller, request))
     }
 
     async fn list_online(
         &self,
         request: Request<chat::ListOnlineRequest>,
     ) -> Result<Response<chat::ListOnlineReply>, Status> {
-        let (_, _, _) = self.admit(request).await?;
-        answer(Ok(self.gateway.list_online()))
+        let (caller, _, _) = self.admit(request).await?;
+        answer(Ok(self.gateway.list_online(&caller)))
     }
 
     async fn set_display_name(
@@ -339,6 +339,62 @@ impl<D: Door> Chat for Service<D> {
     ) -> Result<Response<chat::ListInvitationsReply>, Status> {
         let (caller, request, deadline) = self.admit(request).await?;
         answer(self.gateway.list_invitations(&caller, request, deadline).await)
+    }
+
+    async fn create_bot(
+        &self,
+        request: Request<chat::CreateBotRequest>,
+    ) -> Result<Response<chat::CreateBotReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.create_bot(&caller, request, deadline).await)
+    }
+
+    async fn set_bot_token(
+        &self,
+        request: Request<chat::SetBotTokenRequest>,
+    ) -> Result<Response<chat::SetBotTokenReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.set_bot_token(&caller, request, deadline).await)
+    }
+
+    async fn delete_bot(
+        &self,
+        request: Request<chat::DeleteBotRequest>,
+    ) -> Result<Response<chat::DeleteBotReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.delete_bot(&caller, request, deadline).await)
+    }
+
+    async fn list_bots(
+        &self,
+        request: Request<chat::ListBotsRequest>,
+    ) -> Result<Response<chat::ListBotsReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_bots(&caller, request, deadline).await)
+    }
+
+    async fn create_webhook(
+        &self,
+        request: Request<chat::CreateWebhookRequest>,
+    ) -> Result<Response<chat::CreateWebhookReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.create_webhook(&caller, request, deadline).await)
+    }
+
+    async fn delete_webhook(
+        &self,
+        request: Request<chat::DeleteWebhookRequest>,
+    ) -> Result<Response<chat::DeleteWebhookReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.delete_webhook(&caller, request, deadline).await)
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<chat::ListWebhooksRequest>,
+    ) -> Result<Response<chat::ListWebhooksReply>, Status> {
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_webhooks(&caller, request, deadline).await)
     }
 
     async fn converse(

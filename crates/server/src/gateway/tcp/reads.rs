@@ -69,7 +69,8 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
 
     /// Who is online.
     pub(super) async fn list(&mut self, echo: Echo) -> Result<(), Ending> {
-        let online = self.gateway.list_online().accounts;
+        let Some(session) = &self.session else { return Ok(()) };
+        let online = self.gateway.list_online(&session.caller).accounts;
         self.tell(echo, Ok(users(online, false))).await
     }
 
@@ -77,7 +78,9 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
     pub(super) async fn search(&mut self, echo: Echo, request: Request) -> Result<(), Ending> {
         let search =
             chat::SearchAccountsRequest { pattern: request.body, limit: bounds::PAGE as u32, after: request.to };
-        let found = self.gateway.search_accounts(search).map(|found| users(found.accounts, found.more));
+        let Some(session) = &self.session else { return Ok(()) };
+        let found =
+            self.gateway.search_accounts(&session.caller, search).map(|found| users(found.accounts, found.more));
         self.tell(echo, found).await
     }
 

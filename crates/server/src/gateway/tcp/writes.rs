@@ -151,6 +151,8 @@ pub(super) fn reply(echo: Echo, kind: Kind, outcome: Result<Committed, Unavailab
         | Outcome::InstanceOpened { .. }
         | Outcome::RoomCreated { .. }
         | Outcome::UploadReached { .. }
+        | Outcome::BotCreated { .. }
+        | Outcome::WebhookCreated { .. }
         | Outcome::AttachmentFinished(_) => {
             echo.refusal(&Refusal::Internal("the state machine answered another kind of request".to_owned()))
         }

@@ -98,8 +98,8 @@ table! {
     "list_sessions": _request as chat::ListSessionsRequest => Ok::<_, Refusal>(gateway.list_sessions(caller));
     "end_session": request as chat::EndSessionRequest => gateway.end_session(caller, request, deadline).await;
     "open_instance": request as chat::OpenInstanceRequest => gateway.open_instance(caller, request, deadline).await;
-    "search_accounts": request as chat::SearchAccountsRequest => gateway.search_accounts(request);
-    "list_online": _request as chat::ListOnlineRequest => Ok::<_, Refusal>(gateway.list_online());
+    "search_accounts": request as chat::SearchAccountsRequest => gateway.search_accounts(caller, request);
+    "list_online": _request as chat::ListOnlineRequest => Ok::<_, Refusal>(gateway.list_online(caller));
     "set_display_name": request as chat::SetDisplayNameRequest => gateway.set_display_name(caller, request, deadline).await;
     "administer": request as chat::AdministerRequest => gateway.administer(caller, request, deadline).await;
     "list_administration": request as chat::ListAdministrationRequest => gateway.list_administration(caller, request);
@@ -129,6 +129,13 @@ table! {
     "get_room": request as chat::GetRoomRequest => gateway.get_room(caller, request, deadline).await;
     "list_rooms": request as chat::ListRoomsRequest => gateway.list_rooms(caller, request, deadline).await;
     "list_members": request as chat::ListMembersRequest => gateway.list_members(caller, request, deadline).await;
+    "create_bot": request as chat::CreateBotRequest => gateway.create_bot(caller, request, deadline).await;
+    "set_bot_token": request as chat::SetBotTokenRequest => gateway.set_bot_token(caller, request, deadline).await;
+    "delete_bot": request as chat::DeleteBotRequest => gateway.delete_bot(caller, request, deadline).await;
+    "list_bots": request as chat::ListBotsRequest => gateway.list_bots(caller, request, deadline).await;
+    "create_webhook": request as chat::CreateWebhookRequest => gateway.create_webhook(caller, request, deadline).await;
+    "delete_webhook": request as chat::DeleteWebhookRequest => gateway.delete_webhook(caller, request, deadline).await;
+    "list_webhooks": request as chat::ListWebhooksRequest => gateway.list_webhooks(caller, request, deadline).await;
     "list_invitations": request as chat::ListInvitationsRequest => gateway.list_invitations(caller, request, deadline).await;
 }
 

@@ -1,0 +1,188 @@
+//! The people who ask, and what they ask about, made anew wherever a question may have changed it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::{
+    questions::Question,
+    ways::{Asker, Told, Way},
+};
+use crate::harness::Cluster;
+
+const PASSWORD: &str = "correct horse";
+/// Who registers. `administrator` is the first account of the cluster; `somebody` is whom things are done to.
+const PEOPLE: [&str; 9] =
+    ["administrator", "owner", "moderator", "author", "member", "invited", "outsider", "person", "somebody"];
+
+/// Everybody and everything.
+pub struct Scene {
+    runtime: Runtime,
+    cluster: Cluster,
+    askers: BTreeMap<String, Asker>,
+    /// Names given so far.
+    names: u64,
+    /// A private room, by its name, with a message of the author's; its webhook, where one was asked for.
+    pub room: String,
+    pub message: u64,
+    pub webhook: u64,
+    /// A direct conversation of the author with the member, and a message of it.
+    pub conversation: u64,
+    pub direct_message: u64,
+    /// A bot of the one who asks, if they may have one; one of somebody else.
+    pub own_bot: String,
+    pub foreign_bot: String,
+    /// Sessions: an own one that is not used here, and one of somebody else.
+    pub own_session: u64,
+    pub foreign_session: u64,
+    /// What logs the one who asks in.
+    pub secret: String,
+    /// The room may not be what it was.
+    spent: bool,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        let limits = ["--registration-rate", "1000000", "--write-rate", "1000000", "--login-rate", "1000000"];
+        let mut scene = Self {
+            runtime: Runtime::new().unwrap(),
+            cluster: Cluster::start(&limits),
+            askers: BTreeMap::new(),
+            names: 0,
+            room: String::new(),
+            message: 0,
+            webhook: 0,
+            conversation: 0,
+            direct_message: 0,
+            own_bot: String::new(),
+            foreign_bot: "foreign-bot".to_owned(),
+            own_session: 0,
+            foreign_session: 0,
+            secret: PASSWORD.to_owned(),
+            spent: true,
+        };
+        for (place, name) in PEOPLE.into_iter().enumerate() {
+            let asker = scene.stranger(place).log_in(name, PASSWORD, true);
+            scene.askers.insert(name.to_owned(), asker);
+        }
+        let nobody = scene.stranger(1);
+        scene.askers.insert("nobody".to_owned(), nobody);
+        let token = "5a5b".repeat(16);
+        scene.done("person", "create_bot", json!({"create": {"name": "bot", "token": token}}));
+        let bot = scene.stranger(2).log_in("bot", &token, false);
+        scene.askers.insert("bot".to_owned(), bot);
+        scene.done("somebody", "create_bot", json!({"create": {"name": scene.foreign_bot, "token": token}}));
+        let sent = scene.done("author", "send_message", json!({"send": {"to": {"user": "member"}, "body": "hello"}}));
+        scene.conversation = sent["sent"]["conversation"].as_u64().unwrap();
+        scene.direct_message = sent["sent"]["id"].as_u64().unwrap();
+        scene.foreign_session = scene.done("somebody", "who_am_i", json!({}))["session"].as_u64().unwrap();
+        scene
+    }
+
+    fn stranger(&self, place: usize) -> Asker {
+        Asker::nobody(&self.runtime, &self.cluster, place)
+    }
+
+    /// A name that nothing has.
+    pub fn name(&mut self) -> String {
+        self.names += 1;
+        format!("n{}", self.names)
+    }
+
+    /// A name that the next thing made may have.
+    pub fn next_name(&self) -> String {
+        format!("n{}-{}", self.names, rand::random_range(0..u32::MAX))
+    }
+
+    pub fn ask(&mut self, who: &str, way: Way, question: &Question) -> Told {
+        let asker = self.askers.get_mut(who).unwrap();
+        let told = asker.ask(&self.runtime, way, question.call, &question.with, question.is_write);
+        self.spent |= question.is_write && told.is_ok();
+        told
+    }
+
+    /// Does what must succeed. A read is none of a write's.
+    fn done(&mut self, who: &str, call: &'static str, with: Value) -> Value {
+        let is_write = !matches!(call, "who_am_i" | "list_sessions");
+        let question = Question { call, with, is_write };
+        self.ask(who, Way::WebSocket, &question).unwrap_or_else(|code| panic!("{who}: {call}: {code}"))
+    }
+
+    /// Makes ready what a question is about.
+    pub fn prepare(&mut self, table: &str, what: &str, who: &str) {
+        self.secret = PASSWORD.to_owned();
+        match table {
+            "room" | "message" => {
+                if self.spent {
+                    self.furnish();
+                }
+                if what == "delete_webhook" && self.webhook == 0 {
+                    let create =
+                        json!({"room": {"room": self.room}, "name": self.next_name(), "token": "7b7c".repeat(16)});
+                    let made = self.done("owner", "create_webhook", json!({"create": create}));
+                    self.webhook = made["created"]["webhook"].as_u64().unwrap();
+                    self.spent = false;
+                }
+            }
+            "account" => self.prepare_account(what, who),
+            _ => {}
+        }
+    }
+
+    /// A private room with everybody in their places, and a message.
+    fn furnish(&mut self) {
+        self.room = self.name();
+        let room = json!({"room": self.room});
+        self.done("owner", "create_room", json!({"create": {"name": self.room}}));
+        for (who, joins) in
+            [("moderator", true), ("author", true), ("member", true), ("somebody", true), ("invited", false)]
+        {
+            self.done("owner", "invite_to_room", json!({"invite": {"room": room, "user": who}}));
+            if joins {
+                self.done(who, "join_room", json!({"join": {"room": room}}));
+            }
+        }
+        self.done("owner", "set_role", json!({"set": {"room": room, "user": "moderator", "role": "moderator"}}));
+        let sent = self.done("author", "send_message", json!({"send": {"to": room, "body": "a message"}}));
+        self.message = sent["sent"]["id"].as_u64().unwrap();
+        self.done("author", "react", json!({"react": {"message": self.message, "emoji": "🎉"}}));
+        (self.webhook, self.spent) = (0, false);
+    }
+
+    fn prepare_account(&mut self, what: &str, who: &str) {
+        self.own_bot = "none".to_owned();
+        if matches!(who, "person" | "administrator") && what.contains("(one's own)") && what.contains("bot") {
+            self.own_bot = self.name();
+            self.done(who, "create_bot", json!({"create": {"name": self.own_bot, "token": "6c6d".repeat(16)}}));
+        }
+        let secret = if who == "bot" { "5a5b".repeat(16) } else { PASSWORD.to_owned() };
+        if what == "end_session (one's own)" && who != "nobody" {
+            // A further one, that nothing here depends on.
+            let _ = self.stranger(0).log_in(who, &secret, false);
+            let sessions = self.done(who, "list_sessions", json!({}));
+            let last =
+                sessions["sessions"].as_array().unwrap().iter().rfind(|session| session["current"] != true).unwrap();
+            self.own_session = last["session"].as_u64().unwrap();
+        }
+        if what == "delete_account" && who != "nobody" && who != "bot" {
+            // Somebody else in their place, who may as well go.
+            let name = self.name();
+            let asker = self.stranger(0).log_in(&name, PASSWORD, true);
+            if who == "administrator" {
+                let grant = json!({"administer": {"name": name, "action": {"grant": {}}}});
+                self.done("administrator", "administer", grant);
+            }
+            self.askers.insert(format!("{who} who goes"), asker);
+        }
+        self.secret = secret;
+    }
+
+    /// Who asks in the place of somebody, where the question is their end.
+    pub fn standing_in(&self, who: &str, what: &str) -> String {
+        match what == "delete_account" && self.askers.contains_key(&format!("{who} who goes")) {
+            true => format!("{who} who goes"),
+            false => who.to_owned(),
+        }
+    }
+}
