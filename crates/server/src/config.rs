@@ -40,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// What of files this server lets in.
     pub attachments: AttachmentLimits,
+    /// Where the page may have the servers of this machine killed and started; none for all that `up` did not start.
+    pub control: Option<Control>,
     /// Mutual TLS between servers.
     pub peer_tls: PeerTls,
     /// Fine tuning; the default is for production.
@@ -141,6 +143,41 @@ impl AttachmentLimits {
             return Err(format!("an attachment has at most {} MiB", bounds::ATTACHMENT_BYTES >> 20));
         }
         Ok(Self { attachment_bytes, quota_bytes: quota_mib.map_or(usual.quota_bytes, bytes) })
+    }
+}
+
+/// The control endpoint of the `up` that started this server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it obeys.
+    pub token: String,
+    /// Where this server's own pages come from.
+    pub page_port: u16,
+}
+
+/// Letters of a token: 32 bytes in hexadecimal.
+const CONTROL_TOKEN_LETTERS: usize = 64;
+
+impl Control {
+    /// From what `up` says of it (`ADDRESS,TOKEN`), for a server that listens at `client_listen`. None unless both are on this machine
+    /// alone: what is for others has no such thing.
+    #[must_use]
+    pub fn read(told: &str, client_listen: SocketAddr) -> Option<Self> {
+        let (address, token) = told.split_once(',')?;
+        let address: SocketAddr = address.parse().ok()?;
+        let is_token = token.len() == CONTROL_TOKEN_LETTERS && token.bytes().all(|letter| letter.is_ascii_hexdigit());
+        let is_here = address.ip().is_loopback() && client_listen.ip().is_loopback();
+        let page_port = client_listen.port();
+        (is_token && is_here).then(|| Self { address, token: token.to_owned(), page_port })
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the token: it belongs in no log.
+        f.debug_struct("Control").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

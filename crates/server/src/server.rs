@@ -253,6 +253,7 @@ impl Server {
             config: config.clone(),
             started: Instant::now(),
             engine: engine.clone(),
+            meter: proposer.meter(),
             router,
             bulk,
             hub: hub.clone(),
@@ -267,7 +268,8 @@ impl Server {
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
         let gateway = Gateway::with_clock(node.clone(), passwords, clock)
             .with_administrators(&config.administrators)
-            .with_attachments(config.attachments);
+            .with_attachments(config.attachments)
+            .with_control(config.control.clone());
         let greeting = Hello {
             node_id: id,
             name: config.name.clone(),

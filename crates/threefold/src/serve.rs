@@ -14,11 +14,12 @@ use clap::Args;
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-use threefold_server::Ended;
+use threefold_server::{Ended, config::Control};
 
 use crate::{
     exit::{self, Failure},
     settings::{LogFormat, Settings},
+    up::process::CONTROL_VARIABLE,
 };
 
 /// Bytes read at once from a parent that is not expected to write any.
@@ -43,7 +44,10 @@ pub struct ServeArgs {
 /// When the settings make no sense, or the server cannot start or must stop.
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-    let complete = args.settings.over(file).complete()?;
+    let mut complete = args.settings.over(file).complete()?;
+    if let Ok(told) = std::env::var(CONTROL_VARIABLE) {
+        complete.config.control = Control::read(&told, complete.config.client_listen);
+    }
     log_to_stderr(&complete.log_level, complete.log_format)?;
     log_panics();
     let parent = if args.parent_watch { Some(watch_parent()?) } else { None };

@@ -242,6 +242,7 @@ impl Settings {
                 self.login_rate.unwrap_or(FAILED_LOGINS_PER_HOUR),
             ),
             attachments,
+            control: None,
             peer_tls: PeerTls {
                 ca: required(self.peer_ca, "peer-ca")?,
                 certificate: required(self.peer_cert, "peer-cert")?,

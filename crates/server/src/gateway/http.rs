@@ -35,7 +35,7 @@ use tonic::Status;
 use tower::Service;
 
 use super::{
-    Gateway, attachments, cors,
+    Gateway, attachments, control, cors,
     door::Door,
     grpc, hooks, page,
     websocket::{self, Entrance, Origins, Place},
@@ -216,6 +216,7 @@ fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Rou
     let plain = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<D>))
+        .route("/up", get(control::tell::<D>))
         .with_state(gateway.clone());
     let shared = middleware::from_fn_with_state(entrance, cors::share::<D>);
     let attachments = attachments::http::routes(gateway.clone()).layer(shared);

@@ -14,6 +14,7 @@ mod attachments;
 mod auth;
 mod bots;
 mod cluster;
+mod control;
 mod cors;
 mod directory;
 mod door;
@@ -51,7 +52,7 @@ use tokio::{
 
 use crate::{
     clock::{self, WallClock},
-    config::AttachmentLimits,
+    config::{AttachmentLimits, Control},
     node::{Node, Unavailable},
 };
 
@@ -79,6 +80,7 @@ struct Shared<D> {
     directory: directory::Directory,
     administrators: administration::Administrators,
     attachments: attachments::Attachments,
+    control: Option<Control>,
     streams: Arc<Semaphore>,
     searches: Arc<Semaphore>,
     posts: Semaphore,
@@ -101,6 +103,7 @@ impl<D: Door> Gateway<D> {
             directory: directory::Directory::default(),
             administrators: administration::Administrators::default(),
             attachments: attachments::Attachments::new(AttachmentLimits::default()),
+            control: None,
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
             posts: Semaphore::new(hooks::POSTS),
@@ -123,6 +126,15 @@ impl<D: Door> Gateway<D> {
     pub fn with_attachments(mut self, limits: AttachmentLimits) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.attachments = attachments::Attachments::new(limits);
+        }
+        self
+    }
+
+    /// The same with the control endpoint of `up`. For a gateway that nobody uses yet.
+    #[must_use]
+    pub fn with_control(mut self, control: Option<Control>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.control = control;
         }
         self
     }
@@ -161,6 +173,10 @@ impl<D: Door> Gateway<D> {
     fn now_ms(&self) -> u64 {
         let (now, _) = (self.shared.clock)();
         now.as_millis() as u64
+    }
+
+    fn control(&self) -> Option<&Control> {
+        self.shared.control.as_ref()
     }
 
     fn auth(&self) -> &auth::Auth {

@@ -140,7 +140,7 @@ pub(super) fn answer<D: Door>(gateway: &Gateway<D>, request: &request::Parts) ->
     set("etag", &tag);
     // Kept, and asked for again each time: after an upgrade nobody has half of the old page.
     set("cache-control", "no-cache");
-    set("content-security-policy", &policy(&request.headers, &gateway.door().client_addresses()));
+    set("content-security-policy", &policy(gateway, &request.headers));
     set("x-content-type-options", "nosniff");
     set("referrer-policy", "no-referrer");
     set("permissions-policy", PERMISSIONS);
@@ -175,8 +175,9 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     text(headers, &header::ACCEPT_ENCODING).is_some_and(|codings| codings.split(',').any(takes))
 }
 
-/// The policy, with the servers of the cluster, to any of which the page may go when the one it came from dies.
-fn policy(headers: &HeaderMap, members: &[String]) -> String {
+/// The policy, with the servers of the cluster, to any of which the page may go when the one it came from dies; and with the control
+/// endpoint of `up`, where there is one.
+fn policy<D: Door>(gateway: &Gateway<D>, headers: &HeaderMap) -> String {
     let plain = |place: &&str| {
         let letter =
             |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'-' | b'_' | b':' | b'[' | b']');
@@ -184,9 +185,11 @@ fn policy(headers: &HeaderMap, members: &[String]) -> String {
     };
     // To some browsers a WebSocket is never of the same origin.
     let own = text(headers, &header::HOST).filter(plain).map(|host| format!(" ws://{host} wss://{host}"));
+    let control = gateway.control().map(|control| format!(" http://{}", control.address));
+    let members = gateway.door().client_addresses();
     let members = members.iter().map(String::as_str).filter(plain);
     let members = members.map(|at| format!(" http://{at} https://{at} ws://{at} wss://{at}"));
-    std::iter::once(POLICY.to_owned()).chain(own).chain(members).collect()
+    std::iter::once(POLICY.to_owned()).chain(own).chain(control).chain(members).collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub use router::Committed;
 use crate::{
     config::Config,
     peer::channels::{ATTEMPT_TIMEOUT, Channels, Lane, answered},
-    raft::{Engine, machine, position_of},
+    raft::{Engine, machine, meter::Meter, position_of},
     search::{self, Found, Search, Wanted},
     storage::StateStore,
 };
@@ -77,6 +77,8 @@ pub struct Inner {
     pub started: Instant,
     /// Raft.
     pub engine: Arc<Engine>,
+    /// What its leadership has come to.
+    pub meter: Arc<Meter>,
     /// The way of commands.
     pub router: Router,
     /// The way of chunks of attachments.

@@ -4,13 +4,13 @@ use std::{sync::OnceLock, time::Duration};
 
 use prost::Message as _;
 use threefold_proto::{chat, peer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Node;
 use crate::{
     ambient,
     peer::channels::Lane,
-    raft::{Peer, survivor::condition::Condition},
+    raft::{Peer, Role, survivor::condition::Condition},
 };
 
 fn version() -> &'static str {
@@ -23,6 +23,9 @@ impl Node {
     pub fn local_status(&self) -> chat::ServerStatus {
         let overview = self.inner.engine.overview();
         let config = &self.inner.config;
+        let measured = self.inner.meter.measured(Instant::now());
+        let is_leader = overview.role == Role::Leader;
+        let micros = |took: Duration| if is_leader { took.as_micros() as u64 } else { 0 };
         chat::ServerStatus {
             id: self.inner.engine.id(),
             name: config.name.clone(),
@@ -45,6 +48,9 @@ impl Node {
             voter: overview.peers.iter().any(|peer| peer.id == self.inner.engine.id() && peer.voter),
             in_sync: self.inner.engine.is_in_sync(),
             incarnation: self.inner.engine.survivor().own.incarnation.counter,
+            commands: measured.commands,
+            commit_latency_us: micros(measured.median),
+            commit_latency_p99_us: micros(measured.slowest),
             search_index: self.inner.search.as_ref().map_or(0, |search| search.indexed_up_to().log_index()),
         }
     }

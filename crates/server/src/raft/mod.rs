@@ -13,6 +13,7 @@ mod instance;
 pub mod log;
 pub mod machine;
 mod membership;
+pub mod meter;
 pub mod network;
 pub mod offline;
 pub mod proposer;

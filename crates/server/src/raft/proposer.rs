@@ -18,9 +18,9 @@ use threefold_core::{
     bounds::{CHUNK_BYTES, COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
     entry,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{Engine, types::Payload};
+use super::{Engine, meter::Meter, types::Payload};
 use crate::clock::LogClock;
 
 /// Entries on their way at once: one on the disks while the next crosses the network. More would hold fewer commands each, and every
@@ -76,6 +76,7 @@ pub fn fits(commands: &[Bytes]) -> bool {
 pub struct Proposer {
     proposals: mpsc::Sender<Proposal>,
     bulk: mpsc::Sender<Proposal>,
+    meter: Arc<Meter>,
 }
 
 impl Proposer {
@@ -83,14 +84,20 @@ impl Proposer {
     pub fn start(engine: Arc<Engine>, clock: LogClock) -> Self {
         let (proposals, queue) = mpsc::channel(GROUPS_WAITING);
         let (bulk, bulk_queue) = mpsc::channel(BULK_GROUPS_WAITING);
-        tokio::spawn(run(engine, Lines::new(queue, bulk_queue), clock));
-        Self { proposals, bulk }
+        let meter = Arc::new(Meter::default());
+        tokio::spawn(run(engine, Lines::new(queue, bulk_queue), clock, meter.clone()));
+        Self { proposals, bulk, meter }
+    }
+
+    /// How much was committed here, and how quickly.
+    pub fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
     }
 
     /// In the place of a task that takes what is proposed.
     #[cfg(test)]
     pub(crate) fn into(proposals: mpsc::Sender<Proposal>) -> Self {
-        Self { bulk: proposals.clone(), proposals }
+        Self { bulk: proposals.clone(), proposals, meter: Arc::default() }
     }
 
     /// Puts a group in line. One that no entry can hold is answered with none.
@@ -197,7 +204,7 @@ impl Lines {
     }
 }
 
-async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock) {
+async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock, meter: Arc<Meter>) {
     let mut in_flight = FuturesUnordered::new();
     let mut times = Times { clock, latest_ms: 0 };
     loop {
@@ -212,9 +219,17 @@ async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock) {
         }
         lines.gather();
         while let Some((payload, groups, share)) = lines.next(|| times.next_ms()) {
+            let (proposed, meter) = (Instant::now(), meter.clone());
             match engine.propose(payload).await {
                 Some(outcome) => in_flight.push(async move {
-                    answer(groups, outcome.await);
+                    let outcome = outcome.await;
+                    // Not of chunks: they wait for everybody else.
+                    if let Some(Proposed { replies, .. }) = &outcome
+                        && share == Share::Messages
+                    {
+                        meter.committed(replies.len(), Instant::now(), proposed.elapsed());
+                    }
+                    answer(groups, outcome);
                     share
                 }),
                 None => {

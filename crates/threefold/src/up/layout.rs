@@ -53,6 +53,8 @@ pub struct ServerPlan {
     pub config: PathBuf,
     /// Its log file.
     pub log: PathBuf,
+    /// Where its page may have servers killed and started, and the token for it.
+    pub control: Option<String>,
 }
 
 /// What is remembered of a cluster between two runs of `up`.
@@ -158,6 +160,7 @@ impl Layout {
             data: self.directory.join(name),
             config: self.directory.join(format!("{name}.toml")),
             log: self.logs().join(format!("{name}.log")),
+            control: None,
         }
     }
 

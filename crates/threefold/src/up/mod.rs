@@ -4,6 +4,7 @@
 //! death, a return and a new leader are one plain line each; Ctrl-C or SIGTERM stop all servers in order. Left out on
 //! purpose: bringing dead servers back unasked (`--restart` asks), so that one can watch a cluster live without them.
 
+mod control;
 pub mod layout;
 pub mod process;
 mod report;
@@ -13,6 +14,7 @@ pub mod watch;
 use std::{env, path::PathBuf, time::Duration};
 
 use clap::Args;
+use control::Control;
 use layout::{ClusterFile, Layout, MAX_SERVERS, ServerPlan};
 use supervisor::Supervisor;
 use tokio::time::{Instant, sleep};
@@ -65,12 +67,16 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     let remembered = layout.load()?;
     let patience = if remembered.is_some() { LEFT_BEHIND } else { Duration::ZERO };
     let cluster = decide(remembered, &args)?;
-    let plans = cluster.plans(&layout)?;
+    let mut plans = cluster.plans(&layout)?;
     wait_for_ports(&plans, !cluster.bootstrapped, patience).await?;
     layout.prepare(&plans)?;
     layout.save(&cluster)?;
     let executable = env::current_exe().map_err(|error| Failure::Refused(format!("cannot find myself: {error}")))?;
-    Supervisor::new(executable, layout, cluster, plans, args.restart, args.json)?.run().await
+    let control = Control::open(plans.iter().map(|plan| plan.client.port())).await?;
+    for plan in &mut plans {
+        plan.control = Some(control.told());
+    }
+    Supervisor::new(executable, layout, cluster, plans, control, args.restart, args.json)?.run().await
 }
 
 /// Checks the ports until they are free, or patience is at an end.

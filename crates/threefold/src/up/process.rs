@@ -22,6 +22,8 @@ use super::layout::ServerPlan;
 
 /// Variables that children keep: those of their logs.
 const KEPT_VARIABLES: [&str; 2] = ["THREEFOLD_LOG_LEVEL", "THREEFOLD_LOG_FORMAT"];
+/// Where a server learns of `up`'s control endpoint.
+pub const CONTROL_VARIABLE: &str = "THREEFOLD_UP_CONTROL";
 /// How far back the last words of a log are sought: some long lines.
 const LAST_WORDS_BYTES: u64 = 8 * 1024;
 
@@ -49,6 +51,10 @@ impl ServerProcess {
             if ours && !KEPT_VARIABLES.iter().any(|kept| name == *kept) {
                 command.env_remove(name);
             }
+        }
+        // Not in a file nor among the arguments, which others on this machine could read.
+        if let Some(control) = &plan.control {
+            command.env(CONTROL_VARIABLE, control);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         // Ctrl-C in a terminal goes to the whole foreground group; the supervisor alone decides what to do about it.

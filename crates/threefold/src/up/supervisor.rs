@@ -11,6 +11,7 @@ use threefold_client::{Client, Options, chat::ClusterStatus};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
+    control::{Control, Deed, Order, Refusal},
     layout::{ClusterFile, Layout, ServerPlan},
     process::{self, ServerProcess},
     report::{self, Event},
@@ -49,6 +50,7 @@ pub(super) struct Supervisor {
     layout: Layout,
     cluster: ClusterFile,
     slots: Vec<Slot>,
+    control: Control,
     restart: bool,
     json: bool,
     client: Client,
@@ -63,6 +65,7 @@ impl Supervisor {
         layout: Layout,
         cluster: ClusterFile,
         plans: Vec<ServerPlan>,
+        control: Control,
         restart: bool,
         json: bool,
     ) -> Result<Self, Failure> {
@@ -76,6 +79,7 @@ impl Supervisor {
             layout,
             cluster,
             slots: plans.into_iter().map(slot).collect(),
+            control,
             restart,
             json,
             client,
@@ -111,6 +115,7 @@ impl Supervisor {
                 _ = signals.next() => return Ok(()),
                 (place, status) = any_end(&mut self.slots) => self.died(place, status)?,
                 () = sleep_until(restart_at.unwrap_or_else(Instant::now)), if restart_at.is_some() => self.start_due(),
+                order = self.control.next() => self.obey(order),
                 status = look => self.look(status.as_ref())?,
             }
         }
@@ -135,16 +140,45 @@ impl Supervisor {
             if self.slots[place].restart_at.is_none_or(|at| at > now) {
                 continue;
             }
-            let server = self.slots[place].plan.name.clone();
             match self.start(place) {
-                Ok(()) => {
-                    let pid = self.slots[place].process.as_ref().and_then(ServerProcess::id).unwrap_or_default();
-                    self.say(&Event::Restarted { server, pid });
-                }
+                Ok(()) => self.restarted(place),
                 Err(why) => {
                     self.slots[place].restart_at = Some(now + RESTART_MAX);
                     self.say(&Event::Waiting { detail: why.to_string() });
                 }
+            }
+        }
+    }
+
+    fn restarted(&self, place: usize) {
+        let slot = &self.slots[place];
+        let pid = slot.process.as_ref().and_then(ServerProcess::id).unwrap_or_default();
+        self.say(&Event::Restarted { server: slot.plan.name.clone(), pid });
+    }
+
+    /// Does what the page asks for.
+    fn obey(&mut self, order: Order) {
+        let outcome = match self.slots.iter().position(|slot| slot.plan.name == order.server) {
+            Some(place) => self.carry_out(place, order.deed).map_err(Refusal::Conflict),
+            None => Err(Refusal::Unknown),
+        };
+        // Who asked may have gone.
+        let _ = order.done.send(outcome);
+    }
+
+    fn carry_out(&mut self, place: usize, deed: Deed) -> Result<(), String> {
+        let name = self.slots[place].plan.name.clone();
+        match (deed, &mut self.slots[place].process) {
+            // Its end is noticed like any other.
+            (Deed::Kill, Some(process)) => process.strike().map_err(|error| format!("cannot kill {name}: {error}")),
+            (Deed::Kill, None) => {
+                Err(format!("{name} is not run by this `threefold up`: it is dead, or was started by hand"))
+            }
+            (Deed::Start, Some(_)) => Err(format!("{name} runs")),
+            (Deed::Start, None) => {
+                self.start(place).map_err(|why| why.to_string())?;
+                self.restarted(place);
+                Ok(())
             }
         }
     }
