@@ -26,12 +26,10 @@ const PAGES = {
   cluster: () => import('../cluster/page.js').then((module) => module.ClusterPage),
 };
 
-const AHEAD = ['settings', 'admin', 'search', 'new', 'rooms'];
-
 /** The server that gave out this page may die: what it may be needed for is fetched while there is nothing else to do. */
 function useAll() {
   useEffect(() => {
-    const timer = setTimeout(() => AHEAD.forEach((name) => PAGES[name]().catch(() => {})), 1200);
+    const timer = setTimeout(() => Object.values(PAGES).forEach((load) => load().catch(() => {})), 1200);
     return () => clearTimeout(timer);
   }, []);
 }
