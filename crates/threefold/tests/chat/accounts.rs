@@ -97,3 +97,46 @@ fn people_are_shown_as_they_like_and_when_they_were_there() {
         entry(&bob, "ann")["last_seen_ms"].as_u64().unwrap() > 0
     });
 }
+
+#[test]
+fn accounts_and_sessions_outlive_the_leader() {
+    let mut cluster = Cluster::start(&[]);
+    let [ann, bob] = ["ann", "bob"].map(|name| cluster.person(name));
+    let phone = ann.elsewhere("phone");
+    ann.done(&["send", "bob", "remember me"]);
+    assert_eq!(cluster.stranger("other").fails(&["register", "ANN"]).short(), (1, "NAME_TAKEN"));
+
+    let leader = cluster.leader();
+    cluster.kill(&[leader]);
+    // Who was logged in still is; and another device, and another account, after the leader's death.
+    assert_eq!(phone.done(&["whoami"]), "ann\n");
+    let tablet = ann.elsewhere("tablet");
+    let cy = cluster.person("cy");
+    assert_eq!(ann.json(&["sessions"]).len(), 3);
+    assert_eq!(ann.json(&["sessions", "--end-others"]).len(), 2);
+    wait("the end of the others", || phone.fails(&["whoami"]).code == "SESSION_INVALID");
+    assert_eq!(tablet.fails(&["send", "bob", "too late"]).short(), (1, "SESSION_INVALID"));
+    let phone = ann.elsewhere("phone");
+    let mut change = ann.command(&["passwd"]);
+    assert!(change.env("THREEFOLD_NEW_PASSWORD", "battery staple").output().unwrap().status.success());
+    wait("the end of the other session", || phone.fails(&["whoami"]).code == "SESSION_INVALID");
+    assert_eq!(log_in(&phone, "correct horse").short(), (1, "WRONG_CREDENTIAL"));
+    cy.done(&["logout"]);
+    assert_eq!(log_in(&cy, "wrong horse").short(), (1, "WRONG_CREDENTIAL"));
+    cy.done(&["login", "cy"]);
+
+    // Online is who listens, at whichever server.
+    let listening = crate::harness::Process::spawn(&mut cy.command(&["follow", "--json"]));
+    wait("cy to be online", || bob.json(&["online"]).iter().any(|one| one["name"] == "cy"));
+    assert_eq!(bob.json(&["users", "*y"])[0]["name"], "cy");
+    drop(listening);
+
+    cluster.start_all();
+    cluster.wait_until_whole();
+    let mut delete = ann.command(&["delete-account"]);
+    assert!(delete.env("THREEFOLD_PASSWORD", "battery staple").output().unwrap().status.success());
+    assert_eq!(log_in(&phone, "battery staple").short(), (1, "WRONG_CREDENTIAL"));
+    assert_eq!(phone.fails(&["register", "ann"]).short(), (1, "NAME_TAKEN"));
+    let history = &bob.json(&["unread"])[0];
+    assert_eq!((&history["peer"], &history["last"]["body"]), (&"".into(), &"remember me".into()));
+}

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::{Cluster, Failed, Person, Process, text, until, wait};
 
 /// Bytes that do not repeat within a chunk.
-fn content(bytes: usize) -> Vec<u8> {
+pub fn content(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -37,16 +37,20 @@ fn newest(reader: &Person, peer: &str, body: &str) -> Value {
 }
 
 /// An HTTP answer: its status, its headers in lower case, and its body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
-/// One request over HTTP/1.1, as the person whose session that is.
-fn http(person: &Person, server: &str, request: &str, headers: &[&str], body: &[u8]) -> Answer {
+/// The token of somebody's session.
+fn token(person: &Person) -> String {
     let session: Value = serde_json::from_str(&fs::read_to_string(&person.session).unwrap()).unwrap();
-    let token = session["token"].as_str().unwrap();
+    session["token"].as_str().unwrap().to_owned()
+}
+
+/// One request over HTTP/1.1, as the one whose token that is.
+pub fn http(token: &str, server: &str, request: &str, headers: &[&str], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(server).unwrap();
     let mut head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n");
     for header in headers {
@@ -153,14 +157,14 @@ fn pages_and_curl_have_files_over_http() {
     let (up, down) = (cluster.servers[first].client.clone(), cluster.servers[second].client.clone());
     let mut picture = b"\x89PNG\r\n\x1a\n".to_vec();
     picture.extend(content(600_000));
-    let post = |query: &str, body: &[u8]| http(&ann, &up, &format!("POST /attachments?{query}"), &[], body);
+    let post = |query: &str, body: &[u8]| http(&token(&ann), &up, &format!("POST /attachments?{query}"), &[], body);
 
     let wrong = post(&format!("name=a.png&sha256={}", "0".repeat(64)), &picture);
     assert_eq!(wrong.status, 400, "{}", text(wrong.body));
     assert_eq!(post("name=a%2Fb", b"x").status, 400);
     let stranger = Person { session: cluster.directory.join("nobody"), ..ann.clone() };
     fs::write(&stranger.session, format!("{{\"token\":\"{}\"}}", "7".repeat(64))).unwrap();
-    assert_eq!(http(&stranger, &up, "POST /attachments?name=x", &[], b"x").status, 401);
+    assert_eq!(http(&token(&stranger), &up, "POST /attachments?name=x", &[], b"x").status, 401);
     let answer = post("name=caf%C3%A9.png", &picture);
     assert_eq!(answer.status, 201, "{}", text(answer.body));
     let uploaded: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -178,7 +182,7 @@ fn pages_and_curl_have_files_over_http() {
         format!("GET /attachments/{}/{}/{}", message["conversation"], message["id"], message["attachments"][0]["id"])
     };
     let (see, page) = (place(&history[0]), place(&history[1]));
-    let get = |person: &Person, what: &str, headers: &[&str]| http(person, &down, what, headers, b"");
+    let get = |person: &Person, what: &str, headers: &[&str]| http(&token(person), &down, what, headers, b"");
 
     let whole = get(&bob, &see, &[]);
     assert!(whole.status == 200 && whole.body == picture, "{}", whole.head);
@@ -212,10 +216,9 @@ fn a_file_that_is_broken_off_is_no_file() {
     let mut small = ann.command(&["send", "ann", "--attach", "/dev/null", "--json"]);
     assert_eq!(Failed::of(&mut small, b"").short(), (2, "USAGE"));
     // Somebody says more than comes; the upload is taken back.
-    let session: Value = serde_json::from_str(&fs::read_to_string(&ann.session).unwrap()).unwrap();
+    let token = token(&ann);
     for _ in 0..10 {
         let mut stream = TcpStream::connect(&cluster.servers[0].client).unwrap();
-        let token = session["token"].as_str().unwrap();
         let head = format!(
             "POST /attachments?name=x HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 1000000\r\n\r\n"
         );

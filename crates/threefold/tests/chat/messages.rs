@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Failed, Follower, Page, Person, until};
+use crate::harness::{Cluster, Failed, Follower, Person, Visitors, until};
 
 /// Sends, with these options, and gives the message's id.
 fn send(from: &Person, arguments: &[&str]) -> String {
@@ -142,102 +142,97 @@ fn refusals(alice: &Person, bob: &Person, first: &str) {
     assert_eq!(alice.fails(&["edit", first, " "]).short(), (1, "INVALID"));
 }
 
-/// Somebody who writes by single calls of a page.
-struct Somebody {
-    page: Page,
-    instance: u64,
-    number: u64,
-}
-
-impl Somebody {
-    fn new(address: &str, name: &str) -> Self {
-        let mut page = Page::open(address).unwrap();
-        let (_, reply) = page.register(name);
-        Self { page, instance: reply["instance"].as_u64().unwrap(), number: 0 }
-    }
-
-    /// A write, again until the cluster can: what was carried out already is answered as it was.
-    fn write(&mut self, call: &str, name: &str, what: &Value) -> Result<Value, String> {
-        self.number += 1;
-        let with = json!({"request": {"instance": self.instance, "number": self.number}, name: what});
-        until("a write to be answered", || match self.page.call(call, with.clone()).unwrap() {
-            Err(error) if error["code"] == "unavailable" => None,
-            Err(error) => Some(Err(error["code"].as_str().unwrap().to_owned())),
-            Ok(reply) => Some(Ok(reply)),
-        })
-    }
-
-    fn send(&mut self, to: &str, body: &str, reply_to: u64) -> u64 {
-        let what = json!({"to": {"user": to}, "body": body, "reply_to": reply_to});
-        let sent = self.write("send_message", "send", &what).unwrap();
-        sent["sent"]["id"].as_u64().unwrap()
-    }
-
-    fn read(&mut self, call: &str, with: Value) -> Value {
-        self.page.call(call, with).unwrap().unwrap()
-    }
-
-    /// Waits for an event of this kind.
-    fn hear(&mut self, kind: &str) -> Value {
-        loop {
-            let mut frame = self.page.hear().unwrap();
-            if frame["event"]["body"][kind].is_object() {
-                return frame["event"]["body"][kind].take();
-            }
+#[test]
+fn what_waits_is_delivered_once_to_each_device_though_the_leader_died_meanwhile() {
+    let mut cluster = Cluster::start(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    let phone = bob.elsewhere("phone");
+    let texts: Vec<String> = (0..20).map(|number| format!("while you are away {number}")).collect();
+    let mut ids = Vec::new();
+    for (number, body) in texts.iter().enumerate() {
+        if number == 10 {
+            kill_the_leader(&mut cluster);
         }
+        ids.push(send(&alice, &["bob", body]));
     }
+    let delivered = |device: &Person| {
+        let events = device.json(&["follow", "--once", "--after", "0"]);
+        let messages: Vec<Value> = events.into_iter().filter(|event| event["type"] == "message").collect();
+        bodies(&messages).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for device in [&bob, &phone] {
+        until("all of it", || (device.history("alice").len() == texts.len()).then_some(()));
+        assert_eq!(delivered(device), texts);
+        // Its place is remembered.
+        assert!(device.json(&["follow", "--once"]).is_empty());
+    }
+    assert_eq!(bob.json(&["unread"])[0]["unread"], 20);
+    // Many at once, for oneself, on each device; the other keeps them.
+    let many: Vec<&str> = [&["delete-message"][..], &ids[..5].iter().map(String::as_str).collect::<Vec<_>>()].concat();
+    bob.done(&many);
+    until("fewer at the phone", || (phone.history("alice").len() == 15).then_some(()));
+    assert_eq!(alice.history("bob").len(), 20);
+    // Bounds: what is beyond them is refused, and nothing else is lost by it.
+    let largest = "x".repeat(16 << 10);
+    assert!(alice.piped(&["send", "bob"], largest.as_bytes()).status.success());
+    let beyond = alice.piped(&["send", "bob"], format!("{largest}x").as_bytes());
+    assert_eq!(beyond.status.code(), Some(2), "{beyond:?}");
+    let last = send(&alice, &["bob", "after all that"]);
+    let history = bob.history_up_to("alice", last.parse().unwrap());
+    assert_eq!(bodies(&history)[15..], [&largest, "after all that"]);
 }
 
 #[test]
 fn pages_do_it_too_while_their_leader_is_killed() {
     let mut cluster = Cluster::start(&[]);
     let leader = cluster.leader();
-    let at = |further: usize| cluster.servers[(leader + further) % 3].client.clone();
-    let (mut ann, mut bob) = (Somebody::new(&at(1), "ann"), Somebody::new(&at(2), "bob"));
-    bob.page.say(&json!({"subscribe": {}})).unwrap();
-    ann.page.say(&json!({"subscribe": {}})).unwrap();
-    let first = ann.send("bob", "frist", 0);
-    assert_eq!(bob.hear("message")["id"], first);
-    let second = bob.send("ann", "tea?", first);
-    bob.write("react", "react", &json!({"message": first, "emoji": "👍"})).unwrap();
+    let visitors = Visitors::of(&cluster);
+    // One of them is at the server that will be killed.
+    let [mut ann, mut bob] = [(0, "ann"), (2, "bob")].map(|(further, name)| visitors.register(leader + further, name));
+    ann.follow();
+    bob.follow();
+    let first = ann.send("bob", "frist");
+    assert_eq!(bob.event("message")["id"], first);
+    let answer = json!({"to": {"user": "ann"}, "body": "tea?", "reply_to": first});
+    let second = bob.done("send_message", answer)["sent"]["id"].as_u64().unwrap();
+    bob.done("react", json!({"message": first, "emoji": "👍"}));
 
     cluster.servers[leader].kill();
-    ann.write("edit_message", "edit", &json!({"message": first, "body": "first, @bob"})).unwrap();
-    bob.write("react", "react", &json!({"message": first, "emoji": "👍", "remove": true})).unwrap();
-    ann.write("react", "react", &json!({"message": second, "emoji": "🎉"})).unwrap();
-    bob.write("mark_read", "mark", &json!({"in": {"user": "ann"}})).unwrap();
-    let forbidden = bob.write("edit_message", "edit", &json!({"message": first, "body": "mine"}));
-    assert_eq!(forbidden, Err("forbidden".to_owned()));
+    ann.done("edit_message", json!({"message": first, "body": "first, @bob"}));
+    bob.done("react", json!({"message": first, "emoji": "👍", "remove": true}));
+    ann.done("react", json!({"message": second, "emoji": "🎉"}));
+    bob.done("mark_read", json!({"in": {"user": "ann"}}));
+    assert_eq!(bob.refused("edit_message", json!({"message": first, "body": "mine"})), "forbidden");
 
-    let edited = bob.hear("message_edited");
+    let edited = bob.event("message_edited");
     assert_eq!((&edited["message"], &edited["body"]), (&first.into(), &"first, @bob".into()));
     assert_eq!(edited["mentions"][0]["name"], "bob");
-    let reaction = bob.hear("reaction_changed");
+    let reaction = bob.event("reaction_changed");
     assert_eq!((&reaction["name"], &reaction["message"]), (&"bob".into(), &first.into()));
-    assert_eq!(ann.hear("message")["id"], first);
-    assert_eq!(ann.hear("message")["reply_to"], first);
-    assert_eq!(ann.hear("peer_read")["up_to"], second);
+    assert_eq!(ann.event("message")["id"], first);
+    assert_eq!(ann.event("message")["reply_to"], first);
+    assert_eq!(ann.event("peer_read")["up_to"], second);
 
-    let position = ann.send("bob", "bye", 0);
+    let position = ann.send("bob", "bye");
     let around = bob
-        .read("history", json!({"in": {"user": "ann"}, "limit": 1, "from": {"around": second}, "position": position}));
+        .done("history", json!({"in": {"user": "ann"}, "limit": 1, "from": {"around": second}, "position": position}));
     assert_eq!(
         (&around["messages"][0]["id"], &around["older"], &around["newer"]),
         (&second.into(), &true.into(), &true.into())
     );
     assert_eq!(around["messages"][0]["reactions"], json!([{"emoji": "🎉", "count": 1}]));
     let time_ms = around["messages"][0]["time_ms"].as_u64().unwrap();
-    let later = bob.read("history", json!({"in": {"user": "ann"}, "from": {"at_ms": time_ms + 600_000}}));
+    let later = bob.done("history", json!({"in": {"user": "ann"}, "from": {"at_ms": time_ms + 600_000}}));
     assert!(later["messages"].as_array().is_none_or(Vec::is_empty) && later["older"] == true, "{later}");
-    let found = bob.read("get_messages", json!({"messages": [second, first, 5]}));
+    let found = bob.done("get_messages", json!({"messages": [second, first, 5]}));
     let found = found["messages"].as_array().unwrap();
     assert_eq!((found.len(), &found[0]["body"], &found[1]["body"]), (2, &"tea?".into(), &"first, @bob".into()));
-    let by = bob.read("list_reactions", json!({"message": second}));
+    let by = bob.done("list_reactions", json!({"message": second}));
     assert_eq!((&by["reactions"][0]["name"], &by["reactions"][0]["emoji"]), (&"ann".into(), &"🎉".into()));
-    let known = ann.read("list_conversations", json!({"position": position}));
+    let known = ann.done("list_conversations", json!({"position": position}));
     assert_eq!(known["conversations"][0]["peer_read_up_to"], second);
 
-    ann.write("delete_messages", "delete", &json!({"messages": [first], "for_everyone": true})).unwrap();
-    let gone = ann.write("react", "react", &json!({"message": first, "emoji": "👍"}));
-    assert_eq!(gone, Err("message_deleted".to_owned()));
+    ann.done("delete_messages", json!({"messages": [first], "for_everyone": true}));
+    assert_eq!(ann.refused("react", json!({"message": first, "emoji": "👍"})), "message_deleted");
+    assert!(ann.lost > 0, "her server was killed");
 }

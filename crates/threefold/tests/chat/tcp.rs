@@ -1,110 +1,32 @@
 //! The chat TCP port: JSON lines and the binary framing, over three servers, with one killed in between.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     process::{Command, Stdio},
     time::Instant,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Cluster, PATIENCE, shared, text, until};
-
-const PASSWORD: &str = "correct horse";
-
-/// Somebody who speaks JSON lines.
-struct Lines {
-    stream: BufReader<TcpStream>,
-}
-
-impl Lines {
-    fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream: BufReader::new(stream) }
-    }
-
-    /// Logged in; tried again while the servers are at it.
-    fn user(address: &str, cmd: &str, name: &str) -> Self {
-        until("a log-in", || {
-            let mut lines = Self::connect(address);
-            lines.say(&json!({ "cmd": cmd, "src": name, "body": PASSWORD })).unwrap();
-            let reply = lines.hear()?;
-            assert!(reply["error"] == false || reply["code"] == "UNAVAILABLE", "{reply}");
-            (reply["error"] == false).then_some(lines)
-        })
-    }
-
-    fn say(&mut self, request: &Value) -> std::io::Result<()> {
-        self.stream.get_mut().write_all(format!("{request}\n").as_bytes())
-    }
-
-    /// The next line; none where the connection has ended.
-    fn hear(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).ok()?;
-        serde_json::from_str(&line).ok()
-    }
-
-    fn ask(&mut self, request: &Value) -> Value {
-        self.say(request).unwrap();
-        self.hear().unwrap()
-    }
-
-    /// The bodies of the messages that come before the answer to a question.
-    fn messages(&mut self) -> Vec<String> {
-        self.say(&json!({ "cmd": "help" })).unwrap();
-        let mut bodies = Vec::new();
-        loop {
-            let line = self.hear().unwrap();
-            match line["cmd"].as_str().unwrap() {
-                "message" => bodies.push(line["body"].as_str().unwrap().to_owned()),
-                _ => return bodies,
-            }
-        }
-    }
-}
-
-/// A frame of the binary framing.
-fn frame(cmd: &str, src: &str, to: &str, body: &str, error: u8) -> Vec<u8> {
-    let mut frame = Vec::new();
-    for text in [cmd, src, to] {
-        frame.push(text.len() as u8);
-        frame.extend(text.as_bytes());
-    }
-    frame.extend((body.len() as u16).to_be_bytes());
-    frame.extend(body.as_bytes());
-    frame.push(error);
-    frame
-}
-
-/// Reads a frame and checks that it is this one.
-fn expect(stream: &mut TcpStream, cmd: &str, src: &str, to: &str, body: &str) {
-    let expected = frame(cmd, src, to, body, 0);
-    let mut found = vec![0; expected.len()];
-    stream.read_exact(&mut found).unwrap();
-    assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected));
-}
+use crate::harness::{Cluster, Frame, Frames, Lines, PATIENCE, shared, text};
 
 #[test]
 fn both_framings_talk_across_servers_and_what_waited_comes_once() {
     let cluster = shared();
     let mut alice = Lines::user(&cluster.servers[0].chat, "create", "tcp-alice");
-    let mut bob = TcpStream::connect(&cluster.servers[1].chat).unwrap();
-    bob.set_read_timeout(Some(PATIENCE)).unwrap();
-    bob.write_all(&frame("create", "tcp-bob", "", PASSWORD, 0)).unwrap();
-    expect(&mut bob, "create", "tcp-bob", "", "logged in as tcp-bob");
+    let mut bob = Frames::connect(&cluster.servers[1].chat).unwrap();
+    bob.say(&Frame::new("create", "tcp-bob", "", "correct horse")).unwrap();
+    assert_eq!(bob.hear(), Some(Frame::new("create", "tcp-bob", "", "logged in as tcp-bob")));
     let sent = alice.ask(&json!({ "cmd": "send", "to": "tcp-bob", "body": "hello" }));
     assert_eq!(sent["error"], false, "{sent}");
-    expect(&mut bob, "message", "tcp-alice", "tcp-bob", "hello");
-    bob.write_all(&frame("send", "tcp-bob", "tcp-alice", "hello yourself", 0)).unwrap();
+    assert_eq!(bob.hear(), Some(Frame::new("message", "tcp-alice", "tcp-bob", "hello")));
+    bob.say(&Frame::new("send", "tcp-bob", "tcp-alice", "hello yourself")).unwrap();
     let message = alice.hear().unwrap();
     assert_eq!((&message["src"], &message["body"]), (&json!("tcp-bob"), &json!("hello yourself")));
-    bob.write_all(&frame("logout", "", "", "", 0)).unwrap();
-    expect(&mut bob, "send", "tcp-bob", "tcp-alice", &message["id"].to_string());
-    expect(&mut bob, "logout", "", "", "logged out");
+    bob.say(&Frame::new("logout", "", "", "")).unwrap();
+    assert_eq!(bob.hear(), Some(Frame::new("send", "tcp-bob", "tcp-alice", &message["id"].to_string())));
+    assert_eq!(bob.hear(), Some(Frame::new("logout", "", "", "logged out")));
     drop(bob);
     let texts: Vec<String> = (0..100).map(|number| format!("while you were away {number}")).collect();
     for text in &texts {
@@ -179,6 +101,58 @@ fn a_client_that_repeats_its_requests_elsewhere_after_a_crash_writes_each_messag
     cluster.servers[leader].kill();
     cluster.start_all();
     cluster.wait_until_whole();
+}
+
+#[test]
+fn rooms_are_spoken_in_by_both_framings_through_a_failover() {
+    let mut cluster = Cluster::start(&[]);
+    let leader = cluster.leader();
+    let ports: Vec<String> = cluster.servers.iter().map(|server| server.chat.clone()).collect();
+    let host = cluster.person("host");
+    host.done(&["room", "create", "Tea"]);
+    host.done(&["room", "create", "plans", "--private"]);
+    host.done(&["send", "#tea", "before you came"]);
+    let mut ann = Lines::user(&ports[leader], "create", "ann");
+    let mut bob = Frames::try_user(&ports[(leader + 1) % 3], "create", "bob").unwrap();
+    assert_eq!(ann.ask(&json!({"cmd": "send", "to": "#tea", "body": "let me in"}))["code"], "NOT_IN_ROOM");
+    assert_eq!(ann.ask(&json!({"cmd": "join", "to": "#tea"}))["body"], "done");
+    assert_eq!(bob.ask("join", "#TEA", ""), Frame::new("join", "", "#TEA", "done"));
+    assert!(bob.ask("join", "#plans", "").error, "it is private");
+    host.done(&["room", "invite", "plans", "bob"]);
+
+    cluster.servers[leader].kill();
+    // Whose server died goes on elsewhere; what is said meanwhile waits, as everything does.
+    let mut ann = {
+        drop(ann);
+        Lines::user(&ports[(leader + 2) % 3], "login", "ann")
+    };
+    let sent = ann.ask(&json!({"cmd": "send", "to": "#tea", "body": "still here", "request": "one"}));
+    assert_eq!(sent["error"], false, "{sent}");
+    assert_eq!(
+        ann.ask(&json!({"cmd": "send", "to": "#tea", "body": "still here", "request": "one"}))["id"],
+        sent["id"]
+    );
+    assert_eq!(bob.hear(), Some(Frame::new("message", "ann", "#Tea", "still here")), "once");
+    assert!(!bob.ask("send", "#tea", "me too").error);
+    let heard = ann.hear().unwrap();
+    assert_eq!((&heard["src"], &heard["to"], &heard["body"]), (&json!("bob"), &json!("#Tea"), &json!("me too")));
+    assert_eq!(ann.ask(&json!({"cmd": "unread"}))["body"], "#Tea 1");
+    assert_eq!(ann.ask(&json!({"cmd": "read", "to": "#tea"}))["body"], "done");
+    assert_eq!(ann.ask(&json!({"cmd": "unread"}))["body"], "");
+    let history = ann.ask(&json!({"cmd": "history", "to": "#tea", "body": "10"}));
+    let said: Vec<&str> =
+        history["messages"].as_array().unwrap().iter().map(|one| one["body"].as_str().unwrap()).collect();
+    assert_eq!(said, ["before you came", "still here", "me too"]);
+    assert!(!bob.ask("join", "#plans", "").error, "with an invitation");
+    host.done(&["send", "#plans", "for both"]);
+    assert_eq!(bob.hear(), Some(Frame::new("message", "host", "#plans", "for both")));
+    assert!(!bob.ask("leave", "#tea", "").error);
+    assert!(bob.ask("send", "#tea", "gone").error);
+    // One's own can be taken back by everyone's leave.
+    let ids = sent["id"].to_string();
+    let deleted = ann.ask(&json!({"cmd": "delete_messages", "to": "everyone", "body": ids}));
+    assert_eq!(deleted["error"], false, "{deleted}");
+    assert_eq!(host.history("#tea")[1]["deleted"], true);
 }
 
 #[test]

@@ -8,8 +8,7 @@ use threefold_client::{
 };
 use tokio::runtime::Runtime;
 
-use super::websocket::Somebody;
-use crate::harness::{Cluster, until};
+use crate::harness::{Cluster, Visitor, Visitors, until};
 
 /// Somebody with a program of their own, over gRPC.
 struct Program {
@@ -34,13 +33,13 @@ impl Program {
 /// Somebody, by either way.
 enum Person {
     Program(Program),
-    Page(Box<Somebody>),
+    Page(Box<Visitor>),
 }
 
 impl Person {
     fn page(cluster: &Cluster, place: usize, name: &str) -> Self {
-        let mut page = Somebody::new(cluster, place, name);
-        page.page().say(&json!({"subscribe": {}})).unwrap();
+        let mut page = Visitors::of(cluster).register(place, name);
+        page.follow();
         Self::Page(Box::new(page))
     }
 
@@ -51,7 +50,7 @@ impl Person {
             Self::Page(page) => {
                 let place = place.strip_prefix('#').map_or(json!({"user": place}), |room| json!({"room": room}));
                 // Lost with its connection, as it may be.
-                let _ = page.page().say(&json!({"typing": {"in": place}}));
+                page.say(&json!({"typing": {"in": place}}));
             }
         }
     }
@@ -68,7 +67,7 @@ impl Person {
                 }
             }
             Self::Page(page) => {
-                let _ = page.page().say(&json!({"ping": {"number": 1}}));
+                page.say(&json!({"ping": {"number": 1}}));
                 while let Some(frame) = page.hear().filter(|frame| !frame["pong"].is_object()) {
                     names.extend(frame["typing"]["account_name"].as_str().map(str::to_owned));
                 }
@@ -111,8 +110,7 @@ fn who_types_is_seen_by_those_in_the_conversation_at_every_server_and_after_a_fa
         writer.join_room("#tea").await.unwrap().await.unwrap();
     });
     let Person::Page(page) = &mut bob else { panic!("a page") };
-    let join = json!({"request": {"instance": page.instance, "number": 1}, "join": {"room": {"room": "tea"}}});
-    page.page().call("join_room", join).unwrap().unwrap();
+    page.done("join_room", json!({"room": {"room": "tea"}}));
 
     for round in 0..2 {
         until_seen(&mut ann, "ann", "#tea", &mut [&mut bob, &mut cy]);

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Error;
 
-use crate::harness::{Cluster, Page, until};
+use crate::harness::{Cluster, Visitor, Visitors};
 
 /// Messages before the kill, and in all.
 const BEFORE: u64 = 60;
@@ -13,74 +12,13 @@ const ALL: u64 = 150;
 /// Unanswered at most: below the 64 that an instance may have.
 const IN_FLIGHT: u64 = 20;
 
-/// What a page keeps, whatever becomes of its connections.
-pub(super) struct Somebody {
-    token: String,
-    pub(super) instance: u64,
-    /// The addresses to try, the present one first.
-    servers: Vec<String>,
-    page: Option<Page>,
-    cursor: u64,
-    recovery_id: String,
-}
-
-impl Somebody {
-    pub(super) fn new(cluster: &Cluster, place: usize, name: &str) -> Self {
-        let mut servers: Vec<String> = cluster.servers.iter().map(|server| server.client.clone()).collect();
-        servers.rotate_left(place);
-        let mut page = Page::open(&servers[0]).unwrap();
-        let (token, reply) = page.register(name);
-        let instance = reply["instance"].as_u64().unwrap();
-        Self { token, instance, servers, page: Some(page), cursor: 0, recovery_id: String::new() }
-    }
-
-    /// A connection to whichever server there is, taken up where the last one was lost.
-    pub(super) fn page(&mut self) -> &mut Page {
-        if self.page.is_none() {
-            let page = until("a server to go on with", || {
-                let page = self.resume().ok();
-                if page.is_none() {
-                    self.servers.rotate_left(1);
-                }
-                page
-            });
-            self.page = Some(page);
-        }
-        self.page.as_mut().unwrap()
-    }
-
-    fn resume(&self) -> Result<Page, Error> {
-        let mut page = Page::open(&self.servers[0])?;
-        page.call("resume", json!({"token": self.token}))?.map_err(|_| Error::ConnectionClosed)?;
-        page.say(&json!({"subscribe": {"after": self.cursor, "recovery_id": self.recovery_id}}))?;
-        Ok(page)
-    }
-
-    /// The next frame; none where the connection was lost.
-    pub(super) fn hear(&mut self) -> Option<Value> {
-        let heard = self.page().hear();
-        // A server that must send its clients elsewhere says so first.
-        let heard = heard.ok().filter(|frame| !frame["error"].is_object());
-        if heard.is_none() {
-            self.page = None;
-        }
-        let frame = heard?;
-        if let Some(id) = frame["subscribed"]["recovery_id"].as_str() {
-            self.recovery_id = id.to_owned();
-        }
-        let position = frame["event"]["id"].as_u64().or(frame["caught_up"]["position"].as_u64());
-        self.cursor = self.cursor.max(position.unwrap_or(0));
-        Some(frame)
-    }
-}
-
 fn write(instance: u64, number: u64, answered: u64) -> Value {
     let send = json!({"to": {"user": "bob"}, "body": format!("ann {number}")});
     json!({"write": {"request": {"instance": instance, "number": number}, "operation": {"send": send}, "answered": answered}})
 }
 
 /// Sends everything, again where no answer came; gives the ids in the order of the numbers.
-fn send_all(cluster: &mut Cluster, ann: &mut Somebody) -> Vec<u64> {
+fn send_all(cluster: &mut Cluster, ann: &mut Visitor) -> Vec<u64> {
     let (mut ids, mut asked, mut killed) = (Vec::new(), 0, false);
     while (ids.len() as u64) < ALL {
         let answered = ids.len() as u64;
@@ -89,22 +27,21 @@ fn send_all(cluster: &mut Cluster, ann: &mut Somebody) -> Vec<u64> {
             cluster.kill(&[0]);
         }
         let instance = ann.instance;
-        let page = ann.page();
         let up_to = (answered + IN_FLIGHT).min(ALL);
-        let said =
-            (asked.max(answered) + 1..=up_to).try_for_each(|number| page.say(&write(instance, number, answered)));
+        let said = (asked.max(answered) + 1..=up_to).all(|number| ann.say(&write(instance, number, answered)));
         asked = up_to;
-        let heard = if said.is_ok() { ann.hear() } else { None };
+        let heard = if said { ann.hear() } else { None };
         let Some(frame) = heard else {
             // Nothing is known of what was not answered: all of it is said again, with the same numbers.
-            (ann.page, asked) = (None, answered);
+            asked = answered;
             continue;
         };
         let Some(result) = frame.get("result") else { continue };
         let error = &result["result"]["error"];
         if error.is_object() {
             assert!(["unavailable", "out_of_order"].contains(&error["code"].as_str().unwrap()), "{result}");
-            (ann.page, asked) = (None, answered);
+            ann.leave();
+            asked = answered;
             continue;
         }
         assert_eq!(result["request"]["number"].as_u64(), Some(answered + 1), "results come in the order of the writes");
@@ -117,9 +54,9 @@ fn send_all(cluster: &mut Cluster, ann: &mut Somebody) -> Vec<u64> {
 fn a_page_resumes_at_another_server_with_nothing_lost_and_nothing_twice() {
     let mut cluster = Cluster::start(&[]);
     // Both are at the server that will be killed.
-    let mut ann = Somebody::new(&cluster, 0, "ann");
-    let mut bob = Somebody::new(&cluster, 0, "bob");
-    bob.page().say(&json!({"subscribe": {}})).unwrap();
+    let visitors = Visitors::of(&cluster);
+    let [mut ann, mut bob] = ["ann", "bob"].map(|name| visitors.register(0, name));
+    bob.follow();
     let sent = send_all(&mut cluster, &mut ann);
     assert_eq!(sent.iter().collect::<BTreeSet<_>>().len() as u64, ALL);
     let (mut heard, mut last) = (Vec::new(), 0);
@@ -135,13 +72,14 @@ fn a_page_resumes_at_another_server_with_nothing_lost_and_nothing_twice() {
         }
     }
     assert_eq!(heard, sent);
-    let history = bob.page().call("history", json!({"in": {"user": "ann"}, "limit": 200, "consistent": true}));
-    assert_eq!(history.unwrap().unwrap()["messages"].as_array().unwrap().len() as u64, ALL);
+    assert!(ann.lost > 0 && bob.lost > 0);
+    let history = bob.done("history", json!({"in": {"user": "ann"}, "limit": 200, "consistent": true}));
+    assert_eq!(history["messages"].as_array().unwrap().len() as u64, ALL);
 
     // A server that is stopped in order says so.
-    let place = cluster.servers.iter().position(|server| server.client == bob.servers[0]).unwrap();
+    let place = cluster.servers.iter().position(|server| server.client == bob.server()).unwrap();
     cluster.servers[place].stop();
-    let ended = bob.page().ended();
+    let ended = bob.page().unwrap().ended();
     assert_eq!(u16::from(ended.code), 1012, "{}", ended.reason);
 }
 

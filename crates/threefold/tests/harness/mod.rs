@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each of the programs that share it uses a part")]
 
+mod chat_port;
 mod cluster;
 mod disk;
 mod flow;
@@ -14,6 +15,7 @@ mod person;
 mod place;
 mod process;
 mod server;
+mod visitor;
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -22,15 +24,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use chat_port::{Frame, Frames, Lines};
 pub use cluster::{Cluster, shared};
 pub use disk::SmallDisk;
 pub use flow::{Flow, Flowed, Follower, check_history};
 pub use operator::{Operator, leader, voters};
 pub use page::Page;
-pub use person::{Failed, Person, text};
+pub use person::{Failed, PASSWORD, Person, text};
 pub use place::Place;
 pub use process::Process;
 pub use server::{Server, make_certificates};
+pub use visitor::{Visitor, Visitors, place};
 
 /// Longer than anything here takes on a busy machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
