@@ -19,7 +19,7 @@ pub const FIRST_TABLE: u8 = 0x01;
 /// The first byte of a key. Stored: never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Table {
+pub(crate) enum Table {
     Meta = FIRST_TABLE,
     Account = 0x02,
     Name = 0x03,
@@ -52,6 +52,48 @@ enum Table {
     RoomName = 0x10,
     Room = 0x11,
     Invitation = 0x12,
+}
+
+impl Table {
+    /// All of them, but for what was given up.
+    const ALL: [Self; 31] = [
+        Self::Meta,
+        Self::Account,
+        Self::Name,
+        Self::Session,
+        Self::AccountSession,
+        Self::Window,
+        Self::Conversation,
+        Self::Direct,
+        Self::Membership,
+        Self::Message,
+        Self::Notice,
+        Self::Mailbox,
+        Self::Hidden,
+        Self::Cleanup,
+        Self::Member,
+        Self::RoomName,
+        Self::Room,
+        Self::Invitation,
+        Self::Reactions,
+        Self::Reaction,
+        Self::Administration,
+        Self::NamedRequests,
+        Self::Seen,
+        Self::Attachment,
+        Self::Chunk,
+        Self::Usage,
+        Self::Unsent,
+        Self::Removal,
+        Self::OwnedBot,
+        Self::Webhook,
+        Self::RoomWebhook,
+    ];
+
+    /// The table whose keys begin with this byte.
+    pub(crate) fn of_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| *table as u8 == byte)
+    }
 }
 
 /// The name of one record.

@@ -20,6 +20,7 @@ mod record;
 pub mod reply;
 mod scan;
 pub mod store;
+pub mod stored;
 pub mod text;
 mod visible;
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod gateway;
 pub mod net;
 pub mod node;
+pub mod parsing;
 pub mod peer;
 pub mod raft;
 pub mod recover;

@@ -60,6 +60,7 @@ pub use auth::Caller;
 pub use door::{Door, Follow};
 pub use password::{CannotHash, Cost, Passwords};
 pub use websocket::Origins;
+pub(crate) use websocket::understood;
 
 /// A server's operations, for every transport. Cheap to clone.
 pub struct Gateway<D = Node> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use threefold_core::Rejection;
 use threefold_proto::{
@@ -38,7 +38,7 @@ const OPEN: [&str; 4] = ["register", "login", RESUME, "status"];
 const RESUME: &str = "resume";
 
 /// With what a connection is taken up again.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Resume {
     token: String,
@@ -47,6 +47,10 @@ struct Resume {
 /// Whether a call, if it succeeds, gives its connection a session.
 pub(super) fn binds(name: &str) -> bool {
     matches!(name, "register" | "login" | RESUME)
+}
+
+fn again<T: DeserializeOwned + Serialize>(with: Value) -> Result<String, Refusal> {
+    json::write(&json::from_value::<T>(with)?)
 }
 
 macro_rules! table {
@@ -58,15 +62,14 @@ macro_rules! table {
         #[cfg(test)]
         const WITH_SESSION: &[&str] = &[$($name),*];
 
-        /// Whether this is a request of that call.
-        #[cfg(test)]
-        pub(super) fn understood(name: &str, with: Value) -> Result<(), Refusal> {
+        /// The request of that call, written again.
+        pub(super) fn understood(name: &str, with: Value) -> Result<String, Refusal> {
             match name {
-                $($name => json::from_value::<$type>(with).map(drop),)*
-                "register" => json::from_value::<chat::RegisterRequest>(with).map(drop),
-                "login" => json::from_value::<chat::LoginRequest>(with).map(drop),
-                RESUME => json::from_value::<Resume>(with).map(drop),
-                "status" => json::from_value::<chat::StatusRequest>(with).map(drop),
+                $($name => again::<$type>(with),)*
+                "register" => again::<chat::RegisterRequest>(with),
+                "login" => again::<chat::LoginRequest>(with),
+                RESUME => again::<Resume>(with),
+                "status" => again::<chat::StatusRequest>(with),
                 _ => Err(Refusal::invalid(format!("there is no call {name:?}"))),
             }
         }

@@ -45,7 +45,7 @@ fn every_frame_is_one() {
                 let understood = read.and_then(|read| match read {
                     Incoming::Call(call) => {
                         asked.insert(call.id, call.name.clone());
-                        calls::understood(&call.name, call.with)
+                        calls::understood(&call.name, call.with).map(drop)
                     }
                     Incoming::Frame(_) => Ok(()),
                 });

@@ -4,6 +4,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 use threefold_proto::{chat, convert::Refusal, json};
 
+use super::calls;
 use crate::gateway::told;
 
 /// A frame that makes sense.
@@ -58,6 +59,18 @@ pub(super) fn read(text: &str) -> Result<Incoming, Nonsense> {
         return json::read(text).map(Incoming::Call).map_err(refused);
     }
     json::read(text).map(Incoming::Frame).map_err(refused)
+}
+
+/// A frame as it is understood, written again; or the answer to one that makes no sense.
+pub(crate) fn understood(text: &str) -> Result<String, String> {
+    let again = match read(text) {
+        Ok(Incoming::Frame(frame)) => json::write(&frame).map_err(|refusal| (None, refusal)),
+        Ok(Incoming::Call(Call { id, name, with })) => calls::understood(&name, with)
+            .map(|with| format!("{{\"id\":{id},\"call\":\"{name}\",\"with\":{with}}}"))
+            .map_err(|refusal| (Some(id), refusal)),
+        Err(Nonsense { id, refusal }) => Err((id, refusal)),
+    };
+    again.map_err(|(id, refusal)| error(id, &refusal))
 }
 
 /// The answer to a call, of a reply that is JSON already.

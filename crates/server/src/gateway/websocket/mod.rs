@@ -33,6 +33,7 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::connection::Connection;
+pub(crate) use self::frame::understood;
 pub use self::origin::Origins;
 use super::{Gateway, door::Door, http::ClientAddress};
 
