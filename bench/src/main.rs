@@ -25,7 +25,9 @@ use clap::{Args, Parser, Subcommand};
 
 use cluster::{Own, Place, Target};
 use report::Report;
-use scenarios::{attach, crashes, deliver, failover, fanout, grow, history, idle, rejoin, search, start, write};
+use scenarios::{
+    attach, crashes, deliver, disturb, failover, fanout, grow, history, idle, rejoin, search, start, write,
+};
 
 #[derive(Parser)]
 #[command(version, about = "Load for a Threefold cluster, and what it costs the servers", max_term_width = 110)]
@@ -57,12 +59,20 @@ struct Common {
     /// Print one JSON object instead of tables
     #[arg(long, global = true)]
     json: bool,
+    /// The servers of a fresh cluster limit writes and log-ins as they do for anybody.
+    #[arg(skip)]
+    limited: bool,
 }
 
 impl Common {
     /// Where clusters go that a scenario starts itself.
     fn place(&self) -> Place {
-        Place { executable: self.executable.clone(), data_dir: self.data_dir.clone(), keep: self.keep }
+        Place {
+            executable: self.executable.clone(),
+            data_dir: self.data_dir.clone(),
+            keep: self.keep,
+            limited: self.limited,
+        }
     }
 
     /// The same, for scenarios that start several clusters.
@@ -99,6 +109,8 @@ enum Scenario {
     Attach(attach::Plan),
     /// From one person's send to another's receipt at another server; each message exactly once, in order
     Deliver(deliver::Plan),
+    /// What people feel while somebody else misbehaves: reads slowly, keeps silent, floods
+    Disturb(disturb::Plan),
     /// The longest gap without an acknowledgement around each kill of the leader; nothing may be missing at the end
     Failover(failover::Plan),
     /// As much as goes through while servers are killed and started again; nothing may be missing or doubled
@@ -153,6 +165,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
         Scenario::Write(plan) => common.on(async |target| write::run(target, plan).await).await,
         Scenario::Attach(plan) => common.on(async |target| attach::run(target, plan).await).await,
         Scenario::Deliver(plan) => common.on(async |target| deliver::run(target, plan).await).await,
+        Scenario::Disturb(plan) => {
+            let common = Common { limited: true, ..common.clone() };
+            common.on(async |target| disturb::run(target, plan).await).await
+        }
         Scenario::Failover(plan) => common.on(async |target| failover::run(target, plan).await).await,
         Scenario::Crashes(plan) => common.on(async |target| crashes::run(target, plan).await).await,
         Scenario::History(plan) => common.on(async |target| history::run(target, plan).await).await,

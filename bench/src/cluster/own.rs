@@ -44,11 +44,14 @@ pub struct Place {
     pub data_dir: Option<PathBuf>,
     /// Leave the data there at the end.
     pub keep: bool,
+    /// Leave the limits of writes and of log-ins as they are for anybody.
+    pub limited: bool,
 }
 
 /// The cluster.
 pub struct Own {
     executable: PathBuf,
+    limited: bool,
     // Before the directory: dropped, the servers die first.
     servers: Vec<Server>,
     directory: TempDir,
@@ -122,7 +125,7 @@ impl Own {
             chat: format!("127.0.0.1:{chat}"),
             child: None,
         });
-        let own = Self { executable, servers: servers.collect(), directory };
+        let own = Self { executable, limited: place.limited, servers: servers.collect(), directory };
         own.certify(&names).await?;
         own.configure(&names, peers)?;
         Ok(own)
@@ -197,7 +200,10 @@ impl Own {
         let mut command = self.command();
         command.args(["serve", "--config", &format!("{name}.toml"), "--parent-watch"]);
         // A load of one machine comes from one address, and of few accounts. What is counted is counted here as well.
-        command.args(["--write-rate", "1000000", "--registration-rate", "0", "--login-rate", "0"]);
+        command.args(["--registration-rate", "0"]);
+        if !self.limited {
+            command.args(["--write-rate", "1000000", "--login-rate", "0"]);
+        }
         // The cluster is founded once: by the first server, while no server has any data.
         if place == 0 && !self.servers.iter().any(|server| self.path().join(&server.name).exists()) {
             command.arg("--bootstrap");

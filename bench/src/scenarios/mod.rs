@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod crashes;
 pub mod deliver;
+pub mod disturb;
 pub mod failover;
 pub mod fanout;
 pub mod fill;
