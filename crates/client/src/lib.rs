@@ -8,6 +8,68 @@
 //! * [`Client::upload`] and [`Client::download`]: files, which go on where they were after any failover.
 //! * [`Session`]: what a device must remember to go on later, without logging in again.
 //!
+//! # A first message
+//!
+//! ```no_run
+//! use threefold_client::{Client, Incoming, Options, parse_servers};
+//!
+//! # async fn example() -> Result<(), threefold_client::Error> {
+//! let client = Client::new(Options::new(parse_servers("127.0.0.1:7400,7401,7402")?))?;
+//! let session = client.log_in("alice", "correct horse battery", "my program").await?;
+//! let client = client.with_session(session.clone())?;
+//!
+//! // Carried out once and in order, through any failover. The first await: it has its place in the outbox; the second: it is
+//! // acknowledged, which means on the disks of a majority.
+//! let sent = client.writer()?.send("bob", "Hello!").await?.await?;
+//! println!("message {} in conversation {}", sent.id, sent.conversation);
+//!
+//! // What has happened since this device last looked, and then what happens: each event once, in order.
+//! let mut subscription = client.subscribe(session.start(), false)?;
+//! while let Some(incoming) = subscription.next().await {
+//!     match incoming {
+//!         // Store `event.id` with what you make of it: it is where to begin the next time.
+//!         Incoming::Event(event) => println!("{event:?}"),
+//!         Incoming::Ended(error) => return Err(error),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A file
+//!
+//! ```no_run
+//! # async fn example(client: threefold_client::Client) -> Result<(), threefold_client::Error> {
+//! let content: &[u8] = b"leaves";
+//! let file = threefold_client::File { name: "tea.txt".into(), content_type: "text/plain".into(), bytes: 6 };
+//! let uploaded = client.upload(file, content).await?;
+//! client.writer()?.send_with("#tea", "what I have", 0, vec![uploaded.attachment]).await?.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A program that stays open
+//!
+//! ```no_run
+//! # async fn example(client: threefold_client::Client) -> Result<(), threefold_client::Error> {
+//! use std::time::Duration;
+//!
+//! // Keeps what was written until a server takes it, and meanwhile shows it as waiting.
+//! let writer = client.writer()?.with_timeout(Duration::from_secs(24 * 3600));
+//! let receipt = writer.send("bob", "whenever you can").await?;
+//! let mut conditions = client.condition();
+//! let answered = tokio::spawn(receipt);
+//! while !answered.is_finished() {
+//!     if let Some(condition) = conditions.borrow_and_update().as_ref() {
+//!         println!("the cluster is {}: {}", condition.state, condition.detail);
+//!     }
+//!     tokio::time::sleep(Duration::from_secs(1)).await;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Left out on purpose: storing anything (the program decides where its session and cursor live), and an
 //! outbox that outlives the process.
 

@@ -1,10 +1,11 @@
 //! The `threefold` program: reads the command line and hands over.
 
+mod chat;
 mod commands;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use mimalloc::MiMalloc;
 use threefold::{
     certs,
@@ -34,6 +35,10 @@ enum Command {
     Certs(certs::CertsArgs),
     /// Begin a new cluster with what one server has, when the others are lost
     Recover(commands::recover::RecoverArgs),
+    /// Print what makes a shell complete commands and options
+    Completions(commands::manual::CompletionsArgs),
+    /// Write manual pages
+    Man(commands::manual::ManArgs),
     #[command(flatten)]
     Operator(commands::operate::OperatorCommand),
     #[command(flatten)]
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => exit::code(run(serve::run(*args))),
         Command::Certs(args) => exit::code(certs::run(&args)),
         Command::Recover(args) => commands::run_recovery(args),
+        Command::Completions(args) => commands::ended(commands::manual::completions(&args, Cli::command())),
+        Command::Man(args) => commands::ended(commands::manual::man(&args, Cli::command())),
         Command::Operator(command) => commands::run_operator(command),
         Command::Client(command) => commands::run(command),
     }

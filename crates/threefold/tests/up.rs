@@ -142,12 +142,21 @@ fn a_cluster_goes_on_after_a_death_and_after_a_stop() {
     up.ends_with(0);
 }
 
-/// The commands of a block of the README, as printed.
-fn readme_block(name: &str) -> String {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+/// The commands of a block of a document, as printed.
+fn block(document: &str, name: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document)).unwrap();
     let marker = format!("<!-- {name}: a test runs these lines -->\n```sh\n");
-    let (_, block) = readme.split_once(&marker).unwrap();
+    let (_, block) = text.split_once(&marker).unwrap();
     block.split_once("```").unwrap().0.to_owned()
+}
+
+/// Runs a block in this directory, beside a cluster whose first port is this.
+fn run_block(document: &str, name: &str, directory: &Path, port: u16) -> String {
+    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("bash");
+    command.args(["-euc", &block(document, name)]).current_dir(directory).env("PATH", &path);
+    command.env("THREEFOLD_SERVERS", servers(port)).env("THREEFOLD_PASSWORD", "correct horse");
+    said(&command.output().unwrap())
 }
 
 #[test]
@@ -156,24 +165,33 @@ fn the_readme_works_as_printed() {
     let port = free_port(2);
     let mut up = Up::start(&directory.path().join("data"), &["--port", &port.to_string()]);
     up.wait_for("started");
-    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let run = |block: &str| {
-        let mut command = Command::new("bash");
-        command.args(["-euc", &readme_block(block)]).current_dir(directory.path()).env("PATH", &path);
-        said(
-            &command
-                .env("THREEFOLD_SERVERS", servers(port))
-                .env("THREEFOLD_PASSWORD", "correct horse")
-                .output()
-                .unwrap(),
-        )
-    };
+    let run = |block: &str| run_block("README.md", block, directory.path(), port);
     let conversation = run("first conversation");
     for expected in ["alice → you: Hello Bob!", "bob → you: Hello Alice, how are you?"] {
         assert!(conversation.contains(expected), "{conversation}");
     }
     let after = run("kill a server");
     assert!(after.contains("alice → you: Still there?") && after.contains("is degraded"), "{after}");
+    up.signal("-TERM");
+    up.ends_with(0);
+}
+
+#[test]
+fn the_guide_works_as_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port(3);
+    let mut up = Up::start(&directory.path().join("data"), &["--port", &port.to_string()]);
+    up.wait_for("started");
+    let run = |block: &str| run_block("docs/guide.md", &format!("guide {block}"), directory.path(), port);
+    let first = run("first steps");
+    assert!(first.contains("ann → you: Hello!") && first.contains("server-2"), "{first}");
+    let daily = run("every day");
+    assert!(
+        daily.contains("Does anybody have the oolong") && daily.contains("exported 2 conversations, 4 messages"),
+        "{daily}"
+    );
+    let followed = fs::read_to_string(directory.path().join("ben.jsonl")).unwrap();
+    assert!(followed.contains("leaves.txt"), "{followed}");
     up.signal("-TERM");
     up.ends_with(0);
 }

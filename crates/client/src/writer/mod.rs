@@ -23,6 +23,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use outbox::{Outcome, Reply};
@@ -136,7 +137,8 @@ pub struct Writer {
     submissions: mpsc::Sender<Submission>,
     counters: Arc<Counters>,
     state: watch::Receiver<LinkState>,
-    client: Client,
+    /// How long a write is waited for.
+    timeout: Duration,
 }
 
 /// Starts the task behind a writer.
@@ -145,10 +147,18 @@ pub(crate) fn start(client: Client) -> Writer {
     let (state_sender, state) = watch::channel(LinkState::Idle);
     let counters = Arc::new(Counters::default());
     tokio::spawn(task::Task::new(client.clone(), receiver, state_sender, Arc::clone(&counters)).run());
-    Writer { submissions, counters, state, client }
+    let timeout = client.pool.options.timeout;
+    Writer { submissions, counters, state, timeout }
 }
 
 impl Writer {
+    /// The same outbox, for writes that are waited for so long: a program that stays open rather keeps what was written, and
+    /// shows it as not sent yet, than gives it up.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
     /// Accepts a message; it now has its place in the order of this writer. The receipt resolves once it is
     /// acknowledged (durable and visible), refused, or its deadline has passed. Waits while the outbox is full.
     ///
@@ -282,7 +292,7 @@ impl Writer {
     }
 
     async fn submit<T>(&self, operation: Operation, read: fn(Outcome) -> Option<T>) -> Result<Receipt<T>, Error> {
-        let deadline = Instant::now() + self.client.pool.options.timeout;
+        let deadline = Instant::now() + self.timeout;
         let (reply, answer) = oneshot::channel();
         let sending = self.submissions.send(Submission { operation, deadline, reply });
         match tokio::time::timeout_at(deadline, sending).await {

@@ -90,6 +90,16 @@ impl Failure {
         }
     }
 
+    /// Another time it may do.
+    pub fn is_unavailable(&self) -> bool {
+        self.exit_code == UNAVAILABLE
+    }
+
+    /// Why, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What to tell scripts.
     #[cfg(test)]
     pub fn exit_code(&self) -> u8 {

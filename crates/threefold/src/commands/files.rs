@@ -4,12 +4,17 @@ use std::{
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
+    pin::Pin,
+    task::Poll,
 };
 
 use clap::Args;
 use serde::Serialize;
-use threefold_client::{File, chat::Attachment};
-use tokio::fs;
+use threefold_client::{Client, File, chat::Attachment};
+use tokio::{
+    fs,
+    io::{AsyncRead, ReadBuf},
+};
 
 use super::{
     ClientOptions, Failure,
@@ -42,7 +47,16 @@ struct Saved<'a> {
 
 /// Sends files, one after the other, for a message that will name them.
 pub async fn upload(context: &Context, paths: &[PathBuf]) -> Result<Vec<u64>, Failure> {
-    let mut attachments = Vec::new();
+    send_files(&context.client, paths, |_, _| {}).await
+}
+
+/// The same; says again and again how many bytes of how many were read for it.
+pub async fn send_files(
+    client: &Client,
+    paths: &[PathBuf],
+    mut progress: impl FnMut(u64, u64) + Send + Unpin,
+) -> Result<Vec<u64>, Failure> {
+    let mut files = Vec::new();
     for path in paths {
         let wrong = |error| Failure::file(path, &error);
         let content = fs::File::open(path).await.map_err(wrong)?;
@@ -52,10 +66,43 @@ pub async fn upload(context: &Context, paths: &[PathBuf]) -> Result<Vec<u64>, Fa
         }
         let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
         let content_type = content_type(&name).to_owned();
-        let file = File { name, content_type, bytes: metadata.len() };
-        attachments.push(context.client.upload(file, content).await?.attachment);
+        files.push((File { name, content_type, bytes: metadata.len() }, content));
+    }
+    let total = files.iter().map(|(file, _)| file.bytes).sum();
+    let mut before = 0;
+    let mut attachments = Vec::new();
+    for (file, content) in files {
+        let bytes = file.bytes;
+        let content = Counted { content, counted: 0, told: |counted| progress(before + counted, total) };
+        attachments.push(client.upload(file, content).await?.attachment);
+        before += bytes;
     }
     Ok(attachments)
+}
+
+/// A reader or a writer that says how far it is.
+struct Counted<C, F> {
+    content: C,
+    counted: u64,
+    told: F,
+}
+
+impl<C: AsyncRead + Unpin, F: FnMut(u64) + Unpin> AsyncRead for Counted<C, F> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.content).poll_read(context, buffer);
+        let more = buffer.filled().len() - before;
+        if more > 0 {
+            self.counted += more as u64;
+            let counted = self.counted;
+            (self.told)(counted);
+        }
+        polled
+    }
 }
 
 /// What a file is by its name; empty where that says nothing. Nobody relies on it.
@@ -77,14 +124,7 @@ pub async fn download(args: DownloadArgs, options: ClientOptions) -> Result<(), 
     let context = Context::logged_in(&options)?;
     let found = context.client.attachments(args.message).await?;
     for attachment in &found.attachments {
-        let (path, mut file) = create(&args.to, attachment).await?;
-        let received = context.client.download((found.conversation, args.message), attachment, &mut file).await;
-        if let Err(error) = received {
-            drop(file);
-            // Half of a file is worse than none; that it could not be removed either is the lesser news.
-            let _ = fs::remove_file(&path).await;
-            return Err(error.into());
-        }
+        let path = save(&context.client, (found.conversation, args.message), attachment, &args.to).await?;
         let shown = path.display().to_string();
         let saved = Saved { attached: Attached::of(attachment), message: args.message, path: shown.clone() };
         context.output.result(&saved, || format!("{} ({})", escape(&shown), bytes(attachment.bytes)))?;
@@ -93,6 +133,23 @@ pub async fn download(args: DownloadArgs, options: ClientOptions) -> Result<(), 
         context.output.remark(&format!("nothing is attached to {}", args.message))?;
     }
     context.remember()
+}
+
+/// Saves one file of a message, which is named by its conversation and its id, in a directory. Says where.
+pub async fn save(
+    client: &Client,
+    message: (u64, u64),
+    attachment: &Attachment,
+    directory: &Path,
+) -> Result<PathBuf, Failure> {
+    let (path, mut file) = create(directory, attachment).await?;
+    if let Err(error) = client.download(message, attachment, &mut file).await {
+        drop(file);
+        // Half of a file is worse than none; that it could not be removed either is the lesser news.
+        let _ = fs::remove_file(&path).await;
+        return Err(error.into());
+    }
+    Ok(path)
 }
 
 /// A new file for an attachment. Its name comes from somebody else: only what is no path is taken.

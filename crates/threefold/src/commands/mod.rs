@@ -6,19 +6,22 @@
 mod accounts;
 mod administer;
 mod bots;
-mod context;
+pub mod context;
 mod edit;
+mod export;
 mod failure;
-mod files;
+pub mod files;
 mod follow;
+pub mod manual;
 mod messages;
 pub mod operate;
-mod output;
+pub mod output;
 mod password;
 mod people;
+mod progress;
 mod react;
 pub mod recover;
-mod render;
+pub mod render;
 mod rooms;
 mod search;
 mod send;
@@ -30,6 +33,8 @@ use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Subcommand};
 pub use failure::Failure;
+
+use crate::chat;
 
 /// How long to wait, at the end, for output that a reader does not take.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -145,8 +150,12 @@ pub enum ClientCommand {
     Users(With<people::UsersArgs>),
     /// List who is online
     Online(With<Nothing>),
+    /// Chat, on the whole terminal
+    Chat(With<chat::ChatArgs>),
     /// Print messages as they arrive
     Follow(With<follow::FollowArgs>),
+    /// Write everything of yours to a file, as JSON lines
+    Export(With<export::ExportArgs>),
     /// Show the cluster's servers
     Status(With<Nothing>),
 }
@@ -181,6 +190,8 @@ impl ClientCommand {
             Self::React(with) => &with.options,
             Self::Users(with) => &with.options,
             Self::Follow(with) => &with.options,
+            Self::Export(with) => &with.options,
+            Self::Chat(with) => &with.options,
         }
     }
 }
@@ -226,6 +237,12 @@ pub fn run(command: ClientCommand) -> ExitCode {
 pub fn run_operator(command: operate::OperatorCommand) -> ExitCode {
     let json = command.json();
     carry_out(operate::run(command), json)
+}
+
+/// Reports a failure of something that takes no time, for people.
+#[must_use]
+pub fn ended(result: Result<(), Failure>) -> ExitCode {
+    result.map_or_else(|failure| failure.report(false), |()| ExitCode::SUCCESS)
 }
 
 /// Recovers a server and reports why it could not.
@@ -277,7 +294,9 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Invitations(with) => rooms::invitations(with.options).await,
         ClientCommand::Users(with) => people::users(with.args, with.options).await,
         ClientCommand::Online(with) => people::online(with.options).await,
+        ClientCommand::Chat(with) => chat::chat(with.args, with.options).await,
         ClientCommand::Follow(with) => follow::follow(with.args, with.options).await,
+        ClientCommand::Export(with) => export::export(with.args, with.options).await,
         ClientCommand::Status(with) => status::status(with.options).await,
     }
 }

@@ -11,6 +11,7 @@ mod cold;
 mod cuts;
 mod disk;
 mod five;
+mod guide;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hosts;

@@ -1,0 +1,454 @@
+//! What the screen shows: plain values, which only `update` changes and only `view` draws.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use chrono::{DateTime, FixedOffset, Offset as _, TimeZone as _, Utc};
+use threefold_client::{
+    Page, RoomChanges, To,
+    chat::{self, Message, Role},
+};
+
+use super::{
+    conversation::Conversation,
+    editor::{Editor, History},
+    overlay::Overlay,
+    theme::Theme,
+};
+
+/// A conversation on this screen; one that nobody has written in yet has no other name.
+pub type Handle = u32;
+/// A message of ours that is not acknowledged yet.
+pub type Local = u64;
+
+/// What the outside tells.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The terminal, or whoever sits before it.
+    Terminal(crossterm::event::Event),
+    /// Time goes on, milliseconds since 1970.
+    Tick(u64),
+    /// The cluster, or the disk.
+    News(Box<News>),
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The account's conversations, and what else a screen begins with.
+    LoadAll,
+    /// A page of one.
+    LoadHistory {
+        handle: Handle,
+        of: To,
+        page: Page,
+    },
+    /// Messages that others answer.
+    LoadQuoted {
+        conversation: u64,
+        messages: Vec<u64>,
+    },
+    /// Who is online.
+    LoadOnline,
+    /// Who is in a room.
+    LoadMembers {
+        handle: Handle,
+        of: To,
+    },
+    /// A message, with files that are to be uploaded first.
+    Send {
+        local: Local,
+        to: To,
+        body: String,
+        reply_to: u64,
+        files: Vec<PathBuf>,
+    },
+    /// Another write, with what to say when it is done (empty: nothing).
+    Write {
+        what: Write,
+        done: String,
+    },
+    /// Say that this account types there.
+    Typing(To),
+    Search {
+        query: String,
+        with: Option<To>,
+        before: u64,
+    },
+    ListRooms(String),
+    ListUsers(String),
+    ListInvitations,
+    Status,
+    /// Save what is attached to a message.
+    Save {
+        message: Message,
+        directory: PathBuf,
+    },
+    /// Looks which files there are, for a word that stands there.
+    CompletePath {
+        start: usize,
+        prefix: String,
+    },
+    Bell,
+    Redraw,
+    Mouse(bool),
+    Suspend,
+    Quit,
+}
+
+/// A write other than a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    Edit { message: u64, body: String },
+    React { message: u64, emoji: String, add: bool },
+    Delete { conversation: u64, message: u64, everyone: bool },
+    MarkRead { conversation: u64, up_to: u64 },
+    MarkDelivered(u64),
+    CreateRoom { name: String, topic: String, public: bool },
+    JoinRoom(To),
+    LeaveRoom(To),
+    Invite { room: To, user: String },
+    Remove { room: To, user: String },
+    SetRole { room: To, user: String, role: Role },
+    ChangeRoom { room: To, changes: RoomChanges },
+    Decline(To),
+    DisplayName(String),
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub enum News {
+    Connected(String),
+    Reconnecting(String),
+    Condition(chat::Condition),
+    Event(Box<chat::Event>),
+    CaughtUp,
+    Typing(chat::TypingNotice),
+    /// The cluster's history was replaced: everything is to be read again.
+    Resynchronised,
+    /// Nothing more will come.
+    Ended(String),
+    Conversations(Vec<chat::Conversation>),
+    Invitations(Vec<chat::Invitation>),
+    Online(Vec<chat::Account>),
+    Members {
+        handle: Handle,
+        members: Vec<chat::Member>,
+        more: bool,
+    },
+    History {
+        handle: Handle,
+        page: Page,
+        reply: Result<chat::HistoryReply, String>,
+    },
+    /// Of the messages asked for, those that are there.
+    Quoted {
+        asked: Vec<u64>,
+        messages: Vec<Message>,
+    },
+    /// So many bytes of its files are at the cluster.
+    Uploading {
+        local: Local,
+        done: u64,
+        total: u64,
+    },
+    Sent {
+        local: Local,
+        result: Result<chat::MessageSent, String>,
+    },
+    Written {
+        what: Write,
+        done: String,
+        result: Result<(), String>,
+    },
+    Found {
+        query: String,
+        result: Result<chat::SearchMessagesReply, String>,
+    },
+    Rooms {
+        pattern: String,
+        result: Result<chat::ListRoomsReply, String>,
+    },
+    Users {
+        pattern: String,
+        result: Result<chat::SearchAccountsReply, String>,
+    },
+    Status(Result<chat::ClusterStatus, String>),
+    Saved(Result<Vec<PathBuf>, String>),
+    Paths {
+        start: usize,
+        choices: Vec<String>,
+    },
+    Failed(String),
+}
+
+/// How the cluster is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    Connecting,
+    Connected(String),
+    /// With the reason.
+    Lost(String),
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub local: Local,
+    pub handle: Handle,
+    pub body: String,
+    pub reply_to: u64,
+    pub files: Vec<PathBuf>,
+    pub time_ms: u64,
+    pub state: PendingState,
+    /// The event that seems to be this message: it came before the answer, and is shown in its place.
+    pub seen_as: Option<u64>,
+    /// The newest message that was there when it was written.
+    pub after: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PendingState {
+    Waiting,
+    /// So many bytes of so many.
+    Uploading(u64, u64),
+    /// With the reason.
+    Failed(String),
+}
+
+/// What the line one types will be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Composing {
+    #[default]
+    Message,
+    Reply(u64),
+    Edit(u64),
+    React(u64),
+}
+
+/// Somebody who types.
+#[derive(Clone, Debug)]
+pub struct Typist {
+    pub conversation: u64,
+    pub account: u64,
+    pub name: String,
+    pub until_ms: u64,
+}
+
+/// A word for a while.
+#[derive(Clone, Debug)]
+pub struct Flash {
+    pub text: String,
+    pub is_error: bool,
+    pub until_ms: u64,
+}
+
+/// Whose hours are shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Zone {
+    Local,
+    #[cfg(test)]
+    Utc,
+}
+
+impl Zone {
+    /// A moment as a clock on the wall shows it.
+    pub fn at(self, time_ms: u64) -> DateTime<FixedOffset> {
+        let ms = i64::try_from(time_ms).unwrap_or(0);
+        let utc = Utc.timestamp_millis_opt(ms).single().unwrap_or_default();
+        match self {
+            Self::Local => utc.with_timezone(&utc.with_timezone(&chrono::Local).offset().fix()),
+            #[cfg(test)]
+            Self::Utc => utc.fixed_offset(),
+        }
+    }
+}
+
+/// Words that complete what is being typed.
+#[derive(Clone, Debug)]
+pub struct Completion {
+    /// Where the word stands.
+    pub start: usize,
+    pub choices: Vec<String>,
+    pub index: usize,
+}
+
+/// Everything on the screen.
+#[derive(Debug)]
+pub struct Model {
+    pub account: u64,
+    pub name: String,
+    pub size: (u16, u16),
+    pub now_ms: u64,
+    pub zone: Zone,
+    pub theme: Theme,
+    pub link: Link,
+    pub condition: chat::Condition,
+    /// The conversations were read.
+    pub is_loaded: bool,
+    pub conversations: BTreeMap<Handle, Conversation>,
+    pub open: Option<Handle>,
+    pub editor: Editor,
+    pub history: History,
+    pub composing: Composing,
+    pub completion: Option<Completion>,
+    pub overlay: Option<Overlay>,
+    pub flash: Option<Flash>,
+    pub outbox: Vec<Pending>,
+    /// Names in lower case.
+    pub online: BTreeSet<String>,
+    /// Names that were seen, for completion.
+    pub people: BTreeSet<String>,
+    pub invitations: Vec<chat::Invitation>,
+    pub typists: Vec<Typist>,
+    /// When it was last told that this account types.
+    pub told_typing_ms: u64,
+    /// What answered messages say, where they are not among those loaded.
+    /// None: it is not there any more.
+    pub quoted: BTreeMap<u64, Option<Message>>,
+    /// Those that were asked for.
+    pub asked: BTreeSet<u64>,
+    /// A room that was joined, and is to be shown once the event of it is here.
+    pub arriving: Option<To>,
+    /// The terminal is the one that is looked at.
+    pub focused: bool,
+    pub mouse: bool,
+    /// How many conversations the list begins after.
+    pub list_from: usize,
+    pub delivered: u64,
+    pub marked_delivered: u64,
+    pub looked_online_ms: u64,
+    /// Why nothing more can come, if so.
+    pub over: Option<String>,
+    pub next_handle: Handle,
+    pub next_local: Local,
+    /// What is to be done; taken by whoever called `update`.
+    pub effects: Vec<Effect>,
+}
+
+/// How long a word stands.
+const FLASH_MS: u64 = 6_000;
+
+impl Model {
+    pub fn new(account: u64, name: &str, theme: Theme, zone: Zone, now_ms: u64) -> Self {
+        Self {
+            account,
+            name: name.to_owned(),
+            size: (80, 24),
+            now_ms,
+            zone,
+            theme,
+            link: Link::Connecting,
+            condition: chat::Condition::default(),
+            is_loaded: false,
+            conversations: BTreeMap::new(),
+            open: None,
+            editor: Editor::default(),
+            history: History::default(),
+            composing: Composing::Message,
+            completion: None,
+            overlay: None,
+            flash: None,
+            outbox: Vec::new(),
+            online: BTreeSet::new(),
+            people: BTreeSet::new(),
+            invitations: Vec::new(),
+            typists: Vec::new(),
+            told_typing_ms: 0,
+            quoted: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            arriving: None,
+            focused: true,
+            mouse: true,
+            list_from: 0,
+            delivered: 0,
+            marked_delivered: 0,
+            looked_online_ms: 0,
+            over: None,
+            next_handle: 1,
+            next_local: 1,
+            effects: Vec::new(),
+        }
+    }
+
+    /// The conversation that is open.
+    pub fn current(&self) -> Option<&Conversation> {
+        self.conversations.get(&self.open?)
+    }
+
+    pub fn current_mut(&mut self) -> Option<&mut Conversation> {
+        self.conversations.get_mut(&self.open?)
+    }
+
+    /// In the order they are listed: where something happened last stands first.
+    pub fn listed(&self) -> Vec<Handle> {
+        let mut all: Vec<(&Handle, &Conversation)> = self.conversations.iter().filter(|(_, one)| one.is_in()).collect();
+        all.sort_by(|(a, one), (b, other)| other.active_ms.cmp(&one.active_ms).then(a.cmp(b)));
+        all.into_iter().map(|(handle, _)| *handle).collect()
+    }
+
+    /// The conversation of that number.
+    pub fn handle_of(&self, conversation: u64) -> Option<Handle> {
+        self.conversations.iter().find(|(_, one)| one.id == Some(conversation)).map(|(handle, _)| *handle)
+    }
+
+    /// The conversation with this title: a name, or a room's with `#` before it.
+    pub fn handle_called(&self, title: &str) -> Option<Handle> {
+        let title = title.to_lowercase();
+        self.conversations.iter().find(|(_, one)| one.title().to_lowercase() == title).map(|(handle, _)| *handle)
+    }
+
+    pub fn add(&mut self, conversation: Conversation) -> Handle {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        self.conversations.insert(handle, conversation);
+        handle
+    }
+
+    pub fn is_online(&self, name: &str) -> bool {
+        self.online.contains(&name.to_lowercase())
+    }
+
+    /// Says something for a while.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.flash = Some(Flash { text: text.into(), is_error: false, until_ms: self.now_ms + FLASH_MS });
+    }
+
+    /// Says for a while what went wrong.
+    pub fn complain(&mut self, text: impl Into<String>) {
+        self.flash = Some(Flash { text: text.into(), is_error: true, until_ms: self.now_ms + 2 * FLASH_MS });
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub fn write(&mut self, what: Write, done: impl Into<String>) {
+        self.effects.push(Effect::Write { what, done: done.into() });
+    }
+
+    /// A message among all that are here, and where it is.
+    pub fn message(&self, id: u64) -> Option<(Handle, &Message)> {
+        let mut all = self.conversations.iter();
+        all.find_map(|(handle, one)| one.message(id).map(|message| (*handle, message)))
+    }
+
+    /// What waits or has failed in a conversation, and is not seen as an event already.
+    pub fn pending(&self, handle: Handle) -> impl DoubleEndedIterator<Item = &Pending> {
+        self.outbox.iter().filter(move |pending| pending.handle == handle && pending.seen_as.is_none())
+    }
+
+    /// Messages that wait for the cluster.
+    pub fn waiting(&self) -> usize {
+        let waits = |pending: &&Pending| !matches!(pending.state, PendingState::Failed(_));
+        self.outbox.iter().filter(waits).count()
+    }
+
+    /// Unread messages elsewhere.
+    pub fn unread_elsewhere(&self) -> (u64, u64) {
+        let others = self.conversations.iter().filter(|(handle, one)| Some(**handle) != self.open && one.is_in());
+        others.fold((0, 0), |(unread, mentions), (_, one)| (unread + one.unread, mentions + one.mentions))
+    }
+}

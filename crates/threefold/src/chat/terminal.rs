@@ -1,0 +1,108 @@
+//! The terminal, taken over for a while and always given back: at the end, after a panic, and after a signal.
+
+use std::{
+    io::{self, Stdout, Write as _},
+    panic,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crossterm::{
+    ExecutableCommand as _, cursor,
+    event::{
+        DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
+        EnableMouseCapture,
+    },
+    terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
+};
+use ratatui::{Terminal, backend::CrosstermBackend};
+use rustix::process::{Signal, getpid, kill_process};
+
+/// The terminal is not as it was.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// A terminal that is given back when this is dropped.
+pub struct Screen {
+    pub terminal: Terminal<CrosstermBackend<Stdout>>,
+    mouse: bool,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub fn take(mouse: bool) -> io::Result<Self> {
+        give_back_on_panic();
+        enter(mouse)?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
+        Ok(Self { terminal: terminal.inspect_err(|_| give_back())?, mouse })
+    }
+
+    /// Whether the mouse is read, or left to the terminal.
+    pub fn set_mouse(&mut self, on: bool) -> io::Result<()> {
+        self.mouse = on;
+        let mut stdout = io::stdout();
+        if on {
+            stdout.execute(EnableMouseCapture)?
+        } else {
+            stdout.execute(DisableMouseCapture)?
+        };
+        Ok(())
+    }
+
+    /// Draws everything anew the next time.
+    pub fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Stops this process, as a shell's user is used to, until it is to go on.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        kill_process(getpid(), Signal::TSTP)?;
+        enter(self.mouse)?;
+        self.terminal.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn enter(mouse: bool) -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
+    let entered = terminal::enable_raw_mode().and_then(|()| {
+        let mut stdout = io::stdout();
+        stdout.execute(EnterAlternateScreen)?.execute(EnableBracketedPaste)?.execute(EnableFocusChange)?;
+        if mouse {
+            stdout.execute(EnableMouseCapture)?;
+        }
+        Ok(())
+    });
+    entered.inspect_err(|_| give_back())
+}
+
+/// Gives the terminal back, if it is taken. What fails now, nobody can mend.
+fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut stdout = io::stdout();
+    let _ = stdout.execute(DisableMouseCapture);
+    let _ = stdout.execute(DisableFocusChange);
+    let _ = stdout.execute(DisableBracketedPaste);
+    let _ = stdout.execute(LeaveAlternateScreen);
+    let _ = stdout.execute(cursor::Show);
+    let _ = terminal::disable_raw_mode();
+    let _ = stdout.flush();
+}
+
+/// A panic aborts the process, so nothing is dropped: its words come after the terminal was given back.
+fn give_back_on_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            give_back();
+            usual(panic);
+        }));
+    });
+}

@@ -1,0 +1,138 @@
+//! Whatever comes, on whatever screen: nothing breaks.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use proptest::prelude::*;
+use threefold_client::chat::{ReactionChanged, SearchMessagesReply};
+
+use super::*;
+
+fn codes() -> impl Strategy<Value = KeyCode> {
+    prop_oneof![
+        6 => prop::sample::select(vec![
+            KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Backspace, KeyCode::Delete, KeyCode::Left,
+            KeyCode::Right, KeyCode::Up, KeyCode::Down, KeyCode::Home, KeyCode::End, KeyCode::PageUp, KeyCode::PageDown,
+            KeyCode::F(1), KeyCode::Insert, KeyCode::Null,
+        ]),
+        6 => prop::sample::select("abcdefghijklmnopqrstuvwxyz/@#:* _`1ÄéΩ漢👩\u{301}\u{200d}".chars().collect::<Vec<_>>())
+            .prop_map(KeyCode::Char),
+    ]
+}
+
+fn inputs() -> impl Strategy<Value = Event> {
+    let modifiers = prop::sample::select(vec![
+        KeyModifiers::NONE,
+        KeyModifiers::NONE,
+        KeyModifiers::CONTROL,
+        KeyModifiers::ALT,
+        KeyModifiers::SHIFT,
+    ]);
+    let kinds = prop::sample::select(vec![
+        MouseEventKind::Down(MouseButton::Left),
+        MouseEventKind::ScrollUp,
+        MouseEventKind::ScrollDown,
+        MouseEventKind::Moved,
+    ]);
+    let lines = prop::sample::select(vec![
+        "/help",
+        "/msg bob hi",
+        "/search a",
+        "/rooms",
+        "/who",
+        "/members",
+        "/status",
+        "/delete",
+        "/leave",
+        "/edit",
+        "/reply x",
+        "/react +1",
+        "/attach /tmp/x",
+        "/save",
+        "/room x y",
+        "/retry",
+        "/discard",
+        "/unread",
+        "text\nmore",
+        "/quit",
+        "/invitations",
+        "/find x",
+    ]);
+    prop_oneof![
+        12 => (codes(), modifiers).prop_map(|(code, modifiers)| Event::Terminal(Input::Key(KeyEvent::new(code, modifiers)))),
+        3 => (kinds, 0..230_u16, 0..80_u16).prop_map(|(kind, column, row)| {
+            Event::Terminal(Input::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))
+        }),
+        2 => (0..210_u16, 0..70_u16).prop_map(|(width, height)| Event::Terminal(Input::Resize(width, height))),
+        2 => "[a\n\té漢]{0,60}".prop_map(|text| Event::Terminal(Input::Paste(text))),
+        4 => lines.prop_map(|line| Event::Terminal(Input::Paste(line.to_owned()))),
+        1 => Just(Event::Terminal(Input::FocusLost)),
+        1 => Just(Event::Terminal(Input::FocusGained)),
+        1 => (0..1_000_000_u64).prop_map(|later| Event::Tick(NOON + later)),
+        6 => happened().prop_map(|news| Event::News(Box::new(news))),
+    ]
+}
+
+fn happened() -> impl Strategy<Value = News> {
+    let ids = 1..40_u64;
+    prop_oneof![
+        (ids.clone(), 1..4_u64, ".{0,80}")
+            .prop_map(|(id, author, body)| told(id, Body::Message(in_tea(id, author, &body)))),
+        (ids.clone(), 1..4_u64, ".{0,20}")
+            .prop_map(|(id, author, body)| told(id, Body::Message(direct(id, author, &body)))),
+        (ids.clone(), ids.clone(), 0..3_u64).prop_map(|(id, message, count)| {
+            let emoji = "🎉".to_owned();
+            told(
+                id,
+                Body::ReactionChanged(ReactionChanged {
+                    conversation: 200,
+                    message,
+                    emoji,
+                    count,
+                    ..ReactionChanged::default()
+                }),
+            )
+        }),
+        (1..4_u32, ids.clone(), any::<bool>(), any::<bool>()).prop_map(|(handle, from, older, newer)| {
+            let messages = (from..from + 20).map(|id| in_tea(id, id % 3 + 1, "some words\nand more")).collect();
+            let reply = HistoryReply { messages, more: older, older, newer };
+            News::History { handle, page: threefold_client::Page::Around(from), reply: Ok(reply) }
+        }),
+        (1..4_u32).prop_map(|handle| News::History {
+            handle,
+            page: threefold_client::Page::Before(9),
+            reply: Ok(HistoryReply::default())
+        }),
+        (1..8_u64, any::<bool>()).prop_map(|(local, well)| {
+            let sent = threefold_client::chat::MessageSent { conversation: 200, id: 40 + local, time_ms: NOON };
+            News::Sent { local, result: if well { Ok(sent) } else { Err("no".to_owned()) } }
+        }),
+        Just(News::Reconnecting("away".to_owned())),
+        Just(News::Connected("there".to_owned())),
+        Just(News::Resynchronised),
+        Just(News::Found {
+            query: "a".to_owned(),
+            result: Ok(SearchMessagesReply { found: vec![Default::default(); 3], ..Default::default() })
+        }),
+        Just(News::Paths { start: 3, choices: vec!["/tmp/a".to_owned(), "/tmp/b/".to_owned()] }),
+        Just(News::Rooms {
+            pattern: String::new(),
+            result: Ok(threefold_client::chat::ListRoomsReply { rooms: vec![tea(); 30], more: true })
+        }),
+    ]
+}
+
+fn told(id: u64, body: Body) -> News {
+    News::Event(Box::new(ChatEvent { id, time_ms: NOON + id, body: Some(body) }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_breaks_the_screen(size in (0..210_u16, 0..70_u16), inputs in prop::collection::vec(inputs(), 0..60)) {
+        let mut model = scene(size, Colours::Sixteen);
+        for input in inputs {
+            update(&mut model, input);
+            drawn(&model);
+        }
+    }
+}

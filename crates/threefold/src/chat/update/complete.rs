@@ -1,0 +1,146 @@
+//! Completion: of commands, names, rooms, emoji, and paths (which only the outside knows).
+
+use crate::chat::{
+    conversation::Conversation,
+    model::{Completion, Effect, Model},
+    update::COMMANDS,
+};
+
+/// Emoji by the names they are known by.
+const EMOJI: [(&str, &str); 24] = [
+    ("+1", "👍"),
+    ("-1", "👎"),
+    ("heart", "❤️"),
+    ("joy", "😂"),
+    ("smile", "😄"),
+    ("grin", "😁"),
+    ("wink", "😉"),
+    ("thinking", "🤔"),
+    ("cry", "😢"),
+    ("sob", "😭"),
+    ("open_mouth", "😮"),
+    ("angry", "😠"),
+    ("tada", "🎉"),
+    ("fire", "🔥"),
+    ("rocket", "🚀"),
+    ("eyes", "👀"),
+    ("clap", "👏"),
+    ("pray", "🙏"),
+    ("wave", "👋"),
+    ("ok", "👌"),
+    ("100", "💯"),
+    ("check", "✅"),
+    ("x", "❌"),
+    ("warning", "⚠️"),
+];
+/// Choices of one completion.
+const MOST: usize = 50;
+
+/// The emoji that is known by this name, with colons around it or not.
+pub fn emoji_called(name: &str) -> Option<&'static str> {
+    let name = name.trim_matches(':').to_lowercase();
+    EMOJI.iter().find(|(known, _)| *known == name).map(|(_, emoji)| *emoji)
+}
+
+/// The next (or previous) choice; the first time, looks what there is to choose.
+pub fn next(model: &mut Model, forward: bool) {
+    if model.completion.is_none() {
+        begin(model);
+        return;
+    }
+    let Some(completion) = &mut model.completion else { return };
+    let all = completion.choices.len();
+    completion.index = (completion.index + if forward { 1 } else { all - 1 }) % all;
+    apply(model);
+}
+
+fn begin(model: &mut Model) {
+    let word = model.editor.word();
+    let text = model.editor.text();
+    let (start, typed) = (word.start, text[word].to_owned());
+    let command = text[..start].split_whitespace().next().and_then(|first| first.strip_prefix('/'));
+    if command == Some("attach") || (command == Some("save")) {
+        let prefix = typed;
+        model.effect(Effect::CompletePath { start, prefix });
+        return;
+    }
+    let choices = choices(model, start, &typed, command);
+    offer(model, start, choices);
+}
+
+/// Offers these; one alone is taken, and what all have in common.
+pub fn offer(model: &mut Model, start: usize, mut choices: Vec<String>) {
+    choices.truncate(MOST);
+    if choices.is_empty() || start > model.editor.cursor() {
+        return;
+    }
+    model.completion = Some(Completion { start, choices, index: 0 });
+    apply(model);
+    // With one choice there is nothing to go through.
+    if model.completion.as_ref().is_some_and(|completion| completion.choices.len() == 1) {
+        model.completion = None;
+    }
+}
+
+fn apply(model: &mut Model) {
+    let Some(completion) = &model.completion else { return };
+    let Some(choice) = completion.choices.get(completion.index) else { return };
+    let is_only = completion.choices.len() == 1;
+    // One can write on at once, unless a directory was completed, whose content comes next.
+    let behind = if is_only && !choice.ends_with('/') { " " } else { "" };
+    let word = completion.start..model.editor.cursor();
+    model.editor.replace(word, &format!("{choice}{behind}"));
+}
+
+fn choices(model: &Model, start: usize, typed: &str, command: Option<&str>) -> Vec<String> {
+    let lower = typed.to_lowercase();
+    if let (0, Some(begun)) = (start, lower.strip_prefix('/')) {
+        let names = COMMANDS.iter().map(|command| command.name).filter(|name| name.starts_with(begun));
+        return names.map(|name| format!("/{name}")).collect();
+    }
+    if let Some(begun) = lower.strip_prefix('@') {
+        return people(model, begun).into_iter().map(|name| format!("@{name}")).collect();
+    }
+    if lower.starts_with('#') || matches!(command, Some("join" | "leave")) {
+        let begun = lower.trim_start_matches('#');
+        let invited = model.invitations.iter().map(|invitation| &invitation.room_name);
+        let known = model.conversations.values().filter_map(Conversation::room).map(|room| &room.name);
+        let mut names: Vec<String> = known
+            .chain(invited)
+            .filter(|name| name.to_lowercase().starts_with(begun))
+            .map(|name| format!("#{name}"))
+            .collect();
+        names.sort_unstable_by_key(|name| name.to_lowercase());
+        names.dedup();
+        return names;
+    }
+    if let Some(begun) = lower.strip_prefix(':').filter(|begun| !begun.is_empty()) {
+        let found = EMOJI.iter().filter(|(name, _)| name.starts_with(begun));
+        return found.map(|(_, emoji)| (*emoji).to_owned()).collect();
+    }
+    if command == Some("react") {
+        return EMOJI
+            .iter()
+            .filter(|(name, _)| name.starts_with(&lower))
+            .map(|(_, emoji)| (*emoji).to_owned())
+            .collect();
+    }
+    if matches!(command, Some("msg" | "invite" | "remove" | "role" | "room")) || !typed.is_empty() {
+        return people(model, &lower);
+    }
+    Vec::new()
+}
+
+/// Names that begin so; those who are in the open conversation first.
+fn people(model: &Model, begun: &str) -> Vec<String> {
+    let fits = |name: &&String| !name.is_empty() && name.to_lowercase().starts_with(begun);
+    let current = model.current();
+    let members = current.map(|current| current.members.iter().map(|member| &member.name).collect::<Vec<_>>());
+    let peer = current.and_then(Conversation::peer).map(str::to_owned);
+    let mut names: Vec<String> = peer.iter().filter(fits).cloned().collect();
+    names.extend(members.into_iter().flatten().filter(fits).cloned());
+    names.extend(model.people.iter().filter(fits).cloned());
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| *name != model.name && seen.insert(name.clone()));
+    names
+}

@@ -1,0 +1,312 @@
+//! Carries effects out with the client library, and brings back what came of them.
+//!
+//! Writes go to the outbox in the order in which they were asked for; everything else is asked side by side.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use threefold_client::{Client, Error, Receipt, Search, To, Writer, chat};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+use super::{
+    model::{Effect, Local, News, Write},
+    update::expanded,
+};
+use crate::commands::{Failure, files};
+
+/// Nobody gives up a message in a chat: it is shown as waiting until it is sent. As long as a session lasts, about.
+const PATIENCE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Conversations of one page of the list.
+const PAGE: u32 = 200;
+/// Pages of conversations that are read, at most: an account has 1,000 rooms, and whom it talked with.
+const PAGES: usize = 25;
+/// Messages of one page of a conversation.
+const MESSAGES: u32 = 60;
+/// Writes that wait to be taken by the outbox.
+const QUEUE: usize = 1_024;
+/// An upload that no server takes is tried again after this time.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Of an upload, it is said so often how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// Names that complete a path, at most.
+const PATHS: usize = 50;
+
+/// A write for the outbox.
+enum Job {
+    Send { local: Local, to: To, body: String, reply_to: u64, attachments: Vec<u64> },
+    Write { what: Write, done: String },
+}
+
+/// Carries effects out.
+pub struct Worker {
+    client: Client,
+    news: mpsc::Sender<News>,
+    jobs: mpsc::Sender<Job>,
+    /// Writes that were asked for and not answered.
+    open: Arc<AtomicU64>,
+}
+
+impl Worker {
+    /// On behalf of whom the client acts.
+    pub fn start(client: Client, news: mpsc::Sender<News>) -> Result<Self, Failure> {
+        let writer = client.writer()?.with_timeout(PATIENCE);
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let open = Arc::new(AtomicU64::new(0));
+        tokio::spawn(write(writer, queue, news.clone(), Arc::clone(&open)));
+        Ok(Self { client, news, jobs, open })
+    }
+
+    /// Waits until everything asked for is answered.
+    pub async fn settle(&self) {
+        while self.open.load(Ordering::SeqCst) > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Begins to. What comes of it is told as news.
+    pub fn carry_out(&self, effect: Effect) {
+        let (client, news) = (self.client.clone(), self.news.clone());
+        match effect {
+            Effect::Send { local, to, body, reply_to, files } if files.is_empty() => {
+                self.enqueue(Job::Send { local, to, body, reply_to, attachments: Vec::new() });
+            }
+            Effect::Send { local, to, body, reply_to, files } => {
+                let jobs = self.jobs.clone();
+                self.open.fetch_add(1, Ordering::SeqCst);
+                let open = Arc::clone(&self.open);
+                tokio::spawn(async move {
+                    match upload(&client, &news, local, &files).await {
+                        Ok(attachments) => drop(jobs.send(Job::Send { local, to, body, reply_to, attachments }).await),
+                        Err(failure) => {
+                            open.fetch_sub(1, Ordering::SeqCst);
+                            let result = Err(failure.message().to_owned());
+                            drop(news.send(News::Sent { local, result }).await);
+                        }
+                    }
+                });
+            }
+            Effect::Write { what, done } => self.enqueue(Job::Write { what, done }),
+            effect => drop(tokio::spawn(async move {
+                for told in ask(&client, effect).await {
+                    drop(news.send(told).await);
+                }
+            })),
+        }
+    }
+
+    fn enqueue(&self, job: Job) {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        if let Err(refused) = self.jobs.try_send(job) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            let why = "too much is waiting to be sent".to_owned();
+            let told = match refused.into_inner() {
+                Job::Send { local, .. } => News::Sent { local, result: Err(why) },
+                Job::Write { what, done } => News::Written { what, done, result: Err(why) },
+            };
+            let news = self.news.clone();
+            tokio::spawn(async move { drop(news.send(told).await) });
+        }
+    }
+}
+
+fn words(error: Error) -> String {
+    Failure::from(error).message().to_owned()
+}
+
+/// Sends files, for as long as it takes.
+async fn upload(
+    client: &Client,
+    news: &mpsc::Sender<News>,
+    local: Local,
+    files: &[PathBuf],
+) -> Result<Vec<u64>, Failure> {
+    loop {
+        let mut told = Instant::now();
+        let progress = |done, total| {
+            if done == total || told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                // The next one tells as much.
+                let _ = news.try_send(News::Uploading { local, done, total });
+            }
+        };
+        match files::send_files(client, files, progress).await {
+            Err(failure) if failure.is_unavailable() => sleep(AGAIN).await,
+            result => return result,
+        }
+    }
+}
+
+/// Hands writes to the outbox, one after the other, and waits for their answers beside.
+async fn write(writer: Writer, mut queue: mpsc::Receiver<Job>, news: mpsc::Sender<News>, open: Arc<AtomicU64>) {
+    while let Some(job) = queue.recv().await {
+        let (news, open) = (news.clone(), Arc::clone(&open));
+        match job {
+            Job::Send { local, to, body, reply_to, attachments } => {
+                let receipt = writer.send_with(to, body, reply_to, attachments).await;
+                tokio::spawn(async move {
+                    let result = answered(receipt).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                    drop(news.send(News::Sent { local, result }).await);
+                });
+            }
+            Job::Write { what, done } => {
+                let receipt = begin(&writer, &what).await;
+                tokio::spawn(async move {
+                    let result = match receipt {
+                        Ok(Begun::Done(receipt)) => receipt.await.map(drop).map_err(words),
+                        Ok(Begun::Room(receipt)) => receipt.await.map(drop).map_err(words),
+                        Err(error) => Err(words(error)),
+                    };
+                    open.fetch_sub(1, Ordering::SeqCst);
+                    drop(news.send(News::Written { what, done, result }).await);
+                });
+            }
+        }
+    }
+}
+
+async fn answered<T>(receipt: Result<Receipt<T>, Error>) -> Result<T, String> {
+    receipt.map_err(words)?.await.map_err(words)
+}
+
+/// A write that is on its way.
+enum Begun {
+    Done(Receipt<u64>),
+    Room(Receipt<chat::RoomCreated>),
+}
+
+async fn begin(writer: &Writer, what: &Write) -> Result<Begun, Error> {
+    Ok(Begun::Done(match what.clone() {
+        Write::Edit { message, body } => writer.edit(message, body).await?,
+        Write::React { message, emoji, add } => writer.react(message, emoji, add).await?,
+        Write::Delete { conversation, message, everyone } => {
+            writer.delete(conversation, vec![message], everyone).await?
+        }
+        Write::MarkRead { conversation, up_to } => writer.mark_read(conversation, up_to).await?,
+        Write::MarkDelivered(up_to) => writer.mark_delivered(up_to).await?,
+        Write::CreateRoom { name, topic, public } => {
+            return Ok(Begun::Room(writer.create_room(name, topic, public).await?));
+        }
+        Write::JoinRoom(room) => writer.join_room(room).await?,
+        Write::LeaveRoom(room) => writer.leave_room(room).await?,
+        Write::Invite { room, user } => writer.invite(room, user).await?,
+        Write::Remove { room, user } => writer.remove_from_room(room, user).await?,
+        Write::SetRole { room, user, role } => writer.set_role(room, user, role).await?,
+        Write::ChangeRoom { room, changes } => writer.change_room(room, changes).await?,
+        Write::Decline(room) => writer.decline_invitation(room).await?,
+        Write::DisplayName(name) => writer.set_display_name(name).await?,
+    }))
+}
+
+/// Asks the cluster, or the disk.
+async fn ask(client: &Client, effect: Effect) -> Vec<News> {
+    let failed = |error| vec![News::Failed(words(error))];
+    match effect {
+        // Without them there is nothing to show: asked until they are here.
+        Effect::LoadAll => loop {
+            match conversations(client).await {
+                Ok(all) => break vec![News::Conversations(all)],
+                Err(Error::Unavailable { .. } | Error::OutcomeUnknown(_)) => sleep(AGAIN).await,
+                Err(error) => break failed(error),
+            }
+        },
+        Effect::LoadHistory { handle, of, page } => {
+            let reply = client.history(of, page, MESSAGES).await.map_err(words);
+            vec![News::History { handle, page, reply }]
+        }
+        Effect::LoadQuoted { conversation, messages } => match client.messages(conversation, messages.clone()).await {
+            Ok(found) => vec![News::Quoted { asked: messages, messages: found }],
+            Err(error) => failed(error),
+        },
+        // Looked at again soon: no word is lost on a failure.
+        Effect::LoadOnline => client.online().await.map(News::Online).into_iter().collect(),
+        Effect::LoadMembers { handle, of } => match client.members(of, PAGE, 0).await {
+            Ok(reply) => vec![News::Members { handle, members: reply.members, more: reply.more }],
+            Err(error) => failed(error),
+        },
+        Effect::Search { query, with, before } => {
+            let search = Search { query: query.clone(), with, from: None, before, limit: 50 };
+            vec![News::Found { query, result: client.search(search).await.map_err(words) }]
+        }
+        Effect::ListRooms(pattern) => {
+            let result = client.rooms(&pattern, PAGE, "").await.map_err(words);
+            vec![News::Rooms { pattern, result }]
+        }
+        Effect::ListUsers(pattern) => {
+            let result = client.search_accounts(&pattern, PAGE, "").await.map_err(words);
+            vec![News::Users { pattern, result }]
+        }
+        Effect::ListInvitations => client.invitations().await.map(News::Invitations).into_iter().collect(),
+        Effect::Status => vec![News::Status(client.status().await.map_err(words))],
+        Effect::Save { message, directory } => vec![News::Saved(save(client, &message, &directory).await)],
+        Effect::CompletePath { start, prefix } => {
+            let found = tokio::task::spawn_blocking(move || paths(&prefix)).await;
+            vec![News::Paths { start, choices: found.unwrap_or_default() }]
+        }
+        // Others deal with these.
+        Effect::Send { .. }
+        | Effect::Write { .. }
+        | Effect::Typing(_)
+        | Effect::Bell
+        | Effect::Redraw
+        | Effect::Mouse(_)
+        | Effect::Suspend
+        | Effect::Quit => Vec::new(),
+    }
+}
+
+async fn conversations(client: &Client) -> Result<Vec<chat::Conversation>, Error> {
+    let mut all: Vec<chat::Conversation> = Vec::new();
+    for _ in 0..PAGES {
+        let after = all.last().map_or(0, |last| last.conversation);
+        let page = client.conversations(false, PAGE, after).await?;
+        let is_last = !page.more || page.conversations.is_empty();
+        all.extend(page.conversations);
+        if is_last {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+async fn save(client: &Client, message: &chat::Message, directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut saved = Vec::new();
+    for attachment in &message.attachments {
+        let path = files::save(client, (message.conversation, message.id), attachment, directory).await;
+        saved.push(path.map_err(|failure| failure.message().to_owned())?);
+    }
+    Ok(saved)
+}
+
+/// What is called so on the disk; directories end with a slash.
+fn paths(prefix: &str) -> Vec<String> {
+    let prefix = prefix.trim_start_matches('"');
+    let (directory, begun) =
+        prefix.rsplit_once('/').map_or(("", prefix), |(before, begun)| (&prefix[..=before.len()], begun));
+    let place = if directory.is_empty() { PathBuf::from(".") } else { expanded(directory) };
+    let Ok(entries) = std::fs::read_dir(place) else { return Vec::new() };
+    let mut found: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let is_hidden = name.starts_with('.') && !begun.starts_with('.');
+            if !name.starts_with(begun) || is_hidden {
+                return None;
+            }
+            let end = if entry.path().is_dir() { "/" } else { "" };
+            Some(format!("{directory}{name}{end}"))
+        })
+        .take(PATHS)
+        .collect();
+    found.sort_unstable();
+    found
+}

@@ -1,0 +1,149 @@
+//! Two people in two terminals.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{
+    harness::{Cluster, until},
+    terminal::{Terminal, there_are_terminals},
+};
+
+/// How often something is on a screen.
+fn count(screen: &str, text: &str) -> usize {
+    screen.matches(text).count()
+}
+
+/// The terminal is as it was: the shell is on its own screen, what is typed is seen, the mouse is nobody's.
+fn is_given_back(terminal: &Terminal) {
+    terminal.wait_for("ready>");
+    terminal.enter("echo it is $((20 + 22))");
+    terminal.wait_for("it is 42");
+    let state = terminal.state("#{alternate_on} #{mouse_any_flag} #{cursor_flag}");
+    assert_eq!(state, "0 0 1");
+}
+
+#[test]
+fn two_talk_while_the_leader_dies_and_no_line_is_lost_or_doubled() {
+    if !there_are_terminals() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    alice.done(&["send", "bob", "before"]);
+    let mut wide = Terminal::open(&alice, (100, 40));
+    let narrow = Terminal::open(&bob, (40, 30));
+    wide.enter("threefold chat bob");
+    narrow.enter("threefold chat alice");
+    wide.wait_for("write to bob");
+    narrow.wait_for("before");
+
+    wide.enter("a1 hello");
+    narrow.wait_for("a1 hello");
+    narrow.enter("b1 hello too");
+    wide.wait_for("b1 hello too");
+
+    let leader = cluster.leader();
+    cluster.servers[leader].kill();
+    // At once, while nobody leads.
+    for number in 2..6 {
+        wide.enter(&format!("a{number} on and on"));
+        narrow.enter(&format!("b{number} and on"));
+    }
+    let both = |screen: &str| {
+        let all = (1..6).flat_map(|number| [format!("a{number} "), format!("b{number} ")]);
+        all.into_iter().all(|line| count(screen, &line) == 1) && !screen.contains("(sending)")
+    };
+    wide.wait_until("every line once", both);
+    narrow.wait_until("every line once", both);
+    let told = alice.history("bob");
+    assert_eq!(told.len(), 11, "{told:?}");
+    let of = |name: &str| -> Vec<String> {
+        let own = told.iter().filter(|message| message["from"] == name);
+        own.map(|message| message["body"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(of("bob"), ["b1 hello too", "b2 and on", "b3 and on", "b4 and on", "b5 and on"]);
+
+    cluster.start_all();
+    cluster.wait_until_whole();
+    // Another size, an edit, an answer, a reaction.
+    wide.resize((60, 20));
+    wide.enter("/edit a5 and on, edited");
+    narrow.wait_for("a5 and on, edited (edited)");
+    narrow.enter("/react +1");
+    wide.wait_for("👍 1");
+    narrow.press(&["C-Up"]);
+    narrow.wait_for("r reply");
+    narrow.press(&["r"]);
+    narrow.wait_for("your answer");
+    narrow.enter("b6 an answer");
+    wide.wait_for("╭ bob: b5");
+    assert_eq!(until("the answer", || alice.json(&["messages", "bob", "1"]).pop())["body"], "b6 an answer");
+
+    wide.enter("/quit");
+    is_given_back(&wide);
+    // A signal, with something half typed.
+    narrow.press(&["h", "a", "l", "f"]);
+    narrow.wait_for("half");
+    assert!(Command::new("kill").args(["-TERM", &narrow.program()]).status().unwrap().success());
+    is_given_back(&narrow);
+    let unread: Vec<Value> = bob.json(&["unread"]);
+    assert!(unread.is_empty(), "what was seen is read: {unread:?}");
+}
+
+#[test]
+fn rooms_files_and_search_from_a_small_terminal() {
+    if !there_are_terminals() {
+        return;
+    }
+    let cluster = crate::harness::shared();
+    let [carol, dora] = ["terminal-carol", "terminal-dora"].map(|name| cluster.person(name));
+    let file = cluster.directory.join("terminal-carol.txt");
+    std::fs::write(&file, "leaves").unwrap();
+    let terminal = Terminal::open(&carol, (60, 16));
+    terminal.enter("threefold chat");
+    terminal.wait_for("No conversation is open.");
+    terminal.enter("/room terminal-den where we meet");
+    terminal.wait_for("#terminal-den");
+    dora.done(&["join", "#terminal-den"]);
+    terminal.wait_for("terminal-dora joined");
+    dora.done(&["send", "#terminal-den", "has anybody seen the teapot, @terminal-carol?"]);
+    terminal.wait_for("seen the teapot");
+    terminal.enter(&format!("/attach {} here it is", file.display()));
+    terminal.wait_for("[terminal-carol.txt, 6 bytes]");
+    until("the file to arrive", || {
+        let messages = dora.json(&["messages", "#terminal-den", "1"]);
+        (messages.first()?["attachments"][0]["bytes"] == 6).then_some(())
+    });
+    terminal.enter("/search teapot");
+    terminal.wait_for("1 found");
+    terminal.press(&["Enter"]);
+    terminal.wait_until("the found message selected", |screen| screen.contains("▌") && screen.contains("teapot"));
+    terminal.press(&["Escape"]);
+    terminal.enter("/leave");
+    terminal.wait_for("Leave #terminal-den?");
+    terminal.press(&["y"]);
+    terminal.wait_for("left #terminal-den");
+    terminal.press(&["C-c"]);
+    is_given_back(&terminal);
+}
+
+#[test]
+fn whoever_is_logged_out_elsewhere_is_told_and_the_terminal_given_back() {
+    if !there_are_terminals() {
+        return;
+    }
+    let cluster = crate::harness::shared();
+    let person = cluster.person("terminal-erin");
+    let other = person.elsewhere("other");
+    let terminal = Terminal::open(&person, (80, 24));
+    terminal.enter("threefold chat");
+    terminal.wait_for("No conversation is open.");
+    other.done(&["sessions", "--end-others"]);
+    terminal.wait_for("any key leaves");
+    terminal.press(&["x"]);
+    is_given_back(&terminal);
+    // On however many rows.
+    let screen = terminal.screen();
+    assert!(screen.replace('\n', "").contains("threefold login NAME"), "{screen}");
+}

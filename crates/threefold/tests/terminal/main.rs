@@ -1,0 +1,9 @@
+//! `chat` as people meet it, in terminals (of tmux), and the commands as scripts do: on three servers, which are killed.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
+
+mod chat;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod scripts;
+mod terminal;

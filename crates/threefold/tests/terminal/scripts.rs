@@ -1,0 +1,203 @@
+//! What scripts rely on: `follow` into a file, `export`, completions and manual pages.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::harness::{Cluster, Flow, PROGRAM, Process, shared, wait};
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    // The last line may be half written.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Ids and bodies of messages.
+fn messages(lines: &[Value]) -> Vec<(u64, String)> {
+    let all = lines.iter().filter(|line| line["type"] == "message");
+    all.map(|line| (line["id"].as_u64().unwrap(), line["body"].as_str().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn a_file_holds_each_message_once_and_in_order_while_servers_and_follow_itself_are_killed() {
+    const ROUNDS: usize = 12;
+    let mut cluster = Cluster::start(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    let path = cluster.directory.join("bob.jsonl");
+    let arguments = ["follow", "--json", "--output", path.to_str().unwrap(), "--after", "0"];
+    let flow = Flow::start(&alice, "bob");
+    for round in 0..ROUNDS {
+        let mut follower = Process::spawn(bob.command(&arguments).stdout(Stdio::null()));
+        let before = lines(&path).len();
+        wait("some lines in the file", || lines(&path).len() > before + 20);
+        if round % 3 == 1 {
+            let leader = cluster.leader();
+            cluster.servers[leader].kill();
+            wait("more lines than before the leader's death", || lines(&path).len() > before + 60);
+        }
+        if round % 3 == 2 {
+            cluster.start_all();
+            cluster.wait_until_whole();
+        }
+        // At any moment, most likely while it writes.
+        follower.kill().unwrap();
+        follower.wait().unwrap();
+    }
+    cluster.start_all();
+    let flowed = flow.finish();
+    bob.done(&["follow", "--json", "--output", path.to_str().unwrap(), "--once", "--timeout", "60"]);
+    let told = messages(&lines(&path));
+    let ids: Vec<u64> = told.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, flowed.ids, "each acknowledged message once, in order, and nothing else");
+    let expected: Vec<String> = (0..told.len()).map(|number| format!("alice {number}")).collect();
+    assert_eq!(told.into_iter().map(|(_, body)| body).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_export_has_everything_and_says_that_it_is_whole() {
+    let cluster = shared();
+    let [ann, ben] = ["export-ann", "export-ben"].map(|name| cluster.person(name));
+    let attached = cluster.directory.join("export.txt");
+    fs::write(&attached, "attached").unwrap();
+    ann.done(&["room", "create", "export-room"]);
+    ben.done(&["join", "#export-room"]);
+    ann.done(&["send", "#export-room", "with a file", "--attach", attached.to_str().unwrap()]);
+    let input: String = (0..250).map(|number| format!("direct {number}\n")).collect();
+    assert!(ann.piped(&["send", "export-ben", "--lines"], input.as_bytes()).status.success());
+    let (path, files) = (cluster.directory.join("ann.jsonl"), cluster.directory.join("ann-files"));
+    let done = ann.json(&["export", "--output", path.to_str().unwrap(), "--files", files.to_str().unwrap()]);
+    assert_eq!(
+        (&done[0]["conversations"], &done[0]["messages"], &done[0]["files"]),
+        (&2.into(), &251.into(), &1.into())
+    );
+    let exported = lines(&path);
+    let kinds: BTreeSet<&str> = exported.iter().map(|line| line["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["account", "conversation", "end", "message", "session"].into());
+    assert_eq!(exported.last().unwrap()["messages"], 251);
+    let directs: Vec<String> =
+        messages(&exported).into_iter().map(|(_, body)| body).filter(|body| body.starts_with("direct")).collect();
+    assert_eq!(directs, (0..250).map(|number| format!("direct {number}")).collect::<Vec<_>>());
+    let with_file = exported.iter().find(|line| line["body"] == "with a file").unwrap();
+    let saved = files.join(with_file["id"].to_string()).join("export.txt");
+    assert_eq!(fs::read_to_string(saved).unwrap(), "attached");
+    // The same to standard output; and what is there is not overwritten.
+    assert_eq!(ann.done(&["export"]).lines().count(), exported.len());
+    assert_eq!(ann.fails(&["export", "--output", path.to_str().unwrap()]).exit, 2);
+}
+
+#[test]
+fn shells_and_readers_are_told_of_every_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).args(arguments).env_clear().output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(["delete-account", "chat", "survivor-mode"].iter().all(|name| script.contains(name)), "{shell}");
+        let path = directory.path().join(shell);
+        fs::write(&path, &script).unwrap();
+        // What the shell itself thinks of it, where there is one.
+        if let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() {
+            assert!(output.status.success(), "{shell}: {output:?}");
+        }
+    }
+    run(&["man", directory.path().to_str().unwrap()]);
+    for page in ["threefold.1", "threefold-chat.1", "threefold-follow.1", "threefold-room-create.1"] {
+        assert!(fs::read_to_string(directory.path().join(page)).unwrap().contains(".SH"), "{page}");
+    }
+}
+
+/// The fields that the document names for a command or a type of event, from the row that begins with it in the table of those.
+fn documented(table: &str, name: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/commands.md")).unwrap();
+    let ticked = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let (_, rows) = text.split_once(&format!("| {table} |")).unwrap();
+    let row = rows.lines().find_map(|line| {
+        let (first, rest) = line.strip_prefix("| ")?.split_once(" |")?;
+        ticked(first).contains(&name.to_owned()).then(|| ticked(rest))
+    });
+    row.unwrap_or_else(|| panic!("{name} is not documented")).into_iter().collect()
+}
+
+#[test]
+fn every_field_is_documented() {
+    let cluster = shared();
+    let [fay, gus] = ["fields-fay", "fields-gus"].map(|name| cluster.person(name));
+    let file = cluster.directory.join("fields.txt");
+    fs::write(&file, "x").unwrap();
+    let id = fay.json(&["send", "fields-gus", "hello @fields-gus"])[0]["id"].to_string();
+    let with_file = fay.json(&["send", "fields-gus", "--attach", file.to_str().unwrap(), "--reply-to", &id]);
+    let with_file = with_file[0]["id"].to_string();
+    let to = cluster.directory.join("fields");
+    fs::create_dir_all(&to).unwrap();
+    let (other, exported) = (gus.elsewhere("other"), to.join("gus.jsonl"));
+    let cases = [
+        ("whoami", &fay, vec!["whoami"]),
+        ("sessions", &fay, vec!["sessions"]),
+        ("display-name", &fay, vec!["display-name", "Fay"]),
+        ("room create", &fay, vec!["room", "create", "fields-room"]),
+        ("room members", &fay, vec!["room", "members", "fields-room"]),
+        ("room show", &fay, vec!["room", "show", "fields-room"]),
+        ("rooms", &gus, vec!["rooms", "fields"]),
+        ("send", &fay, vec!["send", "fields-gus", "more"]),
+        ("edit", &fay, vec!["edit", &id, "hello, @fields-gus"]),
+        ("react", &gus, vec!["react", &id, "👍"]),
+        ("react", &gus, vec!["react", &id]),
+        ("unread", &gus, vec!["unread"]),
+        ("read", &gus, vec!["read", "fields-fay"]),
+        ("users", &gus, vec!["users", "fields"]),
+        ("online", &gus, vec!["online"]),
+        ("download", &gus, vec!["download", &with_file, "--to", to.to_str().unwrap()]),
+        ("invitations", &gus, vec!["invitations"]),
+        ("delete-message", &gus, vec!["delete-message", &with_file]),
+        ("export", &gus, vec!["export", "--output", exported.to_str().unwrap()]),
+        ("logout", &other, vec!["logout"]),
+    ];
+    for (name, who, arguments) in cases {
+        let known = documented("command", name);
+        for object in who.json(&arguments) {
+            let unknown: Vec<&String> =
+                object.as_object().unwrap().keys().filter(|key| !known.contains(*key)).collect();
+            assert!(unknown.is_empty(), "{name}: {unknown:?} in {object}");
+        }
+    }
+    let common = ["type", "id", "time_ms"];
+    let message = [
+        "conversation",
+        "from",
+        "peer",
+        "room",
+        "own",
+        "number",
+        "body",
+        "deleted",
+        "attachments",
+        "edited_at_ms",
+        "reply_to",
+        "mentions",
+        "reactions",
+    ];
+    let mut seen = BTreeSet::new();
+    for event in gus
+        .json(&["follow", "--once", "--after", "0"])
+        .into_iter()
+        .chain(fay.json(&["follow", "--once", "--after", "0"]))
+    {
+        let kind = event["type"].as_str().unwrap();
+        let known = if kind == "message" { message.map(str::to_owned).into() } else { documented("type", kind) };
+        let is_known = |key: &&String| known.contains(*key) || common.contains(&key.as_str());
+        assert_eq!(event.as_object().unwrap().keys().find(|key| !is_known(key)), None, "{event}");
+        seen.insert(kind.to_owned());
+    }
+    for kind in ["message", "edited", "reaction", "read", "peer_read", "hidden", "room_opened", "session_opened"] {
+        assert!(seen.contains(kind), "{kind} was not told: {seen:?}");
+    }
+}
