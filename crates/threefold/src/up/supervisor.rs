@@ -111,7 +111,9 @@ impl Supervisor {
                 client.status().await.ok()
             };
             let restart_at = self.slots.iter().filter_map(|slot| slot.restart_at).min();
+            // That a server has died is told before what followed from it.
             tokio::select! {
+                biased;
                 _ = signals.next() => return Ok(()),
                 (place, status) = any_end(&mut self.slots) => self.died(place, status)?,
                 () = sleep_until(restart_at.unwrap_or_else(Instant::now)), if restart_at.is_some() => self.start_due(),
