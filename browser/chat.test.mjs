@@ -212,6 +212,7 @@ test('search finds people, rooms and messages, and opens a message in its place'
 
 test('a draft stays with its conversation, through a reload too', TIMEOUT, async () => {
   await goTo(ann, 'c/bob');
+  await until('the composer is that to bob', async () => /bob/.test((await composer(ann).getAttribute('placeholder')) ?? ''));
   await composer(ann).fill('half a thou');
   await goTo(ann, 'room/secret');
   await composer(ann).waitFor();
