@@ -225,6 +225,23 @@ test('a draft stays with its conversation, through a reload too', TIMEOUT, async
   await message(bob, 'half a thought').waitFor();
 });
 
+test('a draft is kept also by who leaves in the same moment', TIMEOUT, async () => {
+  await goTo(ann, 'c/bob');
+  await until('the composer is that to bob', async () => /bob/.test((await composer(ann).getAttribute('placeholder')) ?? ''));
+  await composer(ann).evaluate((area) => {
+    area.value = 'in the last moment';
+    area.dispatchEvent(new InputEvent('input', { bubbles: true }));
+    // Before the browser paints again.
+    setTimeout(() => {
+      location.hash = '#/room/secret';
+    }, 0);
+  });
+  await ann.getByRole('navigation', { name: 'Conversations' }).getByText('in the last moment').waitFor();
+  await goTo(ann, 'c/bob');
+  await until('the draft is there', async () => (await composer(ann).inputValue()) === 'in the last moment');
+  await composer(ann).fill('');
+});
+
 test('texts stay texts: nothing in a message becomes markup, script or a dangerous link', TIMEOUT, async () => {
   await goTo(ann, 'c/bob');
   await goTo(bob, 'c/ann');

@@ -80,8 +80,12 @@ pub struct Conversation {
     pub mentions: u64,
     pub read_up_to: u64,
     pub peer_read_up_to: u64,
-    /// The newest message there is, whether it is here or not.
+    /// The newest message there is, whether it is here or not: one's own too, as soon as it is acknowledged.
     pub newest: u64,
+    /// The newest one that the cluster told of in order, by a list, a page or an event: nothing before it is still to come.
+    pub told: u64,
+    /// Up to this one `unread` and `mentions` count. Pages of messages may be ahead of it, and what was sent here.
+    pub counted: u64,
     /// When something was said last.
     pub active_ms: u64,
     pub items: BTreeMap<u64, Item>,
@@ -110,6 +114,8 @@ impl Conversation {
             read_up_to: 0,
             peer_read_up_to: 0,
             newest: 0,
+            told: 0,
+            counted: 0,
             active_ms: 0,
             items: BTreeMap::new(),
             loading: Loading::Never,
@@ -141,7 +147,8 @@ impl Conversation {
         self.read_up_to = listed.read_up_to;
         self.peer_read_up_to = listed.peer_read_up_to;
         if let Some(last) = &listed.last {
-            self.newest = self.newest.max(last.id);
+            self.counted = self.counted.max(last.id);
+            self.was_told(last.id);
             self.active_ms = self.active_ms.max(last.time_ms);
         } else if let Some(room) = &listed.room {
             self.active_ms = self.active_ms.max(room.created_at_ms);
@@ -222,6 +229,12 @@ impl Conversation {
         })
     }
 
+    /// The cluster told of this message, and of all before it.
+    pub fn was_told(&mut self, message: u64) {
+        self.told = self.told.max(message);
+        self.newest = self.newest.max(message);
+    }
+
     /// Takes a page of messages in.
     pub fn load(&mut self, reply: chat::HistoryReply, direction: Direction) {
         let is_end = reply.messages.is_empty();
@@ -236,7 +249,7 @@ impl Conversation {
         }
         self.loading = Loading::Done;
         for message in reply.messages {
-            self.newest = self.newest.max(message.id);
+            self.was_told(message.id);
             self.active_ms = self.active_ms.max(message.time_ms);
             self.items.insert(message.id, Item::Message(message));
         }

@@ -117,6 +117,13 @@ pub enum Write {
     DisplayName(String),
 }
 
+impl Write {
+    /// Told by the screen itself, and told twice as good as once.
+    pub fn is_marker(&self) -> bool {
+        matches!(self, Self::MarkRead { .. } | Self::MarkDelivered(_))
+    }
+}
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub enum News {

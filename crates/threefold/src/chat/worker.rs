@@ -159,14 +159,19 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Job>, news: mpsc::Sende
                 });
             }
             Job::Write { what, done } => {
-                let receipt = begin(&writer, &what).await;
+                let begun = begin(&writer, &what).await;
+                let writer = writer.clone();
                 tokio::spawn(async move {
-                    let result = match receipt {
-                        Ok(Begun::Done(receipt)) => receipt.await.map(drop).map_err(words),
-                        Ok(Begun::Room(receipt)) => receipt.await.map(drop).map_err(words),
-                        Err(error) => Err(words(error)),
-                    };
+                    let mut result = ended(begun).await;
+                    // Whether a marker was moved may stay unknown: it is moved again, which changes nothing if it was.
+                    while what.is_marker()
+                        && let Err(Error::Unavailable { .. } | Error::OutcomeUnknown(_)) = result
+                    {
+                        sleep(AGAIN).await;
+                        result = ended(begin(&writer, &what).await).await;
+                    }
                     open.fetch_sub(1, Ordering::SeqCst);
+                    let result = result.map_err(words);
                     drop(news.send(News::Written { what, done, result }).await);
                 });
             }
@@ -182,6 +187,13 @@ async fn answered<T>(receipt: Result<Receipt<T>, Error>) -> Result<T, String> {
 enum Begun {
     Done(Receipt<u64>),
     Room(Receipt<chat::RoomCreated>),
+}
+
+async fn ended(begun: Result<Begun, Error>) -> Result<(), Error> {
+    match begun? {
+        Begun::Done(receipt) => receipt.await.map(drop),
+        Begun::Room(receipt) => receipt.await.map(drop),
+    }
 }
 
 async fn begin(writer: &Writer, what: &Write) -> Result<Begun, Error> {

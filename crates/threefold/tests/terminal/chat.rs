@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::{
     harness::{Cluster, until},
     terminal::{Terminal, there_are_terminals},
@@ -85,6 +87,8 @@ fn two_talk_while_the_leader_dies_and_no_line_is_lost_or_doubled() {
     narrow.wait_for("half");
     assert!(Command::new("kill").args(["-TERM", &narrow.program()]).status().unwrap().success());
     is_given_back(&narrow);
+    let unread: Vec<Value> = bob.json(&["unread"]);
+    assert!(unread.is_empty(), "what was seen is read: {unread:?}");
 }
 
 #[test]

@@ -24,17 +24,20 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
   const uploads = useUploads(kept.current.files);
   const beforeEditing = useRef('');
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (kept.current.reply) setReply(kept.current.reply);
+  }, []);
+  useEffect(() => {
     if (matchMedia('(pointer: fine)').matches) area.current.focus({ preventScroll: true });
   }, []);
 
-  // The draft is kept at every change.
-  useEffect(() => {
+  // The draft is kept at every change, before anything else can happen: what waits for the next picture never runs when the
+  // conversation is left before it.
+  useLayoutEffect(() => {
     if (!editing) keepDraft(place, { text, reply: replyTo, files: uploads.done });
   }, [text, replyTo, uploads.done, editing]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!editing) return undefined;
     beforeEditing.current = text;
     setText(editing.body);

@@ -81,6 +81,34 @@ fn the_same_text_from_another_device_is_not_taken_for_this_one_for_ever() {
 }
 
 #[test]
+fn what_comes_after_the_answer_to_a_later_message_is_read_too() {
+    let mut model = scene(SIZE, Colours::None);
+    update(&mut model, Event::Tick(NOON + 1_000));
+    entered(&mut model, "from here");
+    // Acknowledged, while what others wrote before it is still on its way, as after a failover.
+    news(&mut model, News::Sent { local: 1, result: sent(53) });
+    event(&mut model, 51, Body::Message(in_tea(51, BOB, "one")));
+    let marks = |effects: &[Effect]| -> Vec<u64> {
+        let marks = effects.iter().filter_map(|effect| match effect {
+            Effect::Write { what: Write::MarkRead { conversation: 200, up_to }, .. } => Some(*up_to),
+            _ => None,
+        });
+        marks.collect()
+    };
+    let effects = update(&mut model, Event::Tick(NOON + 2_000));
+    assert_eq!(marks(&effects), [51], "not what has not come yet");
+    event(&mut model, 52, Body::Message(in_tea(52, BOB, "two")));
+    assert_eq!(marks(&update(&mut model, Event::Tick(NOON + 3_000))), [52]);
+    // A page may be ahead of the events too.
+    let page = HistoryReply { messages: vec![in_tea(60, BOB, "three")], ..HistoryReply::default() };
+    let handle = model.open.unwrap();
+    news(&mut model, News::History { handle, page: Page::After(53), reply: Ok(page) });
+    event(&mut model, 60, Body::Message(in_tea(60, BOB, "three")));
+    assert_eq!(marks(&update(&mut model, Event::Tick(NOON + 4_000))), [60]);
+    assert_eq!(shown(&model).matches("three").count(), 1);
+}
+
+#[test]
 fn a_first_message_to_somebody_opens_the_conversation() {
     let mut model = scene(SIZE, Colours::None);
     let effects = entered(&mut model, "/msg dora Hello!");

@@ -105,12 +105,13 @@ fn message_came(model: &mut Model, message: Message) {
     let mentions_me = message.mentions.iter().any(|mention| mention.account == model.account);
     let is_elsewhere = model.open != Some(handle) || !model.focused;
     let Some(one) = model.conversations.get_mut(&handle) else { return };
-    if message.id <= one.newest && !one.items.contains_key(&message.id) && one.loading == Loading::Never {
+    if message.id <= one.counted && !one.items.contains_key(&message.id) && one.loading == Loading::Never {
         // It was counted when the conversations were read.
         return;
     }
-    let is_news = message.id > one.newest;
-    one.newest = one.newest.max(message.id);
+    let is_news = message.id > one.counted;
+    one.counted = one.counted.max(message.id);
+    one.was_told(message.id);
     one.active_ms = one.active_ms.max(message.time_ms);
     if is_news && is_own && one.is_room() {
         (one.unread, one.mentions) = (0, 0);

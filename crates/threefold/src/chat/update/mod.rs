@@ -124,8 +124,8 @@ fn look_around(model: &mut Model) {
     let is_seen = model.focused && model.overlay.is_none() && current.is_at_bottom();
     if is_seen && current.unread > 0 && current.loading == Loading::Done {
         (current.unread, current.mentions) = (0, 0);
-        current.read_up_to = current.newest;
-        current.mark_due = Some(current.newest).filter(|newest| *newest > 0);
+        current.read_up_to = current.told;
+        current.mark_due = Some(current.told).filter(|told| *told > 0);
     }
 }
 

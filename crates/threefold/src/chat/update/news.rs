@@ -108,7 +108,7 @@ fn conversations(model: &mut Model, listed: &[chat::Conversation]) {
         if let Some(one) = model.conversations.get_mut(&handle) {
             // Events may have come since; what they said of a conversation that was read holds.
             let last = known.last.as_ref().map_or(0, |last| last.id);
-            let before = (last < one.newest).then_some((one.unread, one.mentions, one.read_up_to));
+            let before = (last < one.counted).then_some((one.unread, one.mentions, one.read_up_to));
             one.take(known);
             if let Some(before) = before {
                 (one.unread, one.mentions, one.read_up_to) = before;
@@ -217,8 +217,8 @@ fn sent(model: &mut Model, local: Local, result: Result<chat::MessageSent, Strin
 fn written(model: &mut Model, what: Write, done: String, result: Result<(), String>) {
     match result {
         Err(why) => {
-            // Markers are told again by themselves.
-            if !matches!(what, Write::MarkRead { .. } | Write::MarkDelivered(_)) {
+            // Nobody asked for a marker.
+            if !what.is_marker() {
                 model.complain(why);
             }
         }
