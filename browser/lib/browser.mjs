@@ -33,7 +33,8 @@ export async function open(browser, url, { viewport = DESKTOP, dark = false, ...
   return page;
 }
 
-function watch(page) {
+/** Notes every fault of a page. */
+export function watch(page) {
   const faults = [];
   known.set(page, faults);
   page.on('pageerror', (error) => faults.push(`fault: ${error.stack ?? error}`));

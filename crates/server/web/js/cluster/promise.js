@@ -47,7 +47,7 @@ class Person {
     this.connection = new Connection({
       ready: () => this.ready?.(),
       frame: (frame) => this.hear(frame),
-      ended: () => this.ended?.(),
+      ended: (error) => this.ended?.(error),
       awaits: () => tally.delivered < tally.sent,
     });
   }

@@ -50,6 +50,8 @@ export class Connection {
     this.asked = 0;
     this.lostAt = 0;
     this.opened = false;
+    /** What comes now happens now: everything missed has been heard. */
+    this.live = false;
     this.wanted = false;
     this.timer = 0;
     addEventListener('online', () => this.hurry());
@@ -229,7 +231,10 @@ export class Connection {
       return;
     }
     if (frame.id !== undefined) this.answered(frame);
-    else if (frame.caught_up) this.reached(frame.caught_up.position);
+    else if (frame.caught_up) {
+      this.live = true;
+      this.reached(frame.caught_up.position);
+    }
     else if (frame.subscribed) {
       this.recovery = frame.subscribed.recovery_id || '';
       this.servers.learn(frame.subscribed.servers);
@@ -268,6 +273,7 @@ export class Connection {
   /** The connection is gone, or never came to be. */
   lost(event) {
     this.drop();
+    this.live = false;
     for (const [id, call] of this.calls) {
       call.said = false;
       if (call.lasting) continue;

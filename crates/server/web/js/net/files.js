@@ -1,9 +1,12 @@
 // Attachments over plain HTTP, at whichever server this page talks with: up with progress, down as something to show or to save.
 
-import { connection } from '../state/app.js';
+import { effect } from '../../vendor/preact.js';
+import { connection, phase } from '../state/app.js';
 import { Refused, unavailable } from './connection.js';
 import { address } from './servers.js';
 
+/** Without progress for so long, a server is taken to hang. */
+const STALLED_MS = 30000;
 const TRIES = 4;
 const PAUSE_MS = 700;
 /** Pictures that are kept for showing again; older ones are let go. */
@@ -21,15 +24,34 @@ function uploadOnce(file, progress, signal) {
     request.open('POST', address(connection.servers.current(), `/attachments?name=${name}`, 'http'));
     request.setRequestHeader('authorization', `Bearer ${connection.token}`);
     request.setRequestHeader('content-type', file.type || 'application/octet-stream');
-    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    const cancelled = new Refused({ code: 'cancelled', message: 'Taken back.' });
+    let why = cancelled;
+    let timer = 0;
+    const patience = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        why = unavailable('The server does not go on.');
+        request.abort();
+      }, STALLED_MS);
+    };
+    request.onloadend = () => clearTimeout(timer);
+    request.upload.onprogress = (event) => {
+      patience();
+      if (event.lengthComputable) progress(event.loaded / event.total);
+    };
     request.onload = () => {
       const reply = parsed(request.responseText);
       if (request.status === 201) resolve({ attachment: reply.id, name: reply.name, content_type: reply.content_type, bytes: reply.bytes });
       else reject(refusal(request.status, reply));
     };
     request.onerror = () => reject(unavailable('The connection broke off.'));
-    request.onabort = () => reject(new Refused({ code: 'cancelled', message: 'Taken back.' }));
+    request.onabort = () => reject(why);
+    if (signal?.aborted) {
+      reject(cancelled);
+      return;
+    }
     signal?.addEventListener('abort', () => request.abort());
+    patience();
     request.send(file);
   });
 }
@@ -59,6 +81,12 @@ async function tried(once, signal) {
 }
 
 const pictures = new Map();
+
+effect(() => {
+  if (phase.value === 'in') return;
+  for (const address of pictures.values()) address.then(({ url }) => URL.revokeObjectURL(url), () => {});
+  pictures.clear();
+});
 
 /** The address of an attached file's content, for as long as this page lives. */
 export function content(message, file) {

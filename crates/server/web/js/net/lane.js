@@ -1,7 +1,7 @@
 // One instance's writes: numbered 1, 2, 3, ..., kept in the browser until they are answered, said again with the same numbers after
 // every lost connection. The servers carry each number out once, in order, so nothing is lost or doubled by saying it again.
 
-import { recall, remember, randomNumber } from './storage.js';
+import { recall, remember, randomHex, randomNumber } from './storage.js';
 
 /** How many may be unanswered at once (a rule of the servers). */
 const WINDOW = 64;
@@ -16,21 +16,36 @@ export class Lane {
     this.instance = kept.instance ?? 0;
     this.nonce = kept.nonce ?? randomNumber();
     this.next = kept.next ?? 1;
-    /** {number, operation, note}; `note` is what the page wants to know of it later. */
+    /** {number, operation, note, times}; `note` is what the page wants to know of it later; `times`: how often it was said. */
     this.writes = kept.writes ?? [];
     this.promises = new Map();
     this.said = 0;
     this.opening = false;
     this.timer = 0;
+    this.stopped = false;
+    // Instances end with their session: what was said in an earlier one has an answer that nobody will ever hear.
+    this.session = host.session();
+    if (!kept.session) for (const write of this.writes) write.times ??= 1;
+    else if (kept.session !== this.session) {
+      this.lose(1);
+      this.renumber('another session');
+    }
   }
 
   keep() {
-    const { instance, nonce, next, writes } = this;
-    return remember(`lane:${this.id}`, { instance, nonce, next, writes });
+    if (this.stopped) return true;
+    const { instance, nonce, next, writes, session } = this;
+    return remember(`lane:${this.id}`, { instance, nonce, next, writes, session });
+  }
+
+  /** Says nothing more; what is not answered stays in the browser. */
+  stop() {
+    clearTimeout(this.timer);
+    this.stopped = true;
   }
 
   forget() {
-    clearTimeout(this.timer);
+    this.stop();
     remember(`lane:${this.id}`, null);
   }
 
@@ -39,7 +54,7 @@ export class Lane {
     const write = { number: this.next, operation, note };
     this.next += 1;
     this.writes.push(write);
-    this.keep();
+    if (!this.keep()) this.host.forgetful();
     const result = new Promise((resolve, reject) => this.promises.set(write, { resolve, reject }));
     result.catch(() => {});
     this.flush();
@@ -53,13 +68,17 @@ export class Lane {
   }
 
   flush() {
-    if (this.timer || !this.host.isOnline() || this.writes.length === 0) return;
+    if (this.stopped || this.timer || !this.host.isOnline() || this.writes.length === 0) return;
     if (!this.instance) {
       this.open();
       return;
     }
     const answered = this.writes[0].number - 1;
-    for (; this.said < Math.min(WINDOW, this.writes.length); this.said += 1) {
+    const most = Math.min(WINDOW, this.writes.length);
+    if (this.said >= most) return;
+    for (const write of this.writes.slice(this.said, most)) write.times = (write.times ?? 0) + 1;
+    this.keep();
+    for (; this.said < most; this.said += 1) {
       const { number, operation } = this.writes[this.said];
       const frame = { write: { request: { instance: this.instance, number }, operation } };
       if (answered) frame.write.answered = answered;
@@ -75,7 +94,8 @@ export class Lane {
       this.instance = reply.instance;
       this.keep();
     } catch {
-      // Another connection will try again.
+      // After a freeze no other connection may come that would try again.
+      if (!this.stopped) this.again(1000);
     }
     this.opening = false;
     this.said = 0;
@@ -93,8 +113,8 @@ export class Lane {
     } else if (error && SAY_AGAIN.has(error.code)) {
       this.again(Math.max(error.retry_after_ms || 0, 300));
     } else if (error && (error.code === 'unknown_instance' || error.code === 'request_mismatch')) {
-      // Of a forgotten instance nobody knows what was carried out: what people wrote is shown as failed, and they decide.
-      if (error.code === 'unknown_instance') for (const lost of this.writes.splice(0)) this.finish(lost, { error: UNKNOWN });
+      // What was said for the first time was not carried out.
+      if (error.code === 'unknown_instance') this.lose(2);
       this.renumber(error.code);
     } else {
       this.writes.splice(place, 1);
@@ -102,6 +122,17 @@ export class Lane {
       this.keep();
       this.finish(write, result);
       this.flush();
+    }
+  }
+
+  /** Of what was said so often nobody knows whether it was carried out: what people wrote is shown as failed, and they decide. */
+  lose(often) {
+    const lost = this.writes.filter((write) => (write.times ?? 0) >= often);
+    this.writes = this.writes.filter((write) => !lost.includes(write));
+    for (const write of lost) {
+      this.promises.get(write)?.reject(UNKNOWN);
+      this.promises.delete(write);
+      if (write.operation.send) this.host.fail(write, UNKNOWN);
     }
   }
 
@@ -125,13 +156,14 @@ export class Lane {
   /** Begins anew under another instance; nothing of what is left was carried out. */
   renumber(why) {
     console.warn('threefold: a new instance:', why);
-    // Another tab has this one's place (a duplicated tab has all its memory): it keeps it.
-    if (why === 'request_mismatch') this.id = this.host.anotherName();
+    // Another tab has this one's place: it keeps it.
+    if (why === 'request_mismatch') this.id = randomHex(8);
     this.instance = 0;
     this.nonce = randomNumber();
     this.next = 1;
     for (const write of this.writes) {
       write.number = this.next;
+      write.times = 0;
       this.next += 1;
     }
     this.said = 0;

@@ -3,18 +3,37 @@
 
 import { signal } from '../../vendor/preact.js';
 import { Lane } from './lane.js';
-import { recall, remember, remembered, randomHex } from './storage.js';
+import { onChangedElsewhere, recall, remember, remembered, randomHex } from './storage.js';
 
 /** How long other tabs have to say that a lane is theirs. */
 const CLAIM_MS = 400;
-/** Where a tab remembers, for itself alone, which lane is its own. */
+/** Where a tab remembers, for itself alone, which lane is its own: only from one page to the next, for a duplicate of a tab begins with
+ * all that it remembers. */
 const PLACE = 'threefold:lane';
 
+function place(id) {
+  try {
+    if (id) sessionStorage.setItem(PLACE, id);
+    else sessionStorage.removeItem(PLACE);
+  } catch {
+    // Then this tab forgets its place when it is reloaded, and adopts it as if it were another's.
+  }
+}
+
+function lastPlace() {
+  try {
+    return sessionStorage.getItem(PLACE);
+  } catch {
+    return null;
+  }
+}
+
 export class Outbox {
-  /** `connection` carries; `settled(write, result)` hears of every answer. */
-  constructor(connection, settled) {
+  /** `connection` carries; `settled(write, result)` hears of every answer; `forgetful()` that this browser keeps nothing. */
+  constructor(connection, settled, forgetful) {
     this.connection = connection;
     this.settled = settled;
+    this.forgetful = forgetful;
     /** Grows whenever something is added, answered or has failed. */
     this.version = signal(0);
     this.lanes = [];
@@ -23,38 +42,29 @@ export class Outbox {
     this.channel?.addEventListener('message', ({ data }) => {
       if (data?.who) this.channel.postMessage({ mine: this.lanes.map((lane) => lane.id) });
     });
+    addEventListener('pagehide', () => this.lanes[0] && place(this.lanes[0].id));
+    addEventListener('pageshow', (event) => event.persisted && place(null));
+    // What has failed is all tabs' together.
+    onChangedElsewhere('failed', () => {
+      this.failed = recall('failed', []);
+      this.changed();
+    });
   }
 
   /** Finds this tab's lane, and what other tabs left. `instance`: a fresh one, with a log-in. */
   start(instance = 0) {
     if (this.lanes.length > 0) return;
-    let id = null;
-    try {
-      id = sessionStorage.getItem(PLACE);
-    } catch {
-      // Then this tab forgets its place when it is reloaded, and adopts it as if it were another's.
-    }
-    const own = new Lane(id ?? this.anotherName(), this);
+    this.failed = recall('failed', []);
+    const own = new Lane(lastPlace() ?? randomHex(8), this);
+    place(null);
     if (instance && own.writes.length === 0) {
       own.instance = instance;
       own.next = 1;
       own.keep();
     }
     this.lanes = [own];
-    this.failed = recall('failed', []);
     this.adopt();
     this.changed();
-  }
-
-  /** A lane's name, which this tab has from now on. */
-  anotherName() {
-    const id = randomHex(8);
-    try {
-      sessionStorage.setItem(PLACE, id);
-    } catch {
-      // As at the start.
-    }
-    return id;
   }
 
   async adopt() {
@@ -78,15 +88,12 @@ export class Outbox {
     this.changed();
   }
 
+  /** The session is over. What was not sent is kept where it is, for when the same account signs in again. */
   stop() {
-    for (const lane of this.lanes) lane.forget();
+    for (const lane of this.lanes) lane.stop();
     this.lanes = [];
     this.failed = [];
-    try {
-      sessionStorage.removeItem(PLACE);
-    } catch {
-      // Nothing was there.
-    }
+    place(null);
     this.changed();
   }
 
@@ -108,6 +115,9 @@ export class Outbox {
   }
 
   // What lanes ask of their host.
+  session() {
+    return this.connection.token?.slice(0, 12);
+  }
   isOnline() {
     return this.connection.state.value === 'online';
   }
@@ -120,14 +130,22 @@ export class Outbox {
 
   finished(write, result) {
     const refused = result.error && result.error.code !== 'reply_forgotten';
-    if (refused && write.operation.send) {
-      this.failed.push({ ...write, key: `${Date.now()}-${write.number}`, why: result.error.message || result.error.code });
-      remember('failed', this.failed);
-    }
+    if (refused && write.operation.send) this.fail(write, result.error);
     const [own, ...adopted] = this.lanes;
     this.lanes = [own, ...adopted.filter((lane) => lane.writes.length > 0 || lane.forget())];
     this.settled(write, result);
     this.changed();
+  }
+
+  fail(write, { message, code }) {
+    this.change((failed) => [...failed, { ...write, key: randomHex(6), why: message || code }]);
+    this.changed();
+  }
+
+  /** Changes what has failed; other tabs may have done so since. */
+  change(how) {
+    this.failed = how(this.unkept ? this.failed : recall('failed', []));
+    this.unkept = !remember('failed', this.failed.length ? this.failed : null);
   }
 
   /** Tries a failed message again, as a new write. */
@@ -136,11 +154,14 @@ export class Outbox {
   }
 
   discard(failed) {
-    const before = this.failed.length;
-    this.failed = this.failed.filter((one) => one.key !== failed.key);
-    remember('failed', this.failed.length ? this.failed : null);
+    let was = false;
+    this.change((all) => {
+      const others = all.filter((one) => one.key !== failed.key);
+      was = others.length < all.length;
+      return others;
+    });
     this.changed();
-    return this.failed.length < before;
+    return was;
   }
 
   /** Messages on their way, and those that failed, oldest first. */

@@ -21,7 +21,7 @@ export const anew = signal(0);
 export const farewell = signal('');
 
 export const connection = new Connection({ ready, frame, ended, awaits: () => outbox.lanes.some((lane) => lane.writes.length > 0) });
-export const outbox = new Outbox(connection, settled);
+export const outbox = new Outbox(connection, settled, () => say('This browser keeps nothing: leave the page open until everything is sent.'));
 export const chats = new Chats(connection, me);
 export const people = new People(connection);
 export const typing = new Typing(connection, me);
@@ -35,17 +35,31 @@ export function onEvent(listener) {
 
 /** Begins: with the session of last time, if there is one. */
 export function begin() {
+  enter();
+  // Another tab signed in or out, or learnt something. The page stays: the server that gave it out may be dead.
+  onChangedElsewhere('session', () => {
+    const session = recall('session');
+    if (session?.token && session.token === connection.token) {
+      me.value = { ...me.value, display: session.display ?? '' };
+    } else if (session || phase.value === 'in') {
+      rest('');
+      enter();
+    }
+  });
+}
+
+function enter() {
   const session = recall('session');
   if (session?.token && session.name) {
     me.value = { account: session.account, name: session.name, display: session.display ?? '', administrator: false };
     phase.value = 'in';
+    connection.token = session.token;
     outbox.start();
     connection.start(session.token);
   } else {
     phase.value = 'out';
     connection.start();
   }
-  onChangedElsewhere('session', () => location.reload());
 }
 
 /** `how`: 'login' or 'register'. A retry after a failure shows the same token, and is recognised by it. */
@@ -59,6 +73,9 @@ export async function signIn(how, name, password) {
   attempt = null;
   farewell.value = '';
   me.value = { account: reply.account, name: reply.name, display: '', administrator: false, session: reply.session };
+  // What somebody else has left in this browser goes.
+  if (recall('owner') !== reply.account) forgetAll();
+  remember('owner', reply.account);
   remember('session', { token: connection.token, account: reply.account, name: reply.name });
   outbox.start(reply.instance);
   phase.value = 'in';
@@ -78,7 +95,8 @@ function identified(identity) {
   const { account, name, session } = identity;
   me.value = { account, name, session, display: identity.display_name ?? '', administrator: Boolean(identity.administrator) };
   const kept = recall('session');
-  if (kept) remember('session', { ...kept, account, name, display: identity.display_name ?? '' });
+  const next = kept && { ...kept, account, name, display: identity.display_name ?? '' };
+  if (kept && JSON.stringify(kept) !== JSON.stringify(next)) remember('session', next);
 }
 
 /** A connection has its session. */
@@ -108,12 +126,10 @@ function apply(event) {
   const body = event.body ?? {};
   batch(() => {
     chats.apply(event);
-    if (body.message) {
-      typing.ended(body.message);
-      notify(body.message, me.value, chats);
-    }
+    if (body.message) typing.ended(body.message);
     for (const listener of listeners) listener(event);
   });
+  if (body.message && connection.live) notify(body.message, me.value, chats);
 }
 
 /** A write has been answered. */
@@ -159,15 +175,21 @@ export async function signOut() {
   leave('');
 }
 
-/** The servers do not know the session any more. */
+/** The servers do not know the session any more. Drafts, and what was not sent, stay for when the same person signs in again. */
 function ended(error) {
-  leave(error.code === 'account_disabled' ? 'An administrator has disabled this account.' : 'This session has ended. Sign in again.');
+  remember('session', null);
+  rest(error.code === 'account_disabled' ? 'An administrator has disabled this account.' : 'This session has ended. Sign in again.');
 }
 
+/** By one's own will: this browser forgets everything. */
 export function leave(why) {
+  rest(why);
+  forgetAll();
+}
+
+function rest(why) {
   connection.stop();
   outbox.stop();
-  forgetAll();
   batch(() => {
     chats.clear();
     people.clear();

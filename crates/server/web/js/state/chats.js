@@ -20,6 +20,7 @@ export class Chats {
   }
 
   clear() {
+    this.held = null;
     this.map.clear();
     this.invitations.value = [];
     this.loaded.value = false;
@@ -39,9 +40,8 @@ export class Chats {
     setTimeout(go, 120);
   }
 
-  /** Everything anew, not older than `position`. Events that come meanwhile are applied after. */
-  async load(position = 0) {
-    const held = [];
+  /** Everything anew, not older than `position`. Events that come meanwhile are applied after (again, where there is a list already). */
+  async load(position = 0, held = []) {
     this.held = held;
     const found = [];
     try {
@@ -54,9 +54,8 @@ export class Chats {
         after = conversations.at(-1).conversation;
       }
     } catch (error) {
-      if (this.held === held) this.held = null;
       console.warn('threefold: the conversations could not be listed:', error.message);
-      setTimeout(() => this.held === null && !this.loaded.value && this.me.value && this.load(position), 2000);
+      setTimeout(() => this.held === held && this.me.value && this.load(position, held), 2000);
       return;
     }
     if (this.held !== held) return;
@@ -85,8 +84,9 @@ export class Chats {
     return this.find((chat) => !chat.room && same(chat.name, name));
   }
 
+  /** By its name, or by one it had while this page was open. */
   room(name) {
-    return this.find((chat) => chat.room && same(chat.name, name));
+    return this.find((chat) => chat.room && same(chat.name, name)) ?? this.find((chat) => chat.room && chat.former?.some((one) => same(one, name)));
   }
 
   find(fits) {
@@ -113,10 +113,8 @@ export class Chats {
   }
 
   apply(event) {
-    if (this.held) {
-      this.held.push(event);
-      return;
-    }
+    this.held?.push(event);
+    if (this.held && !this.loaded.value) return;
     const [[kind, body] = []] = Object.entries(event.body ?? {});
     HANDLERS[kind]?.call(this, body, event);
   }
@@ -149,7 +147,7 @@ export class Chats {
   async joined(id) {
     try {
       const { room } = await this.connection.call('get_room', { room: { conversation: id }, position: this.connection.cursor });
-      if (room) this.map.set(id, { ...(this.map.get(id) ?? { ...BLANK, id }), name: room.name, room: roomOf(room), at: room.created_at_ms });
+      if (room?.role) this.map.set(id, { ...(this.map.get(id) ?? { ...BLANK, id }), name: room.name, room: roomOf(room), at: room.created_at_ms });
     } catch {
       // Left again meanwhile.
     }
@@ -232,7 +230,8 @@ const HANDLERS = {
     const chat = this.map.get(room.conversation);
     if (!chat?.room) return;
     const changed = { ...chat.room, topic: topic ?? chat.room.topic, public: visible ?? chat.room.public };
-    this.update(chat.id, { name: name ?? chat.name, room: changed });
+    const former = name ? [...(chat.former ?? []), chat.name] : chat.former;
+    this.update(chat.id, { name: name ?? chat.name, former, room: changed });
   },
   invited() {
     this.loadInvitations();

@@ -10,6 +10,15 @@ export function draft(key) {
   return recall(`draft:${key}`) ?? { text: '', reply: 0, files: [] };
 }
 
+/** What was kept under another key, before it was known what conversation it is. */
+export function moveDraft(from, to) {
+  const kept = recall(`draft:${from}`);
+  if (!kept) return;
+  if (!recall(`draft:${to}`)) remember(`draft:${to}`, kept);
+  remember(`draft:${from}`, null);
+  draftsVersion.value += 1;
+}
+
 export function keepDraft(key, value) {
   const there = value.text.trim() !== '' || value.files.length > 0 || value.reply;
   const before = recall(`draft:${key}`) !== null;

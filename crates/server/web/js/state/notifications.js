@@ -29,10 +29,15 @@ export function notify(message, me, chats) {
   const chat = chats.get(message.conversation);
   const named = message.mentions?.some((mention) => mention.account === me?.account);
   if (chat?.room && !named) return;
-  if (Date.now() - message.time_ms > 60000) return;
   const author = message.author_display_name || message.author_name;
   const title = chat?.room ? `${author} in #${chat.name}` : author;
-  const shown = new Notification(title, { body: plain(message.body, 140) || 'sent a file', tag: `threefold-${message.conversation}`, icon: '/icon.svg' });
+  let shown;
+  try {
+    shown = new Notification(title, { body: plain(message.body, 140) || 'sent a file', tag: `threefold-${message.conversation}`, icon: '/icon.svg' });
+  } catch {
+    // On some phones only service workers may.
+    return;
+  }
   shown.onclick = () => {
     window.focus();
     location.hash = chat?.room ? `#/room/${encodeURIComponent(chat.name)}` : `#/c/${encodeURIComponent(message.author_name)}`;

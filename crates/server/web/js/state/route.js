@@ -30,9 +30,9 @@ export function go(path, { replace = false } = {}) {
   } else location.hash = hash;
 }
 
-/** What a conversation is called as long as it has its name: by this its draft is kept. */
+/** By this a conversation's draft is kept: a person's name, which stays, or a room's number, for its name may change. */
 export function chatKey(chat) {
-  return chat.name || chat.room ? `${chat.room ? 'room' : 'c'}/${chat.name.toLowerCase()}` : `k/${chat.id}`;
+  return chat.name && !chat.room ? `c/${chat.name.toLowerCase()}` : `k/${chat.id}`;
 }
 
 /** The address of a conversation, or of a message in it. */

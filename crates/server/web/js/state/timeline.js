@@ -7,6 +7,9 @@ import { same } from './chats.js';
 const LIMIT = 240;
 const FIRST_PAGE = 60;
 const PAGE = 60;
+/** What could not be asked now may be asked again, after a while. */
+const PASSING = new Set(['unavailable', 'overloaded', 'rate_limited']);
+const AGAIN_MS = 2000;
 
 export class Timeline {
   /** `place`: {user}, {room} or {conversation}, as the servers want it. */
@@ -70,8 +73,11 @@ export class Timeline {
       if (this.messages[0]) this.id ||= this.messages[0].conversation;
     } catch (error) {
       if (this.turn !== turn) return;
-      this.phase = 'failed';
+      // What is shown stays, and goes on.
+      this.phase = this.messages.length ? 'ready' : 'failed';
       this.fault = error;
+      const again = () => this.fault === error && this.me.value && this.load(around);
+      if (PASSING.has(error.code)) setTimeout(again, AGAIN_MS);
     }
     this.loading = false;
     this.release();
@@ -168,7 +174,7 @@ export class Timeline {
       for (const id of wanted) this.quoted.set(id, null);
       for (const message of reply.messages ?? []) this.quoted.set(message.id, message);
     } catch {
-      for (const id of wanted) this.quoted.set(id, null);
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
     this.asked.clear();
     this.changed();

@@ -29,7 +29,7 @@ export function open(content) {
   shown.value = content;
 }
 
-const close = () => {
+export const close = () => {
   shown.value = null;
 };
 

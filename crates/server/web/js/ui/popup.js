@@ -1,5 +1,5 @@
-// A small popup beside what opened it: menus and the emoji grid. One at a time; Escape, a click elsewhere, or scrolling closes it, and
-// the focus returns.
+// A small popup beside what opened it: menus and the emoji grid. One at a time; Escape or a click elsewhere closes it, and the focus
+// returns.
 
 import { html, signal, useEffect, useLayoutEffect, useRef } from '../../vendor/preact.js';
 
@@ -12,7 +12,7 @@ export function openPopup(anchor, label, content, { menu = false } = {}) {
   current.value = { anchor, box, label, content, menu, key: ++opened };
 }
 
-function close() {
+export function close() {
   const popup = current.value;
   current.value = null;
   if (popup?.anchor.isConnected) popup.anchor.focus({ preventScroll: true });
@@ -37,11 +37,14 @@ function Popup({ popup }) {
   useEffect(() => {
     const elsewhere = (event) => !element.current?.contains(event.target) && close();
     const timer = setTimeout(() => addEventListener('pointerdown', elsewhere), 0);
-    addEventListener('resize', close);
+    // The height alone changes when a phone's keyboard goes.
+    const width = innerWidth;
+    const resized = () => innerWidth !== width && close();
+    addEventListener('resize', resized);
     return () => {
       clearTimeout(timer);
       removeEventListener('pointerdown', elsewhere);
-      removeEventListener('resize', close);
+      removeEventListener('resize', resized);
     };
   }, []);
   const onKeyDown = (event) => {

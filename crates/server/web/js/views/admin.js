@@ -33,8 +33,8 @@ function Accounts({ changes, changed }) {
     };
   }, [query, changes]);
   const more = async () => {
-    const next = await load(page.accounts.at(-1).name);
-    setPage({ accounts: [...page.accounts, ...next.accounts], more: next.more });
+    const next = await load(page.accounts.at(-1).name).catch((error) => say(error.message));
+    if (next) setPage((now) => (now === page ? { accounts: [...page.accounts, ...next.accounts], more: next.more } : now));
   };
   return html`<section class="card" aria-labelledby="accounts"><h2 id="accounts">Accounts</h2>
     <input class="input" type="search" placeholder="Find an account" aria-label="Find an account" value=${query} onInput=${(event) => setQuery(event.target.value)} />

@@ -4,10 +4,11 @@ import { html, useEffect, useErrorBoundary } from '../../vendor/preact.js';
 import { chats, connection, farewell, me, phase } from '../state/app.js';
 import { narrow } from '../state/look.js';
 import { route } from '../state/route.js';
-import { DialogHost } from '../ui/dialog.js';
-import { PopupHost } from '../ui/popup.js';
+import { close as closeDialog, DialogHost } from '../ui/dialog.js';
+import { close as closePopup, PopupHost } from '../ui/popup.js';
 import { Toasts } from '../ui/toast.js';
 import { Banner } from './banner.js';
+import { chatKey } from '../state/route.js';
 import { Conversation } from './conversation.js';
 import { Later } from './later.js';
 import { Sidebar } from './sidebar.js';
@@ -38,6 +39,11 @@ export function App() {
   useAll();
   const [fault, again] = useErrorBoundary((error) => console.error(error));
   useTitle();
+  // Nothing of one account stays in sight of another.
+  useEffect(() => () => {
+    closeDialog();
+    closePopup();
+  }, [me.value?.account]);
   if (fault) return html`<${Broken} fault=${fault} again=${again} />`;
   if (phase.value === 'starting') return null;
   const { view, name } = route.value;
@@ -58,13 +64,19 @@ export function App() {
       <${Banner} />
       ${!narrow.value && html`<${Sidebar} />`}
       <main class="main" id="main" tabindex="-1">
-        ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${`${view}/${name.toLowerCase()}`} view=${view} name=${name} message=${route.value.message} />`}
+        ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${conversationKey(view, name)} view=${view} name=${name} message=${route.value.message} />`}
         ${view in PAGES && html`<${Later} key=${view} load=${PAGES[view]} />`}
         ${!open && html`<${Welcome} />`}
         <${PopupHost} />
       </main>
     </div>
     <${DialogHost} /><${Toasts} />`;
+}
+
+function conversationKey(view, name) {
+  chats.version.value;
+  const room = view === 'room' && chats.room(name);
+  return room ? chatKey(room) : `${view}/${name.toLowerCase()}`;
 }
 
 function skip(event) {

@@ -21,8 +21,11 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
   kept.current ??= draft(place);
   const [text, setText] = useState(kept.current.text);
   const area = useRef(null);
-  const uploads = useUploads(kept.current.files);
-  const beforeEditing = useRef('');
+  const uploads = useUploads(place, kept.current.files);
+  /** What was being written when an edit began; null while nothing is edited. */
+  const beforeEditing = useRef(null);
+  const now = useRef(editing);
+  now.current = editing;
 
   useLayoutEffect(() => {
     if (kept.current.reply) setReply(kept.current.reply);
@@ -34,15 +37,18 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
   // The draft is kept at every change, before anything else can happen: what waits for the next picture never runs when the
   // conversation is left before it.
   useLayoutEffect(() => {
-    if (!editing) keepDraft(place, { text, reply: replyTo, files: uploads.done });
+    if (!editing && beforeEditing.current === null) keepDraft(place, { text, reply: replyTo, files: uploads.done });
   }, [text, replyTo, uploads.done, editing]);
 
   useLayoutEffect(() => {
-    if (!editing) return undefined;
-    beforeEditing.current = text;
-    setText(editing.body);
-    area.current.focus();
-    return () => setText(beforeEditing.current);
+    if (editing) {
+      beforeEditing.current ??= text;
+      setText(editing.draft ?? editing.body);
+      area.current.focus();
+    } else if (beforeEditing.current !== null) {
+      setText(beforeEditing.current);
+      beforeEditing.current = null;
+    }
   }, [editing?.id]);
   useEffect(() => {
     if (replyTo) area.current.focus();
@@ -58,16 +64,19 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
   const bytes = bytesOf(text);
   const tooLong = bytes > BODY_BYTES;
   const body = text.trim();
-  const sendable = !tooLong && (editing ? body && body !== editing.body : (body || uploads.done.length > 0) && !uploads.busy);
+  const sendable = !tooLong && (editing ? body && body !== editing.body : (body || uploads.done.length > 0) && !uploads.busy && !uploads.failed);
 
   const submit = () => {
     if (!sendable) {
       if (editing && body === editing.body) stopEditing();
-      if (uploads.busy) say('A file is still being sent up.');
+      if (uploads.failed) say('A file was not sent up: try it again, or remove it.');
+      else if (uploads.busy) say('A file is still being sent up.');
       return;
     }
     if (editing) {
-      act({ edit: { conversation: editing.conversation, message: editing.id, body } });
+      // What was refused is not lost.
+      const back = (done) => done || now.current || edit({ ...editing, draft: body });
+      act({ edit: { conversation: editing.conversation, message: editing.id, body } }).then(back);
       stopEditing();
     } else {
       const files = uploads.done;

@@ -4,7 +4,8 @@
 import { html, useEffect, useMemo, useRef, useState } from '../../vendor/preact.js';
 import { act, chats, connection, me, outbox, people, typing } from '../state/app.js';
 import { same } from '../state/chats.js';
-import { chatPath, go } from '../state/route.js';
+import { moveDraft } from '../state/drafts.js';
+import { chatKey, chatPath, go } from '../state/route.js';
 import { timelineOf } from '../state/timelines.js';
 import { ago } from '../text/time.js';
 import { Avatar } from '../ui/avatar.js';
@@ -20,10 +21,12 @@ const READ_AFTER_MS = 350;
 
 export function Conversation({ view, name, message }) {
   chats.version.value;
-  const key = `${view}/${name.toLowerCase()}`;
   const known = useRef(0);
   const chat = find(view, name) ?? chats.get(known.current);
   known.current = chat?.id ?? known.current;
+  const named = `${view}/${name.toLowerCase()}`;
+  const key = chat?.room ? chatKey(chat) : named;
+  useMemo(() => key !== named && moveDraft(named, key), [key]);
   const place = chat ? { conversation: chat.id } : view === 'room' ? { room: name } : { user: name };
   const timeline = useMemo(() => timelineOf(key, place, chat?.id), [key]);
   if (chat) timeline.id = chat.id;

@@ -8,11 +8,21 @@ import { Avatar } from '../ui/avatar.js';
 
 export function JoinRoom({ name }) {
   const [room, setRoom] = useState(undefined);
+  const [fault, setFault] = useState(null);
+  const [tries, setTries] = useState(0);
   const [busy, setBusy] = useState(false);
   const invitation = chats.invitations.value.find((one) => same(one.room_name, name));
   useEffect(() => {
-    connection.call('get_room', { room: { room: name } }).then((reply) => setRoom(reply.room ?? null), () => setRoom(null));
-  }, [name]);
+    setFault(null);
+    const failed = (error) => (error.code === 'unavailable' ? setFault(error) : setRoom(null));
+    connection.call('get_room', { room: { room: name } }).then((reply) => setRoom(reply.room ?? null), failed);
+  }, [name, tries]);
+  if (fault && !invitation) {
+    return html`<div class="empty" role="alert">
+      <h2><bdi>#${name}</bdi></h2><p>${fault.message}</p>
+      <button class="button main" onClick=${() => setTries(tries + 1)}>Try again</button>
+    </div>`;
+  }
   if (room === undefined && !invitation) return html`<div class="empty" aria-busy="true"></div>`;
   if (!room && !invitation) {
     return html`<div class="empty">

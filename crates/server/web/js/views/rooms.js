@@ -5,12 +5,14 @@ import { chats, connection, outbox } from '../state/app.js';
 import { go } from '../state/route.js';
 import { Avatar } from '../ui/avatar.js';
 import { Icon } from '../ui/icon.js';
+import { say } from '../ui/toast.js';
 import { Page } from './page.js';
 
 export function Rooms() {
   const [query, setQuery] = useState('');
   const [page, setPage] = useState(null);
-  const version = chats.version.value;
+  // Asked anew when one has come into a room or left one, not with every message.
+  const mine = chats.version.value >= 0 && chats.sorted().filter((chat) => chat.room).map((chat) => `${chat.id}${chat.name}`).sort().join();
   const load = async (after) => {
     const pattern = query.trim().replace(/^#/, '');
     const reply = await connection.call('list_rooms', { pattern, limit: 50, after, position: connection.cursor });
@@ -23,10 +25,10 @@ export function Rooms() {
       here = false;
       clearTimeout(timer);
     };
-  }, [query, version]);
+  }, [query, mine]);
   const more = async () => {
-    const next = await load(page.rooms.at(-1).name);
-    setPage({ rooms: [...page.rooms, ...next.rooms], more: next.more });
+    const next = await load(page.rooms.at(-1).name).catch((error) => say(error.message));
+    if (next) setPage((now) => (now === page ? { rooms: [...page.rooms, ...next.rooms], more: next.more } : now));
   };
   return html`<${Page} title="Rooms">
     <${MakeRoom} />

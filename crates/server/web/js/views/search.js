@@ -6,6 +6,7 @@ import { chatPath, go, route } from '../state/route.js';
 import { plain } from '../text/markdown.js';
 import { fullTime, shortTime } from '../text/time.js';
 import { Avatar } from '../ui/avatar.js';
+import { say } from '../ui/toast.js';
 import { Page } from './page.js';
 import { PersonRow } from './person_row.js';
 
@@ -32,8 +33,9 @@ export function Search() {
     };
   }, [query, only]);
   const more = async () => {
-    const next = await messages(query.trim(), only, result.more);
-    setResult({ ...result, found: [...result.found, ...next.found], more: next.more });
+    const next = await messages(query.trim(), only, result.more).catch((error) => say(error.message));
+    if (!next) return;
+    setResult((now) => (now === result ? { ...result, found: [...result.found, ...next.found], more: next.more } : now));
   };
   const chat = only && chats.get(only);
   const nothing = result.done && result.people.length + result.rooms.length + result.found.length === 0;

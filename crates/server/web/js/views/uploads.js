@@ -1,7 +1,8 @@
 // Files on their way up, for the composer: added, shown with their progress, taken back, tried again.
 
-import { html, useEffect, useRef, useState } from '../../vendor/preact.js';
-import { connection } from '../state/app.js';
+import { effect, html, signal, useRef } from '../../vendor/preact.js';
+import { connection, phase } from '../state/app.js';
+import { draft, keepDraft } from '../state/drafts.js';
 import { upload } from '../net/files.js';
 import { size } from '../text/time.js';
 import { Icon } from '../ui/icon.js';
@@ -10,19 +11,24 @@ import { say } from '../ui/toast.js';
 const MOST = 10;
 let lastKey = 0;
 
+/** The files of each conversation's draft: a signal with a list. They go on while another conversation is looked at. */
+const lists = new Map();
+
+effect(() => {
+  if (phase.value === 'in') return;
+  for (const list of lists.values()) for (const entry of list.peek()) entry.stop?.abort();
+  lists.clear();
+});
+
 /** `kept`: files that were up already when the draft was kept. */
-export function useUploads(kept) {
-  const [list, setList] = useState(() => kept.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file })));
-  const now = useRef(list);
-  now.current = list;
+export function useUploads(place, kept) {
+  const first = kept.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file }));
+  if (!lists.has(place)) lists.set(place, signal(first));
+  const held = lists.get(place);
+  const list = held.value;
   const done = useRef([]);
-  const here = useRef(true);
-  useEffect(() => () => {
-    here.current = false;
-  }, []);
   const set = (change) => {
-    now.current = change(now.current);
-    if (here.current) setList(now.current);
+    held.value = change(held.value);
   };
   const patch = (key, change) => set((all) => all.map((one) => (one.key === key ? { ...one, ...change } : one)));
 
@@ -31,12 +37,14 @@ export function useUploads(kept) {
     try {
       const file = await upload(entry.source, (part) => patch(entry.key, { part }), entry.stop.signal);
       patch(entry.key, { part: 1, file });
+      // Perhaps nobody looks on: the draft has it all the same.
+      if (lists.get(place) === held) keepDraft(place, { ...draft(place), files: ready(held.value) });
     } catch (error) {
       if (error.code !== 'cancelled') patch(entry.key, { why: error.message });
     }
   };
   const add = (files) => {
-    const room = MOST - now.current.length;
+    const room = MOST - held.value.length;
     if (files.length > room) say(`A message takes at most ${MOST} files.`);
     const fresh = files.slice(0, Math.max(0, room)).map((source) => ({ key: ++lastKey, name: source.name || 'picture.png', bytes: source.size, part: 0, source, stop: new AbortController() }));
     set((all) => [...all, ...fresh]);
@@ -48,9 +56,14 @@ export function useUploads(kept) {
     if (entry.file) connection.call('discard_attachment', { attachment: entry.file.attachment }).catch(() => {});
   };
   // The same array while nothing has changed, so that the draft is not kept again for every bit of progress.
-  const files = list.filter((one) => one.file).map((one) => one.file);
+  const files = ready(list);
   if (files.length !== done.current.length || files.some((file, place) => file !== done.current[place])) done.current = files;
-  return { list, done: done.current, busy: list.some((one) => !one.file && !one.why), add, remove, retry: begin, clear: () => set(() => []) };
+  const failed = list.some((one) => one.why);
+  return { list, done: done.current, failed, busy: list.some((one) => !one.file && !one.why), add, remove, retry: begin, clear: () => set(() => []) };
+}
+
+function ready(list) {
+  return list.filter((one) => one.file).map((one) => one.file);
 }
 
 export function Uploads({ uploads }) {
