@@ -15,7 +15,7 @@ use super::{
     layout::{ClusterFile, Layout, ServerPlan},
     process::{self, ServerProcess},
     report::{self, Event},
-    watch::{Change, Watch, formed, leader_of},
+    watch::{Change, Watch, formed, leader_of, settled},
 };
 use crate::{exit::Failure, serve::Signals};
 
@@ -230,7 +230,11 @@ impl Supervisor {
         };
         let now = Instant::now();
         match status {
-            Some(status) if formed(status, self.slots.len()) => {
+            // Who hears that it has started may kill a server at once. What keeps it from settling is told after a while, and waited for no longer.
+            Some(status) if formed(status, self.slots.len()) && (settled(status) || now >= word_due) => {
+                if !settled(status) {
+                    self.say(&Event::Waiting { detail: status.detail.clone() });
+                }
                 self.complete = Ok(());
                 let page = self.slots.first().map_or(String::new(), |slot| format!("http://{}/", slot.plan.client));
                 self.say(&Event::Started { servers: report::rows(status), page });

@@ -111,6 +111,13 @@ pub fn formed(status: &ClusterStatus, servers: usize) -> bool {
     leader_of(status).is_some() && voters == servers
 }
 
+/// Whether the cluster can lose what one of its size is there to lose. Servers that have just started are in sync a moment after
+/// they vote; with one server, or two, nothing may be lost at any time.
+#[must_use]
+pub fn settled(status: &ClusterStatus) -> bool {
+    status.state == "normal" || status.servers.len() < 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +192,15 @@ mod tests {
         assert!(!formed(&status(&[("a", "leader", 1), ("b", "down", 1)]), 2));
         assert!(!formed(&status(&[("a", "follower", 1), ("b", "follower", 1)]), 2));
         assert!(!formed(&status(&[("a", "leader", 1)]), 2));
+    }
+
+    #[test]
+    fn settled_means_that_some_may_die() {
+        let mut three = status(&[("a", "leader", 1), ("b", "follower", 1), ("c", "follower", 1)]);
+        three.state = "degraded".to_owned();
+        assert!(!settled(&three));
+        three.state = "normal".to_owned();
+        assert!(settled(&three));
+        assert!(settled(&status(&[("a", "leader", 1), ("b", "follower", 1)])));
     }
 }

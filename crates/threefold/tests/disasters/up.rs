@@ -61,6 +61,12 @@ fn fails(data: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text(output.stderr))
 }
 
+/// How often a server of this directory has gone on alone.
+fn gone_on_alone(data: &Path) -> usize {
+    let logs = (1..=3).map(|number| fs::read_to_string(data.join(format!("logs/server-{number}.log"))).unwrap());
+    logs.map(|log| log.matches("going on alone").count()).sum()
+}
+
 #[test]
 fn ctrl_c_while_messages_flow_and_a_server_started_by_hand() {
     let directory = tempfile::tempdir().unwrap();
@@ -78,9 +84,13 @@ fn ctrl_c_while_messages_flow_and_a_server_started_by_hand() {
     flow.wait_for_more(30);
     up.interrupt();
 
+    // The last one to stop may have done so alone.
+    let before = gone_on_alone(&data);
     // The sender is still at it, and goes on where it was.
     let mut up = Up::start(&data, &[]);
     let started = up.wait_for("started");
+    // Though at first only one was in sync.
+    assert_eq!(gone_on_alone(&data), before, "nobody goes on alone while the others start");
     flow.wait_for_more(30);
     let second = &started["servers"][1];
     assert!(Command::new("kill").args(["-KILL", &second["pid"].to_string()]).status().unwrap().success());

@@ -18,13 +18,22 @@ use crate::{
 
 /// A refusal is looked at again this often even when nothing was heard.
 const LOOK: Duration = Duration::from_millis(100);
+/// A server that is the only one in sync, as after a cold start, needs nobody's death to be allowed to go on alone. It does so only when it has been out
+/// of touch with the others for so long: else a whole cluster that starts again would be one server for a while, for no reason.
+const OUT_OF_TOUCH: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Goes on alone whenever that is allowed. Runs for ever.
     pub async fn survive(self: Arc<Self>) {
         let mut deaths = self.survivor.deaths.changes();
+        let mut out_of_touch: Option<Instant> = None;
         loop {
+            let newest = self.configurations().newest().rule;
+            let others_are_dead = newest.in_sync.len() > 1;
+            out_of_touch = if self.is_led() { None } else { out_of_touch.or_else(|| Some(Instant::now())) };
+            let is_needed = others_are_dead || out_of_touch.is_some_and(|since| since.elapsed() >= OUT_OF_TOUCH);
             if self.survivor.may_force().is_ok()
+                && is_needed
                 && let Err(error) = self.go_on_alone().await
             {
                 // Half a force is none: the log has no new configuration, or it has and the next start finds it.

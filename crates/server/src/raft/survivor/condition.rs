@@ -120,6 +120,12 @@ impl View<'_> {
             let detail = format!("all {} are in sync: the processes of any two may die", servers(chosen.len()));
             return condition(Word::Normal, detail);
         }
+        if outside.is_empty() {
+            return condition(
+                Word::Degraded,
+                "the servers are about to be voters again: the cluster can lose one more",
+            );
+        }
         let names = self.list(outside);
         let detail = if in_sync.len() < 2 {
             format!("only {} is in sync yet: {names} must catch up", self.list(in_sync.keys().copied()))

@@ -68,7 +68,8 @@ impl Engine {
         }
     }
 
-    fn is_led(&self) -> bool {
+    /// Somebody leads, and this server is in touch with the leader, or leads and is in touch with a majority.
+    pub(super) fn is_led(&self) -> bool {
         let metrics = self.raft().metrics().borrow_watched().clone();
         if metrics.state == ServerState::Leader {
             let is_sole = metrics.membership_config.membership().voter_ids().count() == 1;
