@@ -90,7 +90,9 @@ async function opening(page) {
     const time = await page.evaluate(async () => {
       // As if it had never been open.
       const { timelineOf } = await import('/js/state/timelines.js');
-      Object.assign(timelineOf('room/big', {}, 0), { phase: 'new', messages: [] });
+      const { chats } = await import('/js/state/app.js');
+      const { id } = chats.room('big');
+      Object.assign(timelineOf(`k/${id}`, {}, id), { phase: 'new', messages: [] });
       const start = performance.now();
       location.hash = '#/room/big';
       return new Promise((resolve) => {

@@ -1,0 +1,181 @@
+// A long conversation, a long absence, files that are dropped and pasted, and notifications.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { faults, launch, open, register } from './lib/browser.mjs';
+import { Cluster } from './lib/cluster.mjs';
+import { until } from './lib/wait.mjs';
+import { PNG, composer, goTo, message, send, texts } from './lib/chat.mjs';
+
+const TIMEOUT = { timeout: 240_000 };
+const LINES = 1_200;
+/** More is never in the page (`LIMIT` in state/timeline.js). */
+const MOST = 240;
+let cluster;
+let browser;
+let ann;
+let bob;
+
+before(async () => {
+  cluster = await Cluster.start();
+  browser = await launch();
+  ann = await open(browser, cluster.url('server-1'));
+  bob = await open(browser, cluster.url('server-2'));
+  await register(ann, 'ann');
+  await register(bob, 'bob');
+  await goTo(ann, 'c/bob');
+  await goTo(bob, 'c/ann');
+  await composer(ann).waitFor();
+  await composer(bob).waitFor();
+}, TIMEOUT);
+
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+}, TIMEOUT);
+
+/** The numbers of the lines that are in the page. */
+async function numbers(page) {
+  const lines = (await texts(page)).filter((text) => text.startsWith('line '));
+  return lines.map((text) => Number(text.slice('line '.length)));
+}
+
+/** Moves the list, and waits until the page has drawn what is there. */
+function scroll(page, by) {
+  return page.locator('.scroller').evaluate(async (element, by) => {
+    element.scrollTop += by;
+    for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
+    return { top: element.scrollTop, rest: element.scrollHeight - element.scrollTop - element.clientHeight };
+  }, by);
+}
+
+test('a long conversation, from its end to its beginning and back: no line is missing, and the page stays small', TIMEOUT, async () => {
+  await goTo(bob, 'settings');
+  await ann.evaluate(async (lines) => {
+    const { outbox } = await import('/js/state/app.js');
+    for (let line = 0; line < lines; ) {
+      const written = [];
+      for (const end = Math.min(lines, line + 60); line < end; line += 1) {
+        written.push(outbox.write({ send: { to: { user: 'bob' }, body: `line ${line}` } }, { place: 'c/bob', peer: 'bob', at: 0, after: 0 }));
+      }
+      await Promise.all(written);
+    }
+  }, LINES);
+  await goTo(bob, 'c/ann');
+  await message(bob, 'line ').waitFor();
+  const newest = bob.locator('.to-newest');
+  if (await newest.count()) await newest.click();
+  await until('the end', async () => (await numbers(bob)).at(-1) === LINES - 1);
+  const seen = new Set();
+  let largest = 0;
+  const look = async () => {
+    const here = await numbers(bob);
+    for (const [place, number] of here.entries()) assert.equal(number, here[0] + place, 'one after the other');
+    here.forEach((number) => seen.add(number));
+    largest = Math.max(largest, await bob.locator('article.message').count());
+    return here;
+  };
+  await until('the beginning', async () => {
+    await scroll(bob, -600);
+    return (await look())[0] === 0 && (await scroll(bob, -600)).top === 0;
+  }, 120_000);
+  assert.equal(seen.size, LINES);
+  seen.clear();
+  await until('the end again', async () => {
+    const { rest } = await scroll(bob, 600);
+    return (await look()).at(-1) === LINES - 1 && rest < 50;
+  }, 120_000);
+  assert.equal(seen.size, LINES);
+  assert.ok(largest <= MOST, `${largest} messages in the page`);
+});
+
+test('after a long absence all is asked for anew: nothing twice, nothing missing', TIMEOUT, async () => {
+  await bob.evaluate(async () => {
+    const { connection } = await import('/js/state/app.js');
+    window.state = connection;
+    connection.wanted = false;
+    connection.lost(null);
+    connection.lostAt = Date.now() - 11 * 60 * 1000;
+  });
+  await send(ann, 'while bob was away');
+  await message(ann, 'while bob was away').getByText('sent', { exact: true }).waitFor({ state: 'attached' });
+  await bob.evaluate(() => {
+    window.state.wanted = true;
+    window.state.hurry();
+  });
+  await message(bob, 'while bob was away').waitFor();
+  await send(ann, 'and since');
+  await message(bob, 'and since').waitFor();
+  const last = (await texts(bob)).slice(-3);
+  assert.deepEqual(last, [`line ${LINES - 1}`, 'while bob was away', 'and since']);
+});
+
+test('files are dropped anywhere on the conversation, and pasted', TIMEOUT, async () => {
+  await goTo(ann, 'c/bob');
+  const give = (how) => ann.evaluate(({ how, base64 }) => {
+    const bytes = Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], `${how}.png`, { type: 'image/png' }));
+    const init = { bubbles: true, cancelable: true };
+    if (how === 'paste') {
+      document.querySelector('.composer textarea').dispatchEvent(new ClipboardEvent('paste', { ...init, clipboardData: dataTransfer }));
+      return;
+    }
+    const zone = document.querySelector('.thread');
+    zone.dispatchEvent(new DragEvent('dragover', { ...init, dataTransfer }));
+    window.shown = zone.classList.contains('dropping');
+    zone.dispatchEvent(new DragEvent('drop', { ...init, dataTransfer }));
+  }, { how, base64: PNG.toString('base64') });
+  await give('drop');
+  assert.equal(await ann.evaluate(() => window.shown), true, 'it shows that files may be let go here');
+  await give('paste');
+  await until('both are up', async () => (await ann.locator('.upload').count()) === 2 && (await ann.locator('.upload progress').count()) === 0);
+  await send(ann, 'dropped and pasted');
+  await until('both pictures', async () => (await message(bob, 'dropped and pasted').locator('img').count()) === 2);
+});
+
+test('who wants it is notified of direct messages and mentions, while the page is not looked at', TIMEOUT, async () => {
+  await ann.evaluate(async () => {
+    const { outbox } = await import('/js/state/app.js');
+    await outbox.write({ create_room: { name: 'tea', topic: '', public: true } });
+  });
+  await goTo(bob, 'room/tea');
+  await bob.getByRole('button', { name: 'Join' }).click();
+  await composer(bob).waitFor();
+  await bob.evaluate(() => {
+    window.notified = [];
+    window.Notification = class {
+      static permission = 'granted';
+      static requestPermission = async () => 'granted';
+      constructor(title, { body }) {
+        window.notified.push({ title, body, shown: this });
+      }
+      close() {}
+    };
+  });
+  await goTo(bob, 'settings');
+  await bob.getByRole('checkbox', { name: /otif/ }).check();
+  const write = (to, body) => ann.evaluate(async ({ to, body }) => {
+    const { outbox } = await import('/js/state/app.js');
+    await outbox.write({ send: { to, body } });
+  }, { to, body });
+  const looksAway = (away) => bob.evaluate((away) => {
+    document.hasFocus = () => !away;
+  }, away);
+  await looksAway(false);
+  await write({ user: 'bob' }, 'he looks');
+  await looksAway(true);
+  await write({ room: 'tea' }, 'to nobody');
+  await write({ room: 'tea' }, 'tea for @bob');
+  await write({ user: 'bob' }, 'he looks away');
+  const told = () => bob.evaluate(() => window.notified.map(({ title, body }) => `${title}: ${body}`));
+  await until('the last', async () => (await told()).length >= 2);
+  assert.deepEqual(await told(), ['ann in #tea: tea for @bob', 'ann: he looks away']);
+  await bob.evaluate(() => window.notified[0].shown.onclick());
+  await bob.getByRole('heading', { name: '#tea', level: 1 }).waitFor();
+});
+
+test('no page had a fault, was refused anything, or asked anybody else', async () => {
+  assert.deepEqual(faults(ann), []);
+  assert.deepEqual(faults(bob), []);
+});
