@@ -328,3 +328,31 @@ fn a_file_goes_on_in_its_own_history_or_not_at_all() {
     world.cluster.with_state(|state| state.recovery_id = vec![3]);
     assert_eq!(world.fails("bob", &follow(&new)), (1, "CURSOR_INVALID".to_owned()));
 }
+
+#[test]
+fn every_line_is_sent_although_nobody_reads_the_answers() {
+    let world = World::with(&["alice", "bob"]);
+    let mut child = world.command("alice", &["send", "bob", "--lines"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    writeln!(input, "line 0").unwrap();
+    answers.read_line(&mut String::new()).unwrap();
+    // As `head -1` does.
+    drop(answers);
+    for number in 1..200 {
+        // One that has given up reads no more.
+        let _ = writeln!(input, "line {number}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success(), "all are sent");
+    assert_eq!(world.json("bob", &["messages", "alice", "1000"]).len(), 200);
+}
+
+#[test]
+fn an_output_that_fails_has_an_exit_code_of_its_own() {
+    let world = World::with(&["alice"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = world.command("alice", &["whoami", "--json"]).stdout(full).output().unwrap();
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), error["error"]["code"].as_str()), (Some(4), Some("LOCAL")));
+}
