@@ -39,6 +39,9 @@ fn a_page_that_was_refused_is_not_seen_and_asked_for_again_after_a_while() {
     page(&mut model, Err("too much is asked".to_owned()));
     assert!(pages(&at(&mut model, 2_900)).is_empty(), "later each time");
     assert_eq!(pages(&at(&mut model, 3_000)).len(), 1);
+    // A server answers again: nobody need wait longer.
+    page(&mut model, Err("no server answers".to_owned()));
+    assert_eq!(pages(&news(&mut model, News::Connected("127.0.0.1:7401".to_owned()))).len(), 1);
     page(&mut model, Ok(said(1..=9)));
     assert_eq!(marks(&at(&mut model, 3_100)), [(100, 9)]);
 }

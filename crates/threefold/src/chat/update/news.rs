@@ -5,7 +5,7 @@ use threefold_client::{
     chat::{self, Message, Role},
 };
 
-use super::{events, mark, open, outbox, overlays};
+use super::{events, mark, open, outbox, overlays, reading};
 use crate::chat::{
     conversation::{Conversation, Kind},
     model::{Composing, Handle, Link, Model, News, Request, Typist, Write},
@@ -16,7 +16,10 @@ use crate::chat::{
 /// Takes it in.
 pub fn take(model: &mut Model, news: News) {
     match news {
-        News::Connected(server) => model.link = Link::Connected(server),
+        News::Connected(server) => {
+            model.link = Link::Connected(server);
+            reading::ask_soon(model);
+        }
         News::Reconnecting(why) => model.link = Link::Lost(why),
         News::Condition(condition) => model.condition = condition,
         News::Event(event) => events::take(model, *event),

@@ -10,6 +10,7 @@ use crate::chat::{
     conversation::{Asked, Bottom, Conversation},
     layout::Areas,
     model::{Effect, Handle, Model},
+    request::Again,
     transcript::{Transcript, unknown_quotes},
 };
 
@@ -30,6 +31,14 @@ pub fn look_around(model: &mut Model) {
     ask_quotes(model, handle);
     ask_members(model, handle);
     note_seen(model, handle);
+}
+
+/// A server answers again: what could not be had meanwhile is asked for at once.
+pub fn ask_soon(model: &mut Model) {
+    (model.list_again, model.quotes_again) = (Again::default(), Again::default());
+    for one in model.conversations.values_mut() {
+        (one.again, one.members_again) = (Again::default(), Again::default());
+    }
 }
 
 /// Asks for the list of conversations, if it is wanted.
