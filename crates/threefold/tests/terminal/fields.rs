@@ -108,7 +108,7 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
     let id = fay.json(&["send", "gus", "hello @gus"])[0]["id"].to_string();
     let with_file = fay.json(&["send", "gus", "--attach", &file, "--reply-to", &id])[0]["id"].to_string();
     let regretted = fay.json(&["send", "gus", "oh"])[0]["id"].to_string();
-    let cases: Vec<(&str, &Person, Vec<&str>)> = vec![
+    let cases = [
         ("login", &other, vec!["login", "gus"]),
         ("whoami", &fay, vec!["whoami"]),
         ("sessions", &fay, vec!["sessions"]),
