@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// The table of exit codes, for `--help`.
-pub const HELP: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 unavailable (try again).";
+pub const HELP: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 unavailable (try again), 4 a disk or an output here failed.";
 
 /// Why a command did not succeed: one sentence each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

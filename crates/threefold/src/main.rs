@@ -46,7 +46,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(commands::spoken(std::env::args_os())) {
+    let cli: Cli = match commands::spoken(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return commands::misused(&error),
     };

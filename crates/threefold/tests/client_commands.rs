@@ -303,3 +303,56 @@ fn a_replaced_history_is_told_and_then_followed_from_its_beginning() {
     assert_eq!(world.fails("bob", &["follow", "--once"]), (1, "CURSOR_INVALID".to_owned()));
     assert_eq!(bodies(&world.json("bob", &["follow", "--once"])), ["one"]);
 }
+
+#[test]
+fn a_file_goes_on_in_its_own_history_or_not_at_all() {
+    let world = World::with(&["alice", "bob"]);
+    world.done("alice", &["send", "bob", "one"]);
+    let [old, new] = ["old.jsonl", "new.jsonl"].map(|name| world.path(name).to_str().unwrap().to_owned());
+    let follow = |path| ["follow", "--once", "--output", path];
+    world.json("bob", &[&follow(&old)[..], &["--after", "0"]].concat());
+    assert_eq!(bodies(&file_lines(Path::new(&old))), ["one"]);
+    world.cluster.with_state(|state| state.recovery_id = vec![2]);
+    // However often it is tried, and whoever is logged in: also a session that has seen only the new history.
+    for _ in 0..2 {
+        assert_eq!(world.fails("bob", &follow(&old)), (1, "CURSOR_INVALID".to_owned()));
+    }
+    world.done("later", &["login", "bob"]);
+    assert_eq!(world.fails("later", &follow(&old)), (1, "CURSOR_INVALID".to_owned()));
+    assert_eq!(bodies(&file_lines(Path::new(&old))), ["one"], "nothing of another history");
+    world.json("bob", &[&follow(&new)[..], &["--after", "0"]].concat());
+    assert_eq!(bodies(&file_lines(Path::new(&new))), ["one"]);
+    // A file of an earlier version has no history beside it: that of its next start is taken.
+    fs::remove_file(format!("{new}.history")).unwrap();
+    world.json("bob", &follow(&new));
+    world.cluster.with_state(|state| state.recovery_id = vec![3]);
+    assert_eq!(world.fails("bob", &follow(&new)), (1, "CURSOR_INVALID".to_owned()));
+}
+
+#[test]
+fn every_line_is_sent_although_nobody_reads_the_answers() {
+    let world = World::with(&["alice", "bob"]);
+    let mut child = world.command("alice", &["send", "bob", "--lines"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    writeln!(input, "line 0").unwrap();
+    answers.read_line(&mut String::new()).unwrap();
+    // As `head -1` does.
+    drop(answers);
+    for number in 1..200 {
+        // One that has given up reads no more.
+        let _ = writeln!(input, "line {number}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success(), "all are sent");
+    assert_eq!(world.json("bob", &["messages", "alice", "1000"]).len(), 200);
+}
+
+#[test]
+fn an_output_that_fails_has_an_exit_code_of_its_own() {
+    let world = World::with(&["alice"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = world.command("alice", &["whoami", "--json"]).stdout(full).output().unwrap();
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), error["error"]["code"].as_str()), (Some(4), Some("LOCAL")));
+}

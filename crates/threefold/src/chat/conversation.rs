@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use threefold_client::{
-    To,
+    Page, To,
     chat::{self, Message, Role},
 };
 
-use super::editor::Editor;
+use super::{editor::Editor, model::Composing, request::Again};
 
-/// Messages kept of one conversation; older ones are read again when wanted.
+/// Messages kept of one conversation; others are read again when wanted.
 const KEPT: usize = 1_000;
+/// The same where somebody reads further up: what they look at is kept, with so much around it.
+const KEPT_AROUND: usize = 2 * KEPT;
 
 /// With whom, or where.
 #[derive(Clone, Debug)]
@@ -20,14 +22,11 @@ pub enum Kind {
     Room(chat::Room),
 }
 
-/// How far the reading is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Loading {
-    #[default]
-    Never,
-    /// Asked for, and not here yet.
-    Asked,
-    Done,
+/// A page that is on its way. The answer to any other request is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub request: u64,
+    pub page: Page,
 }
 
 /// One thing to show.
@@ -61,15 +60,6 @@ pub enum Bottom {
     At { item: u64, hidden: usize },
 }
 
-/// What a page of messages is to what is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// It takes the place of what was here.
-    Fresh,
-    Older,
-    Newer,
-}
-
 /// One conversation.
 #[derive(Clone, Debug)]
 pub struct Conversation {
@@ -89,7 +79,12 @@ pub struct Conversation {
     /// When something was said last.
     pub active_ms: u64,
     pub items: BTreeMap<u64, Item>,
-    pub loading: Loading,
+    /// A page was read, so that what is here has no holes; or nobody can have written yet.
+    pub is_read: bool,
+    /// The page that is on its way.
+    pub asked: Option<Asked>,
+    /// When a page may be asked for again, after some could not be had.
+    pub again: Again,
     pub has_older: bool,
     pub has_newer: bool,
     pub bottom: Bottom,
@@ -98,10 +93,12 @@ pub struct Conversation {
     pub divider: Option<u64>,
     /// To be marked as read soon.
     pub mark_due: Option<u64>,
-    /// What is being written here, while another conversation is open.
-    pub draft: Editor,
+    /// What is being written here, and what it will be, while another conversation is open.
+    pub draft: (Editor, Composing),
     pub members: Vec<chat::Member>,
-    pub members_known: bool,
+    /// They are known, or were asked for with this request.
+    pub members_asked: Option<u64>,
+    pub members_again: Again,
 }
 
 impl Conversation {
@@ -118,26 +115,41 @@ impl Conversation {
             counted: 0,
             active_ms: 0,
             items: BTreeMap::new(),
-            loading: Loading::Never,
+            is_read: false,
+            asked: None,
+            again: Again::default(),
             has_older: false,
             has_newer: false,
             bottom: Bottom::Newest,
             selected: None,
             divider: None,
             mark_due: None,
-            draft: Editor::default(),
+            draft: (Editor::default(), Composing::Message),
             members: Vec::new(),
-            members_known: false,
+            members_asked: None,
+            members_again: Again::default(),
+        }
+    }
+
+    /// Forgets what was read, so that it is read from the end again.
+    pub fn restart(&mut self) {
+        self.items.clear();
+        (self.has_older, self.has_newer, self.is_read) = (false, false, false);
+        self.asked = None;
+    }
+
+    /// Its number is known now. One that was opened by name may have a history all the same, which is still to be read: nobody but the
+    /// cluster knows.
+    pub fn becomes(&mut self, id: u64) {
+        if self.id != Some(id) {
+            self.id = Some(id);
+            self.restart();
         }
     }
 
     /// As the cluster lists it.
     pub fn take(&mut self, listed: &chat::Conversation) {
-        if self.id.is_none() && self.items.is_empty() {
-            // Opened by name before the conversations were read: what was said in it is still to be read.
-            self.loading = Loading::Never;
-        }
-        self.id = Some(listed.conversation);
+        self.becomes(listed.conversation);
         self.kind = match &listed.room {
             Some(room) => Kind::Room(room.clone()),
             None => Kind::Direct(listed.peer_name.clone()),
@@ -235,31 +247,65 @@ impl Conversation {
         self.newest = self.newest.max(message);
     }
 
-    /// Takes a page of messages in.
-    pub fn load(&mut self, reply: chat::HistoryReply, direction: Direction) {
+    /// Takes the page in that was asked for.
+    pub fn load(&mut self, page: Page, reply: chat::HistoryReply) {
         let is_end = reply.messages.is_empty();
-        match direction {
-            Direction::Fresh => {
-                self.items.clear();
+        match page {
+            Page::Before(0) => {
+                // What came by itself while the page was on its way may be later than the page.
+                let last = reply.messages.last().map_or(0, |last| last.id);
+                self.items.retain(|id, _| *id > last);
                 (self.has_older, self.has_newer) = (reply.older, reply.newer);
                 self.bottom = Bottom::Newest;
             }
-            Direction::Older => self.has_older = reply.older && !is_end,
-            Direction::Newer => self.has_newer = reply.newer && !is_end,
+            Page::Around(wanted) => {
+                self.items.clear();
+                (self.has_older, self.has_newer) = (reply.older, reply.newer);
+                self.selected = reply.messages.iter().map(|message| message.id).find(|id| *id == wanted);
+                self.bottom = self.selected.map_or(Bottom::Newest, |item| Bottom::At { item, hidden: 0 });
+            }
+            Page::Before(_) => self.has_older = reply.older && !is_end,
+            Page::After(_) | Page::At(_) => self.has_newer = reply.newer && !is_end,
         }
-        self.loading = Loading::Done;
+        (self.is_read, self.asked, self.again) = (true, None, Again::default());
         for message in reply.messages {
             self.was_told(message.id);
             self.active_ms = self.active_ms.max(message.time_ms);
             self.items.insert(message.id, Item::Message(message));
         }
+        self.trim();
     }
 
-    /// Forgets the oldest of what is more than is kept, unless it is being looked at.
-    pub fn trim(&mut self) {
-        while self.items.len() > KEPT && self.bottom == Bottom::Newest {
-            self.items.pop_first();
-            self.has_older = true;
+    /// Whether what comes now belongs behind what is here: nothing is missing in between, or the page that is on its way brings it.
+    pub fn is_open_ended(&self) -> bool {
+        let is_coming = matches!(self.asked, Some(Asked { page: Page::Before(0), .. }));
+        !self.has_newer && (self.is_read || is_coming)
+    }
+
+    /// Puts something where it belongs, unless that is before all that was read.
+    pub fn put(&mut self, id: u64, item: Item) {
+        if self.has_older && self.items.keys().next().is_some_and(|first| id < *first) {
+            return;
+        }
+        self.items.insert(id, item);
+        self.trim();
+    }
+
+    /// Forgets what is more than is kept: the oldest, or, where somebody reads further up, the newest.
+    fn trim(&mut self) {
+        let looked_at = match self.bottom {
+            Bottom::Newest => None,
+            Bottom::At { item, .. } => Some(item),
+        };
+        let kept = if looked_at.is_none() { KEPT } else { KEPT_AROUND };
+        while self.items.len() > kept {
+            if looked_at.is_some_and(|item| self.last() > Some(item)) {
+                self.items.pop_last();
+                self.has_newer = true;
+            } else {
+                self.items.pop_first();
+                self.has_older = true;
+            }
         }
     }
 
@@ -269,7 +315,12 @@ impl Conversation {
     }
 
     pub fn is_loading(&self) -> bool {
-        self.loading == Loading::Asked || (self.loading == Loading::Never && self.id.is_some())
+        self.asked.is_some() || (!self.is_read && self.id.is_some())
+    }
+
+    /// What was said last is in sight, if one looks: nothing is missing before it.
+    pub fn is_seen_to_the_end(&self) -> bool {
+        self.is_read && self.is_at_bottom()
     }
 
     pub fn is_at_bottom(&self) -> bool {

@@ -287,7 +287,7 @@ const HISTORY: usize = 200;
 impl History {
     pub fn add(&mut self, line: &str) {
         self.place = None;
-        if self.lines.last().is_some_and(|last| last == line) {
+        if line.is_empty() || self.lines.last().is_some_and(|last| last == line) {
             return;
         }
         if self.lines.len() == HISTORY {

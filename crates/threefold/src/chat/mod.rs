@@ -10,10 +10,12 @@
 
 mod conversation;
 mod editor;
+mod exchange;
 mod format;
 mod layout;
 mod model;
 mod overlay;
+mod request;
 mod runtime;
 mod terminal;
 #[cfg(test)]

@@ -7,14 +7,17 @@ use std::{
 
 use chrono::{DateTime, FixedOffset, Offset as _, TimeZone as _, Utc};
 use threefold_client::{
-    Page, RoomChanges, To,
-    chat::{self, Message, Role},
+    To,
+    chat::{self, Message},
 };
 
+pub use super::exchange::{Effect, Event, News, NotSent, Write};
 use super::{
     conversation::Conversation,
     editor::{Editor, History},
     overlay::Overlay,
+    request::Again,
+    text::as_typed,
     theme::Theme,
 };
 
@@ -22,174 +25,8 @@ use super::{
 pub type Handle = u32;
 /// A message of ours that is not acknowledged yet.
 pub type Local = u64;
-
-/// What the outside tells.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The terminal, or whoever sits before it.
-    Terminal(crossterm::event::Event),
-    /// Time goes on, milliseconds since 1970.
-    Tick(u64),
-    /// The cluster, or the disk.
-    News(Box<News>),
-}
-
-/// What is to be done outside.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// The account's conversations, and what else a screen begins with.
-    LoadAll,
-    /// A page of one.
-    LoadHistory {
-        handle: Handle,
-        of: To,
-        page: Page,
-    },
-    /// Messages that others answer.
-    LoadQuoted {
-        conversation: u64,
-        messages: Vec<u64>,
-    },
-    /// Who is online.
-    LoadOnline,
-    /// Who is in a room.
-    LoadMembers {
-        handle: Handle,
-        of: To,
-    },
-    /// A message, with files that are to be uploaded first.
-    Send {
-        local: Local,
-        to: To,
-        body: String,
-        reply_to: u64,
-        files: Vec<PathBuf>,
-    },
-    /// Another write, with what to say when it is done (empty: nothing).
-    Write {
-        what: Write,
-        done: String,
-    },
-    /// Say that this account types there.
-    Typing(To),
-    Search {
-        query: String,
-        with: Option<To>,
-        before: u64,
-    },
-    ListRooms(String),
-    ListUsers(String),
-    ListInvitations,
-    Status,
-    /// Save what is attached to a message.
-    Save {
-        message: Message,
-        directory: PathBuf,
-    },
-    /// Looks which files there are, for a word that stands there.
-    CompletePath {
-        start: usize,
-        prefix: String,
-    },
-    Bell,
-    Redraw,
-    Mouse(bool),
-    Suspend,
-    Quit,
-}
-
-/// A write other than a message.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Write {
-    Edit { message: u64, body: String },
-    React { message: u64, emoji: String, add: bool },
-    Delete { conversation: u64, message: u64, everyone: bool },
-    MarkRead { conversation: u64, up_to: u64 },
-    MarkDelivered(u64),
-    CreateRoom { name: String, topic: String, public: bool },
-    JoinRoom(To),
-    LeaveRoom(To),
-    Invite { room: To, user: String },
-    Remove { room: To, user: String },
-    SetRole { room: To, user: String, role: Role },
-    ChangeRoom { room: To, changes: RoomChanges },
-    Decline(To),
-    DisplayName(String),
-}
-
-impl Write {
-    /// Told by the screen itself, and told twice as good as once.
-    pub fn is_marker(&self) -> bool {
-        matches!(self, Self::MarkRead { .. } | Self::MarkDelivered(_))
-    }
-}
-
-/// What came back.
-#[derive(Clone, Debug)]
-pub enum News {
-    Connected(String),
-    Reconnecting(String),
-    Condition(chat::Condition),
-    Event(Box<chat::Event>),
-    CaughtUp,
-    Typing(chat::TypingNotice),
-    /// The cluster's history was replaced: everything is to be read again.
-    Resynchronised,
-    /// Nothing more will come.
-    Ended(String),
-    Conversations(Vec<chat::Conversation>),
-    Invitations(Vec<chat::Invitation>),
-    Online(Vec<chat::Account>),
-    Members {
-        handle: Handle,
-        members: Vec<chat::Member>,
-        more: bool,
-    },
-    History {
-        handle: Handle,
-        page: Page,
-        reply: Result<chat::HistoryReply, String>,
-    },
-    /// Of the messages asked for, those that are there.
-    Quoted {
-        asked: Vec<u64>,
-        messages: Vec<Message>,
-    },
-    /// So many bytes of its files are at the cluster.
-    Uploading {
-        local: Local,
-        done: u64,
-        total: u64,
-    },
-    Sent {
-        local: Local,
-        result: Result<chat::MessageSent, String>,
-    },
-    Written {
-        what: Write,
-        done: String,
-        result: Result<(), String>,
-    },
-    Found {
-        query: String,
-        result: Result<chat::SearchMessagesReply, String>,
-    },
-    Rooms {
-        pattern: String,
-        result: Result<chat::ListRoomsReply, String>,
-    },
-    Users {
-        pattern: String,
-        result: Result<chat::SearchAccountsReply, String>,
-    },
-    Status(Result<chat::ClusterStatus, String>),
-    Saved(Result<Vec<PathBuf>, String>),
-    Paths {
-        start: usize,
-        choices: Vec<String>,
-    },
-    Failed(String),
-}
+/// A question to the cluster or the disk. Its answer has the same number; one that nobody waits for any more is not taken.
+pub type Request = u64;
 
 /// How the cluster is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,12 +45,24 @@ pub struct Pending {
     pub body: String,
     pub reply_to: u64,
     pub files: Vec<PathBuf>,
+    /// Those of its files that are at the cluster.
+    pub uploaded: Vec<u64>,
     pub time_ms: u64,
     pub state: PendingState,
     /// The event that seems to be this message: it came before the answer, and is shown in its place.
     pub seen_as: Option<u64>,
-    /// The newest message that was there when it was written.
+    /// The newest message that was there when it was written; the greatest number there is, if that was not known.
     pub after: u64,
+}
+
+impl Pending {
+    /// What one types to say it.
+    pub fn as_typed(&self) -> String {
+        match &self.files[..] {
+            [] => as_typed(&self.body),
+            [file, ..] => format!("/attach \"{}\" {}", file.display(), self.body),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,8 +70,17 @@ pub enum PendingState {
     Waiting,
     /// So many bytes of so many.
     Uploading(u64, u64),
-    /// With the reason.
+    /// It is not there, for this reason.
     Failed(String),
+    /// Nobody knows whether it is there, for this reason.
+    Unknown(String),
+}
+
+impl PendingState {
+    /// Nothing more is done about it by itself.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Unknown(_))
+    }
 }
 
 /// What the line one types will be.
@@ -282,6 +140,14 @@ pub struct Completion {
     pub index: usize,
 }
 
+/// Paths that were asked for, to complete this text with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathsAsked {
+    pub request: Request,
+    pub text: String,
+    pub cursor: usize,
+}
+
 /// Everything on the screen.
 #[derive(Debug)]
 pub struct Model {
@@ -295,12 +161,18 @@ pub struct Model {
     pub condition: chat::Condition,
     /// The conversations were read.
     pub is_loaded: bool,
+    /// The list of them that is on its way.
+    pub list_asked: Option<Request>,
+    /// They are to be read.
+    pub list_wanted: bool,
+    pub list_again: Again,
     pub conversations: BTreeMap<Handle, Conversation>,
     pub open: Option<Handle>,
     pub editor: Editor,
     pub history: History,
     pub composing: Composing,
     pub completion: Option<Completion>,
+    pub paths_asked: Option<PathsAsked>,
     pub overlay: Option<Overlay>,
     pub flash: Option<Flash>,
     pub outbox: Vec<Pending>,
@@ -317,6 +189,7 @@ pub struct Model {
     pub quoted: BTreeMap<u64, Option<Message>>,
     /// Those that were asked for.
     pub asked: BTreeSet<u64>,
+    pub quotes_again: Again,
     /// A room that was joined, and is to be shown once the event of it is here.
     pub arriving: Option<To>,
     /// The terminal is the one that is looked at.
@@ -331,6 +204,7 @@ pub struct Model {
     pub over: Option<String>,
     pub next_handle: Handle,
     pub next_local: Local,
+    pub next_request: Request,
     /// What is to be done; taken by whoever called `update`.
     pub effects: Vec<Effect>,
 }
@@ -350,12 +224,16 @@ impl Model {
             link: Link::Connecting,
             condition: chat::Condition::default(),
             is_loaded: false,
+            list_asked: None,
+            list_wanted: true,
+            list_again: Again::default(),
             conversations: BTreeMap::new(),
             open: None,
             editor: Editor::default(),
             history: History::default(),
             composing: Composing::Message,
             completion: None,
+            paths_asked: None,
             overlay: None,
             flash: None,
             outbox: Vec::new(),
@@ -366,6 +244,7 @@ impl Model {
             told_typing_ms: 0,
             quoted: BTreeMap::new(),
             asked: BTreeSet::new(),
+            quotes_again: Again::default(),
             arriving: None,
             focused: true,
             mouse: true,
@@ -376,6 +255,7 @@ impl Model {
             over: None,
             next_handle: 1,
             next_local: 1,
+            next_request: 1,
             effects: Vec::new(),
         }
     }
@@ -428,6 +308,18 @@ impl Model {
         self.flash = Some(Flash { text: text.into(), is_error: true, until_ms: self.now_ms + 2 * FLASH_MS });
     }
 
+    /// A number for the next question.
+    pub fn request(&mut self) -> Request {
+        let request = self.next_request;
+        self.next_request += 1;
+        request
+    }
+
+    /// Nothing is being written, so that another conversation may be shown without anybody's doing.
+    pub fn is_idle(&self) -> bool {
+        self.overlay.is_none() && self.editor.is_empty() && self.composing == Composing::Message
+    }
+
     pub fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
@@ -449,8 +341,7 @@ impl Model {
 
     /// Messages that wait for the cluster.
     pub fn waiting(&self) -> usize {
-        let waits = |pending: &&Pending| !matches!(pending.state, PendingState::Failed(_));
-        self.outbox.iter().filter(waits).count()
+        self.outbox.iter().filter(|pending| !pending.state.is_given_up()).count()
     }
 
     /// Unread messages elsewhere.

@@ -4,7 +4,7 @@ use threefold_client::chat::FoundMessage;
 
 use super::{
     editor::Editor,
-    model::{Effect, Handle},
+    model::{Effect, Handle, Request},
 };
 
 /// One of them.
@@ -38,6 +38,8 @@ pub enum Answer {
 /// Messages that say something.
 #[derive(Debug)]
 pub struct SearchView {
+    /// Whose answer is shown.
+    pub request: Request,
     pub query: String,
     /// Only in this conversation.
     pub within: Option<Handle>,
@@ -53,6 +55,8 @@ pub struct SearchView {
 /// Rows to look at, or to choose from.
 #[derive(Debug)]
 pub struct List {
+    /// Whose answer fills it.
+    pub request: Request,
     pub title: String,
     pub rows: Vec<Row>,
     pub index: usize,
@@ -80,7 +84,7 @@ pub enum Choice {
 }
 
 impl List {
-    pub fn loading(title: impl Into<String>) -> Self {
-        Self { title: title.into(), rows: Vec::new(), index: 0, is_loading: true, remark: String::new() }
+    pub fn loading(request: Request, title: impl Into<String>) -> Self {
+        Self { request, title: title.into(), rows: Vec::new(), index: 0, is_loading: true, remark: String::new() }
     }
 }

@@ -7,16 +7,17 @@ use std::{
 
 use crossterm::event::EventStream;
 use futures::StreamExt as _;
+use rustix::process::Signal;
 use threefold_client::{Cursor, Incoming, Subscription, Typing};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
 use super::{
     ChatArgs,
-    model::{Effect, Event, Model, News, Zone},
+    model::{Effect, Event, Model, News, PendingState, Zone},
     terminal::Screen,
     theme::Theme,
     update::{self, update},
@@ -48,13 +49,16 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let mut model = Model::new(session.account, &session.name, theme, Zone::Local, now_ms());
     model.mouse = !args.no_mouse;
     // Where the cluster is now: what comes after is told, what was before is read.
-    let me = context.client.who_am_i().await?;
+    let me = tokio::select! {
+        biased;
+        () = signals.next() => return Ok(()),
+        me = context.client.who_am_i() => me?,
+    };
     model.account = me.account;
     let cursor = Cursor { after: me.position, recovery_id: Vec::new() };
     let mut subscription = context.client.subscribe(cursor, args.invisible)?;
     let (sender, mut news) = mpsc::channel(NEWS);
     let worker = Worker::start(context.client.clone(), sender)?;
-    worker.carry_out(Effect::LoadAll);
     worker.carry_out(Effect::ListInvitations);
     worker.carry_out(Effect::LoadOnline);
     if let Some(name) = &args.name {
@@ -67,16 +71,48 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let mut keeper = Keeper { model, screen, worker, typing: subscription.typing(), is_over: false };
     keeper.carry_out(effects).map_err(failed)?;
     keeper.keep(&mut subscription, &mut news, &mut signals).await.map_err(failed)?;
-    let Keeper { model, screen, worker, .. } = keeper;
+    let Keeper { mut model, screen, worker, .. } = keeper;
     drop(screen);
-    let _ = tokio::time::timeout(FAREWELL, worker.settle()).await;
-    match (model.over, model.outbox.len()) {
-        (Some(why), _) => Err(Failure::declined(why)),
-        (None, 0) => Ok(()),
-        (None, 1) => Err(Failure::unavailable(
+    // In time or not, what was told until then counts.
+    let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news)).await;
+    while let Ok(told) = news.try_recv() {
+        update(&mut model, Event::News(Box::new(told)));
+    }
+    outcome(&model)
+}
+
+/// Waits for the answers to what is on its way, and takes them in.
+async fn settle(model: &mut Model, worker: &Worker, news: &mut mpsc::Receiver<News>) {
+    loop {
+        tokio::select! {
+            biased;
+            Some(told) = news.recv() => drop(update(model, Event::News(Box::new(told)))),
+            () = worker.settle() => return,
+        }
+    }
+}
+
+/// What is to be said at the end, when nobody sees the screen any more.
+pub fn outcome(model: &Model) -> Result<(), Failure> {
+    if let Some(why) = &model.over {
+        return Err(Failure::declined(why.clone()));
+    }
+    let refused: Vec<&String> = model
+        .outbox
+        .iter()
+        .filter_map(|pending| match &pending.state {
+            PendingState::Failed(why) => Some(why),
+            PendingState::Waiting | PendingState::Uploading(..) | PendingState::Unknown(_) => None,
+        })
+        .collect();
+    match (model.outbox.len() - refused.len(), &refused[..]) {
+        (0, []) => Ok(()),
+        (0, [why]) => Err(Failure::declined(format!("a message was not sent: {why}"))),
+        (0, [.., why]) => Err(Failure::declined(format!("{} messages were not sent: {why}", refused.len()))),
+        (1, _) => Err(Failure::unavailable(
             "a message was not acknowledged: see with `threefold messages` whether it was sent",
         )),
-        (None, more) => Err(Failure::unavailable(format!(
+        (more, _) => Err(Failure::unavailable(format!(
             "{more} messages were not acknowledged: see with `threefold messages` which were sent"
         ))),
     }
@@ -98,6 +134,8 @@ impl Keeper {
         signals: &mut Signals,
     ) -> std::io::Result<()> {
         let mut inputs = EventStream::new();
+        // Somebody else may stop this process, too: the terminal is given back first.
+        let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut draw_at: Option<Instant> = Some(Instant::now());
@@ -111,6 +149,11 @@ impl Keeper {
                     let effects = std::mem::take(&mut self.model.effects);
                     self.carry_out(effects)?;
                     return Ok(());
+                }
+                _ = stops.recv() => {
+                    self.carry_out(vec![Effect::Suspend])?;
+                    draw_at = Some(Instant::now());
+                    continue;
                 }
                 () = sleep_until(draw_at.unwrap_or_else(Instant::now)), if draw_at.is_some() => {
                     let model = &self.model;
@@ -183,7 +226,7 @@ fn told(incoming: Incoming) -> News {
 }
 
 /// Whoever started us wishes us to end.
-struct Signals([Signal; 3]);
+struct Signals([tokio::signal::unix::Signal; 3]);
 
 impl Signals {
     fn listen() -> Result<Self, Failure> {

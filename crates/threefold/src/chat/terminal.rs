@@ -49,15 +49,20 @@ impl Screen {
 
     /// Draws everything anew the next time.
     pub fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // A new one knows of nothing that is there. The old one's `clear` asks where the cursor is, and whoever reads the keys takes the
+        // answer.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        io::stdout().execute(terminal::Clear(terminal::ClearType::All))?;
+        Ok(())
     }
 
     /// Stops this process, as a shell's user is used to, until it is to go on.
     pub fn suspend(&mut self) -> io::Result<()> {
         give_back();
-        kill_process(getpid(), Signal::TSTP)?;
+        // Not TSTP, which is watched for.
+        kill_process(getpid(), Signal::STOP)?;
         enter(self.mouse)?;
-        self.terminal.clear()
+        self.redraw()
     }
 }
 

@@ -22,6 +22,11 @@ pub fn one_line(text: &str) -> String {
     safe(&text.replace('\n', " "))
 }
 
+/// A message as it is typed: one that begins with a slash begins with two.
+pub fn as_typed(body: &str) -> String {
+    if body.starts_with('/') { format!("/{body}") } else { body.to_owned() }
+}
+
 /// Cells that a text takes.
 pub fn width(text: &str) -> usize {
     text.graphemes(true).map(cells).sum()

@@ -263,6 +263,11 @@ impl<'a> Transcript<'a> {
                 let remark = format!(" (not sent: {}; /retry or /discard)", one_line(why));
                 (Span::styled("!", theme.bad()), Span::styled(remark, theme.bad()))
             }
+            PendingState::Unknown(why) => {
+                let remark =
+                    format!(" (perhaps sent: {}; /retry may send it twice, /discard gives it up)", one_line(why));
+                (Span::styled("?", theme.warning()), Span::styled(remark, theme.warning()))
+            }
         };
         let quote = (pending.reply_to != 0).then(|| self.quote(pending.reply_to));
         let body = vec![Span::styled(text, theme.faint()), remark];

@@ -11,14 +11,17 @@ use std::{
     time::Duration,
 };
 
-use threefold_client::{Client, Error, Receipt, Search, To, Writer, chat};
+use threefold_client::{
+    Client, Error, Receipt, Search, To, Writer,
+    chat::{self, ErrorCode},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
 };
 
 use super::{
-    model::{Effect, Local, News, Write},
+    model::{Effect, Local, News, NotSent, Write},
     update::expanded,
 };
 use crate::commands::{Failure, files};
@@ -65,7 +68,7 @@ impl Worker {
         Ok(Self { client, news, jobs, open })
     }
 
-    /// Waits until everything asked for is answered.
+    /// Waits until everything asked for is answered, and told.
     pub async fn settle(&self) {
         while self.open.load(Ordering::SeqCst) > 0 {
             sleep(Duration::from_millis(10)).await;
@@ -76,20 +79,20 @@ impl Worker {
     pub fn carry_out(&self, effect: Effect) {
         let (client, news) = (self.client.clone(), self.news.clone());
         match effect {
-            Effect::Send { local, to, body, reply_to, files } if files.is_empty() => {
-                self.enqueue(Job::Send { local, to, body, reply_to, attachments: Vec::new() });
+            Effect::Send { local, to, body, reply_to, files, uploaded } if files.len() == uploaded.len() => {
+                self.enqueue(Job::Send { local, to, body, reply_to, attachments: uploaded });
             }
-            Effect::Send { local, to, body, reply_to, files } => {
+            Effect::Send { local, to, body, reply_to, files, uploaded } => {
                 let jobs = self.jobs.clone();
                 self.open.fetch_add(1, Ordering::SeqCst);
                 let open = Arc::clone(&self.open);
                 tokio::spawn(async move {
-                    match upload(&client, &news, local, &files).await {
+                    match upload(&client, &news, local, &files, uploaded).await {
                         Ok(attachments) => drop(jobs.send(Job::Send { local, to, body, reply_to, attachments }).await),
                         Err(failure) => {
-                            open.fetch_sub(1, Ordering::SeqCst);
-                            let result = Err(failure.message().to_owned());
+                            let result = Err(NotSent::Refused(failure.message().to_owned()));
                             drop(news.send(News::Sent { local, result }).await);
+                            open.fetch_sub(1, Ordering::SeqCst);
                         }
                     }
                 });
@@ -109,7 +112,7 @@ impl Worker {
             self.open.fetch_sub(1, Ordering::SeqCst);
             let why = "too much is waiting to be sent".to_owned();
             let told = match refused.into_inner() {
-                Job::Send { local, .. } => News::Sent { local, result: Err(why) },
+                Job::Send { local, .. } => News::Sent { local, result: Err(NotSent::Refused(why)) },
                 Job::Write { what, done } => News::Written { what, done, result: Err(why) },
             };
             let news = self.news.clone();
@@ -122,27 +125,42 @@ fn words(error: Error) -> String {
     Failure::from(error).message().to_owned()
 }
 
-/// Sends files, for as long as it takes.
+/// Sends those files that were not sent yet, one after the other, for as long as it takes. Each that is there is told of.
 async fn upload(
     client: &Client,
     news: &mpsc::Sender<News>,
     local: Local,
     files: &[PathBuf],
+    mut uploaded: Vec<u64>,
 ) -> Result<Vec<u64>, Failure> {
-    loop {
+    let mut sizes = Vec::new();
+    for file in files {
+        sizes.push(tokio::fs::metadata(file).await.map_err(|error| Failure::file(file, &error))?.len());
+    }
+    let total: u64 = sizes.iter().sum();
+    while let Some(file) = files.get(uploaded.len()) {
+        let before: u64 = sizes.iter().take(uploaded.len()).sum();
         let mut told = Instant::now();
-        let progress = |done, total| {
-            if done == total || told.elapsed() >= TELL_EVERY {
+        let progress = |done, _| {
+            let done = before + done;
+            if done >= total || told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
                 // The next one tells as much.
                 let _ = news.try_send(News::Uploading { local, done, total });
             }
         };
-        match files::send_files(client, files, progress).await {
+        match files::send_files(client, std::slice::from_ref(file), progress).await {
+            Ok(attachments) => {
+                for attachment in attachments {
+                    uploaded.push(attachment);
+                    drop(news.send(News::Uploaded { local, attachment }).await);
+                }
+            }
             Err(failure) if failure.is_unavailable() => sleep(AGAIN).await,
-            result => return result,
+            Err(failure) => return Err(failure),
         }
     }
+    Ok(uploaded)
 }
 
 /// Hands writes to the outbox, one after the other, and waits for their answers beside.
@@ -153,9 +171,9 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Job>, news: mpsc::Sende
             Job::Send { local, to, body, reply_to, attachments } => {
                 let receipt = writer.send_with(to, body, reply_to, attachments).await;
                 tokio::spawn(async move {
-                    let result = answered(receipt).await;
-                    open.fetch_sub(1, Ordering::SeqCst);
+                    let result = acknowledged(receipt).await.map_err(not_sent);
                     drop(news.send(News::Sent { local, result }).await);
+                    open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
             Job::Write { what, done } => {
@@ -170,17 +188,29 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Job>, news: mpsc::Sende
                         sleep(AGAIN).await;
                         result = ended(begin(&writer, &what).await).await;
                     }
-                    open.fetch_sub(1, Ordering::SeqCst);
                     let result = result.map_err(words);
                     drop(news.send(News::Written { what, done, result }).await);
+                    open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         }
     }
 }
 
-async fn answered<T>(receipt: Result<Receipt<T>, Error>) -> Result<T, String> {
-    receipt.map_err(words)?.await.map_err(words)
+async fn acknowledged<T>(receipt: Result<Receipt<T>, Error>) -> Result<T, Error> {
+    receipt?.await
+}
+
+fn not_sent(error: Error) -> NotSent {
+    let (is_unknown, are_files_gone) =
+        (matches!(error, Error::OutcomeUnknown(_)), error.is_refusal(ErrorCode::UnknownAttachment));
+    // What the status line says to do next is for the command line.
+    let why = error.to_string();
+    match (is_unknown, are_files_gone) {
+        (true, _) => NotSent::Unknown(why),
+        (false, true) => NotSent::FilesGone(why),
+        (false, false) => NotSent::Refused(why),
+    }
 }
 
 /// A write that is on its way.
@@ -221,48 +251,44 @@ async fn begin(writer: &Writer, what: &Write) -> Result<Begun, Error> {
 
 /// Asks the cluster, or the disk.
 async fn ask(client: &Client, effect: Effect) -> Vec<News> {
-    let failed = |error| vec![News::Failed(words(error))];
     match effect {
-        // Without them there is nothing to show: asked until they are here.
-        Effect::LoadAll => loop {
-            match conversations(client).await {
-                Ok(all) => break vec![News::Conversations(all)],
-                Err(Error::Unavailable { .. } | Error::OutcomeUnknown(_)) => sleep(AGAIN).await,
-                Err(error) => break failed(error),
-            }
-        },
-        Effect::LoadHistory { handle, of, page } => {
-            let reply = client.history(of, page, MESSAGES).await.map_err(words);
-            vec![News::History { handle, page, reply }]
+        Effect::LoadAll(request) => {
+            vec![News::Conversations { request, result: conversations(client).await.map_err(words) }]
         }
-        Effect::LoadQuoted { conversation, messages } => match client.messages(conversation, messages.clone()).await {
-            Ok(found) => vec![News::Quoted { asked: messages, messages: found }],
-            Err(error) => failed(error),
-        },
+        Effect::LoadHistory { request, handle, of, page } => {
+            let reply = client.history(of, page, MESSAGES).await.map_err(words);
+            vec![News::History { request, handle, reply }]
+        }
+        Effect::LoadQuoted { conversation, messages } => {
+            let result = client.messages(conversation, messages.clone()).await.map_err(words);
+            vec![News::Quoted { asked: messages, result }]
+        }
         // Looked at again soon: no word is lost on a failure.
         Effect::LoadOnline => client.online().await.map(News::Online).into_iter().collect(),
-        Effect::LoadMembers { handle, of } => match client.members(of, PAGE, 0).await {
-            Ok(reply) => vec![News::Members { handle, members: reply.members, more: reply.more }],
-            Err(error) => failed(error),
-        },
-        Effect::Search { query, with, before } => {
-            let search = Search { query: query.clone(), with, from: None, before, limit: 50 };
-            vec![News::Found { query, result: client.search(search).await.map_err(words) }]
+        Effect::LoadMembers { request, handle, of } => {
+            vec![News::Members { request, handle, result: client.members(of, PAGE, 0).await.map_err(words) }]
         }
-        Effect::ListRooms(pattern) => {
+        Effect::Search { request, query, with, before } => {
+            let search = Search { query, with, from: None, before, limit: 50 };
+            vec![News::Found { request, result: client.search(search).await.map_err(words) }]
+        }
+        Effect::ListRooms { request, pattern } => {
             let result = client.rooms(&pattern, PAGE, "").await.map_err(words);
-            vec![News::Rooms { pattern, result }]
+            vec![News::Rooms { request, pattern, result }]
         }
-        Effect::ListUsers(pattern) => {
+        Effect::ListUsers { request, pattern } => {
             let result = client.search_accounts(&pattern, PAGE, "").await.map_err(words);
-            vec![News::Users { pattern, result }]
+            vec![News::Users { request, pattern, result }]
         }
         Effect::ListInvitations => client.invitations().await.map(News::Invitations).into_iter().collect(),
-        Effect::Status => vec![News::Status(client.status().await.map_err(words))],
+        Effect::Status(request) => vec![News::Status { request, result: client.status().await.map_err(words) }],
+        Effect::ShowName => {
+            vec![News::Named(client.who_am_i().await.map(|me| me.display_name).map_err(words))]
+        }
         Effect::Save { message, directory } => vec![News::Saved(save(client, &message, &directory).await)],
-        Effect::CompletePath { start, prefix } => {
+        Effect::CompletePath { request, start, prefix } => {
             let found = tokio::task::spawn_blocking(move || paths(&prefix)).await;
-            vec![News::Paths { start, choices: found.unwrap_or_default() }]
+            vec![News::Paths { request, start, choices: found.unwrap_or_default() }]
         }
         // Others deal with these.
         Effect::Send { .. }

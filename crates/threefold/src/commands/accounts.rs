@@ -9,7 +9,7 @@ use threefold_client::Session;
 use super::{
     ClientOptions, Failure,
     context::Context,
-    output::{escape, table, time},
+    output::{Unprinted, escape, table, time},
     password::Source,
 };
 
@@ -225,14 +225,17 @@ struct Ended {
 pub async fn sessions(args: SessionsArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     if let Some(session) = args.end {
-        return end(&context, session).await;
+        context.client.end_session(session).await?;
+        return ended(&context, session);
     }
     let sessions = context.client.list_sessions().await?;
     if args.end_others {
+        let mut unprinted = Unprinted::default();
         for session in sessions.iter().filter(|session| !session.current) {
-            end(&context, session.session).await?;
+            context.client.end_session(session.session).await?;
+            unprinted.keep(ended(&context, session.session));
         }
-        return Ok(());
+        return unprinted.end();
     }
     let mut rows = Vec::new();
     for session in &sessions {
@@ -257,7 +260,6 @@ pub async fn sessions(args: SessionsArgs, options: ClientOptions) -> Result<(), 
     Ok(context.output.remark(&table(&rows))?)
 }
 
-async fn end(context: &Context, session: u64) -> Result<(), Failure> {
-    context.client.end_session(session).await?;
+fn ended(context: &Context, session: u64) -> Result<(), Failure> {
     Ok(context.output.result(&Ended { ended: session }, || format!("ended session {session}"))?)
 }

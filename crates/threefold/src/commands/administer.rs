@@ -11,6 +11,7 @@ use threefold_client::chat::{
 
 use super::{
     ClientOptions, Failure,
+    confirm::Confirmation,
     context::Context,
     output::{escape, table, time},
     password::Source,
@@ -34,7 +35,7 @@ enum Act {
     /// Give an account another password, and end its sessions
     ResetPassword(ResetArgs),
     /// Delete an account for ever; its name stays taken
-    Delete(Whom),
+    Delete(DeleteArgs),
     /// Let the name of a deleted account be taken again
     FreeName(Whom),
     /// Make an account an administrator
@@ -49,6 +50,14 @@ enum Act {
 struct Whom {
     /// The account's name
     name: String,
+}
+
+#[derive(Args, Debug)]
+struct DeleteArgs {
+    /// The account's name
+    name: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 #[derive(Args, Debug)]
@@ -101,7 +110,10 @@ pub async fn administer(args: AdminArgs, options: ClientOptions) -> Result<(), F
             let new_password = source.read()?;
             (reset.name, Action::ResetPassword(ResetPassword { new_password }), Administered::PasswordReset)
         }
-        Act::Delete(Whom { name }) => (name, Action::Delete(DeleteForGood {}), Administered::Deleted),
+        Act::Delete(DeleteArgs { name, confirmation }) => {
+            confirmation.of("Deleting an account", &name)?;
+            (name, Action::Delete(DeleteForGood {}), Administered::Deleted)
+        }
         Act::FreeName(Whom { name }) => (name, Action::FreeName(FreeName {}), Administered::NameFreed),
         Act::Grant(Whom { name }) => (name, Action::Grant(Grant {}), Administered::Granted),
         Act::Revoke(Whom { name }) => (name, Action::Revoke(Revoke {}), Administered::Revoked),

@@ -1,7 +1,8 @@
 //! `export`: everything of one's own, as JSON lines: the account, its sessions, rooms, invitations, conversations with their
 //! messages, and, where asked for, the files.
 //!
-//! Promises: the file at `--output` is whole or not there at all; its last line is `{"type":"end"}` with the counts, so a script
+//! Promises: the file at `--output` is whole or not there at all, and its owner's alone, as are the files; a second export to the same
+//! directory leaves the files that are there; the last line is `{"type":"end"}` with the counts, so a script
 //! can tell a whole export from one that was cut. Left out: what others' clients show of them, and what was deleted.
 
 use std::{
@@ -103,10 +104,8 @@ pub async fn export(args: ExportArgs, options: ClientOptions) -> Result<(), Fail
         return Err(Failure::usage(format!("{} is there already: name another file", path.display())));
     }
     let failed = |error| Failure::file(path, &error);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut file = BufWriter::new(fs::File::create(&part).await.map_err(|error| Failure::file(&part, &error))?);
+    let (part, file) = begin(path).await?;
+    let mut file = BufWriter::new(file);
     let export = Export { context: &context, files: args.files.as_deref(), sink: &mut file, messages: 0, saved: 0 };
     let (conversations, messages, saved) = match export.run().await {
         Ok(counts) => counts,
@@ -128,6 +127,26 @@ pub async fn export(args: ExportArgs, options: ClientOptions) -> Result<(), Fail
     };
     context.output.result(&done, human)?;
     context.remember()
+}
+
+/// Parts that other exports may have left behind, at most.
+const OTHER_PARTS: u32 = 100;
+
+/// A new file beside the one that is to be, which nobody else can read.
+async fn begin(path: &Path) -> Result<(PathBuf, fs::File), Failure> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut number = 1;
+    loop {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".part-{}-{number}", std::process::id()));
+        let part = path.with_file_name(name);
+        match options.open(&part).await {
+            Ok(file) => return Ok((part, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < OTHER_PARTS => number += 1,
+            Err(error) => return Err(Failure::file(&part, &error)),
+        }
+    }
 }
 
 /// An export under way.
@@ -191,12 +210,10 @@ impl<S: AsyncWrite + Unpin> Export<'_, S> {
                 self.messages += 1;
                 if let Some(directory) = self.files.filter(|_| !message.attachments.is_empty()) {
                     let directory = directory.join(message.id.to_string());
-                    fs::create_dir_all(&directory).await.map_err(|error| Failure::file(&directory, &error))?;
-                    for attachment in &message.attachments {
-                        let place = (one.conversation, message.id);
-                        files::save(&self.context.client, place, attachment, &directory).await?;
-                        self.saved += 1;
-                    }
+                    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).await;
+                    made.map_err(|error| Failure::file(&directory, &error))?;
+                    let place = (one.conversation, message.id);
+                    self.saved += files::keep(&self.context.client, place, &message.attachments, &directory).await?;
                 }
             }
             progress.at(self.messages);

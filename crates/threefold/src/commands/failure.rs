@@ -12,6 +12,8 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 /// No server could do it in time; try again.
 const UNAVAILABLE: u8 = 3;
+/// Something here failed: the disk, or whatever takes the output.
+const LOCAL: u8 = 4;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -50,9 +52,26 @@ impl Failure {
         }
     }
 
-    /// A file could not be read or written.
+    /// A file could not be read or written: the wrong one was named, or something here fails.
     pub fn file(path: &std::path::Path, error: &io::Error) -> Self {
-        Self::usage(format!("{}: {error}", path.display()))
+        use io::ErrorKind as Kind;
+        let message = format!("{}: {error}", path.display());
+        match error.kind() {
+            Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::AlreadyExists
+            | Kind::IsADirectory
+            | Kind::NotADirectory
+            | Kind::InvalidFilename
+            | Kind::InvalidInput
+            | Kind::InvalidData => Self::usage(message),
+            _ => Self::local(message),
+        }
+    }
+
+    /// Something here failed, and neither the command nor the cluster is to blame.
+    pub fn local(message: impl Into<String>) -> Self {
+        Self { exit_code: LOCAL, code: "LOCAL", message: message.into(), quiet: false }
     }
 
     /// Something asked for was refused, with the words.
@@ -137,6 +156,15 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         ErrorCode::NotInvited => "; a moderator or an owner of it can invite you",
         ErrorCode::Overloaded => "; try again in a while",
         ErrorCode::Internal => "; the server's log says more",
+        ErrorCode::UnknownWebhook => "; see them with `threefold webhook list ROOM`",
+        ErrorCode::CursorInvalid => "; follow again to see everything from the beginning",
+        ErrorCode::NotInRoom => {
+            "; join it first (`threefold join '#room'`), or see who is in it with `threefold room members ROOM`"
+        }
+        ErrorCode::QuotaExceeded => "; delete what is not needed any more, or ask an administrator",
+        ErrorCode::AccountDisabled => "; an administrator can enable it again",
+        ErrorCode::LimitReached => "; take away one that is not needed any more first",
+        ErrorCode::NotAdministrator => "; ask one: `threefold users` shows who is",
         ErrorCode::Unspecified
         | ErrorCode::Unavailable
         | ErrorCode::Invalid
@@ -147,19 +175,12 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         | ErrorCode::RequestMismatch
         | ErrorCode::ReplyForgotten
         | ErrorCode::UnknownInstance
-        | ErrorCode::CursorInvalid
         | ErrorCode::RateLimited
-        | ErrorCode::AccountDisabled
         | ErrorCode::AttachmentTooLarge
-        | ErrorCode::QuotaExceeded
         | ErrorCode::UploadOutOfPlace
-        | ErrorCode::NotAdministrator
         | ErrorCode::NotForBots
-        | ErrorCode::UnknownWebhook
         | ErrorCode::MessageDeleted
-        | ErrorCode::TooManyReactions
-        | ErrorCode::NotInRoom
-        | ErrorCode::LimitReached => "",
+        | ErrorCode::TooManyReactions => "",
     }
 }
 
@@ -178,6 +199,37 @@ impl From<exit::Failure> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let quiet = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { quiet, ..Self::usage(format!("cannot write the output: {error}")) }
+        Self { quiet, ..Self::local(format!("cannot write the output: {error}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_is_not_wrong_usage() {
+        let exit = |kind| Failure::file(Path::new("x"), &io::Error::from(kind)).exit_code();
+        assert_eq!([io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].map(exit), [USAGE; 2]);
+        assert_eq!([io::ErrorKind::StorageFull, io::ErrorKind::Other].map(exit), [LOCAL; 2]);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit_code(), LOCAL);
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_next() {
+        let codes = [
+            ErrorCode::UnknownWebhook,
+            ErrorCode::CursorInvalid,
+            ErrorCode::NotInRoom,
+            ErrorCode::QuotaExceeded,
+            ErrorCode::AccountDisabled,
+            ErrorCode::LimitReached,
+            ErrorCode::NotAdministrator,
+        ];
+        for code in codes {
+            assert!(after_refusal(code).starts_with("; "), "{code:?}");
+        }
     }
 }

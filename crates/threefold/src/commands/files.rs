@@ -1,6 +1,7 @@
 //! Files of messages: sent with `send --attach`, saved with `download`.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
@@ -152,13 +153,47 @@ pub async fn save(
     Ok(path)
 }
 
-/// A new file for an attachment. Its name comes from somebody else: only what is no path is taken.
-async fn create(directory: &Path, attachment: &Attachment) -> Result<(PathBuf, fs::File), Failure> {
-    let usual = format!("attachment-{}", attachment.attachment);
+/// Saves the files of one message in a directory of their own, which nobody else can enter, where those that are whole are left. Says how
+/// many there are.
+pub async fn keep(
+    client: &Client,
+    message: (u64, u64),
+    attachments: &[Attachment],
+    directory: &Path,
+) -> Result<u64, Failure> {
+    let mut names = BTreeSet::new();
+    for attachment in attachments {
+        let name = plain_name(attachment);
+        // The same names each time, for they come in the same order.
+        let name = (1..).map(|number| numbered(&name, number)).find(|name| names.insert(name.clone()));
+        let path = directory.join(name.unwrap_or_default());
+        if fs::metadata(&path).await.is_ok_and(|there| there.is_file() && there.len() == attachment.bytes) {
+            continue;
+        }
+        // Not under its name until it is whole. One that was cut short stands there still.
+        let part = directory.join(format!(".part-{}", attachment.attachment));
+        let failed = |error| Failure::file(&part, &error);
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part).await.map_err(failed)?;
+        client.download(message, attachment, &mut file).await?;
+        file.sync_all().await.map_err(failed)?;
+        fs::rename(&part, &path).await.map_err(failed)?;
+    }
+    Ok(names.len() as u64)
+}
+
+/// What to call an attachment here. Its name comes from somebody else: only what is no path is taken.
+fn plain_name(attachment: &Attachment) -> String {
     let is_plain = |name: &&str| {
         !name.starts_with('.') && !name.chars().any(|character| character.is_control() || "/\\:".contains(character))
     };
-    let name = Some(attachment.name.as_str()).filter(|name| !name.is_empty()).filter(is_plain).unwrap_or(&usual);
+    let name = Some(attachment.name.as_str()).filter(|name| !name.is_empty()).filter(is_plain);
+    name.map_or_else(|| format!("attachment-{}", attachment.attachment), str::to_owned)
+}
+
+/// A new file for an attachment.
+async fn create(directory: &Path, attachment: &Attachment) -> Result<(PathBuf, fs::File), Failure> {
+    let name = &plain_name(attachment);
     for number in 1..OTHER_NAMES {
         let path = directory.join(numbered(name, number));
         match fs::File::create_new(&path).await {

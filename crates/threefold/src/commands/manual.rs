@@ -38,3 +38,42 @@ pub fn man(args: &ManArgs, program: Command) -> Result<(), Failure> {
     println!("wrote the pages to {0}: read one with `man -l {0}/threefold.1`", args.directory.display());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use clap::{Command, CommandFactory as _};
+
+    /// The commands that do something, by all their words.
+    fn leaves(command: &Command, before: &str, all: &mut Vec<String>) {
+        for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
+            let name = format!("{before}{}", one.get_name());
+            if one.has_subcommands() {
+                leaves(one, &format!("{name} "), all);
+            } else {
+                all.push(name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_its_row_and_no_row_is_of_a_command_that_is_gone() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/commands.md");
+        let document = fs::read_to_string(path).unwrap();
+        let (_, rows) = document.split_once("| command |").unwrap();
+        let rows = rows.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split_once(" | "));
+        let named: Vec<&str> = rows.flat_map(|(first, _)| first.split('`').skip(1).step_by(2)).collect();
+        let mut commands = Vec::new();
+        leaves(&crate::Cli::command(), "", &mut commands);
+        let is_of = |row: &str, command: &str| {
+            row.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        for command in &commands {
+            assert!(named.iter().any(|row| is_of(row, command)), "{command} has no row");
+        }
+        for row in named {
+            assert!(commands.iter().any(|command| is_of(row, command)), "{row} is no command");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use threefold_client::{
 use super::{
     ClientOptions, Failure,
     context::Context,
-    output::{escape, table},
+    output::{Unprinted, escape, table},
     render::{Line, name, quote, room_name},
     when,
 };
@@ -257,7 +257,7 @@ struct DeletedMessage {
 pub async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let writer = context.client.writer()?;
-    let mut failure = None;
+    let (mut failure, mut unprinted) = (None, Unprinted::default());
     // A window at a time goes out before the first answer is awaited.
     for ids in args.ids.chunks(64) {
         let mut receipts = Vec::new();
@@ -268,12 +268,12 @@ pub async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Fail
             match receipt.await {
                 Ok(_) => {
                     let value = DeletedMessage { deleted: id, everyone: args.everyone };
-                    context.output.result(&value, || format!("deleted {id}"))?;
+                    unprinted.keep(context.output.result(&value, || format!("deleted {id}")));
                 }
                 Err(error) => failure = super::send::keep_first(failure, error, context.output),
             }
         }
     }
     context.remember()?;
-    failure.map_or(Ok(()), Err)
+    failure.map_or(unprinted.end(), Err)
 }

@@ -1,11 +1,12 @@
 //! The client half of the command line: one command, one file (or a few short ones that belong together).
 //!
-//! Promises to scripts: exit code 0 done, 1 refused, 2 usage, 3 unavailable; with `--json` one object a line on
+//! Promises to scripts: exit code 0 done, 1 refused, 2 usage, 3 unavailable, 4 a failure here; with `--json` one object a line on
 //! standard output, and errors as an object on standard error; secrets only from a prompt, a file or the environment.
 
 mod accounts;
 mod administer;
 mod bots;
+mod confirm;
 pub mod context;
 mod edit;
 mod export;
@@ -31,7 +32,7 @@ mod when;
 
 use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 pub use failure::Failure;
 
 use crate::chat;
@@ -196,16 +197,23 @@ impl ClientCommand {
     }
 }
 
-/// The command line as it is read: `join '#room'` is short for `room join '#room'`. (An operator's `join` names a server, and
-/// no server's name begins like that.)
-#[must_use]
-pub fn spoken(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = arguments.collect();
+/// The command line as it is read: `join ROOM` is short for `room join ROOM`. (An operator's `join` names a server, which does not begin
+/// with `#`, and its address. What makes no sense as that, but does as a room's name, is one.)
+pub fn spoken<P: Parser>(arguments: impl Iterator<Item = OsString>) -> Result<P, clap::Error> {
+    let arguments: Vec<OsString> = arguments.collect();
     let names_room = |argument: &OsString| argument.to_str().is_some_and(|text| text.starts_with('#'));
-    if arguments.get(1).is_some_and(|command| command == "join") && arguments.iter().skip(2).any(names_room) {
-        arguments.insert(1, "room".into());
+    if arguments.get(1).is_none_or(|command| command != "join") {
+        return P::try_parse_from(arguments);
     }
-    arguments
+    let mut of_room = arguments.clone();
+    of_room.insert(1, "room".into());
+    if arguments.iter().skip(2).any(names_room) {
+        return P::try_parse_from(of_room);
+    }
+    P::try_parse_from(arguments).or_else(|error| {
+        let is_help = !error.use_stderr();
+        if is_help { Err(error) } else { P::try_parse_from(of_room).map_err(|_| error) }
+    })
 }
 
 /// Reports a command line that makes no sense (or prints the help that was asked for). Whether JSON is wanted is only
@@ -308,12 +316,24 @@ mod tests {
     #[test]
     fn a_room_is_joined_with_fewer_words() {
         let spoken = |line: &str| {
-            let arguments = spoken(line.split(' ').map(OsString::from));
-            arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+            let parsed = spoken::<crate::Cli>(line.split(' ').map(OsString::from)).map(|cli| cli.command);
+            match parsed {
+                Ok(crate::Command::Client(ClientCommand::Room(_))) => "a room",
+                Ok(crate::Command::Operator(_)) => "a server",
+                Ok(_) => "something else",
+                Err(error) if error.use_stderr() => "wrong",
+                Err(_) => "help",
+            }
         };
-        assert_eq!(spoken("threefold join --json #tea"), "threefold room join --json #tea");
-        assert_eq!(spoken("threefold join server-4 host:1"), "threefold join server-4 host:1");
-        assert_eq!(spoken("threefold send #tea join"), "threefold send #tea join");
+        for room in ["join --json #tea", "join #tea", "join tea", "join tea --json --timeout 3"] {
+            assert_eq!(spoken(&format!("threefold {room}")), "a room", "{room}");
+        }
+        assert_eq!(spoken("threefold join server-4 host:1"), "a server");
+        assert_eq!(spoken("threefold join server-4 host:1 --wait"), "a server");
+        assert_eq!(spoken("threefold join --help"), "help");
+        assert_eq!(spoken("threefold join"), "wrong");
+        assert_eq!(spoken("threefold join server-4 host"), "wrong");
+        assert_eq!(spoken("threefold send #tea join"), "something else");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::{
 use chrono::{DateTime, Local, TimeZone as _};
 use serde::Serialize;
 
+use super::Failure;
+
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -41,6 +43,24 @@ impl Output {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{line}")?;
         stdout.flush()
+    }
+}
+
+/// What could not be printed, where a command does several things: it does them all the same, and says so at its end.
+#[derive(Debug, Default)]
+pub struct Unprinted(Option<Failure>);
+
+impl Unprinted {
+    /// Keeps the first failure.
+    pub fn keep(&mut self, printed: Result<(), impl Into<Failure>>) {
+        if let Err(failure) = printed {
+            self.0.get_or_insert_with(|| failure.into());
+        }
+    }
+
+    /// How the printing went.
+    pub fn end(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 

@@ -7,7 +7,12 @@ use serde::Serialize;
 use threefold_client::{Error, Receipt, Writer, chat::MessageSent};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines, Stdin};
 
-use super::{ClientOptions, Failure, context::Context, files, output::Output};
+use super::{
+    ClientOptions, Failure,
+    context::Context,
+    files,
+    output::{Output, Unprinted},
+};
 
 /// Messages of `--lines` on their way at a time: what the cluster remembers replies for.
 const IN_FLIGHT: usize = 64;
@@ -49,7 +54,17 @@ pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure>
     let to = args.name.as_str();
     let result = if args.lines {
         let input = BufReader::new(tokio::io::stdin()).lines();
-        Lined { writer, to, output: context.output, input, waiting: VecDeque::new(), failure: None }.run().await
+        Lined {
+            writer,
+            to,
+            output: context.output,
+            input,
+            waiting: VecDeque::new(),
+            failure: None,
+            unprinted: Unprinted::default(),
+        }
+        .run()
+        .await
     } else {
         let body = if args.attach.is_empty() || !args.text.is_empty() { body(args.text).await? } else { String::new() };
         let attachments = files::upload(&context, &args.attach).await?;
@@ -88,6 +103,8 @@ struct Lined<'a> {
     input: Lines<BufReader<Stdin>>,
     waiting: VecDeque<Receipt<MessageSent>>,
     failure: Option<Failure>,
+    /// Who no longer reads the answers wants the lines to be sent all the same.
+    unprinted: Unprinted,
 }
 
 impl Lined<'_> {
@@ -95,23 +112,30 @@ impl Lined<'_> {
         let mut more = true;
         while more || !self.waiting.is_empty() {
             tokio::select! {
+                biased;
                 line = self.input.next_line(), if more && self.waiting.len() < IN_FLIGHT => {
-                    let line = line.map_err(|error| Failure::usage(format!("cannot read the messages: {error}")))?;
-                    more = line.is_some();
-                    if let Some(line) = line.filter(|line| !line.is_empty()) {
-                        self.send(line).await;
+                    match line {
+                        Ok(Some(line)) if line.is_empty() => {}
+                        Ok(Some(line)) => self.send(line).await,
+                        Ok(None) => more = false,
+                        Err(error) => {
+                            // What was read before is on its way, and is answered.
+                            let failure = || Failure::usage(format!("cannot read the messages: {error}"));
+                            self.failure.get_or_insert_with(failure);
+                            more = false;
+                        }
                     }
                 }
                 result = front(&mut self.waiting) => {
                     self.waiting.pop_front();
                     match result {
-                        Ok(sent) => print(self.output, self.to, &sent)?,
+                        Ok(sent) => self.unprinted.keep(print(self.output, self.to, &sent)),
                         Err(error) => self.failure = keep_first(self.failure.take(), error, self.output),
                     }
                 }
             }
         }
-        self.failure.map_or(Ok(()), Err)
+        self.failure.map_or(self.unprinted.end(), Err)
     }
 
     async fn send(&mut self, line: String) {

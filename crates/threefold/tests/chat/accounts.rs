@@ -50,7 +50,8 @@ fn administrators_help_and_restrain_and_every_act_is_recorded() {
     // Who is one by the configuration can make up for a lost administrator.
     cluster.start_all();
     spare.done(&["admin", "grant", "bob"]);
-    bob.done(&["admin", "delete", "eve"]);
+    assert_eq!(bob.fails(&["admin", "delete", "eve"]).short(), (2, "USAGE"), "nobody to ask");
+    bob.done(&["admin", "delete", "eve", "--yes"]);
     assert_eq!(eve.fails(&["register", "eve"]).short(), (1, "NAME_TAKEN"));
     bob.done(&["admin", "free-name", "eve"]);
     eve.done(&["register", "eve"]);

@@ -45,7 +45,7 @@ fn a_bot_does_what_an_account_does_and_is_its_owners() {
     let token = token_of(&ann.json(&["bot", "create", "echo"]));
     assert_eq!(bob.fails(&["bot", "create", "ECHO"]).short(), (1, "NAME_TAKEN"));
     assert_eq!(bob.fails(&["bot", "token", "echo"]).short(), (1, "UNKNOWN_BOT"));
-    assert_eq!(bob.fails(&["bot", "delete", "echo"]).short(), (1, "UNKNOWN_BOT"));
+    assert_eq!(bob.fails(&["bot", "delete", "echo", "--yes"]).short(), (1, "UNKNOWN_BOT"));
     let shown = entry(&bob, "echo");
     assert_eq!((&shown["bot"], &shown["owner"]), (&json!(true), &json!("ann")));
     assert_eq!(entry(&bob, "ann")["bot"], json!(false));
@@ -96,7 +96,7 @@ fn a_bot_does_what_an_account_does_and_is_its_owners() {
     root.done(&["admin", "enable", "ann"]);
     assert_eq!(log_in(&echo, &third), Ok(()));
     ann.done(&["login", "ann"]);
-    ann.done(&["bot", "delete", "echo"]);
+    ann.done(&["bot", "delete", "echo", "--yes"]);
     assert_eq!(echo.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
     assert!(ann.json(&["bot", "list"]).is_empty());
     assert_eq!(bob.fails(&["messages", "echo"]).short(), (1, "UNKNOWN_USER"), "nobody is called so any more");

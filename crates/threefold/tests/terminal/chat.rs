@@ -147,3 +147,42 @@ fn whoever_is_logged_out_elsewhere_is_told_and_the_terminal_given_back() {
     let screen = terminal.screen();
     assert!(screen.replace('\n', "").contains("threefold login NAME"), "{screen}");
 }
+
+#[test]
+fn signals_that_come_while_it_starts_or_that_stop_it_are_heeded() {
+    if !there_are_terminals() {
+        return;
+    }
+    let cluster = crate::harness::shared();
+    let person = cluster.person("terminal-fred");
+    let signal = |terminal: &Terminal, name: &str| {
+        let program = until("the program", || Some(terminal.program()).filter(|program| !program.is_empty()));
+        assert!(Command::new("kill").args([name, &program]).status().unwrap().success());
+    };
+    // Somebody who listens and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let terminal = Terminal::open(&person.at(&silent.local_addr().unwrap().to_string()), (80, 24));
+    terminal.enter("threefold chat --timeout 3600");
+    silent.accept().unwrap();
+    signal(&terminal, "-TERM");
+    is_given_back(&terminal);
+
+    let terminal = Terminal::open(&person, (80, 24));
+    terminal.enter("threefold chat");
+    terminal.wait_for("No conversation is open.");
+    signal(&terminal, "-TSTP");
+    terminal.wait_for("Stopped");
+    is_given_back(&terminal);
+    terminal.enter("fg");
+    terminal.wait_for("No conversation is open.");
+    // By its own key, too; and what is drawn anew is all there.
+    terminal.press(&["C-z"]);
+    terminal.wait_for("Stopped");
+    terminal.enter("fg");
+    terminal.wait_for("No conversation is open.");
+    terminal.press(&["C-l", "h", "i"]);
+    terminal.wait_until("all of it", |screen| screen.contains("No conversation is open.") && screen.contains("› hi"));
+    terminal.press(&["C-c"]);
+    terminal.enter("/quit");
+    is_given_back(&terminal);
+}

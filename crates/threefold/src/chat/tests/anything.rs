@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use threefold_client::chat::{ReactionChanged, SearchMessagesReply};
 
 use super::*;
+use crate::chat::model::NotSent;
 
 fn codes() -> impl Strategy<Value = KeyCode> {
     prop_oneof![
@@ -46,6 +47,9 @@ fn inputs() -> impl Strategy<Value = Event> {
         "/reply x",
         "/react +1",
         "/attach /tmp/x",
+        "/topic",
+        "/name",
+        "/remove bob",
         "/save",
         "/room x y",
         "/retry",
@@ -91,29 +95,42 @@ fn happened() -> impl Strategy<Value = News> {
                 }),
             )
         }),
-        (1..4_u32, ids.clone(), any::<bool>(), any::<bool>()).prop_map(|(handle, from, older, newer)| {
-            let messages = (from..from + 20).map(|id| in_tea(id, id % 3 + 1, "some words\nand more")).collect();
-            let reply = HistoryReply { messages, more: older, older, newer };
-            News::History { handle, page: threefold_client::Page::Around(from), reply: Ok(reply) }
-        }),
-        (1..4_u32).prop_map(|handle| News::History {
+        (1..4_u32, 1..30_u64, ids.clone(), any::<bool>(), any::<bool>()).prop_map(
+            |(handle, request, from, older, newer)| {
+                let messages = (from..from + 20).map(|id| in_tea(id, id % 3 + 1, "some words\nand more")).collect();
+                let reply = HistoryReply { messages, more: older, older, newer };
+                News::History { request, handle, reply: Ok(reply) }
+            }
+        ),
+        (1..4_u32, 1..30_u64, any::<bool>()).prop_map(|(handle, request, well)| News::History {
+            request,
             handle,
-            page: threefold_client::Page::Before(9),
-            reply: Ok(HistoryReply::default())
+            reply: if well { Ok(HistoryReply::default()) } else { Err("not now".to_owned()) }
         }),
-        (1..8_u64, any::<bool>()).prop_map(|(local, well)| {
+        (1..30_u64).prop_map(|request| News::Conversations { request, result: Err("not now".to_owned()) }),
+        (1..8_u64, 0..3_u8).prop_map(|(local, how)| {
             let sent = threefold_client::chat::MessageSent { conversation: 200, id: 40 + local, time_ms: NOON };
-            News::Sent { local, result: if well { Ok(sent) } else { Err("no".to_owned()) } }
+            let result = match how {
+                0 => Ok(sent),
+                1 => Err(NotSent::Refused("no".to_owned())),
+                _ => Err(NotSent::Unknown("late".to_owned())),
+            };
+            News::Sent { local, result }
         }),
         Just(News::Reconnecting("away".to_owned())),
         Just(News::Connected("there".to_owned())),
         Just(News::Resynchronised),
-        Just(News::Found {
-            query: "a".to_owned(),
+        (1..30_u64).prop_map(|request| News::Found {
+            request,
             result: Ok(SearchMessagesReply { found: vec![Default::default(); 3], ..Default::default() })
         }),
-        Just(News::Paths { start: 3, choices: vec!["/tmp/a".to_owned(), "/tmp/b/".to_owned()] }),
-        Just(News::Rooms {
+        (1..30_u64).prop_map(|request| News::Paths {
+            request,
+            start: 3,
+            choices: vec!["/tmp/a".to_owned(), "/tmp/b/".to_owned()]
+        }),
+        (1..30_u64).prop_map(|request| News::Rooms {
+            request,
             pattern: String::new(),
             result: Ok(threefold_client::chat::ListRoomsReply { rooms: vec![tea(); 30], more: true })
         }),

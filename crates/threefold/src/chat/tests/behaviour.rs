@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 
-use threefold_client::{
-    Page, To,
-    chat::{
-        MemberRemoved, MessageEdited, MessageSent, MessagesDeleted, Person, ReactionChanged, ReadMarkerMoved, RoomName,
-    },
+use threefold_client::chat::{
+    MemberRemoved, MessageEdited, MessageSent, MessagesDeleted, Person, ReactionChanged, ReadMarkerMoved, RoomName,
 };
 
 use super::*;
 use crate::chat::{
     conversation::Bottom,
-    model::{PendingState, Write},
+    model::{NotSent, PendingState},
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -30,7 +27,7 @@ fn bodies(model: &Model) -> Vec<String> {
         .collect()
 }
 
-fn sent(id: u64) -> Result<MessageSent, String> {
+fn sent(id: u64) -> Result<MessageSent, NotSent> {
     Ok(MessageSent { conversation: 200, id, time_ms: NOON })
 }
 
@@ -73,7 +70,7 @@ fn the_same_text_from_another_device_is_not_taken_for_this_one_for_ever() {
     let mut model = scene(SIZE, Colours::None);
     entered(&mut model, "hello");
     event(&mut model, 50, Body::Message(in_tea(50, ALICE, "hello")));
-    news(&mut model, News::Sent { local: 1, result: Err("refused".to_owned()) });
+    news(&mut model, News::Sent { local: 1, result: Err(NotSent::Refused("refused".to_owned())) });
     assert_eq!(shown(&model).matches("hello").count(), 2, "one was sent elsewhere, one failed here");
     let effects = entered(&mut model, "/retry");
     assert!(matches!(&effects[..], [Effect::Send { body, .. }] if body == "hello"));
@@ -88,23 +85,17 @@ fn what_comes_after_the_answer_to_a_later_message_is_read_too() {
     // Acknowledged, while what others wrote before it is still on its way, as after a failover.
     news(&mut model, News::Sent { local: 1, result: sent(53) });
     event(&mut model, 51, Body::Message(in_tea(51, BOB, "one")));
-    let marks = |effects: &[Effect]| -> Vec<u64> {
-        let marks = effects.iter().filter_map(|effect| match effect {
-            Effect::Write { what: Write::MarkRead { conversation: 200, up_to }, .. } => Some(*up_to),
-            _ => None,
-        });
-        marks.collect()
-    };
     let effects = update(&mut model, Event::Tick(NOON + 2_000));
-    assert_eq!(marks(&effects), [51], "not what has not come yet");
+    assert_eq!(marks(&effects), [(200, 51)], "not what has not come yet");
     event(&mut model, 52, Body::Message(in_tea(52, BOB, "two")));
-    assert_eq!(marks(&update(&mut model, Event::Tick(NOON + 3_000))), [52]);
+    assert_eq!(marks(&update(&mut model, Event::Tick(NOON + 3_000))), [(200, 52)]);
     // A page may be ahead of the events too.
-    let page = HistoryReply { messages: vec![in_tea(60, BOB, "three")], ..HistoryReply::default() };
     let handle = model.open.unwrap();
-    news(&mut model, News::History { handle, page: Page::After(53), reply: Ok(page) });
+    ask(&mut model, handle, Page::After(53));
+    let reply = HistoryReply { messages: vec![in_tea(60, BOB, "three")], ..HistoryReply::default() };
+    page(&mut model, Ok(reply));
     event(&mut model, 60, Body::Message(in_tea(60, BOB, "three")));
-    assert_eq!(marks(&update(&mut model, Event::Tick(NOON + 4_000))), [60]);
+    assert_eq!(marks(&update(&mut model, Event::Tick(NOON + 4_000))), [(200, 60)]);
     assert_eq!(shown(&model).matches("three").count(), 1);
 }
 
@@ -129,12 +120,10 @@ fn a_conversation_opened_by_name_is_read_once_it_is_known() {
     let mut model = empty(SIZE, Colours::None);
     crate::chat::update::go_to(&mut model, "bob");
     let (conversation, peer_name) = (100, "bob".to_owned());
-    let listed = Conversation { conversation, peer_name, last: Some(direct(1, BOB, "hi")), ..Conversation::default() };
-    let effects = news(&mut model, News::Conversations(vec![listed]));
-    let is_it = |effect: &Effect| {
-        matches!(effect, Effect::LoadHistory { of: To::Conversation(100), page: Page::Before(0), .. })
-    };
-    assert!(effects.iter().any(is_it), "{effects:?}");
+    let one = Conversation { conversation, peer_name, last: Some(direct(1, BOB, "hi")), ..Conversation::default() };
+    update(&mut model, Event::Tick(NOON));
+    let effects = listed(&mut model, Ok(vec![one]));
+    assert_eq!(pages(&effects), [(To::Conversation(100), Page::Before(0))]);
     assert_eq!(model.conversations.len(), 1);
 }
 
@@ -210,29 +199,19 @@ fn who_is_removed_from_a_room_sees_it_no_more() {
 fn older_messages_are_read_when_they_come_into_sight() {
     let mut model = scene((80, 10), Colours::None);
     let handle = model.open.unwrap();
+    ask(&mut model, handle, Page::Before(0));
     let messages: Vec<Message> = (1000..1060).map(|id| in_tea(id, BOB, &format!("line {id}"))).collect();
     let reply = HistoryReply { messages, older: true, ..HistoryReply::default() };
-    news(&mut model, News::History { handle, page: Page::Before(0), reply: Ok(reply) });
+    page(&mut model, Ok(reply));
     assert!(shown(&model).contains("line 1059") && !shown(&model).contains("line 1040"));
     let mut asked = Vec::new();
     for _ in 0..10 {
         asked.extend(key(&mut model, KeyCode::PageUp));
     }
-    assert_eq!(
-        asked,
-        [Effect::LoadHistory { handle, of: To::Conversation(200), page: Page::Before(1000) }],
-        "asked once"
-    );
+    assert_eq!(pages(&asked), [(To::Conversation(200), Page::Before(1000))], "asked once");
     let top = shown(&model);
     let messages: Vec<Message> = (900..1000).map(|id| in_tea(id, BOB, &format!("line {id}"))).collect();
-    news(
-        &mut model,
-        News::History {
-            handle,
-            page: Page::Before(1000),
-            reply: Ok(HistoryReply { messages, ..HistoryReply::default() }),
-        },
-    );
+    page(&mut model, Ok(HistoryReply { messages, ..HistoryReply::default() }));
     let row = |text: &str, words: &str| text.lines().position(|line| line.contains(words));
     assert_eq!(row(&top, "line 1003"), row(&shown(&model), "line 1003"), "what one reads stays where it is");
     event(&mut model, 1100, Body::Message(in_tea(1100, BOB, "news")));
@@ -245,20 +224,20 @@ fn older_messages_are_read_when_they_come_into_sight() {
 #[test]
 fn a_found_message_is_shown_with_what_lies_around_it() {
     let mut model = scene((80, 12), Colours::None);
-    let handle = model.open.unwrap();
     entered(&mut model, "/search needle");
     let found = threefold_client::chat::FoundMessage { message: Some(in_tea(1, BOB, "needle")), marks: Vec::new() };
     let reply =
         threefold_client::chat::SearchMessagesReply { found: vec![found], complete: true, ..Default::default() };
-    news(&mut model, News::Found { query: "needle".to_owned(), result: Ok(reply) });
+    let request = last_request(&model);
+    news(&mut model, News::Found { request, result: Ok(reply) });
     let effects = key(&mut model, KeyCode::Enter);
-    assert_eq!(effects, [Effect::LoadHistory { handle, of: To::Conversation(200), page: Page::Around(1) }]);
+    assert_eq!(pages(&effects), [(To::Conversation(200), Page::Around(1))]);
     let messages: Vec<Message> = (0..30).map(|id| in_tea(id, BOB, if id == 1 { "needle" } else { "hay" })).collect();
     let reply = HistoryReply { messages, newer: true, ..HistoryReply::default() };
-    news(&mut model, News::History { handle, page: Page::Around(1), reply: Ok(reply) });
+    page(&mut model, Ok(reply));
     assert!(shown(&model).contains("needle"), "{}", shown(&model));
     let effects = with(&mut model, KeyModifiers::CONTROL, KeyCode::End);
-    assert_eq!(effects, [Effect::LoadHistory { handle, of: To::Conversation(200), page: Page::Before(0) }]);
+    assert_eq!(pages(&effects), [(To::Conversation(200), Page::Before(0))]);
 }
 
 #[test]
@@ -397,7 +376,7 @@ fn nothing_of_others_controls_the_terminal() {
         ..Default::default()
     };
     event(&mut model, 91, Body::RoomChanged(renamed));
-    news(&mut model, News::Failed(evil.to_owned()));
+    news(&mut model, News::Saved(Err(evil.to_owned())));
     let screen = drawn(&model);
     assert!(screen.content().iter().all(|cell| !cell.symbol().chars().any(|c| c.is_control() || c == '\u{202e}')));
     assert!(text_of(&screen).contains("\\u{1b}[2J"));

@@ -2,16 +2,23 @@
 
 mod anything;
 mod behaviour;
+mod outbox;
+mod reading;
 mod screens;
+mod typing;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
-use threefold_client::chat::{
-    Attachment, Conversation, Event as ChatEvent, HistoryReply, Mention, Message, Reaction, Role, Room, event::Body,
+use threefold_client::{
+    Page, To,
+    chat::{
+        Attachment, Conversation, Event as ChatEvent, HistoryReply, ListMembersReply, Mention, Message, Reaction, Role,
+        Room, event::Body,
+    },
 };
 
 use super::{
-    model::{Effect, Event, Model, News, Zone},
+    model::{Effect, Event, Model, News, Write, Zone},
     theme::{Colours, Theme},
     update::update,
     view::view,
@@ -38,6 +45,48 @@ pub fn news(model: &mut Model, news: News) -> Vec<Effect> {
 
 pub fn event(model: &mut Model, id: u64, body: Body) -> Vec<Effect> {
     news(model, News::Event(Box::new(ChatEvent { id, time_ms: NOON + id, body: Some(body) })))
+}
+
+/// The answer to the question for the conversations.
+pub fn listed(model: &mut Model, result: Result<Vec<Conversation>, String>) -> Vec<Effect> {
+    let request = model.list_asked.expect("the list was not asked for");
+    news(model, News::Conversations { request, result })
+}
+
+/// Asks for a page, as scrolling would.
+pub fn ask(model: &mut Model, handle: u32, page: Page) {
+    super::update::ask(model, handle, page);
+    model.effects.clear();
+}
+
+/// The answer to the question for a page of the conversation that is open.
+pub fn page(model: &mut Model, reply: Result<HistoryReply, String>) -> Vec<Effect> {
+    let handle = model.open.unwrap();
+    let request = model.conversations[&handle].asked.expect("no page was asked for").request;
+    news(model, News::History { request, handle, reply })
+}
+
+/// The number of the question that was asked last.
+pub fn last_request(model: &Model) -> u64 {
+    model.next_request - 1
+}
+
+/// The pages asked for, of which conversation.
+pub fn pages(effects: &[Effect]) -> Vec<(To, Page)> {
+    let pages = effects.iter().filter_map(|effect| match effect {
+        Effect::LoadHistory { of, page, .. } => Some((of.clone(), *page)),
+        _ => None,
+    });
+    pages.collect()
+}
+
+/// The messages marked as read, of which conversation.
+pub fn marks(effects: &[Effect]) -> Vec<(u64, u64)> {
+    let marks = effects.iter().filter_map(|effect| match effect {
+        Effect::Write { what: Write::MarkRead { conversation, up_to }, .. } => Some((*conversation, *up_to)),
+        _ => None,
+    });
+    marks.collect()
 }
 
 pub fn key(model: &mut Model, code: KeyCode) -> Vec<Effect> {
@@ -132,7 +181,7 @@ pub fn tea_messages() -> Vec<Message> {
 pub fn scene(size: (u16, u16), colours: Colours) -> Model {
     let mut model = empty(size, colours);
     news(&mut model, News::Connected("127.0.0.1:7400".to_owned()));
-    let listed = |conversation, peer_name: &str, room, unread, unread_mentions, last: Message| Conversation {
+    let one = |conversation, peer_name: &str, room, unread, unread_mentions, last: Message| Conversation {
         conversation,
         peer_name: peer_name.to_owned(),
         room,
@@ -150,17 +199,17 @@ pub fn scene(size: (u16, u16), colours: Colours) -> Model {
         ..tea()
     };
     let all = vec![
-        listed(200, "", Some(tea()), 0, 0, in_tea(8, CAROL, "")),
-        listed(100, "bob", None, 2, 0, direct(1, BOB, "hi")),
-        listed(300, "", Some(garden), 12, 1, Message { conversation: 300, ..message(0, BOB, "x") }),
+        one(200, "", Some(tea()), 0, 0, in_tea(8, CAROL, "")),
+        one(100, "bob", None, 2, 0, direct(1, BOB, "hi")),
+        one(300, "", Some(garden), 12, 1, Message { conversation: 300, ..message(0, BOB, "x") }),
     ];
-    news(&mut model, News::Conversations(all));
+    listed(&mut model, Ok(all));
     let online =
         ["bob", "alice"].map(|name| threefold_client::chat::Account { name: name.to_owned(), ..Default::default() });
     news(&mut model, News::Online(online.to_vec()));
     let handle = model.open.unwrap();
     let reply = HistoryReply { messages: tea_messages(), ..HistoryReply::default() };
-    news(&mut model, News::History { handle, page: threefold_client::Page::Before(0), reply: Ok(reply) });
+    page(&mut model, Ok(reply));
     let member = |account: u64, role: Role| threefold_client::chat::Member {
         account,
         name: NAMES[usize::try_from(account).unwrap()].to_owned(),
@@ -169,7 +218,9 @@ pub fn scene(size: (u16, u16), colours: Colours) -> Model {
     };
     let members =
         vec![member(1, Role::Owner), member(2, Role::Moderator), member(3, Role::Member), member(4, Role::Member)];
-    news(&mut model, News::Members { handle, members, more: false });
+    let request = model.conversations[&handle].members_asked.unwrap();
+    let result = Ok(ListMembersReply { members, more: false });
+    news(&mut model, News::Members { request, handle, result });
     model
 }
 

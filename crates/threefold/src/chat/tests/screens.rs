@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use threefold_client::chat::{ClusterStatus, Condition, FoundMessage, Mark, SearchMessagesReply, ServerStatus};
 
 use super::*;
+use crate::chat::model::NotSent;
 
 #[test]
 fn a_room_in_every_size() {
@@ -57,7 +58,7 @@ fn a_first_screen_says_what_one_can_do() {
     let mut model = empty((80, 24), Colours::None);
     assert_snapshot!("connecting", shown(&model));
     news(&mut model, News::Connected("127.0.0.1:7400".to_owned()));
-    news(&mut model, News::Conversations(Vec::new()));
+    listed(&mut model, Ok(Vec::new()));
     assert_snapshot!("no_conversations", shown(&model));
 }
 
@@ -67,7 +68,7 @@ fn what_is_on_its_way_and_what_failed() {
         let mut model = scene((width, height), Colours::None);
         entered(&mut model, "This one waits.");
         entered(&mut model, "This one was refused.");
-        news(&mut model, News::Sent { local: 2, result: Err("you are not in #tea".to_owned()) });
+        news(&mut model, News::Sent { local: 2, result: Err(NotSent::Refused("you are not in #tea".to_owned())) });
         update(&mut model, Event::Tick(NOON + 60_000));
         news(&mut model, News::Reconnecting("127.0.0.1:7400: Connection refused".to_owned()));
         assert_snapshot!(format!("pending_{width}x{height}"), shown(&model));
@@ -116,7 +117,8 @@ fn what_was_found() {
             complete: true,
             ..SearchMessagesReply::default()
         };
-        news(&mut model, News::Found { query: "oolong".to_owned(), result: Ok(reply) });
+        let request = last_request(&model);
+        news(&mut model, News::Found { request, result: Ok(reply) });
         assert_snapshot!(format!("search_{width}x{height}"), shown(&model));
     }
 }
@@ -156,7 +158,8 @@ fn the_servers() {
         servers: vec![server("server-1", "leader"), server("server-2", "down")],
         ..ClusterStatus::default()
     };
-    news(&mut model, News::Status(Ok(status)));
+    let request = last_request(&model);
+    news(&mut model, News::Status { request, result: Ok(status) });
     assert_snapshot!("servers", shown(&model));
 }
 

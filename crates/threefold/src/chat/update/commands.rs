@@ -8,12 +8,12 @@ use threefold_client::{
     chat::{Message, Role},
 };
 
-use super::{go_to, keys, next_unread, open_direct, overlays, sending, to_bottom};
+use super::{go_to, keys, next_unread, open_direct, outbox, overlays, sending, to_bottom};
 use crate::chat::{
     conversation::Conversation,
     model::{Composing, Effect, Model, Write},
     overlay::{Answer, Overlay},
-    text::one_line,
+    text::{as_typed, one_line},
 };
 
 /// A command, and how it is explained.
@@ -37,7 +37,7 @@ pub const COMMANDS: &[Command] = &[
     command("invitations", "", "list the rooms you are invited to"),
     command("room", "NAME [TOPIC]", "make a room (room-private: one that only who is invited finds)"),
     command("room-private", "NAME [TOPIC]", "make a room that only who is invited finds"),
-    command("topic", "[TEXT]", "say what this room is about"),
+    command("topic", "[TEXT]", "show what this room is about, or say so (-: nothing any more)"),
     command("rename", "NAME", "give this room another name"),
     command("public", "", "let anybody find this room and join"),
     command("private", "", "let only those join this room who are invited"),
@@ -56,10 +56,10 @@ pub const COMMANDS: &[Command] = &[
     command("find", "WORDS", "the same, in this conversation only"),
     command("unread", "", "go where something is unread"),
     command("who", "[PATTERN]", "list people, and who is online"),
-    command("name", "[TEXT]", "choose what people are shown beside your name"),
+    command("name", "[TEXT]", "show what people are shown beside your name, or choose it (-: nothing any more)"),
     command("status", "", "show the cluster's servers"),
-    command("retry", "", "send again what was not sent"),
-    command("discard", "", "give up what was not sent"),
+    command("retry", "", "send again what was not sent, or perhaps not"),
+    command("discard", "", "give that up; ↑ has the texts"),
     command("mouse", "on|off", "let the terminal have the mouse, to mark and copy"),
     command("help", "", "show keys and commands"),
     command("quit", "", "leave"),
@@ -77,7 +77,7 @@ pub fn run(model: &mut Model, line: &str) {
         "invitations" => overlays::ask_invitations(model),
         "room" | "create" => create(model, rest, true),
         "room-private" => create(model, rest, false),
-        "topic" => change(model, RoomChanges { topic: Some(rest.to_owned()), ..RoomChanges::default() }),
+        "topic" => topic(model, rest),
         "rename" if !rest.is_empty() => {
             change(model, RoomChanges { name: Some(bare(rest).to_owned()), ..RoomChanges::default() });
         }
@@ -89,8 +89,7 @@ pub fn run(model: &mut Model, line: &str) {
             in_room(model, |room| Write::Invite { room, user }, &done);
         }
         "remove" | "kick" if !rest.is_empty() => {
-            let user = rest.trim_start_matches('@').to_owned();
-            in_room(model, |room| Write::Remove { room, user }, "");
+            remove(model, rest.trim_start_matches('@'));
         }
         "role" => role(model, rest),
         "members" | "names" => overlays::ask_members(model),
@@ -110,10 +109,10 @@ pub fn run(model: &mut Model, line: &str) {
         "find" if !rest.is_empty() => overlays::ask_search(model, rest, true),
         "unread" => next_unread(model),
         "who" | "online" | "users" => overlays::ask_users(model, rest),
-        "name" => model.write(Write::DisplayName(rest.to_owned()), "people are shown that name from now on"),
+        "name" => name_shown(model, rest),
         "status" => overlays::ask_status(model),
-        "retry" => sending::retry(model),
-        "discard" => sending::discard(model),
+        "retry" => outbox::retry(model),
+        "discard" => outbox::discard(model),
         "mouse" => {
             model.mouse = if rest.is_empty() { !model.mouse } else { rest == "on" };
             model.effect(Effect::Mouse(model.mouse));
@@ -130,20 +129,19 @@ pub fn run(model: &mut Model, line: &str) {
 }
 
 /// A key while a message is selected and nothing is typed. False if it means nothing here.
-pub fn on_selected(model: &mut Model, selected: u64, key: KeyCode) -> bool {
+pub fn on_selected(model: &mut Model, selected: u64, key: KeyCode, shift: bool) -> bool {
     match key {
         KeyCode::Up | KeyCode::Char('k') => keys::select(model, true),
         KeyCode::Down | KeyCode::Char('j') => keys::select(model, false),
         KeyCode::Enter | KeyCode::Char('r') => reply(model, selected, ""),
         KeyCode::Char('e') => with_own(model, |model, message| edit(model, &message, "")),
         KeyCode::Char('x' | '+') => model.composing = Composing::React(selected),
-        KeyCode::Char('d') => delete(model, false),
-        KeyCode::Char('D') => delete(model, true),
+        // No letter: nobody should delete by typing a word whose next letter says yes.
+        KeyCode::Delete => delete(model, shift),
         KeyCode::Char('s') => save(model, ""),
         KeyCode::Char('g') | KeyCode::Home => super::scroll(model, isize::MAX),
         KeyCode::Char('G') | KeyCode::End => to_bottom(model),
         KeyCode::Char('/') => return false,
-        // Nobody should delete or react by typing a word.
         KeyCode::Char(_) => model.say("a message is selected: Esc to write"),
         _ => return false,
     }
@@ -205,6 +203,47 @@ fn change(model: &mut Model, changes: RoomChanges) {
     in_room(model, |room| Write::ChangeRoom { room, changes }, "");
 }
 
+fn topic(model: &mut Model, rest: &str) {
+    let shown = match model.current().and_then(Conversation::room) {
+        None => {
+            model.complain("this is no room: go to one first");
+            return;
+        }
+        Some(room) if room.topic.is_empty() => "this room has no topic: /topic TEXT gives it one".to_owned(),
+        Some(room) => format!("the topic is: {} (/topic - takes it away)", one_line(&room.topic)),
+    };
+    if rest.is_empty() {
+        model.say(shown);
+    } else {
+        change(model, RoomChanges { topic: Some(unless_dash(rest)), ..RoomChanges::default() });
+    }
+}
+
+fn name_shown(model: &mut Model, rest: &str) {
+    match rest {
+        "" => model.effect(Effect::ShowName),
+        "-" => model.write(Write::DisplayName(String::new()), "nothing is shown beside your name from now on"),
+        name => model.write(Write::DisplayName(name.to_owned()), "people are shown that name from now on"),
+    }
+}
+
+/// What was said, or nothing.
+fn unless_dash(rest: &str) -> String {
+    if rest == "-" { String::new() } else { rest.to_owned() }
+}
+
+fn remove(model: &mut Model, user: &str) {
+    let Some((room, title)) =
+        model.current().filter(|current| current.is_room()).map(|current| (current.to(), current.title()))
+    else {
+        model.complain("this is no room: go to one first");
+        return;
+    };
+    let answer = Effect::Write { what: Write::Remove { room, user: user.to_owned() }, done: String::new() };
+    let text = format!("Take {} out of {}?", one_line(user), one_line(&title));
+    model.overlay = Some(Overlay::Question { text, answer: Answer::Do(Box::new(answer)) });
+}
+
 fn role(model: &mut Model, rest: &str) {
     let mut words = rest.split_whitespace();
     let (user, role) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
@@ -243,6 +282,7 @@ fn reply(model: &mut Model, message: u64, text: &str) {
         model.composing = Composing::Reply(message);
     } else {
         sending::send(model, text.to_owned(), message, Vec::new());
+        model.composing = Composing::Message;
     }
     if let Some(current) = model.current_mut() {
         current.selected = None;
@@ -251,7 +291,7 @@ fn reply(model: &mut Model, message: u64, text: &str) {
 
 fn edit(model: &mut Model, message: &Message, text: &str) {
     if text.is_empty() {
-        model.editor.set(&message.body);
+        model.editor.set(&as_typed(&message.body));
         model.composing = Composing::Edit(message.id);
     } else {
         model.write(Write::Edit { message: message.id, body: text.to_owned() }, "");
@@ -278,7 +318,14 @@ fn delete(model: &mut Model, everyone: bool) {
 fn attach(model: &mut Model, rest: &str) {
     let quoted = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
     let (path, text) = quoted.or_else(|| rest.split_once(char::is_whitespace)).unwrap_or((rest, ""));
-    sending::send(model, text.trim().to_owned(), 0, vec![expanded(path)]);
+    // What was begun as an answer is one, with a file too.
+    let reply_to = match model.composing {
+        Composing::Reply(message) => message,
+        Composing::Message | Composing::Edit(_) | Composing::React(_) => 0,
+    };
+    if sending::send(model, text.trim().to_owned(), reply_to, vec![expanded(path)]) {
+        model.composing = Composing::Message;
+    }
 }
 
 fn save(model: &mut Model, rest: &str) {

@@ -2,7 +2,7 @@
 
 use crate::chat::{
     conversation::Conversation,
-    model::{Completion, Effect, Model},
+    model::{Completion, Effect, Model, PathsAsked, Request},
     update::COMMANDS,
 };
 
@@ -56,20 +56,31 @@ pub fn next(model: &mut Model, forward: bool) {
 
 fn begin(model: &mut Model) {
     let word = model.editor.word();
-    let text = model.editor.text();
+    let text = model.editor.text().to_owned();
     let (start, typed) = (word.start, text[word].to_owned());
     let command = text[..start].split_whitespace().next().and_then(|first| first.strip_prefix('/'));
     if command == Some("attach") || (command == Some("save")) {
-        let prefix = typed;
-        model.effect(Effect::CompletePath { start, prefix });
+        let (request, text, cursor) = (model.request(), text, model.editor.cursor());
+        model.paths_asked = Some(PathsAsked { request, text, cursor });
+        model.effect(Effect::CompletePath { request, start, prefix: typed });
         return;
     }
     let choices = choices(model, start, &typed, command);
     offer(model, start, choices);
 }
 
+/// Paths were found: they are for what stood there when they were asked for, and for nothing that was typed since.
+pub fn found(model: &mut Model, request: Request, start: usize, choices: Vec<String>) {
+    let is_it = |asked: &PathsAsked| {
+        asked.request == request && asked.text == model.editor.text() && asked.cursor == model.editor.cursor()
+    };
+    if model.paths_asked.take_if(|asked| is_it(asked)).is_some() {
+        offer(model, start, choices);
+    }
+}
+
 /// Offers these; one alone is taken, and what all have in common.
-pub fn offer(model: &mut Model, start: usize, mut choices: Vec<String>) {
+fn offer(model: &mut Model, start: usize, mut choices: Vec<String>) {
     choices.truncate(MOST);
     if choices.is_empty() || start > model.editor.cursor() {
         return;

@@ -4,9 +4,10 @@ use threefold_client::chat::{
     self, MemberJoined, Message, MessageEdited, Person, Reaction, ReactionChanged, Role, RoomName, event::Body,
 };
 
+use super::outbox;
 use crate::{
     chat::{
-        conversation::{Conversation, Item, Kind, Loading},
+        conversation::{Conversation, Item, Kind},
         model::{Effect, Handle, Model},
         text::one_line,
     },
@@ -85,7 +86,7 @@ fn place(model: &mut Model, message: &Message) -> Handle {
         .filter(|handle| model.conversations.get(handle).is_some_and(|one| one.id.is_none()));
     let handle = known.unwrap_or_else(|| model.add(Conversation::new(kind)));
     if let Some(one) = model.conversations.get_mut(&handle) {
-        one.id = Some(message.conversation);
+        one.becomes(message.conversation);
     }
     handle
 }
@@ -100,12 +101,13 @@ fn message_came(model: &mut Model, message: Message) {
     let (conversation, author) = (message.conversation, message.author);
     model.typists.retain(|typist| typist.conversation != conversation || typist.account != author);
     if is_own {
-        sent_by_us(model, handle, &message);
+        outbox::seen(model, handle, &message);
     }
     let mentions_me = message.mentions.iter().any(|mention| mention.account == model.account);
-    let is_elsewhere = model.open != Some(handle) || !model.focused;
+    let is_open = model.open == Some(handle);
+    let is_elsewhere = !is_open || !model.focused;
     let Some(one) = model.conversations.get_mut(&handle) else { return };
-    if message.id <= one.counted && !one.items.contains_key(&message.id) && one.loading == Loading::Never {
+    if message.id <= one.counted && !one.items.contains_key(&message.id) && !one.is_read {
         // It was counted when the conversations were read.
         return;
     }
@@ -124,26 +126,12 @@ fn message_came(model: &mut Model, message: Message) {
         one.mentions += u64::from(mentions_me);
     }
     let is_direct = !one.is_room();
-    if one.loading == Loading::Done && !one.has_newer {
-        one.items.insert(message.id, Item::Message(message));
-        one.trim();
+    // Where it is looked at, the page with what was before is asked for, if it is not here.
+    if one.is_open_ended() || (is_open && !one.has_newer) {
+        one.put(message.id, Item::Message(message));
     }
     if is_news && !is_own && !model.focused && (mentions_me || is_direct) {
         model.effect(Effect::Bell);
-    }
-}
-
-/// A message of this account: perhaps the one that waits for its answer here.
-fn sent_by_us(model: &mut Model, handle: Handle, message: &Message) {
-    let is_it = |pending: &&mut crate::chat::model::Pending| {
-        pending.handle == handle
-            && pending.seen_as.is_none()
-            && pending.body == message.body
-            && pending.reply_to == message.reply_to
-            && pending.files.len() == message.attachments.len()
-    };
-    if let Some(pending) = model.outbox.iter_mut().find(is_it) {
-        pending.seen_as = Some(message.id);
     }
 }
 
@@ -215,7 +203,7 @@ fn room_event(model: &mut Model, id: u64, time_ms: u64, body: Body) {
             let own = is_me(&changed.member, model);
             let Some(handle) = room(model, changed.room.as_ref()) else { return };
             if let Some(one) = model.conversations.get_mut(&handle) {
-                one.members_known = false;
+                one.members_asked = None;
                 if let Some(room) = one.room_mut().filter(|_| own) {
                     room.set_role(changed.role());
                 }
@@ -259,7 +247,7 @@ fn member_joined(model: &mut Model, id: u64, time_ms: u64, joined: &MemberJoined
     let is_me = joined.member.as_ref().is_some_and(|one| one.account == model.account);
     let Some(handle) = room(model, joined.room.as_ref()) else { return };
     if let Some(one) = model.conversations.get_mut(&handle) {
-        one.members_known = false;
+        one.members_asked = None;
         if let Some(room) = one.room_mut() {
             room.members += 1;
             if is_me && room.role() == Role::Unspecified {
@@ -269,9 +257,8 @@ fn member_joined(model: &mut Model, id: u64, time_ms: u64, joined: &MemberJoined
         if is_me {
             // What the room is about, and how many are in it, only the cluster knows.
             one.active_ms = time_ms;
-            one.items.clear();
-            one.loading = Loading::Never;
-            model.effect(Effect::LoadAll);
+            one.restart();
+            model.list_wanted = true;
         }
     }
     notice(model, handle, id, time_ms, format!("{name} joined"));
@@ -280,7 +267,7 @@ fn member_joined(model: &mut Model, id: u64, time_ms: u64, joined: &MemberJoined
 fn gone(model: &mut Model, id: u64, time_ms: u64, at: Option<&RoomName>, own: bool, text: String) {
     let Some(handle) = room(model, at) else { return };
     if let Some(one) = model.conversations.get_mut(&handle) {
-        one.members_known = false;
+        one.members_asked = None;
         if let Some(room) = one.room_mut() {
             room.members = room.members.saturating_sub(1);
             if own {
@@ -292,7 +279,9 @@ fn gone(model: &mut Model, id: u64, time_ms: u64, at: Option<&RoomName>, own: bo
         }
     }
     if own && model.open == Some(handle) {
-        model.open = None;
+        // What was being written was meant for there.
+        model.history.add(model.editor.text());
+        super::leave(model);
     }
     notice(model, handle, id, time_ms, text);
 }
@@ -308,13 +297,12 @@ fn room(model: &mut Model, named: Option<&RoomName>) -> Option<Handle> {
         name: named.name.clone(),
         ..chat::Room::default()
     }));
-    one.id = Some(named.conversation);
+    one.becomes(named.conversation);
     Some(model.add(one))
 }
 
 fn notice(model: &mut Model, handle: Handle, id: u64, time_ms: u64, text: String) {
-    if let Some(one) = model.conversations.get_mut(&handle).filter(|one| one.loading == Loading::Done && !one.has_newer)
-    {
-        one.items.insert(id, Item::Notice { time_ms, text });
+    if let Some(one) = model.conversations.get_mut(&handle).filter(|one| one.is_open_ended()) {
+        one.put(id, Item::Notice { time_ms, text });
     }
 }

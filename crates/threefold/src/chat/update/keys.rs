@@ -126,7 +126,7 @@ fn write(model: &mut Model, key: KeyEvent) {
     if let (Some(selected), true, Composing::Message) = (selected, model.editor.is_empty(), &model.composing)
         && !control
         && !alt
-        && super::commands::on_selected(model, selected, key.code)
+        && super::commands::on_selected(model, selected, key.code, shift)
     {
         return;
     }
@@ -228,5 +228,9 @@ fn open_nth(model: &mut Model, digit: char) {
 
 /// Types the beginning of a search.
 fn search(model: &mut Model) {
-    model.editor.set("/search ");
+    if model.editor.is_empty() {
+        model.editor.set("/search ");
+    } else {
+        model.say("to search, send the line or clear it first (Ctrl-C; then ↑ has it)");
+    }
 }

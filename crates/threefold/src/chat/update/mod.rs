@@ -6,24 +6,26 @@ mod events;
 mod keys;
 mod mouse;
 mod news;
+mod outbox;
 mod overlays;
+mod reading;
 mod sending;
 
 pub use commands::{COMMANDS, expanded};
 pub use overlays::candidates;
-use threefold_client::{Page, To};
+#[cfg(test)]
+pub use reading::ask;
+use threefold_client::To;
 
 use super::{
-    conversation::{Bottom, Conversation, Kind, Loading},
+    conversation::{Bottom, Conversation, Kind},
     layout::Areas,
-    model::{Composing, Effect, Event, Handle, Model, Write},
-    transcript::{Transcript, unknown_quotes},
+    model::{Effect, Event, Handle, Model, Write},
+    transcript::Transcript,
 };
 
 /// Between two looks at who is online.
 const ONLINE_EVERY_MS: u64 = 10_000;
-/// Of all the conversations a screen keeps open, those loaded beyond this many are read again when wanted.
-const LOADED: usize = 50;
 
 /// Takes one event in.
 pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
@@ -32,8 +34,13 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::News(news) => news::take(model, *news),
         Event::Terminal(event) => terminal(model, event),
     }
-    look_around(model);
-    std::mem::take(&mut model.effects)
+    reading::look_around(model);
+    let mut effects = std::mem::take(&mut model.effects);
+    if model.over.is_some() {
+        // Nobody would answer: the session is over.
+        effects.retain(Effect::is_of_the_terminal);
+    }
+    effects
 }
 
 fn terminal(model: &mut Model, event: crossterm::event::Event) {
@@ -81,65 +88,6 @@ pub fn mark(model: &mut Model) {
     }
 }
 
-/// After whatever happened: reads on where something is missing, and notes what was seen.
-fn look_around(model: &mut Model) {
-    let arrived = model.arriving.as_ref().and_then(|to| match to {
-        To::Room(name) => model.handle_called(&format!("#{name}")),
-        To::Conversation(id) => model.handle_of(*id),
-        To::User(_) => None,
-    });
-    if let Some(handle) = arrived.filter(|handle| model.conversations.get(handle).is_some_and(Conversation::is_in)) {
-        model.arriving = None;
-        open(model, handle);
-    }
-    let Some(handle) = model.open else { return };
-    let areas = Areas::of(model);
-    let height = usize::from(areas.messages.height);
-    let Some(current) = model.conversations.get(&handle) else { return };
-    let (to, loading) = (current.to(), current.loading);
-    if current.id.is_some() && loading == Loading::Never {
-        load(model, handle, Page::Before(0));
-    } else if loading == Loading::Done && current.has_older && !current.items.is_empty() {
-        let oldest = current.items.keys().next().copied().unwrap_or(0);
-        if Transcript::new(model, handle, areas.messages.width).is_some_and(|shown| shown.is_near_top(height)) {
-            load(model, handle, Page::Before(oldest));
-        }
-    } else if loading == Loading::Done && current.has_newer && current.bottom == Bottom::Newest {
-        let newest = current.last().unwrap_or(0);
-        load(model, handle, Page::After(newest));
-    }
-    let wanted = unknown_quotes(model, handle);
-    let Some(current) = model.conversations.get_mut(&handle) else { return };
-    if let (false, Some(conversation)) = (wanted.is_empty(), current.id) {
-        model.asked.extend(&wanted);
-        for messages in wanted.chunks(100) {
-            model.effects.push(Effect::LoadQuoted { conversation, messages: messages.to_vec() });
-        }
-    }
-    let Some(current) = model.conversations.get_mut(&handle) else { return };
-    if current.is_room() && !current.members_known && current.is_in() {
-        current.members_known = true;
-        model.effects.push(Effect::LoadMembers { handle, of: to });
-    }
-    let is_seen = model.focused && model.overlay.is_none() && current.is_at_bottom();
-    if is_seen && current.unread > 0 && current.loading == Loading::Done {
-        (current.unread, current.mentions) = (0, 0);
-        current.read_up_to = current.told;
-        current.mark_due = Some(current.told).filter(|told| *told > 0);
-    }
-}
-
-/// Asks for a page, unless one is on its way.
-pub fn load(model: &mut Model, handle: Handle, page: Page) {
-    let Some(conversation) = model.conversations.get_mut(&handle) else { return };
-    if conversation.loading == Loading::Asked {
-        return;
-    }
-    conversation.loading = Loading::Asked;
-    let of = conversation.to();
-    model.effect(Effect::LoadHistory { handle, of, page });
-}
-
 /// Shows a conversation.
 pub fn open(model: &mut Model, handle: Handle) {
     model.overlay = None;
@@ -147,48 +95,42 @@ pub fn open(model: &mut Model, handle: Handle) {
     if model.open == Some(handle) || !model.conversations.contains_key(&handle) {
         return;
     }
-    leave_open(model);
+    leave(model);
     model.open = Some(handle);
     if let Some(current) = model.conversations.get_mut(&handle) {
         current.divider = (current.unread > 0 && current.read_up_to > 0).then_some(current.read_up_to);
-        model.editor = std::mem::take(&mut current.draft);
-    }
-    forget_some(model);
-}
-
-/// Puts away the one that was open.
-fn leave_open(model: &mut Model) {
-    model.composing = Composing::Message;
-    let editor = std::mem::take(&mut model.editor);
-    if let Some(current) = model.current_mut() {
-        current.draft = editor;
-        current.divider = None;
-        current.selected = None;
-        current.bottom = Bottom::Newest;
-        if current.has_newer {
-            // It was at a place long ago; the next time it begins at the end again.
-            current.items.clear();
-            current.loading = Loading::Never;
-            (current.has_older, current.has_newer) = (false, false);
+        let (draft, composing) = std::mem::take(&mut current.draft);
+        if model.editor.is_empty() {
+            (model.editor, model.composing) = (draft, composing);
+        } else {
+            // Written while nothing was open: it was begun for here.
+            model.history.add(draft.text());
         }
     }
+    show_in_list(model);
+    reading::forget_some(model);
 }
 
-/// What was read of conversations that nobody has looked at for long is forgotten.
-fn forget_some(model: &mut Model) {
-    let is_loaded = |one: &&Conversation| one.loading == Loading::Done;
-    if model.conversations.values().filter(is_loaded).count() <= LOADED {
-        return;
+/// Puts away what is open; then nothing is.
+pub fn leave(model: &mut Model) {
+    let Some(current) = model.open.take().and_then(|handle| model.conversations.get_mut(&handle)) else { return };
+    current.draft = (std::mem::take(&mut model.editor), std::mem::take(&mut model.composing));
+    current.divider = None;
+    current.selected = None;
+    current.bottom = Bottom::Newest;
+    if current.has_newer {
+        // It was at a place long ago; the next time it begins at the end again.
+        current.restart();
     }
-    let open = model.open;
-    let idle = model.listed().into_iter().rev().find(|handle| {
-        Some(*handle) != open && model.conversations.get(handle).is_some_and(|one| one.loading == Loading::Done)
-    });
-    if let Some(one) = idle.and_then(|handle| model.conversations.get_mut(&handle)) {
-        one.items.clear();
-        one.loading = Loading::Never;
-        (one.has_older, one.has_newer) = (false, false);
-    }
+}
+
+/// Moves the list so that what is open is in it.
+fn show_in_list(model: &mut Model) {
+    let listed = model.listed();
+    let Some(place) = model.open.and_then(|open| listed.iter().position(|handle| *handle == open)) else { return };
+    // One row says who one is, and one perhaps how many more there are.
+    let rows = Areas::of(model).list.map_or(0, |list| usize::from(list.height).saturating_sub(2)).max(1);
+    model.list_from = model.list_from.clamp((place + 1).saturating_sub(rows), place);
 }
 
 /// Shows the direct conversation with somebody, which may be the first.
@@ -196,7 +138,8 @@ pub fn open_direct(model: &mut Model, name: &str) -> Handle {
     let handle = model.handle_called(name).unwrap_or_else(|| {
         let mut conversation = Conversation::new(Kind::Direct(name.to_owned()));
         conversation.active_ms = model.now_ms;
-        conversation.loading = Loading::Done;
+        // As far as is known, nobody has written yet.
+        conversation.is_read = true;
         model.add(conversation)
     });
     open(model, handle);
@@ -262,13 +205,11 @@ pub fn scroll(model: &mut Model, up: isize) {
 
 /// Back to the newest.
 pub fn to_bottom(model: &mut Model) {
-    let Some(handle) = model.open else { return };
-    let Some(current) = model.conversations.get_mut(&handle) else { return };
+    let Some(current) = model.current_mut() else { return };
     current.bottom = Bottom::Newest;
     current.selected = None;
     if current.has_newer {
-        current.loading = Loading::Never;
-        load(model, handle, Page::Before(0));
+        current.restart();
     }
 }
 

@@ -2,20 +2,24 @@
 
 use threefold_client::{
     Page, TYPING_SHOWN, To,
-    chat::{self, Message},
+    chat::{self, Message, Role},
 };
 
-use super::{events, mark, open, overlays};
+use super::{events, mark, open, outbox, overlays, reading};
 use crate::chat::{
-    conversation::{Bottom, Conversation, Direction, Item, Kind, Loading},
-    model::{Composing, Effect, Handle, Link, Local, Model, News, PendingState, Typist, Write},
+    conversation::{Conversation, Kind},
+    model::{Composing, Handle, Link, Model, News, Request, Typist, Write},
+    request::Again,
     text::one_line,
 };
 
 /// Takes it in.
 pub fn take(model: &mut Model, news: News) {
     match news {
-        News::Connected(server) => model.link = Link::Connected(server),
+        News::Connected(server) => {
+            model.link = Link::Connected(server);
+            reading::ask_soon(model);
+        }
         News::Reconnecting(why) => model.link = Link::Lost(why),
         News::Condition(condition) => model.condition = condition,
         News::Event(event) => events::take(model, *event),
@@ -23,48 +27,48 @@ pub fn take(model: &mut Model, news: News) {
         News::Typing(notice) => typing(model, notice),
         News::Resynchronised => start_over(model),
         News::Ended(why) => model.over = Some(why),
-        News::Conversations(listed) => conversations(model, &listed),
+        News::Conversations { request, result } => conversations(model, request, result),
         News::Invitations(open) => {
-            if let Some(list) = overlays::list_called(model, overlays::INVITATIONS) {
-                overlays::fill_invitations(list, &open);
-            }
+            overlays::invitations(model, &open);
             model.invitations = open;
         }
         News::Online(accounts) => {
             model.people.extend(accounts.iter().map(|account| account.name.clone()));
             model.online = accounts.into_iter().map(|account| account.name.to_lowercase()).collect();
         }
-        News::Members { handle, members, more } => {
-            model.people.extend(members.iter().map(|member| member.name.clone()));
-            if let Some(list) = overlays::list_called(model, overlays::MEMBERS) {
-                overlays::fill_members(list, &members, more);
-            }
-            if let Some(one) = model.conversations.get_mut(&handle) {
-                one.members = members;
-            }
-        }
-        News::History { handle, page, reply } => history(model, handle, page, reply),
-        News::Quoted { asked, messages } => {
+        News::Members { request, handle, result } => members(model, request, handle, result),
+        News::History { request, handle, reply } => history(model, request, handle, reply),
+        News::Quoted { asked, result: Ok(messages) } => {
+            model.quotes_again = Again::default();
             model.quoted.extend(asked.into_iter().map(|id| (id, None)));
             model.quoted.extend(messages.into_iter().map(|message| (message.id, Some(message))));
         }
-        News::Uploading { local, done, total } => {
-            if let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) {
-                pending.state = if done < total { PendingState::Uploading(done, total) } else { PendingState::Waiting };
-            }
+        News::Quoted { asked, result: Err(_) } => {
+            // Shown as `…` until they are here; nothing that somebody asked for has failed.
+            model.asked.retain(|id| !asked.contains(id));
+            model.quotes_again.later(model.now_ms);
         }
-        News::Sent { local, result } => sent(model, local, result),
+        News::Uploading { local, done, total } => outbox::uploading(model, local, done, total),
+        News::Uploaded { local, attachment } => outbox::uploaded(model, local, attachment),
+        News::Sent { local, result } => outbox::sent(model, local, result),
         News::Written { what, done, result } => written(model, what, done, result),
-        News::Found { query, result } => overlays::found(model, &query, result),
-        News::Rooms { pattern, result } => overlays::rooms(model, &pattern, result),
-        News::Users { pattern, result } => overlays::users(model, &pattern, result),
-        News::Status(result) => overlays::status(model, result),
-        News::Paths { start, choices } => super::complete::offer(model, start, choices),
+        News::Found { request, result } => overlays::found(model, request, result),
+        News::Rooms { request, pattern, result } => overlays::rooms(model, request, &pattern, result),
+        News::Users { request, pattern, result } => overlays::users(model, request, &pattern, result),
+        News::Status { request, result } => overlays::status(model, request, result),
+        News::Named(Ok(name)) if name.is_empty() => {
+            model.say("nothing is shown beside your name: /name TEXT chooses it");
+        }
+        News::Named(Ok(name)) => {
+            model.say(format!("beside your name stands: {} (/name - takes it away)", one_line(&name)));
+        }
+        News::Named(Err(why)) => model.complain(why),
+        News::Paths { request, start, choices } => super::complete::found(model, request, start, choices),
         News::Saved(Ok(paths)) => {
             let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             model.say(format!("saved {}", names.join(", ")));
         }
-        News::Saved(Err(why)) | News::Failed(why) => model.complain(why),
+        News::Saved(Err(why)) => model.complain(why),
     }
 }
 
@@ -83,24 +87,57 @@ fn typing(model: &mut Model, notice: chat::TypingNotice) {
     model.typists.push(Typist { conversation, account, name: notice.account_name, until_ms: model.now_ms + shown_ms });
 }
 
-/// The cluster's history was replaced: nothing that is here means anything any more.
+/// The cluster's history was replaced: nothing that is here means anything any more, other than what one was about to say.
 fn start_over(model: &mut Model) {
-    model.conversations.clear();
+    super::leave(model);
+    let waiting = outbox::keep_waiting(model);
+    for (handle, one) in std::mem::take(&mut model.conversations) {
+        model.history.add(one.draft.0.text());
+        // The list says which number it has now.
+        if waiting.contains(&handle) {
+            model.conversations.insert(handle, unknown_yet(&one.kind));
+        }
+    }
     model.quoted.clear();
     model.asked.clear();
-    (model.open, model.overlay, model.is_loaded) = (None, None, false);
+    (model.overlay, model.is_loaded, model.arriving) = (None, false, None);
     (model.delivered, model.marked_delivered) = (0, 0);
     model.composing = Composing::Message;
     model.complain("the cluster was restored from a backup: everything is read again");
-    model.effect(Effect::LoadAll);
+    model.list_wanted = true;
 }
 
-fn conversations(model: &mut Model, listed: &[chat::Conversation]) {
-    for known in listed {
+/// A conversation by its name alone.
+fn unknown_yet(kind: &Kind) -> Conversation {
+    let mut one = Conversation::new(kind.clone());
+    if let Some(room) = one.room_mut() {
+        room.set_role(Role::Unspecified);
+    }
+    one
+}
+
+fn conversations(model: &mut Model, request: Request, result: Result<Vec<chat::Conversation>, String>) {
+    if model.list_asked != Some(request) {
+        return;
+    }
+    model.list_asked = None;
+    let listed = match result {
+        Ok(listed) => listed,
+        Err(why) => {
+            model.list_wanted = true;
+            model.list_again.later(model.now_ms);
+            // Otherwise it is told already that no server answers.
+            if matches!(model.link, Link::Connected(_)) {
+                model.complain(why);
+            }
+            return;
+        }
+    };
+    model.list_again = Again::default();
+    for known in &listed {
         let handle = model.handle_of(known.conversation).unwrap_or_else(|| {
-            let name = known.peer_name.as_str();
-            let unnamed = (known.room.is_none() && !name.is_empty()).then(|| model.handle_called(name)).flatten();
-            unnamed.unwrap_or_else(|| model.add(Conversation::new(Kind::Direct(String::new()))))
+            unnumbered(model, known)
+                .unwrap_or_else(|| model.add(Conversation::new(Kind::Direct(known.peer_name.clone()))))
         });
         if !known.peer_name.is_empty() {
             model.people.insert(known.peer_name.clone());
@@ -117,100 +154,66 @@ fn conversations(model: &mut Model, listed: &[chat::Conversation]) {
     }
     model.is_loaded = true;
     if model.open.is_none()
-        && model.overlay.is_none()
+        && model.is_idle()
         && let Some(first) = model.listed().first()
     {
         open(model, *first);
     }
 }
 
-fn history(model: &mut Model, handle: Handle, page: Page, reply: Result<chat::HistoryReply, String>) {
-    let reply = match reply {
-        Ok(reply) => reply,
-        Err(why) => {
-            model.complain(why);
-            // As if it had not been asked for: asked again when the conversation is opened the next time.
-            if let Some(one) = model.conversations.get_mut(&handle) {
-                one.loading = Loading::Done;
-            }
-            return;
-        }
+/// The one that is known here by this name, and not by its number yet.
+fn unnumbered(model: &Model, listed: &chat::Conversation) -> Option<Handle> {
+    let title = match &listed.room {
+        Some(room) => format!("#{}", room.name),
+        None if listed.peer_name.is_empty() => return None,
+        None => listed.peer_name.clone(),
     };
-    let (id, account) = (model.conversations.get(&handle).and_then(|one| one.id), model.account);
-    let Some(one) = model.conversations.get_mut(&handle) else { return };
-    model
-        .people
-        .extend(reply.messages.iter().map(|message| message.author_name.clone()).filter(|name| !name.is_empty()));
-    match page {
-        Page::Before(0) => one.load(reply, Direction::Fresh),
-        Page::Around(wanted) => {
-            one.load(reply, Direction::Fresh);
-            one.selected = one.message(wanted).map(|message| message.id);
-            one.bottom = one.selected.map_or(Bottom::Newest, |item| Bottom::At { item, hidden: 0 });
-        }
-        Page::Before(_) => one.load(reply, Direction::Older),
-        Page::After(_) | Page::At(_) => one.load(reply, Direction::Newer),
+    model.handle_called(&title).filter(|handle| model.conversations.get(handle).is_some_and(|one| one.id.is_none()))
+}
+
+fn members(model: &mut Model, request: Request, handle: Handle, result: Result<chat::ListMembersReply, String>) {
+    if let Ok(reply) = &result {
+        model.people.extend(reply.members.iter().map(|member| member.name.clone()));
     }
-    // Written here, and shown by the page already.
-    let own: Vec<(u64, String)> = one
-        .messages_back()
-        .filter(|message| message.author == account)
-        .map(|message| (message.id, message.body.clone()))
-        .collect();
-    let newest_known = model.outbox.iter().filter_map(|pending| pending.seen_as).max().unwrap_or(0);
-    if let (Some(_), Page::Before(0)) = (id, page) {
-        for pending in model.outbox.iter_mut().filter(|one| one.handle == handle && one.seen_as.is_none()) {
-            let is_it = |(id, body): &&(u64, String)| *id > newest_known.max(pending.after) && *body == pending.body;
-            pending.seen_as = own.iter().find(is_it).map(|(id, _)| *id);
+    overlays::members(model, request, &result);
+    let now_ms = model.now_ms;
+    let Some(one) = model.conversations.get_mut(&handle).filter(|one| one.members_asked == Some(request)) else {
+        return;
+    };
+    match result {
+        Ok(reply) => (one.members, one.members_again) = (reply.members, Again::default()),
+        Err(_) => {
+            one.members_asked = None;
+            one.members_again.later(now_ms);
         }
-    }
-    if let Page::Around(_) = page {
-        super::show_selected(model);
     }
 }
 
-fn sent(model: &mut Model, local: Local, result: Result<chat::MessageSent, String>) {
-    let Some(place) = model.outbox.iter().position(|pending| pending.local == local) else { return };
-    let sent = match result {
-        Ok(sent) => sent,
+fn history(model: &mut Model, request: Request, handle: Handle, reply: Result<chat::HistoryReply, String>) {
+    let now_ms = model.now_ms;
+    let Some(one) = model.conversations.get_mut(&handle) else { return };
+    let Some(asked) = one.asked.filter(|asked| asked.request == request) else { return };
+    let reply = match reply {
+        Ok(reply) => reply,
         Err(why) => {
-            let pending = &mut model.outbox[place];
-            pending.seen_as = None;
-            pending.state = PendingState::Failed(why.clone());
-            model.complain(format!("not sent: {}", one_line(&why)));
+            // What was not read is not seen, and asked for again in a while.
+            one.asked = None;
+            one.again.later(now_ms);
+            model.complain(why);
             return;
         }
     };
-    let pending = model.outbox.remove(place);
-    // Another one was taken for it.
-    for other in model.outbox.iter_mut().filter(|other| other.seen_as == Some(sent.id)) {
-        other.seen_as = pending.seen_as.filter(|id| *id != sent.id);
+    let own: Vec<Message> = reply.messages.iter().filter(|message| message.author == model.account).cloned().collect();
+    model
+        .people
+        .extend(reply.messages.iter().map(|message| message.author_name.clone()).filter(|name| !name.is_empty()));
+    // Perhaps written here, and shown by the page before it is acknowledged.
+    own.iter().for_each(|message| outbox::seen(model, handle, message));
+    if let Some(one) = model.conversations.get_mut(&handle) {
+        one.load(asked.page, reply);
     }
-    let (account, name) = (model.account, model.name.clone());
-    let Some(one) = model.conversations.get_mut(&pending.handle) else { return };
-    one.id = one.id.or(Some(sent.conversation));
-    one.newest = one.newest.max(sent.id);
-    one.active_ms = one.active_ms.max(sent.time_ms);
-    if one.is_room() {
-        (one.unread, one.mentions) = (0, 0);
-    }
-    // The event is on its way; until then, what was written is shown as what it is now. Files are named by the event.
-    let is_shown = one.loading == Loading::Done && !one.has_newer && pending.files.is_empty();
-    if is_shown && !one.items.contains_key(&sent.id) {
-        let room = one.room().map(|room| room.name.clone()).unwrap_or_default();
-        let message = Message {
-            id: sent.id,
-            time_ms: sent.time_ms,
-            conversation: sent.conversation,
-            author: account,
-            author_name: name,
-            body: pending.body,
-            reply_to: pending.reply_to,
-            peer_name: one.peer().unwrap_or_default().to_owned(),
-            room_name: room,
-            ..Message::default()
-        };
-        one.items.insert(sent.id, Item::Message(message));
+    if let Page::Around(_) = asked.page {
+        super::show_selected(model);
     }
 }
 

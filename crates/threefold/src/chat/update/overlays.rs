@@ -4,12 +4,11 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Position;
 use threefold_client::{Page, To, chat};
 
-use super::{go_to, keys::quit_now, load, open};
+use super::{go_to, keys::quit_now, open, reading};
 use crate::{
     chat::{
-        conversation::Loading,
         editor::Editor,
-        model::{Effect, Handle, Model, Write},
+        model::{Effect, Model, Request, Write},
         overlay::{Answer, Choice, List, Overlay, Row, SearchView},
         text::one_line,
         view,
@@ -17,8 +16,8 @@ use crate::{
     commands::{output::time, render::role_name},
 };
 
-pub const INVITATIONS: &str = "Invitations";
-pub const MEMBERS: &str = "Members";
+const INVITATIONS: &str = "Invitations";
+const MEMBERS: &str = "Members";
 const ROOMS: &str = "Rooms";
 const PEOPLE: &str = "People";
 const STATUS: &str = "Servers";
@@ -87,10 +86,12 @@ pub fn step(model: &mut Model, by: isize) {
             search.index = moved(search.index, by, search.found.len());
             // At the end, further ones are found.
             if search.index + 1 >= search.found.len() && by > 0 && search.more_before > 0 && !search.is_loading {
-                search.is_loading = true;
+                let request = model.next_request;
+                model.next_request += 1;
+                (search.is_loading, search.request) = (true, request);
                 let (query, before, within) = (search.query.clone(), search.more_before, search.within);
                 let with = within.and_then(|handle| model.conversations.get(&handle)).map(|one| one.to());
-                model.effect(Effect::Search { query, with, before });
+                model.effect(Effect::Search { request, query, with, before });
             }
         }
         Some(Overlay::Question { .. }) | None => {}
@@ -163,8 +164,7 @@ fn show_message(model: &mut Model, message: &chat::Message) {
         one.selected = Some(message.id);
         super::show_selected(model);
     } else {
-        one.loading = Loading::Never;
-        load(model, handle, Page::Around(message.id));
+        reading::ask(model, handle, Page::Around(message.id));
     }
 }
 
@@ -193,7 +193,9 @@ pub fn candidates(model: &Model, filter: &str) -> Vec<String> {
 pub fn ask_search(model: &mut Model, query: &str, here: bool) {
     let within = model.open.filter(|_| here);
     let with = within.and_then(|handle| model.conversations.get(&handle)).map(|one| one.to());
+    let request = model.request();
     model.overlay = Some(Overlay::Search(SearchView {
+        request,
         query: query.to_owned(),
         within,
         found: Vec::new(),
@@ -203,17 +205,18 @@ pub fn ask_search(model: &mut Model, query: &str, here: bool) {
         is_complete: true,
         error: None,
     }));
-    model.effect(Effect::Search { query: query.to_owned(), with, before: 0 });
+    model.effect(Effect::Search { request, query: query.to_owned(), with, before: 0 });
 }
 
-pub fn found(model: &mut Model, query: &str, result: Result<chat::SearchMessagesReply, String>) {
+pub fn found(model: &mut Model, request: Request, result: Result<chat::SearchMessagesReply, String>) {
     let Some(Overlay::Search(search)) = &mut model.overlay else { return };
-    if search.query != query {
+    if search.request != request {
         return;
     }
     search.is_loading = false;
     match result {
         Ok(reply) => {
+            search.error = None;
             search.more_before = reply.more_before;
             search.is_complete &= reply.complete;
             search.found.extend(reply.found);
@@ -222,40 +225,47 @@ pub fn found(model: &mut Model, query: &str, result: Result<chat::SearchMessages
     }
 }
 
-fn ask(model: &mut Model, title: &str, effect: Effect) {
-    model.overlay = Some(Overlay::List(List::loading(title)));
-    model.effect(effect);
+/// Opens a list that is to be filled; with which request.
+fn begin(model: &mut Model, title: &str) -> Request {
+    let request = model.request();
+    model.overlay = Some(Overlay::List(List::loading(request, title)));
+    request
 }
 
 pub fn ask_rooms(model: &mut Model, pattern: &str) {
-    ask(model, ROOMS, Effect::ListRooms(pattern.trim_start_matches('#').to_owned()));
+    let request = begin(model, ROOMS);
+    model.effect(Effect::ListRooms { request, pattern: pattern.trim_start_matches('#').to_owned() });
 }
 
 pub fn ask_users(model: &mut Model, pattern: &str) {
-    ask(model, PEOPLE, Effect::ListUsers(pattern.trim_start_matches('@').to_owned()));
+    let request = begin(model, PEOPLE);
+    model.effect(Effect::ListUsers { request, pattern: pattern.trim_start_matches('@').to_owned() });
 }
 
 pub fn ask_invitations(model: &mut Model) {
-    ask(model, INVITATIONS, Effect::ListInvitations);
+    begin(model, INVITATIONS);
+    model.effect(Effect::ListInvitations);
 }
 
 pub fn ask_status(model: &mut Model) {
-    ask(model, STATUS, Effect::Status);
+    let request = begin(model, STATUS);
+    model.effect(Effect::Status(request));
 }
 
 pub fn ask_members(model: &mut Model) {
-    let room: Option<(Handle, To)> =
-        model.open.zip(model.current().filter(|current| current.is_room()).map(|current| current.to()));
-    match room {
-        Some((handle, of)) => ask(model, MEMBERS, Effect::LoadMembers { handle, of }),
+    match model.open.filter(|_| model.current().is_some_and(|current| current.is_room())) {
+        Some(handle) => {
+            let request = reading::load_members(model, handle);
+            model.overlay = Some(Overlay::List(List::loading(request, MEMBERS)));
+        }
         None => model.complain("this is no room: go to one first"),
     }
 }
 
-/// The list that is open, if it is this one.
-pub fn list_called<'a>(model: &'a mut Model, title: &str) -> Option<&'a mut List> {
+/// The list that waits for this answer.
+fn list_of(model: &mut Model, request: Request) -> Option<&mut List> {
     match &mut model.overlay {
-        Some(Overlay::List(list)) if list.title == title => {
+        Some(Overlay::List(list)) if list.request == request => {
             list.is_loading = false;
             Some(list)
         }
@@ -263,7 +273,21 @@ pub fn list_called<'a>(model: &'a mut Model, title: &str) -> Option<&'a mut List
     }
 }
 
-pub fn fill_invitations(list: &mut List, open: &[chat::Invitation]) {
+/// Who is invited where: the same for whoever asked.
+pub fn invitations(model: &mut Model, open: &[chat::Invitation]) {
+    if let Some(Overlay::List(list)) = &mut model.overlay
+        && list.title == INVITATIONS
+    {
+        list.is_loading = false;
+        fill_invitations(list, open);
+    }
+}
+
+pub fn members(model: &mut Model, request: Request, result: &Result<chat::ListMembersReply, String>) {
+    fill(model, request, result.as_ref(), |list, reply| fill_members(list, &reply.members, reply.more));
+}
+
+fn fill_invitations(list: &mut List, open: &[chat::Invitation]) {
     list.remark = if open.is_empty() { "nobody has invited you".to_owned() } else { "Enter joins".to_owned() };
     list.rows = open
         .iter()
@@ -278,7 +302,7 @@ pub fn fill_invitations(list: &mut List, open: &[chat::Invitation]) {
         .collect();
 }
 
-pub fn fill_members(list: &mut List, members: &[chat::Member], more: bool) {
+fn fill_members(list: &mut List, members: &[chat::Member], more: bool) {
     list.remark = if more { "and more" } else { "" }.to_owned();
     list.rows = members
         .iter()
@@ -294,16 +318,16 @@ pub fn fill_members(list: &mut List, members: &[chat::Member], more: bool) {
         .collect();
 }
 
-fn fill<T>(model: &mut Model, title: &str, result: Result<T, String>, rows: impl FnOnce(&mut List, T)) {
-    let Some(list) = list_called(model, title) else { return };
+fn fill<T, E: ToString>(model: &mut Model, request: Request, result: Result<T, E>, rows: impl FnOnce(&mut List, T)) {
+    let Some(list) = list_of(model, request) else { return };
     match result {
         Ok(reply) => rows(list, reply),
-        Err(why) => list.remark = why,
+        Err(why) => list.remark = why.to_string(),
     }
 }
 
-pub fn rooms(model: &mut Model, pattern: &str, result: Result<chat::ListRoomsReply, String>) {
-    fill(model, ROOMS, result, |list, reply| {
+pub fn rooms(model: &mut Model, request: Request, pattern: &str, result: Result<chat::ListRoomsReply, String>) {
+    fill(model, request, result, |list, reply| {
         list.remark = match (reply.rooms.is_empty(), reply.more) {
             (true, _) if pattern.is_empty() => "there are no rooms yet: /room NAME makes one".to_owned(),
             (true, _) => "there is no such room".to_owned(),
@@ -334,11 +358,11 @@ pub fn rooms(model: &mut Model, pattern: &str, result: Result<chat::ListRoomsRep
     });
 }
 
-pub fn users(model: &mut Model, pattern: &str, result: Result<chat::SearchAccountsReply, String>) {
+pub fn users(model: &mut Model, request: Request, pattern: &str, result: Result<chat::SearchAccountsReply, String>) {
     if let Ok(reply) = &result {
         model.people.extend(reply.accounts.iter().map(|account| account.name.clone()));
     }
-    fill(model, PEOPLE, result, |list, reply| {
+    fill(model, request, result, |list, reply| {
         list.remark = match (reply.accounts.is_empty(), reply.more) {
             (true, _) => format!("nobody is called {}", one_line(pattern)),
             (false, true) => "and more: /who PATTERN".to_owned(),
@@ -366,8 +390,8 @@ pub fn users(model: &mut Model, pattern: &str, result: Result<chat::SearchAccoun
     });
 }
 
-pub fn status(model: &mut Model, result: Result<chat::ClusterStatus, String>) {
-    fill(model, STATUS, result, |list, status| {
+pub fn status(model: &mut Model, request: Request, result: Result<chat::ClusterStatus, String>) {
+    fill(model, request, result, |list, status| {
         let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", one_line(&status.detail)) };
         list.remark = format!("the cluster is {}{detail}", one_line(&status.state));
         list.rows = status

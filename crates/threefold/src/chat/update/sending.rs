@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{commands, to_bottom};
 use crate::chat::{
+    conversation::Bottom,
     model::{Composing, Effect, Model, Pending, PendingState, Write},
-    text::one_line,
 };
 
 /// A message's text is bounded; so what is typed is.
@@ -25,15 +25,17 @@ pub fn submit(model: &mut Model) {
         return;
     }
     // Two of them: a message that begins with one.
-    let command = text.strip_prefix('/').filter(|rest| !rest.starts_with('/'));
-    if let (Some(command), Composing::Message) = (command, &model.composing) {
-        let command = command.to_owned();
+    if let Some(command) = text.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
         model.history.add(&text);
         model.editor.take();
-        commands::run(model, &command);
+        if let Composing::Edit(_) = model.composing {
+            // The text that was being changed is gone from the line: what comes next is none of it.
+            model.composing = Composing::Message;
+        }
+        commands::run(model, command);
         return;
     }
-    let body = if text.starts_with("//") { text[1..].to_owned() } else { text.clone() };
+    let body = text.strip_prefix('/').unwrap_or(&text).to_owned();
     if body.len() > MOST_BYTES {
         model.complain(format!("a message has at most {MOST_BYTES} bytes; this one has {}", body.len()));
         return;
@@ -68,29 +70,39 @@ pub fn send(model: &mut Model, body: String, reply_to: u64, files: Vec<PathBuf>)
         model.complain("no conversation is open: /msg NAME, or /join #room");
         return false;
     };
-    if model.current().is_some_and(|current| current.has_newer) {
-        to_bottom(model);
-    }
-    let Some(current) = model.conversations.get_mut(&handle) else { return false };
-    current.divider = None;
-    current.bottom = crate::chat::conversation::Bottom::Newest;
-    current.active_ms = current.active_ms.max(model.now_ms);
-    let (to, after, local) = (current.to(), current.newest, model.next_local);
-    model.next_local += 1;
-    let time_ms = model.now_ms;
-    model.outbox.push(Pending {
-        local,
-        handle,
-        body: body.clone(),
-        reply_to,
-        files: files.clone(),
-        time_ms,
-        state: PendingState::Waiting,
-        seen_as: None,
-        after,
-    });
-    model.effect(Effect::Send { local, to, body, reply_to, files });
+    send_again(
+        model,
+        Pending {
+            local: 0,
+            handle,
+            body,
+            reply_to,
+            files,
+            uploaded: Vec::new(),
+            time_ms: 0,
+            state: PendingState::Waiting,
+            seen_as: None,
+            after: 0,
+        },
+    );
     true
+}
+
+/// Sends this to the open conversation, as something new.
+pub fn send_again(model: &mut Model, message: Pending) {
+    to_bottom(model);
+    let (local, time_ms, is_loaded) = (model.next_local, model.now_ms, model.is_loaded);
+    let Some(current) = model.current_mut() else { return };
+    (current.divider, current.bottom) = (None, Bottom::Newest);
+    current.active_ms = current.active_ms.max(time_ms);
+    // Before the conversations were read, nobody here knows what was there.
+    let after = if is_loaded || current.newest > 0 { current.newest } else { u64::MAX };
+    let to = current.to();
+    model.next_local += 1;
+    let pending = Pending { local, time_ms, after, state: PendingState::Waiting, seen_as: None, ..message };
+    let Pending { body, reply_to, files, uploaded, .. } = pending.clone();
+    model.outbox.push(pending);
+    model.effect(Effect::Send { local, to, body, reply_to, files, uploaded });
 }
 
 /// Reacts to a message, or takes it back.
@@ -103,35 +115,4 @@ pub fn react(model: &mut Model, message: u64, text: &str) {
     };
     let add = !known.reactions.iter().any(|reaction| reaction.own && reaction.emoji == emoji);
     model.write(Write::React { message, emoji, add }, "");
-}
-
-/// Sends again what failed in the open conversation.
-pub fn retry(model: &mut Model) {
-    let failed: Vec<Pending> = take_failed(model);
-    if failed.is_empty() {
-        model.say("nothing here has failed");
-    }
-    for pending in failed {
-        send(model, pending.body, pending.reply_to, pending.files);
-    }
-}
-
-/// Gives up what failed in the open conversation; the last text can be typed anew.
-pub fn discard(model: &mut Model) {
-    let failed = take_failed(model);
-    match failed.last() {
-        None => model.say("nothing here has failed"),
-        Some(last) => {
-            model.history.add(&last.body);
-            model.say(format!("discarded: {}", one_line(&last.body)));
-        }
-    }
-}
-
-fn take_failed(model: &mut Model) -> Vec<Pending> {
-    let Some(open) = model.open else { return Vec::new() };
-    let is_it = |one: &Pending| one.handle == open && matches!(one.state, PendingState::Failed(_));
-    let (failed, others) = std::mem::take(&mut model.outbox).into_iter().partition(is_it);
-    model.outbox = others;
-    failed
 }

@@ -142,7 +142,7 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     }
     let current = model.current();
     if current.is_some_and(|current| current.selected.is_some()) && model.editor.is_empty() {
-        return line("r reply · x react · e edit · d delete · s save · Esc write".to_owned(), theme.accent());
+        return line("r reply · x react · e edit · Del delete · s save · Esc out".to_owned(), theme.accent());
     }
     if current.is_some_and(|current| !current.is_at_bottom()) {
         let new = current.map_or(0, |current| current.unread);

@@ -11,6 +11,7 @@ use threefold_client::{Token, chat::Bot};
 
 use super::{
     ClientOptions, Failure, Nothing, With,
+    confirm::Confirmation,
     context::Context,
     output::{escape, table, time},
 };
@@ -31,10 +32,19 @@ enum BotCommand {
     /// Give a bot another token, and show it; ends its sessions
     Token(With<TokenArgs>),
     /// Delete a bot; what others received stays
-    Delete(With<NameArgs>),
+    Delete(With<DeleteArgs>),
 }
 
-/// Of `bot create` and `bot delete`.
+/// Of `bot delete`.
+#[derive(Args, Debug)]
+struct DeleteArgs {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// Of `bot create`.
 #[derive(Args, Debug)]
 struct NameArgs {
     /// Its name: 1 to 32 letters, digits, `_`, `.` or `-`
@@ -55,7 +65,8 @@ impl BotArgs {
     /// What every client command takes.
     pub fn options(&self) -> &ClientOptions {
         match &self.command {
-            BotCommand::Create(with) | BotCommand::Delete(with) => &with.options,
+            BotCommand::Create(with) => &with.options,
+            BotCommand::Delete(with) => &with.options,
             BotCommand::List(with) => &with.options,
             BotCommand::Token(with) => &with.options,
         }
@@ -113,8 +124,9 @@ async fn token(args: TokenArgs, options: ClientOptions) -> Result<(), Failure> {
     context.remember()
 }
 
-async fn delete(args: NameArgs, options: ClientOptions) -> Result<(), Failure> {
+async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
+    args.confirmation.of("Deleting a bot", &args.name)?;
     context.client.writer()?.delete_bot(&args.name).await?.await?;
     done(&context, &args.name, "deleted")?;
     context.remember()

@@ -26,6 +26,7 @@ impl Interruption {
         }
         let [interrupt, terminate, hang_up] = &mut self.signals;
         tokio::select! {
+            biased;
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}

@@ -1,15 +1,18 @@
 //! `follow`: prints messages as they arrive, through any failover.
 //!
 //! Promises: every event after the start once and in order. The place is remembered after the output is flushed: on
-//! standard output a kill may repeat the last lines, with `--output` nothing is repeated, whatever happens.
+//! standard output a kill may repeat the last lines, with `--output` nothing is repeated, whatever happens. A file has events of one history,
+//! the one that is written down beside it (`place`).
 
 mod interruption;
+mod place;
 mod sink;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use interruption::Interruption;
+use place::Place;
 use sink::Sink;
 use threefold_client::{
     Cursor, Incoming, Session, Subscription, Writer,
@@ -61,11 +64,11 @@ pub struct FollowArgs {
 pub async fn follow(args: FollowArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let session = context.session()?;
-    let (sink, cursor) = start(&args, session).await?;
+    let (sink, cursor, own_place) = start(&args, session).await?;
     let follower = Follower {
         subscription: context.client.subscribe(cursor.clone(), args.invisible)?,
         writer: context.client.writer()?,
-        own_file: args.output.is_some(),
+        own_place,
         patience: args.once.then_some(options.timeout),
         sink,
         account: session.account,
@@ -82,16 +85,55 @@ pub async fn follow(args: FollowArgs, options: ClientOptions) -> Result<(), Fail
 }
 
 /// Where to write, and from where on.
-async fn start(args: &FollowArgs, session: &Session) -> Result<(Sink, Cursor), Failure> {
+async fn start(args: &FollowArgs, session: &Session) -> Result<(Sink, Cursor, Option<OwnPlace>), Failure> {
     let Some(path) = &args.output else {
         let start = session.start();
         let cursor = Cursor { after: args.after.unwrap_or(start.after), ..start };
-        return Ok((Sink::Stdout(tokio::io::stdout()), cursor));
+        return Ok((Sink::Stdout(tokio::io::stdout()), cursor, None));
     };
     let (sink, last) = Sink::file(path).await?;
     // Not the place in the session file, which belongs to standard output: started again, this must lead to the same.
     let after = last.or(args.after).unwrap_or(session.delivered_up_to);
-    Ok((sink, Cursor { after, recovery_id: session.recovery_id.clone() }))
+    let place = Place::beside(path);
+    // What stands beside an empty file is of one that is gone. A file without it is of an earlier version.
+    let written = if last.is_some() { place.read()? } else { None };
+    let recovery_id = written.clone().unwrap_or_else(|| session.recovery_id.clone());
+    let own_place = OwnPlace { place, written, file: path.clone(), is_begun: last.is_some() };
+    Ok((sink, Cursor { after, recovery_id }, Some(own_place)))
+}
+
+/// A file as the output is its own cursor, in the history that stands beside it.
+struct OwnPlace {
+    place: Place,
+    /// The history that the file belongs to, as far as that stands beside it.
+    written: Option<Vec<u8>>,
+    file: PathBuf,
+    /// There were lines in it.
+    is_begun: bool,
+}
+
+impl OwnPlace {
+    /// The servers tell in which history they are: written down before the first line of it.
+    fn connected(&mut self, recovery_id: &[u8]) -> Result<(), Failure> {
+        match &self.written {
+            Some(written) if written == recovery_id => Ok(()),
+            Some(_) => Err(self.replaced()),
+            None => {
+                self.place.write(recovery_id)?;
+                self.written = Some(recovery_id.to_vec());
+                Ok(())
+            }
+        }
+    }
+
+    fn replaced(&self) -> Failure {
+        let file = self.file.display();
+        let message = format!(
+            "the cluster's history was replaced (restored from a backup), and {file} belongs to the one before: follow \
+             again with a new file, to have the new one from the beginning"
+        );
+        Failure::refused(ErrorCode::CursorInvalid, message)
+    }
 }
 
 struct Follower {
@@ -99,8 +141,7 @@ struct Follower {
     subscription: Subscription,
     writer: Writer,
     sink: Sink,
-    /// The output is a file of its own, which is its own cursor.
-    own_file: bool,
+    own_place: Option<OwnPlace>,
     account: u64,
     /// With `--once`: how long to wait for anything.
     patience: Option<Duration>,
@@ -133,8 +174,9 @@ impl Follower {
         self.save()?;
         let mut interruption = Interruption::watch()?;
         tokio::select! {
-            () = self.last_mark() => {}
+            biased;
             () = interruption.comes() => {}
+            () = self.last_mark() => {}
         }
         result
     }
@@ -146,7 +188,8 @@ impl Follower {
         loop {
             let patience = self.patience.map(|patience| Instant::now() + patience);
             let first = tokio::select! {
-                incoming = self.subscription.next() => incoming,
+                biased;
+                () = self.interruption.comes() => return Ok(()),
                 () = until(save_at) => {
                     self.save()?;
                     save_at = None;
@@ -157,8 +200,8 @@ impl Follower {
                     mark_at = None;
                     continue;
                 }
+                incoming = self.subscription.next() => incoming,
                 () = until(patience) => return Err(out_of_patience()),
-                () = self.interruption.comes() => return Ok(()),
             };
             let Some(first) = first else { return Ok(()) };
             if self.take(first).await? {
@@ -192,9 +235,13 @@ impl Follower {
                 tokio::time::sleep(LAST_WRITE).await;
             };
             tokio::select! {
+                biased;
                 result = self.sink.write(&batch.lines) => result?,
                 () = too_late => return Ok(true),
             }
+        }
+        if let Some(own) = self.own_place.as_mut().filter(|_| !batch.lines.is_empty()) {
+            own.is_begun = true;
         }
         if batch.printed > self.printed {
             self.printed = batch.printed;
@@ -224,6 +271,9 @@ impl Follower {
                 batch.done = self.patience.is_some() && self.target.is_some_and(|target| position >= target);
             }
             Incoming::Connected { server, recovery_id, position } => {
+                if let Some(own) = &mut self.own_place {
+                    own.connected(&recovery_id)?;
+                }
                 self.unsaved |= self.recovery_id != recovery_id;
                 self.recovery_id = recovery_id;
                 self.target = self.target.or(Some(position));
@@ -261,8 +311,12 @@ impl Follower {
             })
         });
         let message = "the cluster's history was replaced (restored from a backup): follow again to see it from the \
-                       beginning, with a new file if --output was given";
-        forgotten.err().unwrap_or_else(|| Failure::refused(ErrorCode::CursorInvalid, message))
+                       beginning";
+        let replaced = match &self.own_place {
+            Some(own) if own.is_begun => own.replaced(),
+            Some(_) | None => Failure::refused(ErrorCode::CursorInvalid, message),
+        };
+        forgotten.err().unwrap_or(replaced)
     }
 
     fn save(&mut self) -> Result<(), Failure> {
@@ -275,7 +329,7 @@ impl Follower {
                 merge(present, now);
             }
             present.recovery_id.clone_from(&self.recovery_id);
-            if !self.own_file {
+            if self.own_place.is_none() {
                 present.cursor = present.cursor.max(Some(self.printed));
             }
         })?;

@@ -1,0 +1,224 @@
+//! What the model is told, and what it wants done: values, so that any sequence of them can be tried.
+
+use std::path::PathBuf;
+
+use threefold_client::{
+    Page, RoomChanges, To,
+    chat::{self, Message, Role},
+};
+
+use super::model::{Handle, Local, Request};
+
+/// What the outside tells.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The terminal, or whoever sits before it.
+    Terminal(crossterm::event::Event),
+    /// Time goes on, milliseconds since 1970.
+    Tick(u64),
+    /// The cluster, or the disk.
+    News(Box<News>),
+}
+
+/// What is to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The account's conversations.
+    LoadAll(Request),
+    /// A page of one.
+    LoadHistory {
+        request: Request,
+        handle: Handle,
+        of: To,
+        page: Page,
+    },
+    /// Messages that others answer.
+    LoadQuoted {
+        conversation: u64,
+        messages: Vec<u64>,
+    },
+    /// Who is online.
+    LoadOnline,
+    /// Who is in a room.
+    LoadMembers {
+        request: Request,
+        handle: Handle,
+        of: To,
+    },
+    /// A message, with files that are to be uploaded first: the first ones were already, as these attachments.
+    Send {
+        local: Local,
+        to: To,
+        body: String,
+        reply_to: u64,
+        files: Vec<PathBuf>,
+        uploaded: Vec<u64>,
+    },
+    /// Another write, with what to say when it is done (empty: nothing).
+    Write {
+        what: Write,
+        done: String,
+    },
+    /// Say that this account types there.
+    Typing(To),
+    Search {
+        request: Request,
+        query: String,
+        with: Option<To>,
+        before: u64,
+    },
+    ListRooms {
+        request: Request,
+        pattern: String,
+    },
+    ListUsers {
+        request: Request,
+        pattern: String,
+    },
+    ListInvitations,
+    Status(Request),
+    /// What people are shown beside this account's name.
+    ShowName,
+    /// Save what is attached to a message.
+    Save {
+        message: Message,
+        directory: PathBuf,
+    },
+    /// Looks which files there are, for a word that stands there.
+    CompletePath {
+        request: Request,
+        start: usize,
+        prefix: String,
+    },
+    Bell,
+    Redraw,
+    Mouse(bool),
+    Suspend,
+    Quit,
+}
+
+impl Effect {
+    /// It is for the terminal, and asks nothing of the cluster.
+    pub fn is_of_the_terminal(&self) -> bool {
+        matches!(self, Self::Bell | Self::Redraw | Self::Mouse(_) | Self::Suspend | Self::Quit)
+    }
+}
+
+/// A write other than a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    Edit { message: u64, body: String },
+    React { message: u64, emoji: String, add: bool },
+    Delete { conversation: u64, message: u64, everyone: bool },
+    MarkRead { conversation: u64, up_to: u64 },
+    MarkDelivered(u64),
+    CreateRoom { name: String, topic: String, public: bool },
+    JoinRoom(To),
+    LeaveRoom(To),
+    Invite { room: To, user: String },
+    Remove { room: To, user: String },
+    SetRole { room: To, user: String, role: Role },
+    ChangeRoom { room: To, changes: RoomChanges },
+    Decline(To),
+    DisplayName(String),
+}
+
+impl Write {
+    /// Told by the screen itself, and told twice as good as once.
+    pub fn is_marker(&self) -> bool {
+        matches!(self, Self::MarkRead { .. } | Self::MarkDelivered(_))
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub enum News {
+    Connected(String),
+    Reconnecting(String),
+    Condition(chat::Condition),
+    Event(Box<chat::Event>),
+    CaughtUp,
+    Typing(chat::TypingNotice),
+    /// The cluster's history was replaced: everything is to be read again.
+    Resynchronised,
+    /// Nothing more will come.
+    Ended(String),
+    Conversations {
+        request: Request,
+        result: Result<Vec<chat::Conversation>, String>,
+    },
+    Invitations(Vec<chat::Invitation>),
+    Online(Vec<chat::Account>),
+    Members {
+        request: Request,
+        handle: Handle,
+        result: Result<chat::ListMembersReply, String>,
+    },
+    History {
+        request: Request,
+        handle: Handle,
+        reply: Result<chat::HistoryReply, String>,
+    },
+    /// Of the messages asked for, those that are there.
+    Quoted {
+        asked: Vec<u64>,
+        result: Result<Vec<Message>, String>,
+    },
+    /// So many bytes of its files are at the cluster.
+    Uploading {
+        local: Local,
+        done: u64,
+        total: u64,
+    },
+    /// The next one of its files is at the cluster, as this attachment.
+    Uploaded {
+        local: Local,
+        attachment: u64,
+    },
+    Sent {
+        local: Local,
+        result: Result<chat::MessageSent, NotSent>,
+    },
+    Written {
+        what: Write,
+        done: String,
+        result: Result<(), String>,
+    },
+    Found {
+        request: Request,
+        result: Result<chat::SearchMessagesReply, String>,
+    },
+    Rooms {
+        request: Request,
+        pattern: String,
+        result: Result<chat::ListRoomsReply, String>,
+    },
+    Users {
+        request: Request,
+        pattern: String,
+        result: Result<chat::SearchAccountsReply, String>,
+    },
+    Status {
+        request: Request,
+        result: Result<chat::ClusterStatus, String>,
+    },
+    /// What people are shown beside this account's name.
+    Named(Result<String, String>),
+    Saved(Result<Vec<PathBuf>, String>),
+    Paths {
+        request: Request,
+        start: usize,
+        choices: Vec<String>,
+    },
+}
+
+/// Why a message has no acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// It is not there, and will not be.
+    Refused(String),
+    /// The same; its files, which had been uploaded, are gone.
+    FilesGone(String),
+    /// It may be there, or still come.
+    Unknown(String),
+}

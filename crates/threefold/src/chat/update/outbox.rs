@@ -1,0 +1,162 @@
+//! Messages of ours until they are acknowledged: what becomes of them, and which of those that come are they.
+//!
+//! Promises: a message is shown once, whatever comes first, its answer or itself; one that was refused is never taken for one that came;
+//! one whose outcome is unknown is said to be so, and is gone as soon as it is seen.
+
+use std::collections::BTreeSet;
+
+use threefold_client::chat::{self, Message};
+
+use super::sending;
+use crate::chat::{
+    conversation::Item,
+    model::{Handle, Local, Model, NotSent, Pending, PendingState},
+    text::one_line,
+};
+
+pub fn uploading(model: &mut Model, local: Local, done: u64, total: u64) {
+    if let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) {
+        pending.state = if done < total { PendingState::Uploading(done, total) } else { PendingState::Waiting };
+    }
+}
+
+/// One of its files need not be uploaded again, should the message be sent again.
+pub fn uploaded(model: &mut Model, local: Local, attachment: u64) {
+    if let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) {
+        pending.uploaded.push(attachment);
+    }
+}
+
+/// The answer to a message, or none.
+pub fn sent(model: &mut Model, local: Local, result: Result<chat::MessageSent, NotSent>) {
+    let Some(place) = model.outbox.iter().position(|pending| pending.local == local) else { return };
+    match result {
+        Ok(sent) => acknowledged(model, place, &sent),
+        Err(NotSent::Unknown(_)) if model.outbox[place].seen_as.is_some() => {
+            // It is there: it was seen.
+            model.outbox.remove(place);
+        }
+        Err(NotSent::Unknown(why)) => {
+            model.complain(format!("nobody knows whether it was sent: {}", one_line(&why)));
+            model.outbox[place].state = PendingState::Unknown(why);
+        }
+        Err(NotSent::Refused(why)) => refused(model, place, why),
+        Err(NotSent::FilesGone(why)) => {
+            model.outbox[place].uploaded.clear();
+            refused(model, place, why);
+        }
+    }
+}
+
+fn refused(model: &mut Model, place: usize, why: String) {
+    model.complain(format!("not sent: {}", one_line(&why)));
+    let pending = &mut model.outbox[place];
+    pending.seen_as = None;
+    pending.state = PendingState::Failed(why);
+}
+
+fn acknowledged(model: &mut Model, place: usize, sent: &chat::MessageSent) {
+    let pending = model.outbox.remove(place);
+    // Another one was taken for it.
+    for other in model.outbox.iter_mut().filter(|other| other.seen_as == Some(sent.id)) {
+        other.seen_as = pending.seen_as.filter(|id| *id != sent.id);
+    }
+    let (account, name, is_open) = (model.account, model.name.clone(), model.open == Some(pending.handle));
+    let Some(one) = model.conversations.get_mut(&pending.handle) else { return };
+    if one.id.is_none() {
+        one.becomes(sent.conversation);
+    }
+    one.newest = one.newest.max(sent.id);
+    one.active_ms = one.active_ms.max(sent.time_ms);
+    if one.is_room() {
+        (one.unread, one.mentions) = (0, 0);
+    }
+    // The event is on its way; until then, what was written is shown as what it is now. Files are named by the event.
+    let is_shown = one.is_open_ended() || (is_open && !one.has_newer);
+    if is_shown && pending.files.is_empty() && !one.items.contains_key(&sent.id) {
+        let room = one.room().map(|room| room.name.clone()).unwrap_or_default();
+        let message = Message {
+            id: sent.id,
+            time_ms: sent.time_ms,
+            conversation: sent.conversation,
+            author: account,
+            author_name: name,
+            body: pending.body,
+            reply_to: pending.reply_to,
+            peer_name: one.peer().unwrap_or_default().to_owned(),
+            room_name: room,
+            ..Message::default()
+        };
+        one.put(sent.id, Item::Message(message));
+    }
+}
+
+/// A message of this account came: perhaps one that waits for its answer here.
+pub fn seen(model: &mut Model, handle: Handle, message: &Message) {
+    let is_known = model.conversations.get(&handle).is_some_and(|one| one.items.contains_key(&message.id));
+    if is_known || model.outbox.iter().any(|pending| pending.seen_as == Some(message.id)) {
+        return;
+    }
+    let is_it = |pending: &Pending| {
+        pending.handle == handle
+            && pending.seen_as.is_none()
+            && !matches!(pending.state, PendingState::Failed(_))
+            && message.id > pending.after
+            && pending.body == message.body
+            && pending.reply_to == message.reply_to
+            && pending.files.len() == message.attachments.len()
+    };
+    let Some(place) = model.outbox.iter().position(is_it) else { return };
+    if let PendingState::Unknown(_) = model.outbox[place].state {
+        model.outbox.remove(place);
+    } else {
+        model.outbox[place].seen_as = Some(message.id);
+    }
+}
+
+/// Sends again what was given up in the open conversation.
+pub fn retry(model: &mut Model) {
+    let given_up = take_given_up(model);
+    if given_up.is_empty() {
+        model.say("nothing here has failed");
+    }
+    for pending in given_up {
+        sending::send_again(model, pending);
+    }
+}
+
+/// Drops what was given up in the open conversation. The texts can be had again as what was typed before.
+pub fn discard(model: &mut Model) {
+    let given_up = take_given_up(model);
+    for pending in &given_up {
+        model.history.add(&pending.as_typed());
+    }
+    match &given_up[..] {
+        [] => model.say("nothing here has failed"),
+        [one] => model.say(format!("discarded (↑ has it): {}", one_line(&one.as_typed()))),
+        more => model.say(format!("discarded {} messages: ↑ has them", more.len())),
+    }
+}
+
+fn take_given_up(model: &mut Model) -> Vec<Pending> {
+    let Some(open) = model.open else { return Vec::new() };
+    let is_it = |one: &Pending| one.handle == open && one.state.is_given_up();
+    let (given_up, others) = std::mem::take(&mut model.outbox).into_iter().partition(is_it);
+    model.outbox = others;
+    given_up
+}
+
+/// The history was replaced: what was given up is what was typed before, and what waits goes on waiting. In which conversations.
+pub fn keep_waiting(model: &mut Model) -> BTreeSet<Handle> {
+    let (given_up, mut waiting): (Vec<Pending>, Vec<Pending>) =
+        std::mem::take(&mut model.outbox).into_iter().partition(|pending| pending.state.is_given_up());
+    for pending in &given_up {
+        model.history.add(&pending.as_typed());
+    }
+    for pending in &mut waiting {
+        // What seemed to be it is not there any more, and of what is there, nothing is known.
+        (pending.seen_as, pending.after) = (None, u64::MAX);
+    }
+    model.outbox = waiting;
+    model.outbox.iter().map(|pending| pending.handle).collect()
+}
