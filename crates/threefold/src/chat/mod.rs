@@ -15,11 +15,8 @@ mod layout;
 mod model;
 mod overlay;
 mod runtime;
-mod terminal;
 #[cfg(test)]
 mod tests;
-mod text;
-mod theme;
 mod transcript;
 mod update;
 mod view;
@@ -29,6 +26,7 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 use theme::{Colours, Theme};
+use threefold::tui::{terminal, text, theme};
 
 use crate::commands::{ClientOptions, Failure, context::Context};
 

@@ -7,3 +7,4 @@ mod chat;
 mod harness;
 mod scripts;
 mod terminal;
+mod up;
