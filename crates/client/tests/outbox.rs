@@ -65,7 +65,7 @@ fn a_program_that_ends_at_any_moment_loses_and_repeats_nothing() {
             for number in next..until {
                 drop(writer.send("bob", number.to_string()).await.unwrap());
             }
-            if runs % 3 == 0 {
+            if runs.is_multiple_of(3) {
                 // Some answers on their way.
                 tokio::time::sleep(Duration::from_millis(runs)).await;
             }
