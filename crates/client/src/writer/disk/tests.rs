@@ -30,7 +30,9 @@ fn named(key: u64, instance: u64, number: u64) -> Change {
 }
 
 /// Keys and names of what waits.
-fn waiting(content: &Content) -> Vec<(u64, Option<(u64, u64)>)> {
+type Waiting = Vec<(u64, Option<(u64, u64)>)>;
+
+fn waiting(content: &Content) -> Waiting {
     let name = |stored: &Stored| stored.request.map(|request| (request.instance, request.number));
     content.waiting.iter().map(|(key, stored)| (*key, name(stored))).collect()
 }
@@ -48,7 +50,7 @@ fn script() -> Vec<Vec<Change>> {
 }
 
 /// The file after the script, and for each save how long it was then, how many were accepted, and what waited.
-fn written_down(directory: &Path) -> (Vec<u8>, Vec<(u64, u64, Vec<(u64, Option<(u64, u64)>)>)>) {
+fn written_down(directory: &Path) -> (Vec<u8>, Vec<(u64, u64, Waiting)>) {
     let path = directory.join("script");
     let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
     let mut after = vec![(outbox.bytes, 0, Vec::new())];
