@@ -4,6 +4,7 @@
 //!   one server after another until it succeeds, is refused, or its deadline passes.
 //! * [`Writer`]: an outbox for messages, edits, reactions, read markers, deletions, and what is done with rooms. Each write
 //!   is carried out exactly once and in order, through any failover, while its process lives.
+//! * [`DiskOutbox`]: the same through the end of the process, too, however that comes.
 //! * [`Subscription`]: every event after a cursor, exactly once and in order, through any failover.
 //! * [`Client::upload`] and [`Client::download`]: files, which go on where they were after any failover.
 //! * [`Session`]: what a device must remember to go on later, without logging in again.
@@ -70,8 +71,29 @@
 //! # }
 //! ```
 //!
-//! Left out on purpose: storing anything (the program decides where its session and cursor live), and an
-//! outbox that outlives the process.
+//! # An outbox that outlives the program
+//!
+//! ```no_run
+//! # async fn example(client: threefold_client::Client) -> Result<(), threefold_client::Error> {
+//! use threefold_client::DiskOutbox;
+//!
+//! let session = client.session().expect("logged in");
+//! // What an earlier run has left goes out first, under its old numbers: each write once, though that run was killed.
+//! let outbox = DiskOutbox::open("outbox", &session)?;
+//! let lines = ["one", "two", "three"];
+//! let next = usize::try_from(outbox.accepted()).unwrap_or(usize::MAX);
+//! let writer = client.writer_with(outbox)?;
+//! for line in lines.iter().skip(next) {
+//!     // On disk when this returns: what happens to the program from now on does not matter.
+//!     writer.send("bob", *line).await?;
+//! }
+//! // Before the end, if one likes: everything is answered.
+//! let _ = writer.waiting().wait_for(|waiting| *waiting == 0).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Left out on purpose: storing anything else (the program decides where its session and cursor live).
 
 mod addresses;
 mod attachments;
@@ -98,7 +120,9 @@ pub use error::Error;
 pub use options::{Connecting, Connector, DEFAULT_TIMEOUT, Options, Transport};
 pub use session::{Cursor, Session};
 pub use subscription::{Incoming, Subscription, TYPING_SHOWN, Typing};
+/// The most that a message's text may have, in bytes.
+pub use threefold_core::bounds::BODY_BYTES as MESSAGE_BYTES;
 /// The messages of the protocol, as replies and events carry them.
 pub use threefold_proto::chat;
 pub use token::Token;
-pub use writer::{LinkState, Receipt, RoomChanges, Statistics, To, Writer};
+pub use writer::{DiskOutbox, LinkState, Receipt, RoomChanges, Statistics, To, Writer};

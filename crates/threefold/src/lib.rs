@@ -7,4 +7,5 @@ pub mod certs;
 pub mod exit;
 pub mod serve;
 pub mod settings;
+pub mod tui;
 pub mod up;

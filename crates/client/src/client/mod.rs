@@ -22,8 +22,8 @@ use tokio::{sync::watch, time::Instant};
 use tonic::{Request, Response, Status, metadata::AsciiMetadataValue, transport::Channel};
 
 use crate::{
-    Cursor, Error, Options, Session, Subscription, Writer, pool::Pool, route::Route, subscription, verdict::Verdict,
-    writer,
+    Cursor, DiskOutbox, Error, Options, Session, Subscription, Writer, pool::Pool, route::Route, subscription,
+    verdict::Verdict, writer,
 };
 
 /// Talks with one cluster, as one account or as nobody yet. Cheap to clone; clones share their connections.
@@ -109,7 +109,19 @@ impl Client {
     /// If this client is not logged in.
     pub fn writer(&self) -> Result<Writer, Error> {
         self.require_identity()?;
-        Ok(writer::start(self.clone()))
+        writer::start(self.clone(), None)
+    }
+
+    /// The same with an outbox on disk: a write is there before its receipt is given out, until it is answered. What an earlier run has left goes
+    /// out first, at once. The file is open until all clones of the writer are dropped and what they wait for is answered or given up.
+    ///
+    /// # Errors
+    /// If this client is not logged in, or with another session than that of the outbox.
+    pub fn writer_with(&self, outbox: DiskOutbox) -> Result<Writer, Error> {
+        if !outbox.is_of(&self.require_identity()?.session) {
+            return Err(Error::Usage("the outbox is of another session".to_owned()));
+        }
+        writer::start(self.clone(), Some(outbox))
     }
 
     /// This account's events after `cursor`. Must be called within a Tokio runtime. With `invisible`, the account does

@@ -1,14 +1,16 @@
 //! The outbox: writes go in, each is carried out exactly once and in order, through any failover.
 //!
 //! Promises: writes of one writer take effect in the order they were accepted, each once, however often
-//! connections and servers fail, as long as the process lives. A write that was given up before it was first sent
+//! connections and servers fail, as long as the process lives, and with a [`DiskOutbox`] beyond that. A write that was given up before it was first sent
 //! ([`Error::Unavailable`]) will never take effect. One that was sent but not answered in time
 //! ([`Error::OutcomeUnknown`]) may have taken effect or may still do so: it stays in the outbox and is repeated in
 //! the background, because the writes after it cannot go before it.
 //!
-//! Left out: an outbox that outlives the process.
+//! With a [`DiskOutbox`] a write is on disk when it is accepted, and none is given up: what was not answered in time is
+//! [`Error::OutcomeUnknown`], and stays. Left out: telling a later process what became of an earlier one's writes.
 
 mod bots;
+mod disk;
 mod outbox;
 mod pace;
 mod rooms;
@@ -26,7 +28,8 @@ use std::{
     time::Duration,
 };
 
-use outbox::{Outcome, Reply};
+pub use disk::DiskOutbox;
+use outbox::{Outbox, Outcome, Reply};
 pub use rooms::RoomChanges;
 use threefold_core::{bounds, text};
 use threefold_proto::chat::{
@@ -128,6 +131,16 @@ struct Submission {
     operation: Operation,
     deadline: Instant,
     reply: Reply,
+    /// Where it is said that it is on disk; none where it is not kept there.
+    acceptance: Option<Acceptance>,
+}
+
+/// Says to a caller how far its write is.
+struct Acceptance {
+    /// It has its place in the outbox. If the caller is told no more, it is not taken.
+    taken: oneshot::Sender<()>,
+    /// It is on disk.
+    saved: oneshot::Sender<()>,
 }
 
 /// The outbox of one account in this process. Cheap to clone; clones share one order. When all are dropped, what
@@ -137,18 +150,28 @@ pub struct Writer {
     submissions: mpsc::Sender<Submission>,
     counters: Arc<Counters>,
     state: watch::Receiver<LinkState>,
+    waiting: watch::Receiver<usize>,
+    /// What is accepted is on disk.
+    is_kept: bool,
     /// How long a write is waited for.
     timeout: Duration,
 }
 
 /// Starts the task behind a writer.
-pub(crate) fn start(client: Client) -> Writer {
+pub(crate) fn start(client: Client, disk: Option<DiskOutbox>) -> Result<Writer, Error> {
+    let outbox = match &disk {
+        Some(disk) => Outbox::kept(disk.kept()?, disk.accepted(), disk.instance(), Instant::now()),
+        None => Outbox::default(),
+    };
+    let is_kept = disk.is_some();
     let (submissions, receiver) = mpsc::channel(QUEUE);
     let (state_sender, state) = watch::channel(LinkState::Idle);
+    let (waiting_sender, waiting) = watch::channel(outbox.waiting());
     let counters = Arc::new(Counters::default());
-    tokio::spawn(task::Task::new(client.clone(), receiver, state_sender, Arc::clone(&counters)).run());
+    let told = task::Told { state: state_sender, waiting: waiting_sender, counters: Arc::clone(&counters) };
+    tokio::spawn(task::Task::new(client.clone(), receiver, outbox, disk, told).run());
     let timeout = client.pool.options.timeout;
-    Writer { submissions, counters, state, timeout }
+    Ok(Writer { submissions, counters, state, waiting, is_kept, timeout })
 }
 
 impl Writer {
@@ -291,18 +314,47 @@ impl Writer {
         self.state.clone()
     }
 
+    /// How many writes wait for their answer, those of earlier runs included, to watch: at zero everything was answered, and a
+    /// [`DiskOutbox`] is empty.
+    #[must_use]
+    pub fn waiting(&self) -> watch::Receiver<usize> {
+        self.waiting.clone()
+    }
+
     async fn submit<T>(&self, operation: Operation, read: fn(Outcome) -> Option<T>) -> Result<Receipt<T>, Error> {
         let deadline = Instant::now() + self.timeout;
         let (reply, answer) = oneshot::channel();
-        let sending = self.submissions.send(Submission { operation, deadline, reply });
+        let (taken, mut is_taken) = oneshot::channel();
+        let (saved, is_saved) = oneshot::channel();
+        let acceptance = self.is_kept.then_some(Acceptance { taken, saved });
+        let sending = self.submissions.send(Submission { operation, deadline, reply, acceptance });
         match tokio::time::timeout_at(deadline, sending).await {
-            Ok(Ok(())) => Ok(Receipt { answer, read, result: PhantomData }),
-            Ok(Err(_)) => Err(stopped()),
-            Err(_) => {
-                Err(Error::Unavailable { cause: "earlier writes are still waiting".to_owned(), tried: Vec::new() })
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(stopped()),
+            Err(_) => return Err(full()),
+        }
+        let receipt = Receipt { answer, read, result: PhantomData };
+        if !self.is_kept {
+            return Ok(receipt);
+        }
+        if tokio::time::timeout_at(deadline, &mut is_taken).await.is_err() {
+            // From here on it is not taken any more; if it was in this very moment, that counts.
+            is_taken.close();
+            if is_taken.try_recv().is_err() {
+                return Err(full());
             }
         }
+        match is_saved.await {
+            Ok(()) => Ok(receipt),
+            // The answer says why: the session is over, or the disk failed.
+            Err(_) => Err(receipt.await.err().unwrap_or_else(stopped)),
+        }
     }
+}
+
+/// The outbox takes no more for now.
+fn full() -> Error {
+    Error::Unavailable { cause: "earlier writes are still waiting".to_owned(), tried: Vec::new() }
 }
 
 /// A text within its bounds; what else it may not hold, the cluster says.

@@ -7,6 +7,11 @@
 //! * A write gets a new number (under a new instance) only if it is certain that it never ran under the old one.
 //! * After a refusal that says "later" nothing more is sent until all writes under way are answered; then everything
 //!   unanswered goes again from the first. So the order at the server is the order here.
+//!
+//! An outbox that outlives the process tells its storage of each change (`Change`), in order. Two rules more keep the promise through a crash:
+//! * What a write is called is on disk before the write is first sent under that name: so whatever was sent goes again under the same name.
+//! * A later process never goes on with the numbers of an earlier one, but takes a new instance for what has no number yet; and it takes all that had a
+//!   number as something that may have run.
 
 use std::collections::VecDeque;
 
@@ -21,6 +26,11 @@ use crate::{Error, verdict::Verdict};
 
 /// Writes held here: a full window, and as many that wait for it.
 const MOST_ENTRIES: usize = 128;
+/// The same where they are kept on disk, for hours without a server: what a person writes in a day.
+const MOST_ENTRIES_ON_DISK: usize = 1024;
+/// So many answers are told to the storage at the latest; it takes them with other changes otherwise. One that a crash takes away only makes a
+/// write be asked for again, under its number.
+const ANSWERS_UNSAVED: usize = 32;
 
 /// The success of a write.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +73,31 @@ pub(crate) struct Transmission {
     pub(crate) again: bool,
 }
 
+/// A change of an outbox that outlives the process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Change {
+    /// A write was accepted; the key is its place in the order of all that ever were.
+    Accepted { key: u64, operation: Operation },
+    /// It goes out under this name.
+    Named { key: u64, request: RequestId },
+    /// It certainly never ran under its name, and has none now.
+    Unnamed { key: u64 },
+    /// It was answered.
+    Removed { key: u64 },
+}
+
+/// A write that an earlier process left.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) key: u64,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) operation: Operation,
+}
+
 #[derive(Debug)]
 struct Entry {
+    /// Its place in the order of all that were accepted.
+    key: u64,
     operation: Operation,
     deadline: Instant,
     /// None once given up by its deadline, or taken.
@@ -97,15 +130,62 @@ pub(crate) struct Outbox {
     next_number: u64,
     /// A refusal said "later": nothing is sent until all under way are answered.
     holding: bool,
+    /// The key of the write accepted last.
+    last_key: u64,
+    /// The latest instance that an earlier process used; a new one has a higher number.
+    last_instance: u64,
+    /// Changes that the storage has not been told yet; none: the outbox ends with the process.
+    unsaved: Option<Vec<Change>>,
 }
 
 impl Outbox {
+    /// One that outlives the process: with what earlier ones left, which goes out first, the key of the last write they accepted, and
+    /// the latest instance they used.
+    pub(crate) fn kept(kept: Vec<Kept>, last_key: u64, last_instance: u64, now: Instant) -> Self {
+        let entry = |Kept { key, request, operation }| Entry {
+            key,
+            operation,
+            deadline: now,
+            reply: None,
+            request,
+            in_flight: false,
+            may_have_run: request.is_some(),
+            transmitted: request.is_some(),
+        };
+        let entries = kept.into_iter().map(entry).collect();
+        Self { entries, last_key, last_instance, unsaved: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// Writes that were not answered.
+    pub(crate) fn waiting(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are changes that must be on disk before anything else is sent or said; or enough of the others.
+    pub(crate) fn must_save(&self) -> bool {
+        let unsaved = self.unsaved.as_deref().unwrap_or_default();
+        let is_answer = |change: &Change| matches!(change, Change::Removed { .. });
+        !unsaved.is_empty()
+            && (self.entries.is_empty() || unsaved.len() >= ANSWERS_UNSAVED || !unsaved.iter().all(is_answer))
+    }
+
+    /// The changes that the storage has not been told yet, in order.
+    pub(crate) fn take_unsaved(&mut self) -> Vec<Change> {
+        self.unsaved.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, change: impl FnOnce() -> Change) {
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.push(change());
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.entries.len() < MOST_ENTRIES
+        self.entries.len() < if self.unsaved.is_some() { MOST_ENTRIES_ON_DISK } else { MOST_ENTRIES }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -113,7 +193,11 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, operation: Operation, deadline: Instant, reply: Reply) {
+        self.last_key += 1;
+        let key = self.last_key;
+        self.note(|| Change::Accepted { key, operation: operation.clone() });
         self.entries.push_back(Entry {
+            key,
             operation,
             deadline,
             reply: Some(reply),
@@ -129,7 +213,11 @@ impl Outbox {
         self.instance.is_none() && self.entries.iter().any(|entry| entry.request.is_none())
     }
 
+    /// The instance for new numbers. One that an earlier process may have used is not taken: a number would be given to another write.
     pub(crate) fn set_instance(&mut self, instance: u64) {
+        if instance <= self.last_instance {
+            return;
+        }
         self.instance = Some(instance);
         self.next_number = 1;
     }
@@ -150,6 +238,8 @@ impl Outbox {
             let request = self.next_request()?;
             self.next_number = request.number + 1;
             self.entries[index].request = Some(request);
+            let key = self.entries[index].key;
+            self.note(|| Change::Named { key, request });
         }
         let answered = self.answered_before(index);
         let entry = &mut self.entries[index];
@@ -212,6 +302,7 @@ impl Outbox {
         };
         if let Some(mut entry) = self.entries.remove(index) {
             entry.resolve(result);
+            self.note(|| Change::Removed { key: entry.key });
         }
         answered
     }
@@ -266,6 +357,8 @@ impl Outbox {
     fn renumber(&mut self, index: usize, instance: u64) -> Answered {
         self.abandon(instance);
         self.entries[index].request = None;
+        let key = self.entries[index].key;
+        self.note(|| Change::Unnamed { key });
         Answered::Again
     }
 
@@ -282,10 +375,16 @@ impl Outbox {
         self.entries.iter().filter(|entry| entry.reply.is_some()).map(|entry| entry.deadline).min()
     }
 
-    /// Tells callers whose deadline has passed. A write that was never sent is dropped; one that was stays.
+    /// Tells callers whose deadline has passed. A write that was never sent is dropped; one that was stays, and so does one on disk.
     pub(crate) fn expire(&mut self, now: Instant, unavailable: &Error) {
+        let is_kept = self.unsaved.is_some();
         self.entries.retain_mut(|entry| {
             if entry.deadline > now || entry.reply.is_none() {
+                return true;
+            }
+            if is_kept && entry.request.is_none() {
+                let why = format!("kept on disk, and sent as soon as a server can be reached ({unavailable})");
+                entry.resolve(Err(Error::OutcomeUnknown(why)));
                 return true;
             }
             if entry.request.is_none() && !entry.may_have_run {
@@ -297,7 +396,14 @@ impl Outbox {
         });
     }
 
-    /// Nothing will be sent any more.
+    /// None of these will be sent any more: the cluster does not take them.
+    pub(crate) fn refuse_all(&mut self, error: &Error) {
+        let keys: Vec<u64> = self.entries.iter().map(|entry| entry.key).collect();
+        self.fail_all(error);
+        keys.into_iter().for_each(|key| self.note(|| Change::Removed { key }));
+    }
+
+    /// Nothing will be sent any more by this process. What is on disk stays there.
     pub(crate) fn fail_all(&mut self, error: &Error) {
         for mut entry in self.entries.drain(..) {
             entry.resolve(Err(error.clone()));

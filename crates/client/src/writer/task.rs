@@ -1,5 +1,6 @@
 //! The task behind a writer: keeps a stream to some server while there is something to write, and moves the
-//! outbox's writes and answers over it.
+//! outbox's writes and answers over it. Where the outbox is kept on disk, its changes are written before anything is said or sent that
+//! rests on them.
 
 use std::{
     future::Future,
@@ -13,12 +14,12 @@ use std::{
 use futures::future::BoxFuture;
 use threefold_proto::chat::{ErrorCode, ServerFrame, client_frame, server_frame::Frame};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
 use super::{
-    Counters, LinkState, Submission,
+    Acceptance, Counters, DiskOutbox, LinkState, Submission,
     outbox::{Answered, Outbox},
     pace::Pace,
 };
@@ -35,12 +36,23 @@ const IDLE: Duration = Duration::from_secs(30);
 /// So often "later" without any progress, and the server is left for another.
 const LATERS: u32 = 3;
 
+/// Where a task tells how it is doing.
+pub(super) struct Told {
+    pub(super) state: watch::Sender<LinkState>,
+    pub(super) waiting: watch::Sender<usize>,
+    pub(super) counters: Arc<Counters>,
+}
+
 pub(super) struct Task {
     client: Client,
     submissions: mpsc::Receiver<Submission>,
     /// Some writer is left that may submit.
     open: bool,
     outbox: Outbox,
+    /// Where the outbox is kept; none while it is being written, and where it ends with the process.
+    disk: Option<DiskOutbox>,
+    /// Who is told that their writes are on disk, once they are.
+    accepted: Vec<oneshot::Sender<()>>,
     route: Route,
     /// Names the question for the next instance, so that repeating it leaves no unused ones.
     nonce: u64,
@@ -49,6 +61,7 @@ pub(super) struct Task {
     /// The session is over; every write is answered with this.
     over: Option<Error>,
     state: watch::Sender<LinkState>,
+    waiting: watch::Sender<usize>,
     counters: Arc<Counters>,
     /// The last stream failed, so that opening the next one is a reconnect.
     failed: bool,
@@ -58,19 +71,24 @@ impl Task {
     pub(super) fn new(
         client: Client,
         submissions: mpsc::Receiver<Submission>,
-        state: watch::Sender<LinkState>,
-        counters: Arc<Counters>,
+        outbox: Outbox,
+        disk: Option<DiskOutbox>,
+        told: Told,
     ) -> Self {
+        let Told { state, waiting, counters } = told;
         Self {
             nonce: client.pool.servers.nonce(),
             client,
             submissions,
             open: true,
-            outbox: Outbox::default(),
+            outbox,
+            disk,
+            accepted: Vec::new(),
             route: Route::default(),
             instance: None,
             over: None,
             state,
+            waiting,
             counters,
             failed: false,
         }
@@ -95,11 +113,13 @@ impl Task {
                 }
             }
         }
+        self.save().await;
     }
 
     /// Returns true when there is something to write, false when there never will be.
     async fn wait_for_work(&mut self) -> bool {
         loop {
+            self.save().await;
             if !self.open && self.outbox.next_deadline().is_none() {
                 return false;
             }
@@ -137,7 +157,7 @@ impl Task {
             tokio::select! {
                 biased;
                 output = &mut future => return output,
-                () = self.attend() => {}
+                () = self.attend() => self.save().await,
             }
         }
     }
@@ -154,7 +174,13 @@ impl Task {
         tokio::select! {
             biased;
             submission = self.submissions.recv(), if self.open && self.outbox.has_room() => match submission {
-                Some(submission) => self.accept(submission),
+                Some(submission) => {
+                    self.accept(submission);
+                    // What waits besides is written to disk with it.
+                    while self.outbox.has_room() && let Ok(submission) = self.submissions.try_recv() {
+                        self.accept(submission);
+                    }
+                }
                 None => self.open = false,
             },
             result = wait_for(&mut self.instance) => {
@@ -166,11 +192,44 @@ impl Task {
     }
 
     fn accept(&mut self, submission: Submission) {
-        match &self.over {
-            None => self.outbox.push(submission.operation, submission.deadline, submission.reply),
+        let Submission { operation, deadline, reply, acceptance } = submission;
+        if let Some(error) = &self.over {
             // A caller who no longer waits does not want to know.
-            Some(error) => drop(submission.reply.send(Err(error.clone()))),
+            drop(reply.send(Err(error.clone())));
+            return;
         }
+        if let Some(Acceptance { taken, saved }) = acceptance {
+            if taken.send(()).is_err() {
+                // It was given up while it waited for its place, and must never take effect.
+                return;
+            }
+            self.accepted.push(saved);
+        }
+        self.outbox.push(operation, deadline, reply);
+    }
+
+    /// Writes to disk what has to be there, if the outbox is kept, and says so.
+    async fn save(&mut self) {
+        if self.outbox.must_save()
+            && let Some(mut disk) = self.disk.take()
+        {
+            let changes = self.outbox.take_unsaved();
+            let saving = tokio::task::spawn_blocking(move || disk.save(&changes).map(|()| disk));
+            let saved = saving.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            match saved {
+                Ok(disk) => self.disk = Some(disk),
+                Err(error) => {
+                    self.accepted.clear();
+                    self.end(Error::OutcomeUnknown(format!("the outbox on disk cannot be written: {error}")));
+                }
+            }
+        }
+        for saved in self.accepted.drain(..) {
+            // A caller who no longer waits does not want to know.
+            let _ = saved.send(());
+        }
+        let waiting = self.outbox.waiting();
+        self.waiting.send_if_modified(|told| std::mem::replace(told, waiting) != waiting);
     }
 
     fn instance_opened(&mut self, result: Result<u64, Error>) {
@@ -182,7 +241,7 @@ impl Task {
             // Asked for again while there are writes; their deadlines decide.
             Err(Error::Unavailable { .. } | Error::OutcomeUnknown(_)) => {}
             Err(error) if error.is_refusal(ErrorCode::SessionInvalid) => self.end(error),
-            Err(error) => self.outbox.fail_all(&error),
+            Err(error) => self.outbox.refuse_all(&error),
         }
     }
 
@@ -195,7 +254,7 @@ impl Task {
     async fn serve(&mut self, mut stream: Stream) -> Result<(), Verdict> {
         let mut pace = Pace::new();
         loop {
-            self.pump(&stream, &mut pace)?;
+            self.pump(&stream, &mut pace).await?;
             if self.over.is_some() || (!self.open && self.outbox.next_deadline().is_none()) {
                 return Ok(());
             }
@@ -216,11 +275,16 @@ impl Task {
         }
     }
 
-    /// Puts on the stream what may go now.
-    fn pump(&mut self, stream: &Stream, pace: &mut Pace) -> Result<(), Verdict> {
+    /// Puts on the stream what may go now, once it is on disk under its name.
+    async fn pump(&mut self, stream: &Stream, pace: &mut Pace) -> Result<(), Verdict> {
         let mut none_before = self.outbox.in_flight() == 0;
-        while pace.resume.is_none() {
-            let Some(transmission) = self.outbox.transmit() else { break };
+        let may_go = pace.resume.is_none() && self.over.is_none();
+        let due: Vec<_> = std::iter::from_fn(|| if may_go { self.outbox.transmit() } else { None }).collect();
+        self.save().await;
+        if self.over.is_some() {
+            return Ok(());
+        }
+        for transmission in due {
             count(if transmission.again { &self.counters.retried } else { &self.counters.sent });
             if std::mem::take(&mut none_before) {
                 pace.begin();

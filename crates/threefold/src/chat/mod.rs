@@ -17,11 +17,8 @@ mod model;
 mod overlay;
 mod request;
 mod runtime;
-mod terminal;
 #[cfg(test)]
 mod tests;
-mod text;
-mod theme;
 mod transcript;
 mod update;
 mod view;
@@ -31,6 +28,7 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 use theme::{Colours, Theme};
+use threefold::tui::{terminal, text, theme};
 
 use crate::commands::{ClientOptions, Failure, context::Context};
 

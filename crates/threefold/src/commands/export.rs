@@ -12,6 +12,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use threefold::tui::progress::{Progress, plainly};
 use threefold_client::{Page, chat::Conversation};
 use tokio::{
     fs,
@@ -23,7 +24,6 @@ use super::{
     context::Context,
     files,
     output::{escape, json_line},
-    progress::Progress,
     render::{Line, role_name},
 };
 
@@ -179,7 +179,7 @@ impl<S: AsyncWrite + Unpin> Export<'_, S> {
         }
         let all = conversations(self.context).await?;
         let total = all.iter().map(|one| one.messages).sum();
-        let mut progress = Progress::new("exporting messages", total);
+        let mut progress = Progress::new("exporting messages", total, plainly);
         for one in &all {
             self.conversation(one, account, &mut progress).await?;
         }

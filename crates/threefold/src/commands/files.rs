@@ -11,10 +11,11 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use threefold::tui::{progress::Progress, text::one_line};
 use threefold_client::{Client, File, chat::Attachment};
 use tokio::{
     fs,
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
 };
 
 use super::{
@@ -48,7 +49,9 @@ struct Saved<'a> {
 
 /// Sends files, one after the other, for a message that will name them.
 pub async fn upload(context: &Context, paths: &[PathBuf]) -> Result<Vec<u64>, Failure> {
-    send_files(&context.client, paths, |_, _| {}).await
+    let names: Vec<_> = paths.iter().filter_map(|path| Some(one_line(&path.file_name()?.to_string_lossy()))).collect();
+    let mut shown = Progress::new(format!("sending {}", names.join(", ")), 0, bytes);
+    send_files(&context.client, paths, move |read, total| shown.at_of(read, total)).await
 }
 
 /// The same; says again and again how many bytes of how many were read for it.
@@ -106,6 +109,30 @@ impl<C: AsyncRead + Unpin, F: FnMut(u64) + Unpin> AsyncRead for Counted<C, F> {
     }
 }
 
+impl<C: AsyncWrite + Unpin, F: FnMut(u64) + Unpin> AsyncWrite for Counted<C, F> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.content).poll_write(context, buffer);
+        if let Poll::Ready(Ok(more)) = polled {
+            self.counted += more as u64;
+            let counted = self.counted;
+            (self.told)(counted);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.content).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.content).poll_shutdown(context)
+    }
+}
+
 /// What a file is by its name; empty where that says nothing. Nobody relies on it.
 fn content_type(name: &str) -> &'static str {
     let extension = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
@@ -125,7 +152,10 @@ pub async fn download(args: DownloadArgs, options: ClientOptions) -> Result<(), 
     let context = Context::logged_in(&options)?;
     let found = context.client.attachments(args.message).await?;
     for attachment in &found.attachments {
-        let path = save(&context.client, (found.conversation, args.message), attachment, &args.to).await?;
+        let message = (found.conversation, args.message);
+        let mut shown = Progress::new(format!("saving {}", one_line(&attachment.name)), attachment.bytes, bytes);
+        let path = save_telling(&context.client, message, attachment, &args.to, |done| shown.at(done)).await?;
+        drop(shown);
         let shown = path.display().to_string();
         let saved = Saved { attached: Attached::of(attachment), message: args.message, path: shown.clone() };
         context.output.result(&saved, || format!("{} ({})", escape(&shown), bytes(attachment.bytes)))?;
@@ -143,7 +173,19 @@ pub async fn save(
     attachment: &Attachment,
     directory: &Path,
 ) -> Result<PathBuf, Failure> {
-    let (path, mut file) = create(directory, attachment).await?;
+    save_telling(client, message, attachment, directory, |_| {}).await
+}
+
+/// The same; says again and again how many bytes are there.
+async fn save_telling(
+    client: &Client,
+    message: (u64, u64),
+    attachment: &Attachment,
+    directory: &Path,
+    told: impl FnMut(u64) + Send + Unpin,
+) -> Result<PathBuf, Failure> {
+    let (path, content) = create(directory, attachment).await?;
+    let mut file = Counted { content, counted: 0, told };
     if let Err(error) = client.download(message, attachment, &mut file).await {
         drop(file);
         // Half of a file is worse than none; that it could not be removed either is the lesser news.

@@ -19,7 +19,6 @@ pub mod operate;
 pub mod output;
 mod password;
 mod people;
-mod progress;
 mod react;
 pub mod recover;
 pub mod render;

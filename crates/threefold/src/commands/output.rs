@@ -1,12 +1,10 @@
 //! Printing: for people, or one JSON object a line. What others wrote is never given to a terminal as it is.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
 use chrono::{DateTime, Local, TimeZone as _};
 use serde::Serialize;
+pub use threefold::tui::text::escape;
 
 use super::Failure;
 
@@ -67,23 +65,6 @@ impl Unprinted {
 /// One object on one line, without its end.
 pub fn json_line(value: &impl Serialize) -> io::Result<String> {
     serde_json::to_string(value).map_err(io::Error::other)
-}
-
-/// Text that cannot control a terminal or change the order in which its surroundings are read: control characters
-/// (other than line feed and tab) and marks of direction are written as escapes.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        let dangerous = c.is_control() && c != '\n' && c != '\t';
-        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
-        if dangerous || reorders {
-            // Writing to a string does not fail.
-            let _ = write!(safe, "{}", c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
 }
 
 /// A body for people: escaped, and its further lines indented so that none can pass for a message of its own.

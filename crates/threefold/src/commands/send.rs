@@ -1,11 +1,15 @@
 //! `send`: one message from the arguments or from a pipe, or one a line; with files, if any are to go with it.
 
-use std::{collections::VecDeque, path::PathBuf};
+use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
-use threefold_client::{Error, Receipt, Writer, chat::MessageSent};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines, Stdin};
+use threefold_client::{DiskOutbox, Error, MESSAGE_BYTES, Receipt, Writer, chat::MessageSent};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines, Stdin},
+    sync::watch,
+    time::timeout,
+};
 
 use super::{
     ClientOptions, Failure,
@@ -30,6 +34,10 @@ pub struct SendArgs {
     /// Send each line of standard input as a message
     #[arg(long, conflicts_with = "text")]
     lines: bool,
+    /// Keep lines in this file from when they are read until they are acknowledged: whatever ends the command, give it the same input and file
+    /// again, and it goes on behind the last line it took
+    #[arg(long, value_name = "FILE", requires = "lines")]
+    outbox: Option<PathBuf>,
     /// As an answer to this message of the same conversation
     #[arg(long, value_name = "ID", conflicts_with = "lines")]
     reply_to: Option<u64>,
@@ -49,22 +57,30 @@ struct Sent<'a> {
 /// Sends.
 pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
-    let writer = context.client.writer()?;
+    let (writer, taken) = match &args.outbox {
+        Some(path) => {
+            let outbox = DiskOutbox::open(path, context.session()?)?;
+            let taken = outbox.accepted();
+            (context.client.writer_with(outbox)?, taken)
+        }
+        None => (context.client.writer()?, 0),
+    };
     let _telling = context.tell_when_frozen();
     let to = args.name.as_str();
     let result = if args.lines {
         let input = BufReader::new(tokio::io::stdin()).lines();
-        Lined {
+        let kept = writer.waiting();
+        let lined = Lined {
             writer,
             to,
             output: context.output,
             input,
+            taken,
             waiting: VecDeque::new(),
             failure: None,
             unprinted: Unprinted::default(),
-        }
-        .run()
-        .await
+        };
+        lined.run().await.and(all_answered(kept, options.timeout).await)
     } else {
         let body = if args.attach.is_empty() || !args.text.is_empty() { body(args.text).await? } else { String::new() };
         let attachments = files::upload(&context, &args.attach).await?;
@@ -101,6 +117,8 @@ struct Lined<'a> {
     to: &'a str,
     output: Output,
     input: Lines<BufReader<Stdin>>,
+    /// So many lines were taken by earlier runs.
+    taken: u64,
     waiting: VecDeque<Receipt<MessageSent>>,
     failure: Option<Failure>,
     /// Who no longer reads the answers wants the lines to be sent all the same.
@@ -116,6 +134,8 @@ impl Lined<'_> {
                 line = self.input.next_line(), if more && self.waiting.len() < IN_FLIGHT => {
                     match line {
                         Ok(Some(line)) if line.is_empty() => {}
+                        // What no outbox takes was not taken then either.
+                        Ok(Some(line)) if self.taken > 0 && line.len() <= MESSAGE_BYTES => self.taken -= 1,
                         Ok(Some(line)) => self.send(line).await,
                         Ok(None) => more = false,
                         Err(error) => {
@@ -144,6 +164,17 @@ impl Lined<'_> {
             Err(error) => self.failure = keep_first(self.failure.take(), error, self.output),
         }
     }
+}
+
+/// Waits for the answers to what earlier runs have left.
+async fn all_answered(mut waiting: watch::Receiver<usize>, patience: Duration) -> Result<(), Failure> {
+    // A writer that is gone waits for nothing.
+    let answered = timeout(patience, waiting.wait_for(|waiting| *waiting == 0)).await.is_ok();
+    let left = *waiting.borrow();
+    if answered || left == 0 {
+        return Ok(());
+    }
+    Err(Failure::unavailable(format!("{left} lines are not acknowledged yet: they are kept, run the command again")))
 }
 
 /// The answer to the oldest, without taking it off the queue; for ever if there is none.

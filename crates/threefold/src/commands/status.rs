@@ -1,6 +1,7 @@
 //! `status`: the cluster's servers, as one of them sees them.
 
 use serde::Serialize;
+use threefold::tui::figures::{term, uptime};
 use threefold_client::{
     Error,
     chat::{ClusterStatus, ServerStatus},
@@ -157,22 +158,6 @@ fn row(server: &ServerStatus) -> Vec<String> {
     ]
 }
 
-/// A term; after a sole survivor's force with the epoch before it, as in `1.7`.
-fn term(term: u64) -> String {
-    let (epoch, within) = (term >> 32, term & u64::from(u32::MAX));
-    if epoch == 0 { within.to_string() } else { format!("{epoch}.{within}") }
-}
-
-fn uptime(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86400, seconds / 3600 % 24),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,13 +219,5 @@ mod tests {
             last,
             "Under server-2 half of the log entries are committed within 1.2 ms, 99 of 100 within 20.0 ms."
         );
-    }
-
-    #[test]
-    fn uptimes_in_two_units() {
-        let cases = [(0, "0s"), (61_000, "1m 1s"), (7_260_000, "2h 1m"), (90_000_000, "1d 1h")];
-        for (ms, text) in cases {
-            assert_eq!(uptime(ms), text);
-        }
     }
 }

@@ -1,22 +1,30 @@
 //! `threefold up`: a whole cluster on this machine, each server a process of its own.
 //!
 //! Promises: the first start founds the cluster and every later one goes on with it, whatever happened in between; a
-//! death, a return and a new leader are one plain line each; Ctrl-C or SIGTERM stop all servers in order. Left out on
-//! purpose: bringing dead servers back unasked (`--restart` asks), so that one can watch a cluster live without them.
+//! death, a return and a new leader are one plain line each, or where a person looks on a row of a live table (`table/`), which has keys to kill
+//! and start servers; Ctrl-C or SIGTERM stop all servers in order. Left out on purpose: bringing dead servers back unasked (`--restart` asks), so
+//! that one can watch a cluster live without them.
 
 mod control;
 pub mod layout;
+mod live;
 pub mod process;
 mod report;
 mod supervisor;
+mod table;
 pub mod watch;
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use control::Control;
 use layout::{ClusterFile, Layout, MAX_SERVERS, ServerPlan};
-use supervisor::Supervisor;
+use supervisor::{Supervisor, Voice};
 use tokio::time::{Instant, sleep};
 
 use crate::exit::Failure;
@@ -50,6 +58,9 @@ pub struct UpArgs {
     /// Say what happens as JSON, one object a line.
     #[arg(long)]
     json: bool,
+    /// Say what happens in lines, also on a terminal: there it is a live table otherwise, with keys to kill and start servers.
+    #[arg(long)]
+    plain: bool,
 }
 
 /// Runs `threefold up` until a signal.
@@ -76,7 +87,17 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     for plan in &mut plans {
         plan.control = Some(control.told());
     }
-    Supervisor::new(executable, layout, cluster, plans, control, args.restart, args.json)?.run().await
+    Supervisor::new(executable, layout, cluster, plans, control, args.restart, voice(&args))?.run().await
+}
+
+/// How it says what happens: on a terminal that can show it, with a table.
+fn voice(args: &UpArgs) -> Voice {
+    let is_able = || env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
+    match (args.json, args.plain) {
+        (true, _) => Voice::Json,
+        (false, false) if io::stdout().is_terminal() && io::stdin().is_terminal() && is_able() => Voice::Table,
+        (false, _) => Voice::Lines,
+    }
 }
 
 /// Checks the ports until they are free, or patience is at an end.

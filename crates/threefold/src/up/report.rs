@@ -113,7 +113,13 @@ pub fn report(event: &Event, json: bool) {
     let _ = writeln!(output, "{text}").and_then(|()| output.flush());
 }
 
-fn in_words(event: &Event) -> String {
+/// Prints what was told elsewhere.
+pub(super) fn again(told: &[String]) {
+    let mut output = io::stdout().lock();
+    let _ = told.iter().try_for_each(|words| writeln!(output, "{words}")).and_then(|()| output.flush());
+}
+
+pub(super) fn in_words(event: &Event) -> String {
     match event {
         Event::Starting { servers, data_dir } => format!("starting {servers} servers in {data_dir}"),
         Event::Waiting { detail } => format!("still waiting: {detail}"),

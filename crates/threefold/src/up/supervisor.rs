@@ -8,13 +8,15 @@ use std::{
 
 use futures::future::{join_all, select_all};
 use threefold_client::{Client, Options, chat::ClusterStatus};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     control::{Control, Deed, Order, Refusal},
     layout::{ClusterFile, Layout, ServerPlan},
+    live::{self, Live},
     process::{self, ServerProcess},
     report::{self, Event},
+    table::Wish,
     watch::{Change, Watch, formed, leader_of, settled},
 };
 use crate::{exit::Failure, serve::Signals};
@@ -34,11 +36,22 @@ const RESTART_MAX: Duration = Duration::from_secs(15);
 /// A server that ran this long has proven itself, and its wait begins anew.
 const PROVEN_AFTER: Duration = Duration::from_secs(30);
 
+/// How it is said what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    /// A line each.
+    Lines,
+    /// A JSON object a line.
+    Json,
+    /// On a live table; before it is there and after it has gone, a line each.
+    Table,
+}
+
 /// One server and what became of it.
-struct Slot {
-    plan: ServerPlan,
-    process: Option<ServerProcess>,
-    started: Instant,
+pub(super) struct Slot {
+    pub(super) plan: ServerPlan,
+    pub(super) process: Option<ServerProcess>,
+    pub(super) started: Instant,
     /// The wait before its next restart.
     wait: Duration,
     restart_at: Option<Instant>,
@@ -52,7 +65,9 @@ pub(super) struct Supervisor {
     slots: Vec<Slot>,
     control: Control,
     restart: bool,
-    json: bool,
+    voice: Voice,
+    /// The table, while it is there.
+    live: Option<Live>,
     client: Client,
     watch: Watch,
     /// When the cluster was seen complete; until then, when the next word about it is due.
@@ -67,7 +82,7 @@ impl Supervisor {
         plans: Vec<ServerPlan>,
         control: Control,
         restart: bool,
-        json: bool,
+        voice: Voice,
     ) -> Result<Self, Failure> {
         let servers = plans.iter().map(|plan| format!("http://{}", plan.client)).collect();
         let options = Options { timeout: LOOK_PATIENCE, attempt_timeout: LOOK_PATIENCE, ..Options::new(servers) };
@@ -81,7 +96,8 @@ impl Supervisor {
             slots: plans.into_iter().map(slot).collect(),
             control,
             restart,
-            json,
+            voice,
+            live: None,
             client,
             watch: Watch::default(),
             complete: Err(now + FORMATION_PATIENCE),
@@ -92,34 +108,57 @@ impl Supervisor {
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
         let data_dir = self.slots.first().and_then(|slot| slot.plan.data.parent()).unwrap_or(Path::new("."));
-        self.say(&Event::Starting { servers: self.slots.len(), data_dir: data_dir.display().to_string() });
+        let data_dir = data_dir.display().to_string();
+        self.say(&Event::Starting { servers: self.slots.len(), data_dir: data_dir.clone() });
         for place in 0..self.slots.len() {
             self.start(place)?;
         }
+        if self.voice == Voice::Table {
+            // A terminal that cannot be used gets lines.
+            self.live = Live::take(&data_dir, &self.slots).ok();
+        }
         let result = self.keep(&mut signals).await;
+        self.leave_table(result.is_err());
         self.stop().await;
         result
     }
 
     async fn keep(&mut self, signals: &mut Signals) -> Result<(), Failure> {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = Box::pin(look(self.client.clone(), Instant::now()));
         loop {
-            let client = self.client.clone();
-            let look = async {
-                looks.tick().await;
-                client.status().await.ok()
-            };
+            self.draw();
             let restart_at = self.slots.iter().filter_map(|slot| slot.restart_at).min();
             // That a server has died is told before what followed from it.
-            tokio::select! {
+            let next_look = tokio::select! {
                 biased;
                 _ = signals.next() => return Ok(()),
-                (place, status) = any_end(&mut self.slots) => self.died(place, status)?,
-                () = sleep_until(restart_at.unwrap_or_else(Instant::now)), if restart_at.is_some() => self.start_due(),
-                order = self.control.next() => self.obey(order),
-                status = look => self.look(status.as_ref())?,
-            }
+                (place, status) = any_end(&mut self.slots) => {
+                    self.died(place, status)?;
+                    Instant::now()
+                }
+                () = sleep_until(restart_at.unwrap_or_else(Instant::now)), if restart_at.is_some() => {
+                    self.start_due();
+                    Instant::now()
+                }
+                order = self.control.next() => {
+                    self.obey(order);
+                    Instant::now()
+                }
+                (began, status) = &mut look => {
+                    self.look(status.as_ref())?;
+                    began + LOOK_EVERY
+                }
+                wish = live::wish(&mut self.live) => match wish {
+                    Some(Wish::Quit) => return Ok(()),
+                    Some(wish) => {
+                        self.grant(wish);
+                        Instant::now()
+                    }
+                    None => continue,
+                },
+            };
+            // A look that began before something happened knows nothing of it, and would tell what is no longer so.
+            look = Box::pin(self::look(self.client.clone(), next_look));
         }
     }
 
@@ -152,10 +191,52 @@ impl Supervisor {
         }
     }
 
-    fn restarted(&self, place: usize) {
+    fn restarted(&mut self, place: usize) {
         let slot = &self.slots[place];
         let pid = slot.process.as_ref().and_then(ServerProcess::id).unwrap_or_default();
-        self.say(&Event::Restarted { server: slot.plan.name.clone(), pid });
+        let server = slot.plan.name.clone();
+        self.say(&Event::Restarted { server, pid });
+    }
+
+    /// Does what somebody at the table wants.
+    fn grant(&mut self, wish: Wish) {
+        let (names, deed) = match wish {
+            Wish::Kill(name) => (vec![name], Deed::Kill),
+            Wish::Start(names) => (names, Deed::Start),
+            Wish::Redraw => return self.on_terminal(Live::redraw),
+            Wish::Suspend => return self.on_terminal(Live::suspend),
+            Wish::Quit => return,
+        };
+        for name in names {
+            let outcome = match self.slots.iter().position(|slot| slot.plan.name == name) {
+                Some(place) => self.carry_out(place, deed),
+                None => Err(format!("{name} is not run by this `threefold up`")),
+            };
+            if let (Err(why), Some(live)) = (outcome, &mut self.live) {
+                live.table().remark(&why);
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        self.on_terminal(|live| live.draw(&slots));
+        self.slots = slots;
+    }
+
+    /// A terminal that is gone is no reason to take the cluster down: what happens from then on is told in lines.
+    fn on_terminal(&mut self, act: impl FnOnce(&mut Live) -> std::io::Result<()>) {
+        if self.live.as_mut().is_some_and(|live| act(live).is_err()) {
+            self.live = None;
+        }
+    }
+
+    /// Gives the terminal back. Where the cluster ends by a failure, what was told on it is told again in lines.
+    fn leave_table(&mut self, is_failure: bool) {
+        let told = self.live.take().map(Live::leave).unwrap_or_default();
+        if is_failure {
+            report::again(&told);
+        }
     }
 
     /// Does what the page asks for.
@@ -221,6 +302,9 @@ impl Supervisor {
             self.cluster.bootstrapped = true;
             self.layout.save(&self.cluster)?;
         }
+        if let Some(live) = &mut self.live {
+            live.table().look(status);
+        }
         let changes = self.watch.look(status);
         let Err(word_due) = self.complete else {
             for change in changes {
@@ -260,8 +344,11 @@ impl Supervisor {
         self.say(&Event::Stopped);
     }
 
-    fn say(&self, event: &Event) {
-        report::report(event, self.json);
+    fn say(&mut self, event: &Event) {
+        match &mut self.live {
+            Some(live) => live.tell(event),
+            None => report::report(event, self.voice == Voice::Json),
+        }
     }
 }
 
@@ -276,6 +363,12 @@ async fn any_end(slots: &mut [Slot]) -> (usize, std::io::Result<ExitStatus>) {
         return std::future::pending().await;
     }
     select_all(ends).await.0
+}
+
+/// One look at the cluster, not before that time: when it began, and what was seen.
+async fn look(client: Client, due: Instant) -> (Instant, Option<ClusterStatus>) {
+    sleep_until(due).await;
+    (Instant::now(), client.status().await.ok())
 }
 
 fn event(change: Change) -> Event {

@@ -15,7 +15,7 @@ fn count(screen: &str, text: &str) -> usize {
 }
 
 /// The terminal is as it was: the shell is on its own screen, what is typed is seen, the mouse is nobody's.
-fn is_given_back(terminal: &Terminal) {
+pub fn is_given_back(terminal: &Terminal) {
     terminal.wait_for("ready>");
     terminal.enter("echo it is $((20 + 22))");
     terminal.wait_for("it is 42");

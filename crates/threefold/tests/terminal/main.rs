@@ -8,3 +8,4 @@ mod fields;
 mod harness;
 mod scripts;
 mod terminal;
+mod up;

@@ -3,14 +3,17 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, Flow, PROGRAM, Process, shared, wait};
+use crate::harness::{Cluster, Failed, Flow, PROGRAM, Process, shared, wait};
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -61,6 +64,62 @@ fn a_file_holds_each_message_once_and_in_order_while_servers_and_follow_itself_a
 }
 
 #[test]
+fn lines_in_an_outbox_arrive_once_and_in_order_though_the_command_and_the_leader_are_killed() {
+    const LINES: usize = 1_500;
+    const ROUNDS: usize = 6;
+    let mut cluster = Cluster::start(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    let outbox = cluster.directory.join("alice.outbox");
+    let arguments = ["send", "bob", "--lines", "--outbox", outbox.to_str().unwrap(), "--timeout", "60"];
+    let input: Vec<String> = (0..LINES).map(|number| format!("line {number}\n")).collect();
+    let mut arrived = 0;
+    for round in 0..ROUNDS {
+        let mut command = alice.command(&arguments);
+        let mut sender = Process::spawn(command.stdin(Stdio::piped()).stdout(Stdio::null()));
+        let mut pipe = sender.stdin.take().unwrap();
+        let lines = input.clone();
+        // The same from its beginning each time, a line a millisecond, until nobody reads it any more.
+        let feeder = thread::spawn(move || {
+            lines.iter().try_for_each(|line| {
+                thread::sleep(Duration::from_millis(1));
+                pipe.write_all(line.as_bytes())
+            })
+        });
+        if round % 3 == 1 {
+            let leader = cluster.leader();
+            cluster.servers[leader].kill();
+        }
+        let before = arrived;
+        wait("more lines than before", || {
+            arrived = bob.history("alice").len();
+            arrived > before + 20 || sender.try_wait().unwrap().is_some()
+        });
+        // At any moment: most likely with lines that were accepted, and lines that were sent, and neither answered.
+        sender.kill().unwrap();
+        sender.wait().unwrap();
+        // The pipe broke where the command died.
+        let _ = feeder.join().unwrap();
+        if round % 3 == 2 {
+            cluster.start_all();
+            cluster.wait_until_whole();
+        }
+    }
+    cluster.start_all();
+    let last = alice.piped(&arguments, input.concat().as_bytes());
+    assert!(last.status.success(), "{last:?}");
+    let bodies = |history: Vec<Value>| -> Vec<String> {
+        history.into_iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected: Vec<String> = (0..LINES).map(|number| format!("line {number}")).collect();
+    assert_eq!(bodies(alice.history("bob")), expected, "each line once, in order");
+    // Nothing is left to do; another's outbox is refused.
+    assert!(alice.piped(&arguments, input.concat().as_bytes()).stdout.is_empty());
+    let refused = Failed::of(&mut bob.command(&[&arguments[..], &["--json"]].concat()), b"");
+    assert!(refused.exit == 2 && refused.message.contains("another session"), "{refused:?}");
+    assert_eq!(alice.history("bob").len(), LINES);
+}
+
+#[test]
 fn an_export_has_everything_and_says_that_it_is_whole() {
     let cluster = shared();
     let [ann, ben] = ["export-ann", "export-ben"].map(|name| cluster.person(name));
@@ -68,7 +127,9 @@ fn an_export_has_everything_and_says_that_it_is_whole() {
     fs::write(&attached, "attached").unwrap();
     ann.done(&["room", "create", "export-room"]);
     ben.done(&["join", "#export-room"]);
-    ann.done(&["send", "#export-room", "with a file", "--attach", attached.to_str().unwrap()]);
+    // Long work shows how far it is to people only.
+    let sent = ann.run(&["send", "#export-room", "with a file", "--attach", attached.to_str().unwrap()]);
+    assert!(sent.status.success() && sent.stderr.is_empty(), "{sent:?}");
     let input: String = (0..250).map(|number| format!("direct {number}\n")).collect();
     assert!(ann.piped(&["send", "export-ben", "--lines"], input.as_bytes()).status.success());
     let (path, files) = (cluster.directory.join("ann.jsonl"), cluster.directory.join("ann-files"));

@@ -33,15 +33,20 @@ pub fn there_are_terminals() -> bool {
 
 impl Terminal {
     /// Opens one of this size, for this person.
-    pub fn open(person: &Person, (width, height): (u16, u16)) -> Self {
+    pub fn open(person: &Person, size: (u16, u16)) -> Self {
+        let servers = format!("THREEFOLD_SERVERS={}", person.servers);
+        Self::open_with(&[&servers, &format!("THREEFOLD_SESSION={}", person.session.display())], size)
+    }
+
+    /// Opens one of this size, with these variables.
+    pub fn open_with(variables: &[&str], (width, height): (u16, u16)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let terminal = Self { directory, width, height };
         let mut command = terminal.tmux();
         let size = [width.to_string(), height.to_string()];
         command.args(["-f", "/dev/null", "new-session", "-d", "-x", &size[0], "-y", &size[1]]);
         command.args(["env", "-i", "TERM=tmux-256color", "LANG=C.UTF-8", "TZ=UTC", &format!("PS1={PROMPT}")]);
-        command.arg(format!("THREEFOLD_SERVERS={}", person.servers));
-        command.arg(format!("THREEFOLD_SESSION={}", person.session.display()));
+        command.args(variables);
         command.arg(format!("PATH={}:/usr/bin:/bin", Path::new(PROGRAM).parent().unwrap().display()));
         command.args(["bash", "--norc", "--noprofile"]);
         done(command.output().unwrap());

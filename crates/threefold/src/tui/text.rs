@@ -1,5 +1,7 @@
 //! Text on a grid of cells: made safe, measured, cut and wrapped by what a reader takes for one character.
 
+use std::fmt::Write as _;
+
 use ratatui::{
     style::Style,
     text::{Line, Span},
@@ -7,17 +9,35 @@ use ratatui::{
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::commands::output::escape;
-
 /// What stands for a tab.
 const TAB: &str = "    ";
 
+/// Text that cannot control a terminal or change the order in which its surroundings are read: control characters
+/// (other than line feed and tab) and marks of direction are written as escapes.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let dangerous = c.is_control() && c != '\n' && c != '\t';
+        let reorders = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
+        if dangerous || reorders {
+            // Writing to a string does not fail.
+            let _ = write!(safe, "{}", c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// What others wrote, so that it cannot control the terminal or change the order in which its surroundings are read.
+#[must_use]
 pub fn safe(text: &str) -> String {
     escape(text).replace('\t', TAB)
 }
 
 /// The same on one line.
+#[must_use]
 pub fn one_line(text: &str) -> String {
     safe(&text.replace('\n', " "))
 }
@@ -28,16 +48,19 @@ pub fn as_typed(body: &str) -> String {
 }
 
 /// Cells that a text takes.
+#[must_use]
 pub fn width(text: &str) -> usize {
     text.graphemes(true).map(cells).sum()
 }
 
 /// Cells that one character takes.
+#[must_use]
 pub fn cells(grapheme: &str) -> usize {
     grapheme.width()
 }
 
 /// A text that takes at most so many cells; where it was longer, it ends with `…`.
+#[must_use]
 pub fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();
@@ -59,6 +82,7 @@ pub fn cut(text: &str, most: usize) -> String {
 }
 
 /// A text in exactly so many cells, behind it spaces.
+#[must_use]
 pub fn pad(text: &str, cells: usize) -> String {
     let text = cut(text, cells);
     let missing = cells.saturating_sub(width(&text));
@@ -66,12 +90,14 @@ pub fn pad(text: &str, cells: usize) -> String {
 }
 
 /// The same with the spaces before it.
+#[must_use]
 pub fn pad_left(text: &str, cells: usize) -> String {
     let text = cut(text, cells);
     " ".repeat(cells.saturating_sub(width(&text))) + &text
 }
 
 /// Spans broken into lines of at most so many cells: at spaces where there are some, at line feeds always.
+#[must_use]
 pub fn wrap(spans: &[Span<'_>], most: usize) -> Vec<Line<'static>> {
     let most = most.max(1);
     let mut lines = Vec::new();

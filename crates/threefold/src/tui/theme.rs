@@ -38,11 +38,14 @@ const TRUE: [(u8, u8, u8); 10] = [
 const SIXTEEN: [Color; 6] = [Color::Cyan, Color::Magenta, Color::Green, Color::Yellow, Color::Blue, Color::LightRed];
 
 impl Theme {
+    /// With these colours.
+    #[must_use]
     pub fn new(colours: Colours) -> Self {
         Self { colours }
     }
 
     /// As the environment says: `NO_COLOR`, `COLORTERM`, `TERM`.
+    #[must_use]
     pub fn detected() -> Self {
         let variable = |name: &str| env::var(name).unwrap_or_default();
         let colours = if !variable("NO_COLOR").is_empty() || matches!(variable("TERM").as_str(), "dumb" | "vt100") {
@@ -56,6 +59,7 @@ impl Theme {
     }
 
     /// Of a person's name: always the same for the same one.
+    #[must_use]
     pub fn name(self, account: u64) -> Style {
         // Neighbours in the order of registration get hues that are far apart.
         let place = usize::try_from(account.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).unwrap_or(0);
@@ -71,39 +75,55 @@ impl Theme {
     }
 
     /// What matters less.
+    #[must_use]
     pub fn faint(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
+    /// What matters more.
+    #[must_use]
     pub fn bold(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
     /// A bar across the screen, and what is chosen in a list.
+    #[must_use]
     pub fn bar(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
+    /// What leads the eye.
+    #[must_use]
     pub fn accent(self) -> Style {
         self.coloured(Color::Cyan, (42, 161, 152)).add_modifier(Modifier::BOLD)
     }
 
+    /// What is as it should be.
+    #[must_use]
     pub fn good(self) -> Style {
         self.coloured(Color::Green, (66, 160, 90))
     }
 
+    /// What one should look at.
+    #[must_use]
     pub fn warning(self) -> Style {
         self.coloured(Color::Yellow, (181, 137, 0)).add_modifier(Modifier::BOLD)
     }
 
+    /// What is wrong.
+    #[must_use]
     pub fn bad(self) -> Style {
         self.coloured(Color::Red, (220, 50, 47)).add_modifier(Modifier::BOLD)
     }
 
+    /// An address that may be opened.
+    #[must_use]
     pub fn link(self) -> Style {
         self.coloured(Color::Blue, (38, 139, 210)).add_modifier(Modifier::UNDERLINED)
     }
 
+    /// What is quoted as it is typed.
+    #[must_use]
     pub fn code(self) -> Style {
         match self.colours {
             Colours::None => Style::new().add_modifier(Modifier::UNDERLINED),
@@ -113,6 +133,7 @@ impl Theme {
     }
 
     /// Somebody's name in a text; `own`: the reader's.
+    #[must_use]
     pub fn mention(self, own: bool) -> Style {
         if own { self.warning() } else { self.coloured(Color::Cyan, (42, 161, 152)) }
     }

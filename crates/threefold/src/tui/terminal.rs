@@ -21,13 +21,18 @@ use rustix::process::{Signal, getpid, kill_process};
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that is given back when this is dropped.
+#[derive(Debug)]
 pub struct Screen {
+    /// To draw on.
     pub terminal: Terminal<CrosstermBackend<Stdout>>,
     mouse: bool,
 }
 
 impl Screen {
     /// Takes the terminal over.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
     pub fn take(mouse: bool) -> io::Result<Self> {
         give_back_on_panic();
         enter(mouse)?;
@@ -36,6 +41,9 @@ impl Screen {
     }
 
     /// Whether the mouse is read, or left to the terminal.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
     pub fn set_mouse(&mut self, on: bool) -> io::Result<()> {
         self.mouse = on;
         let mut stdout = io::stdout();
@@ -48,6 +56,9 @@ impl Screen {
     }
 
     /// Draws everything anew the next time.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
     pub fn redraw(&mut self) -> io::Result<()> {
         // A new one knows of nothing that is there. The old one's `clear` asks where the cursor is, and whoever reads the keys takes the
         // answer.
@@ -57,6 +68,9 @@ impl Screen {
     }
 
     /// Stops this process, as a shell's user is used to, until it is to go on.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
     pub fn suspend(&mut self) -> io::Result<()> {
         give_back();
         // Not TSTP, which is watched for.

@@ -1,0 +1,141 @@
+//! Brings `up`'s table together with the terminal: takes it, reads keys, draws.
+
+use std::{fs, io, time::Duration};
+
+use chrono::Local;
+use crossterm::event::{Event as Input, EventStream};
+use futures::StreamExt as _;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{
+    process::ServerProcess,
+    report::Event,
+    supervisor::Slot,
+    table::{Process, Table, Wish, view},
+};
+use crate::tui::{terminal::Screen, theme::Theme};
+
+/// Between two drawings while nothing happens: the time of day goes on.
+const DRAW_EVERY: Duration = Duration::from_millis(500);
+
+/// The table on a terminal, which is given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Live {
+    screen: Screen,
+    /// None once there is nothing to read any more.
+    inputs: Option<EventStream>,
+    ticks: Interval,
+    table: Table,
+}
+
+impl Live {
+    /// Takes the terminal over, for a table of these servers.
+    pub(super) fn take(data_dir: &str, slots: &[Slot]) -> io::Result<Self> {
+        let servers = slots.iter().map(|slot| (slot.plan.name.clone(), slot.plan.client.to_string()));
+        let mut table = Table::new(Theme::detected(), data_dir, servers);
+        table.set_clock(clock());
+        let mut ticks = interval(DRAW_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The mouse stays with the terminal, to mark and copy an address with.
+        Ok(Self { screen: Screen::take(false)?, inputs: Some(EventStream::new()), ticks, table })
+    }
+
+    /// What is to be seen may be changed.
+    pub(super) fn table(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
+    pub(super) fn tell(&mut self, event: &Event) {
+        self.table.set_clock(clock());
+        self.table.tell(event);
+    }
+
+    /// Draws what there is to see now.
+    pub(super) fn draw(&mut self, slots: &[Slot]) -> io::Result<()> {
+        self.table.set_clock(clock());
+        self.table.observe(slots.iter().map(process));
+        let table = &self.table;
+        self.screen.terminal.draw(|frame| view(frame, table)).map(drop)
+    }
+
+    /// Draws everything anew the next time.
+    pub(super) fn redraw(&mut self) -> io::Result<()> {
+        self.screen.redraw()
+    }
+
+    /// Stops this process until it is to go on; the servers run on.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        self.screen.suspend()
+    }
+
+    /// Gives the terminal back, and says what was told on it, the oldest first.
+    pub(super) fn leave(self) -> Vec<String> {
+        self.table.told().map(str::to_owned).collect()
+    }
+
+    /// The next key that wants something, or none where it is only time to draw. May be dropped while it waits.
+    async fn next(&mut self) -> Option<Wish> {
+        let input = async {
+            match &mut self.inputs {
+                Some(inputs) => inputs.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            input = input => match input {
+                Some(Ok(Input::Key(key))) => self.table.key(key),
+                Some(Ok(_)) => None,
+                Some(Err(_)) | None => {
+                    self.inputs = None;
+                    None
+                }
+            },
+            _ = self.ticks.tick() => None,
+        }
+    }
+}
+
+/// The next wish of who looks at the table; for ever where there is none. May be dropped while it waits.
+pub(super) async fn wish(live: &mut Option<Live>) -> Option<Wish> {
+    match live {
+        Some(live) => live.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn clock() -> String {
+    Local::now().format("%H:%M:%S").to_string()
+}
+
+fn process(slot: &Slot) -> Process {
+    match slot.process.as_ref().and_then(ServerProcess::id) {
+        Some(pid) => {
+            let for_ms = u64::try_from(slot.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Process::Running { pid, memory_bytes: memory(pid), for_ms }
+        }
+        None => Process::Dead,
+    }
+}
+
+/// What a process has of the machine's memory, where the system has such a file.
+fn memory(pid: u32) -> Option<u64> {
+    resident(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_where_it_is_known() {
+        assert_eq!(resident("Name:\tx\nVmRSS:\t   52340 kB\nThreads:\t1\n"), Some(52340 * 1024));
+        assert_eq!(resident("Name:\tx\n"), None);
+        assert_eq!(resident("VmRSS:\tlots\n"), None);
+    }
+}

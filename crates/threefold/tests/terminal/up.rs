@@ -1,0 +1,89 @@
+//! `up` on a terminal: a live table, with keys that kill and start servers.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::{
+    chat::is_given_back,
+    harness::{free_ports, wait},
+    terminal::{Terminal, there_are_terminals},
+};
+
+/// Up to the last of the ports of servers among themselves.
+const PORTS: u16 = 110;
+
+/// The row of a server: on a wide terminal it has the server's address.
+fn row<'a>(screen: &'a str, server: &str) -> &'a str {
+    screen.lines().find(|line| line.contains(server) && line.contains("127.0.0.1:")).unwrap_or_default()
+}
+
+/// The server that leads, by its row.
+fn leader(screen: &str) -> Option<String> {
+    let names = (1..=3).map(|number| format!("server-{number}"));
+    names.into_iter().find(|name| row(screen, name).contains(" leader "))
+}
+
+#[test]
+fn the_leader_is_killed_and_started_by_keys_and_the_terminal_given_back() {
+    if !there_are_terminals() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_ports(PORTS);
+    let mut terminal = Terminal::open_with(&[], (150, 40));
+    terminal.enter(&format!("threefold up --data-dir {} --port {port}", directory.path().join("data").display()));
+    let whole = |screen: &str| screen.contains("● normal") && leader(screen).is_some();
+    let before = terminal.wait_until("a whole cluster", whole);
+    let first = leader(&before).unwrap();
+    assert!(
+        before.contains(&format!("http://127.0.0.1:{port}/")) && before.contains("threefold register NAME"),
+        "{before}"
+    );
+    assert!(row(&before, &first).contains(" MiB"), "{before}");
+
+    terminal.press(&["l"]);
+    let is_led_by_another =
+        |screen: &str| row(screen, &first).contains(" dead ") && leader(screen).is_some_and(|leader| leader != first);
+    let after = terminal.wait_until("the leader dead and another in its place", is_led_by_another);
+    terminal.wait_for(&format!("{first} died (signal 9)"));
+    assert!(after.contains("leads now, in term"), "{after}");
+
+    terminal.press(&["s"]);
+    let is_back = |screen: &str| {
+        let row = row(screen, &first);
+        row.contains(" follower ") && row.contains(" yes ") && whole(screen)
+    };
+    terminal.wait_until("it is in sync again", is_back);
+    terminal.resize((40, 12));
+    let small = terminal.wait_until("a small table", |screen| screen.contains("k kill") && !screen.contains("ADDRESS"));
+    assert!(small.lines().all(|line| line.chars().count() <= 40) && small.contains(&first), "{small}");
+
+    terminal.press(&["q"]);
+    terminal.wait_for("all servers have stopped");
+    is_given_back(&terminal);
+    wait("all servers to have ended", || {
+        (port..port + 3).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+    });
+}
+
+#[test]
+fn a_signal_ends_it_in_order_and_plain_lines_stay_where_they_are_asked_for() {
+    if !there_are_terminals() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_ports(PORTS);
+    let terminal = Terminal::open_with(&["NO_COLOR=1"], (80, 24));
+    let up = format!("threefold up --data-dir {} --port {port}", directory.path().join("data").display());
+    terminal.enter(&format!("{up} --plain"));
+    let plain = terminal.wait_for(&format!("open http://127.0.0.1:{port}/"));
+    assert!(plain.contains("CHAT TCP AT") && !plain.contains("WHAT HAPPENED"), "{plain}");
+    terminal.press(&["C-c"]);
+    terminal.wait_for("all servers have stopped");
+    terminal.enter("clear");
+    terminal.enter(&up);
+    terminal.wait_for("● normal");
+    let program = terminal.program();
+    assert!(std::process::Command::new("kill").args(["-TERM", &program]).status().unwrap().success());
+    terminal.wait_for("all servers have stopped");
+    is_given_back(&terminal);
+}
