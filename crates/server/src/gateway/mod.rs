@@ -84,7 +84,7 @@ struct Shared<D> {
     control: Option<Control>,
     streams: Arc<Semaphore>,
     searches: Arc<Semaphore>,
-    posts: Semaphore,
+    hooks: hooks::Hooks,
     closing: watch::Sender<bool>,
 }
 
@@ -107,7 +107,7 @@ impl<D: Door> Gateway<D> {
             control: None,
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
-            posts: Semaphore::new(hooks::POSTS),
+            hooks: hooks::Hooks::default(),
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }

@@ -65,6 +65,11 @@ fn in_room(scene: &Scene, what: &str) -> Option<Asked> {
         }
         "list_webhooks" => ("list_webhooks", json!({"room": room}), false, None),
         "delete_webhook" => write("delete_webhook", "delete", json!({"webhook": scene.webhook})),
+        "delete_messages (a webhook's, for everyone)" => {
+            let with = json!({"messages": [scene.posted], "for_everyone": true});
+            let tcp = command("delete_messages", "everyone", &scene.posted.to_string());
+            with_tcp(write("delete_messages", "delete", with), tcp)
+        }
         "send_message (directly)" => write("send_message", "send", json!({"to": by_number, "body": "words"})),
         "history (directly)" => ("history", json!({"in": by_number, "limit": 5}), false, None),
         "mark_read (directly)" => write("mark_read", "mark", json!({"in": by_number})),
