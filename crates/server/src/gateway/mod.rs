@@ -85,6 +85,7 @@ struct Shared<D> {
     streams: Arc<Semaphore>,
     searches: Arc<Semaphore>,
     hooks: hooks::Hooks,
+    gathered: cluster::Gathered,
     closing: watch::Sender<bool>,
 }
 
@@ -108,6 +109,7 @@ impl<D: Door> Gateway<D> {
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
             hooks: hooks::Hooks::default(),
+            gathered: cluster::Gathered::default(),
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }

@@ -59,6 +59,8 @@ struct Shared {
     /// Questions to the state.
     pub reads: AtomicU64,
     pub pace: Typing,
+    /// How often the cluster's state was asked for.
+    pub gathered: AtomicU64,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Solo {
             deadline: watch::Sender::new(None),
             reads: AtomicU64::new(0),
             pace: Typing::default(),
+            gathered: AtomicU64::new(0),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
             present: Mutex::default(),
@@ -97,6 +100,10 @@ impl Solo {
 
     pub fn deadlines(&self) -> watch::Receiver<Option<Instant>> {
         self.0.deadline.subscribe()
+    }
+
+    pub fn gathered(&self) -> u64 {
+        self.0.gathered.load(Ordering::SeqCst)
     }
 
     pub fn reads(&self) -> u64 {
@@ -275,6 +282,8 @@ impl Door for Solo {
     }
 
     async fn status(&self, _patience: Duration) -> chat::ClusterStatus {
+        self.0.gathered.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(10)).await;
         chat::ClusterStatus { state: "normal".into(), servers: vec![self.local_status()], ..Default::default() }
     }
 
