@@ -123,7 +123,7 @@ impl Scene {
                 if self.spent {
                     self.furnish();
                 }
-                let is_of_webhook = what == "delete_webhook" || what.contains("(a webhook's");
+                let is_of_webhook = matches!(what, "list_webhooks" | "delete_webhook") || what.contains("(a webhook's");
                 if is_of_webhook && self.webhook == 0 {
                     let token = "7b7c".repeat(16);
                     let create = json!({"room": {"room": self.room}, "name": self.next_name(), "token": token});
