@@ -353,11 +353,11 @@ mod tests {
         }
         assert!(matches!(post(&gateway, &webhooks[0], "x".into()).await, Err(Refusal::RateLimited { .. })));
         // As do the writes of bots.
-        let token = Some(TokenHash::of(b"echo"));
-        let make = BotAction::Create { token: TokenHash::of(b"echo") };
+        let of_bot = TokenHash::of(b"echo");
+        let make = BotAction::Create { token: of_bot };
         let make = Operation::ManageBot { name: "echo".to_owned(), action: make };
         let Reply::BotCreated { account } = write(&solo, session, 5, make) else { panic!() };
-        let (token_hash, device) = (token.unwrap(), "host".to_owned());
+        let (token_hash, device) = (of_bot, "host".to_owned());
         solo.apply(&Command::LogIn { account, credential_version: 1, token_hash, device });
         let deadline = Instant::now() + DEFAULT_PATIENCE;
         let echo = gateway.authenticate(token_hash, deadline).await.unwrap();
