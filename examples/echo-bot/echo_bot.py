@@ -5,8 +5,9 @@
     threefold bot create echo            # shows the bot's token, once
     THREEFOLD_BOT_TOKEN=... ./echo_bot.py echo --servers 127.0.0.1:7400,127.0.0.1:7401,127.0.0.1:7402
 
-It answers every message exactly once, whatever is killed in between: a server, the leader, or the bot itself. What that takes is
-all here: a file that holds the place in the events and the answers that nobody has acknowledged yet, and the next server when one is lost.
+It answers every message exactly once from its first start on, whatever is killed in between: a server, the leader, or the bot itself. What that
+takes is all here: a file that holds the place in the events and the answers that nobody has acknowledged yet, and the next server when one is lost.
+Where its session has ended (as with a new token) it logs in again and goes on where it was.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 SERVICE = "threefold.chat.v1.Chat"
 # Worth another try, at another server, with the same request number. Anything else a server refuses it refuses for good.
 TRY_AGAIN = {"UNAVAILABLE", "OVERLOADED", "RATE_LIMITED", "OUT_OF_ORDER"}
+# The session is no good any more, or its numbers are not.
+LOG_IN_AGAIN = {"SESSION_INVALID", "UNKNOWN_INSTANCE"}
 
 
 def length_delimited(data):
@@ -74,6 +77,10 @@ class Refused(Exception):
     """For good: another try would get the same answer."""
 
 
+class LoggedOut(Exception):
+    """Worth another try, after another log-in."""
+
+
 class Unavailable(Exception):
     """Worth another try, elsewhere."""
 
@@ -107,6 +114,11 @@ class Bot:
                     print(f"at {server}", flush=True)
                     wait = 0.1
                     self.converse(channel, schema)
+            except LoggedOut as error:
+                # Its place stays, and so does what is unanswered.
+                print(f"logged out: {error}", flush=True)
+                self.state.pop("session", None)
+                self.save()
             except (Unavailable, grpc.RpcError, StopIteration) as error:
                 print(f"lost {server}: {type(error).__name__}", flush=True)
             # The next one, a little later each time, and not all bots in the same instant.
@@ -123,12 +135,33 @@ class Bot:
             reply = call(request, timeout=10)
         except grpc.RpcError as error:
             raise self.judged(schema, error) from error
-        self.state = {
-            "session": session.hex(), "account": reply.account, "instance": reply.instance, "number": 0,
-            "cursor": 0, "recovery_id": "", "unanswered": {},
-        }
+        if "cursor" not in self.state:
+            # What was said before the bot was there it leaves alone.
+            self.state.update(cursor=reply.position, recovery_id="", unanswered={})
+        unanswered = [answer for _, answer in sorted(self.state["unanswered"].items(), key=lambda item: int(item[0]))]
+        # The numbers of the old session are nobody's, and nothing more comes of them: what did come is in the history.
+        left = [answer for answer in unanswered if not self.is_answered(channel, schema, session, reply.account, answer)]
+        self.state.update(
+            session=session.hex(), account=reply.account, instance=reply.instance, number=len(left),
+            unanswered={str(number): answer for number, answer in enumerate(left, start=1)})
         self.learn(reply.servers)
         self.save()
+
+    def is_answered(self, channel, schema, session, account, answer):
+        """Whether an answer of ours stands in the conversation behind what it answers."""
+        after = answer["to"]
+        while True:
+            request = schema.HistoryRequest(**{"in": {"conversation": answer["conversation"]}, "after": after, "limit": 200, "consistent": True})
+            call = channel.unary_unary(f"/{SERVICE}/History", request.__class__.SerializeToString, schema.HistoryReply.FromString)
+            try:
+                page = call(request, timeout=10, metadata=[("authorization", f"Bearer {session.hex()}")])
+            except grpc.RpcError as error:
+                raise self.judged(schema, error) from error
+            if any(one.author == account and one.reply_to == answer["to"] for one in page.messages):
+                return True
+            if not page.more or not page.messages:
+                return False
+            after = page.messages[-1].id
 
     def learn(self, servers):
         self.servers += [server for server in servers if server not in self.servers]
@@ -139,7 +172,8 @@ class Bot:
             if key == "grpc-status-details-bin":
                 told = schema.Error.FromString(value)
                 code = schema.code(told.code)
-                return Unavailable(told.message) if code in TRY_AGAIN else Refused(f"{code}: {told.message}")
+                kind = Unavailable if code in TRY_AGAIN else LoggedOut if code in LOG_IN_AGAIN else Refused
+                return kind(f"{code}: {told.message}")
         return Unavailable(str(error.code()))
 
     def converse(self, channel, schema):
@@ -180,7 +214,11 @@ class Bot:
                     code = schema.code(frame.result.error.code)
                     if frame.result.HasField("error") and code in TRY_AGAIN:
                         raise Unavailable(code)
-                    state["unanswered"].pop(str(frame.result.request.number), None)
+                    if frame.result.HasField("error") and code in LOG_IN_AGAIN:
+                        raise LoggedOut(code)
+                    answer = state["unanswered"].pop(str(frame.result.request.number), None)
+                    if frame.result.HasField("error") and answer:
+                        print(f"not answered: {code}: {frame.result.error.message} (message {answer['to']})", flush=True)
                     self.save()
             raise Unavailable("the stream ended")
         except grpc.RpcError as error:

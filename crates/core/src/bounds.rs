@@ -30,6 +30,10 @@ pub const SEARCH_PAGE: usize = 50;
 pub const SESSIONS_PER_ACCOUNT: usize = 32;
 /// Bots and webhooks of one account: bounds the work of disabling or deleting it.
 pub const BOTS_PER_ACCOUNT: usize = 20;
+/// Bots and webhooks that an account may make at a stretch: all it may have, twice. Each leaves an account and a name behind.
+pub const BOTS_AT_A_STRETCH: u64 = 2 * BOTS_PER_ACCOUNT as u64;
+/// Beyond that it may make one more each quarter of an hour.
+pub const BOT_PAUSE_MS: u64 = 15 * 60 * 1000;
 /// Sessions of a bot, which runs at a few places: the same reason.
 pub const SESSIONS_PER_BOT: usize = 8;
 /// Webhooks of one room: bounds the work of its end.
@@ -39,7 +43,8 @@ pub const INSTANCES_PER_SESSION: usize = 16;
 /// Replies kept for one instance, and so the most writes a client may have in flight.
 pub const REPLIES_PER_INSTANCE: u64 = 64;
 /// Named requests remembered for one account: a client that lost its connection asks again for its last few, and each
-/// connection has few unanswered.
+/// connection has few unanswered. Of a webhook's posts no more than this are on their way through all servers of a cluster together, so that
+/// those that go again after an election are all still known.
 pub const NAMED_REQUESTS: u64 = 64;
 /// The name that a client gives to a request, in bytes: room for a UUID or a hash in text.
 pub const REQUEST_NAME_BYTES: usize = 64;

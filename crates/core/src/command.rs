@@ -226,6 +226,10 @@ pub enum Command {
         /// The text, as for [`Operation::SendMessage`].
         #[n(3)]
         body: String,
+        /// How many posts of the webhook were counted when this one came in ([`crate::query::webhook_counts`]). It is carried out only while it would still be
+        /// known if it had been before: servers propose a command again whose answer they have not heard.
+        #[n(4)]
+        after: Option<u64>,
     },
 }
 

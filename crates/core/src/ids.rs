@@ -121,7 +121,7 @@ pub struct RequestName(#[n(0)] pub u64);
 impl RequestName {
     /// That of `name`.
     #[must_use]
-    pub fn of(name: &str) -> Self {
+    pub fn of(name: impl AsRef<[u8]>) -> Self {
         use sha2::Digest as _;
         let digest: [u8; 32] = sha2::Sha256::digest(name).into();
         Self(digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))

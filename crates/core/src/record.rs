@@ -148,6 +148,12 @@ pub(crate) struct AccountRecord {
     /// None: it is a person's.
     #[n(10)]
     pub(crate) bot: Option<Bot>,
+    /// When it may make as many bots at a stretch as ever; none: it may.
+    #[n(11)]
+    pub(crate) bots_full_at_ms: Option<u64>,
+    /// Of a deleted webhook: who made it.
+    #[n(12)]
+    pub(crate) posted_for: Option<AccountId>,
 }
 
 impl Record for AccountRecord {
@@ -224,6 +230,9 @@ pub(crate) struct NameRecord {
     /// The account is deleted; its name stays taken.
     #[n(1)]
     pub(crate) deleted: bool,
+    /// Of a deleted bot: whose it was, and who may give its name to another one.
+    #[n(2)]
+    pub(crate) kept_for: Option<AccountId>,
 }
 
 impl Record for NameRecord {

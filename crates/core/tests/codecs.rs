@@ -40,9 +40,15 @@ fn any_command() -> impl Strategy<Value = Command> {
         vec(any::<u64>(), 0..9)
             .prop_map(|accounts| Command::MarkSeen { accounts: accounts.into_iter().map(AccountId).collect() }),
         any_upload(),
-        (any::<u64>(), token.clone(), any::<u64>(), text).prop_map(|(webhook, token, name, body)| {
-            Command::PostWebhook { webhook: AccountId(webhook), token, name: RequestName(name), body }
-        }),
+        (any::<u64>(), token.clone(), any::<u64>(), text, any::<Option<u64>>()).prop_map(
+            |(webhook, token, name, body, after)| Command::PostWebhook {
+                webhook: AccountId(webhook),
+                token,
+                name: RequestName(name),
+                body,
+                after
+            }
+        ),
         (token.clone(), any::<u64>(), any::<u64>(), any_operation(), any::<Option<u64>>()).prop_map(
             |(session, instance, number, operation, answered)| {
                 Command::Write { session, request: RequestId { instance, number }, operation, answered }

@@ -70,7 +70,9 @@ impl Rate {
 pub struct Limits {
     /// Writes (messages, edits, markers, ...) of an account.
     pub writes: Option<Rate>,
-    /// Failed log-ins under one name.
+    /// Failed log-ins under one name from one address.
+    pub failed_logins_at: Option<Rate>,
+    /// Failed log-ins under one name from anywhere: so that whoever fails for somebody does not easily shut that one out.
     pub failed_logins: Option<Rate>,
     /// Failed log-ins from one address.
     pub failed_logins_from: Option<Rate>,
@@ -82,12 +84,15 @@ pub struct Limits {
 pub const WRITES_PER_SECOND: u32 = 200;
 /// Registrations from an address in an hour: a whole office behind one address may come on the first day.
 pub const REGISTRATIONS_PER_HOUR: u32 = 300;
-/// Failed log-ins of an account in an hour: too few to guess, and enough not to shut out who mistypes.
+/// Failed log-ins of an account from an address in an hour: too few to guess, and enough not to shut out who mistypes.
 pub const FAILED_LOGINS_PER_HOUR: u32 = 120;
 /// Of an hour's failed log-ins so many may come at once.
 const FAILED_LOGINS_AT_ONCE: u32 = 20;
 /// From one address (behind which may be many people) this many times what one account may.
 const ACCOUNTS_AN_ADDRESS: u32 = 10;
+/// And of one account from all addresses this many times what it may from one. Whoever guesses from many gains as much, against which 8
+/// characters stand; whoever wants to shut somebody out needs as many.
+const ADDRESSES_AN_ACCOUNT: u32 = 10;
 /// So many seconds' writes may come at once: what an outbox holds after a while without network.
 const SECONDS_AT_ONCE: u32 = 10;
 
@@ -102,7 +107,12 @@ impl Limits {
         let write_burst = writes_per_second.saturating_mul(SECONDS_AT_ONCE);
         Self {
             writes: Rate::of(writes_per_second, Duration::from_secs(1), write_burst),
-            failed_logins: Rate::of(failed_logins_per_hour, HOUR, at_once),
+            failed_logins_at: Rate::of(failed_logins_per_hour, HOUR, at_once),
+            failed_logins: Rate::of(
+                failed_logins_per_hour.saturating_mul(ADDRESSES_AN_ACCOUNT),
+                HOUR,
+                at_once * ADDRESSES_AN_ACCOUNT,
+            ),
             failed_logins_from: Rate::of(from, HOUR, from_at_once),
             registrations: Rate::of(registrations_per_hour, HOUR, registrations_per_hour),
         }

@@ -30,7 +30,7 @@ pub(super) fn administer(
     let unknown = || Rejection::UnknownUser(text::quoted_name(name));
     text::check_name(name).map_err(|_| unknown())?;
     let folded = text::fold_name(name);
-    let NameRecord { account: id, deleted } = context.get::<NameRecord>(Key::Name(&folded))?.ok_or_else(unknown)?;
+    let NameRecord { account: id, deleted, .. } = context.get::<NameRecord>(Key::Name(&folded))?.ok_or_else(unknown)?;
     let done = if *action == AdministratorAction::FreeName {
         free_name(context, &folded, deleted)?
     } else {

@@ -5,7 +5,7 @@
 
 use super::{Audience, Context, Outcome, delete_account, session};
 use crate::{
-    bounds::BOTS_PER_ACCOUNT,
+    bounds::{BOT_PAUSE_MS, BOTS_AT_A_STRETCH, BOTS_PER_ACCOUNT},
     command::BotAction,
     event::Scope,
     ids::{AccountId, Position, TokenHash},
@@ -31,9 +31,12 @@ pub(super) fn manage_bot(
         }
         BotAction::SetToken { token } => {
             let (id, mut account, bot) = owned(context, owner, name)?;
-            if context.get::<WebhookRecord>(Key::Webhook(id))?.is_some() {
-                let what = "a webhook's bot does not log in: what posts with it is a new webhook's token".to_owned();
-                return Err(Rejection::Forbidden(what).into());
+            if let Some(webhook) = context.get::<WebhookRecord>(Key::Webhook(id))? {
+                // It posts with it, and logs in with nothing.
+                let what = "a webhook always has a token: delete it instead".to_owned();
+                let token = token.ok_or(Rejection::Forbidden(what))?;
+                context.put(Key::Webhook(id), &WebhookRecord { token, ..webhook });
+                return Ok(Reply::Done);
             }
             account.bot = Some(Bot { token: *token, ..bot });
             // A log-in that was checked against the old one is refused.
@@ -66,13 +69,16 @@ pub(super) fn create(
 ) -> Outcome<AccountId> {
     text::check_name(name)?;
     let folded = text::fold_name(name);
-    if context.get::<NameRecord>(Key::Name(&folded))?.is_some() {
+    // What a deleted bot was called nobody else is, but its owner may have replaced it.
+    let is_free = |name: NameRecord| name.deleted && name.kept_for == Some(owner);
+    if !context.get::<NameRecord>(Key::Name(&folded))?.is_none_or(is_free) {
         return Err(Rejection::NameTaken.into());
     }
     if owned_by(context, owner)?.len() >= BOTS_PER_ACCOUNT {
         let what = format!("you have {BOTS_PER_ACCOUNT} bots and webhooks, and cannot have more: delete one first");
         return Err(Rejection::LimitReached(what).into());
     }
+    count(context, owner)?;
     let id = AccountId::from(context.take_place());
     let account = AccountRecord {
         name: name.to_owned(),
@@ -87,11 +93,40 @@ pub(super) fn create(
         display_name: None,
         rooms: None,
         bot: Some(Bot { owner, token }),
+        bots_full_at_ms: None,
+        posted_for: None,
     };
     context.put(Key::Account(id), &account);
-    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false });
+    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false, kept_for: None });
     context.put(Key::OwnedBot(owner, id), &OwnedBotRecord {});
     Ok(id)
+}
+
+/// Counts a bot that is made: what deleted ones leave behind stays for ever, so not any number is made. By the state's clock, for
+/// the limits of registrations are those of addresses, and whoever has an account may write from any.
+fn count(context: &mut Context<'_>, owner: AccountId) -> Outcome<()> {
+    let now_ms = context.time_ms();
+    let mut account: AccountRecord = context.require(Key::Account(owner))?;
+    let full_at_ms = account.bots_full_at_ms.unwrap_or_default().max(now_ms) + BOT_PAUSE_MS;
+    let too_early_ms = (full_at_ms - now_ms).saturating_sub(BOTS_AT_A_STRETCH * BOT_PAUSE_MS);
+    if too_early_ms > 0 {
+        let minutes = too_early_ms.div_ceil(60_000);
+        let what = format!("you have made many bots and webhooks: you can make another one in {minutes} minutes");
+        return Err(Rejection::LimitReached(what).into());
+    }
+    account.bots_full_at_ms = Some(full_at_ms);
+    context.put(Key::Account(owner), &account);
+    Ok(())
+}
+
+/// Who made the webhook that an account is, or was until it was deleted.
+pub(super) fn maker_of(
+    context: &Context<'_>,
+    id: AccountId,
+    account: &AccountRecord,
+) -> Result<Option<AccountId>, StoreError> {
+    let Some(bot) = account.bot else { return Ok(account.posted_for) };
+    Ok(context.get::<WebhookRecord>(Key::Webhook(id))?.map(|_| bot.owner))
 }
 
 /// The bots and webhooks of an account, oldest first.
@@ -104,7 +139,7 @@ pub(super) fn owned_by(context: &Context<'_>, owner: AccountId) -> Result<Vec<Ac
 fn owned(context: &Context<'_>, owner: AccountId, name: &str) -> Outcome<(AccountId, AccountRecord, Bot)> {
     let unknown = || Rejection::UnknownBot(text::quoted_name(name));
     text::check_name(name).map_err(|_| unknown())?;
-    let Some(NameRecord { account: id, deleted: false }) = context.get(Key::Name(&text::fold_name(name)))? else {
+    let Some(NameRecord { account: id, deleted: false, .. }) = context.get(Key::Name(&text::fold_name(name)))? else {
         return Err(unknown().into());
     };
     let account: AccountRecord = context.require(Key::Account(id))?;
@@ -162,7 +197,7 @@ pub(super) fn add_webhook(context: &mut Context<'_>, account: AccountId, webhook
 mod tests {
     use crate::{
         AccountId, AdministratorAction, Command, Operation, Rejection, Reply, TokenHash,
-        bounds::{BOTS_PER_ACCOUNT, SESSIONS_PER_BOT},
+        bounds::{BOT_PAUSE_MS, BOTS_AT_A_STRETCH, BOTS_PER_ACCOUNT, SESSIONS_PER_BOT},
         command::BotAction,
         query,
         world::{Device, World, refused, send_to, sent},
@@ -298,6 +333,52 @@ mod tests {
             world.store.entries.keys().filter(mine).count()
         };
         assert_eq!((of(ann.account), of(echo)), (0, 0));
+    }
+
+    #[test]
+    fn a_deleted_bots_name_is_its_owners_to_give_again_and_nobody_elses() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let first = create(&mut world, &mut ann, "Echo");
+        assert_eq!(manage(&mut world, &mut ann, "echo", BotAction::Delete), Reply::Done);
+        let token = world.fresh_token();
+        let taken = manage(&mut world, &mut bob, "echo", BotAction::Create { token });
+        assert_eq!(refused(&taken), Rejection::NameTaken);
+        let (register, _) = world.register_command("echo");
+        assert_eq!(refused(&world.run(&register)), Rejection::NameTaken);
+        let second = create(&mut world, &mut ann, "echo");
+        assert_ne!(first, second);
+        let named = query::account_by_name(&world.store, "ECHO").unwrap().unwrap();
+        assert_eq!((named.account, named.name.as_deref()), (second, Some("echo")));
+        assert_eq!(query::account(&world.store, first).unwrap().unwrap().name, None);
+        let again = manage(&mut world, &mut ann, "echo", BotAction::Create { token });
+        assert_eq!(refused(&again), Rejection::NameTaken);
+        // A person's name is not a bot's to have.
+        world.run(&Command::DeleteAccount { session: bob.token, credential_version: 1 });
+        let after_bob = manage(&mut world, &mut ann, "bob", BotAction::Create { token });
+        assert_eq!(refused(&after_bob), Rejection::NameTaken);
+    }
+
+    #[test]
+    fn who_makes_and_deletes_bots_all_the_time_has_to_wait() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        world.time_ms += 1;
+        for _ in 0..BOTS_AT_A_STRETCH {
+            create(&mut world, &mut ann, "echo");
+            manage(&mut world, &mut ann, "echo", BotAction::Delete);
+        }
+        let token = world.fresh_token();
+        let mut more = |world: &mut World| manage(world, &mut ann, "echo", BotAction::Create { token });
+        let what = "you have made many bots and webhooks: you can make another one in 15 minutes";
+        assert!(matches!(refused(&more(&mut world)), Rejection::LimitReached(words) if words == what));
+        create(&mut world, &mut bob, "other");
+        world.time_ms += BOT_PAUSE_MS;
+        assert!(matches!(more(&mut world), Reply::BotCreated { .. }));
+        assert!(matches!(refused(&more(&mut world)), Rejection::NameTaken));
+        world.time_ms += 2 * BOTS_AT_A_STRETCH * BOT_PAUSE_MS;
+        assert_eq!(manage(&mut world, &mut bob, "other", BotAction::Delete), Reply::Done);
+        create(&mut world, &mut bob, "other");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `DeleteAccount`: the account, its sessions and what only it could see go; what others received stays.
 //!
-//! Its name stays taken. The mailbox, memberships and hidden runs may be many: they are out of reach at once,
+//! Its name stays taken; that of a bot its owner may give to another one. The mailbox, memberships and hidden runs may be many: they are out of reach at once,
 //! and removed a few with each following entry (see `cleanup`); so it leaves its rooms.
 //!
 //! Beside the name and the emptied account one record stays for ever: the ended session that asked for the deletion,
@@ -41,9 +41,11 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     for (token, session) in session::all_of(context, id)? {
         session::forget(context, token, &session)?;
     }
+    account.posted_for = bot::maker_of(context, id, &account)?;
     bot::forget_account(context, id, &account)?;
     let folded = text::fold_name(&account.name);
-    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: true });
+    let kept_for = account.bot.map(|bot| bot.owner);
+    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: true, kept_for });
     account.name.clear();
     account.password_hash.clear();
     account.credential_version += 1;
@@ -51,6 +53,7 @@ pub(super) fn erase(context: &mut Context<'_>, id: AccountId, mut account: Accou
     account.disabled_at_ms = None;
     account.display_name = None;
     account.bot = None;
+    account.bots_full_at_ms = None;
     account.deleted = true;
     context.put(Key::Account(id), &account);
     context.delete(Key::Seen(id));

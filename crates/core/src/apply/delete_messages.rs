@@ -1,25 +1,25 @@
-//! `DeleteMessages`: for oneself, or, one's own, for everyone. All of them or none.
+//! `DeleteMessages`: for oneself, or, one's own and what a webhook posted, for everyone. All of them or none.
 //!
 //! Deleted for everyone, a message's text is overwritten, and with it go its edits, reactions and mentions; a tombstone
 //! keeps its place and numbers, so that counts (unread ones too) do not change. What is deleted already is fine, and
 //! tells nobody again. What was attached goes with the text: out of reach at once, the rest by and by. Who has left a room
 //! changes nothing there for the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Context, Outcome, attachment,
+    Context, Outcome, attachment, bot,
     mentions::{self, Mentioning},
     react,
 };
 use crate::{
     bounds::{DELETE_IDS, REACTIONS_REMOVED},
-    command::DeleteScope,
+    command::{DeleteScope, Role},
     event::EventBody,
     hidden::Hidden,
     ids::{AccountId, ConversationId, EventId},
     key::Key,
-    record::{Attendance, ConversationRecord, EventRecord, MembershipRecord},
+    record::{AccountRecord, Attendance, ConversationRecord, EventRecord, MembershipRecord, RoomRecord},
     reply::{Rejection, Reply},
     store::StoreError,
 };
@@ -87,8 +87,15 @@ fn erase(
     id: ConversationId,
     found: Vec<(EventId, EventRecord)>,
 ) -> Outcome<Reply> {
+    let mut retracts = BTreeMap::from([(by, true)]);
     for (message, record) in &found {
-        if author_and_number(record)?.0 != by {
+        let author = author_and_number(record)?.0;
+        let may = match retracts.get(&author) {
+            Some(may) => *may,
+            None => may_retract(context, by, id, author)?,
+        };
+        retracts.insert(author, may);
+        if !may {
             let what = format!("message {message} is somebody else's: only its author can delete it for everyone");
             return Err(Rejection::Forbidden(what).into());
         }
@@ -96,6 +103,7 @@ fn erase(
     let mut fresh = Vec::new();
     let mut reactions = REACTIONS_REMOVED;
     for (message, mut record) in found {
+        let author = author_and_number(&record)?.0;
         if let EventBody::MessageSent { body, number, deleted, edited, reply_to, mentions, attachments, .. } =
             &mut record.body
             && !*deleted
@@ -103,13 +111,13 @@ fn erase(
             body.clear();
             *deleted = true;
             *reply_to = None;
-            let of = Mentioning { conversation: id, message, number: *number, author: by };
+            let of = Mentioning { conversation: id, message, number: *number, author };
             mentions::change(context, &of, &std::mem::take(mentions), &[])?;
             if let Some(edited) = edited.take() {
                 context.delete(Key::Notice(id, edited.notice));
             }
             react::remove_all(context, id, message, &mut reactions)?;
-            attachment::detach(context, by, attachments.take())?;
+            attachment::detach(context, author, attachments.take())?;
             context.put(Key::Message(id, message), &record);
             fresh.push(message);
         }
@@ -119,6 +127,19 @@ fn erase(
         context.tell_conversation(id, &mut conversation, EventBody::MessagesDeleted { by, messages: fresh });
     }
     Ok(Reply::Done)
+}
+
+/// What a webhook posted nobody could take back if only its author could: so its maker does, and the room's moderators and owners.
+fn may_retract(
+    context: &Context<'_>,
+    by: AccountId,
+    id: ConversationId,
+    author: AccountId,
+) -> Result<bool, StoreError> {
+    let account: AccountRecord = context.require(Key::Account(author))?;
+    let Some(maker) = bot::maker_of(context, author, &account)? else { return Ok(false) };
+    let room = context.get::<RoomRecord>(Key::Room(id))?;
+    Ok(maker == by || room.is_some_and(|room| room.role_of(by) >= Role::Moderator))
 }
 
 fn author_and_number(record: &EventRecord) -> Result<(AccountId, u64), StoreError> {

@@ -21,7 +21,7 @@ pub(super) fn of(context: &Context<'_>, conversation: ConversationId, body: &str
         if accounts.len() == MENTIONS {
             break;
         }
-        let Some(NameRecord { account, deleted: false }) = context.get::<NameRecord>(Key::Name(&name))? else {
+        let Some(NameRecord { account, deleted: false, .. }) = context.get::<NameRecord>(Key::Name(&name))? else {
             continue;
         };
         let membership = context.get::<MembershipRecord>(Key::Membership(account, conversation))?;

@@ -164,8 +164,9 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
         Command::DiscardAttachment { session, attachment } => {
             discard_attachment::discard_attachment(context, session, *attachment)
         }
-        Command::PostWebhook { webhook, token, name, body } => {
-            webhook::post_webhook(context, *webhook, token, *name, body)
+        Command::PostWebhook { webhook, token, name, body, after } => {
+            let post = webhook::Post { token, name: *name, body, after: *after };
+            webhook::post_webhook(context, *webhook, &post)
         }
     }
 }

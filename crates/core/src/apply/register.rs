@@ -41,9 +41,11 @@ pub(super) fn register(
         display_name: None,
         rooms: None,
         bot: None,
+        bots_full_at_ms: None,
+        posted_for: None,
     };
     context.put(Key::Account(id), &account);
-    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false });
+    context.put(Key::Name(&folded), &NameRecord { account: id, deleted: false, kept_for: None });
     Ok(session::open(context, id, &account, token, device)?)
 }
 

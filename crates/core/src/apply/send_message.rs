@@ -13,7 +13,7 @@ use crate::{
     key::Key,
     record::{
         AccountRecord, AttachmentRecord, ConversationKind, ConversationRecord, DirectRecord, EventRecord, Marker,
-        MembershipRecord, NameRecord,
+        MembershipRecord, NameRecord, WebhookRecord,
     },
     reply::{Rejection, Reply},
     text,
@@ -100,7 +100,10 @@ fn place(context: &mut Context<'_>, author: AccountId, to: &Recipient, reply_to:
             let peer = named(context, name)?;
             match (context.get::<DirectRecord>(direct_key(author, peer))?, reply_to) {
                 (Some(direct), _) => (direct.conversation, context.require(Key::Conversation(direct.conversation))?),
-                (None, None) => open_direct(context, author, peer),
+                (None, None) => {
+                    require_reader(context, peer)?;
+                    open_direct(context, author, peer)
+                }
                 (None, Some(message)) => return Err(Rejection::UnknownMessage(message).into()),
             }
         }
@@ -129,7 +132,7 @@ fn named(context: &Context<'_>, name: &str) -> Outcome<AccountId> {
     let unknown = || Rejection::UnknownUser(text::quoted_name(name));
     text::check_name(name).map_err(|_| unknown())?;
     match context.get::<NameRecord>(Key::Name(&text::fold_name(name)))? {
-        Some(NameRecord { account, deleted: false }) => Ok(account),
+        Some(NameRecord { account, deleted: false, .. }) => Ok(account),
         _ => Err(unknown().into()),
     }
 }
@@ -140,6 +143,16 @@ fn require_peer(context: &Context<'_>, author: AccountId, conversation: &Convers
     let account: AccountRecord = context.require(Key::Account(peer))?;
     if account.deleted {
         return Err(Rejection::Forbidden("the other account was deleted: nobody would read this".to_owned()).into());
+    }
+    Ok(())
+}
+
+/// Nothing logs in a webhook's account.
+fn require_reader(context: &Context<'_>, peer: AccountId) -> Outcome<()> {
+    if context.get::<WebhookRecord>(Key::Webhook(peer))?.is_some() {
+        return Err(
+            Rejection::Forbidden("that is a webhook, which only posts: nobody would read this".to_owned()).into()
+        );
     }
     Ok(())
 }

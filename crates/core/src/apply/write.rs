@@ -43,7 +43,7 @@ pub(super) fn write(
 }
 
 /// Runs what the account has not asked for under that name before.
-pub(super) fn once(
+fn once(
     context: &mut Context<'_>,
     account: AccountId,
     name: RequestName,

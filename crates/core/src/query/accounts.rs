@@ -32,7 +32,7 @@ pub fn account_by_name(store: &dyn Read, name: &str) -> Result<Option<AccountInf
         return Ok(None);
     }
     match record::get::<NameRecord>(store, Key::Name(&text::fold_name(name)))? {
-        Some(NameRecord { account, deleted: false }) => {
+        Some(NameRecord { account, deleted: false, .. }) => {
             Ok(Some(info(store, account, record::require(store, Key::Account(account))?)?))
         }
         _ => Ok(None),
@@ -73,7 +73,7 @@ pub fn search_accounts(
     }
     let mut found = Vec::new();
     scan::scan(store, &range, Direction::Ascending, |key, value| {
-        let NameRecord { account, deleted } = record::decode(value)?;
+        let NameRecord { account, deleted, .. } = record::decode(value)?;
         if !deleted && pattern.matches(key::name(key)?) {
             found.push(account);
         }

@@ -6,7 +6,7 @@ use crate::{
     command::{Recipient, Role},
     ids::{AccountId, ConversationId, TokenHash},
     key::{Key, Range, last_id},
-    record::{self, AccountRecord, WebhookRecord},
+    record::{self, AccountRecord, NamedRequestsRecord, WebhookRecord},
     reply::Rejection,
     scan,
     store::{Read, StoreError},
@@ -104,11 +104,24 @@ pub fn webhooks(
     Ok(Ok(keys.iter().map(webhook).collect::<Result<_, StoreError>>()?))
 }
 
-/// Whether a webhook takes what is posted with that token.
+/// How many posts a webhook has counted, if it takes what is posted with that token.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn takes_posts(store: &dyn Read, webhook: AccountId, token: &TokenHash) -> Result<bool, StoreError> {
+pub fn webhook_counts(store: &dyn Read, webhook: AccountId, token: &TokenHash) -> Result<Option<u64>, StoreError> {
     let found = record::get::<WebhookRecord>(store, Key::Webhook(webhook))?;
-    Ok(found.is_some_and(|webhook| webhook.token == *token))
+    if found.is_none_or(|webhook| webhook.token != *token) {
+        return Ok(None);
+    }
+    let named = record::get::<NamedRequestsRecord>(store, Key::NamedRequests(webhook))?;
+    Ok(Some(named.unwrap_or_default().counted()))
+}
+
+/// Whose writes those of an account are counted as: a bot's are its owner's, for an account makes many bots.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn writes_of(store: &dyn Read, account: AccountId) -> Result<AccountId, StoreError> {
+    let record = record::get::<AccountRecord>(store, Key::Account(account))?;
+    Ok(record.and_then(|record| record.bot).map_or(account, |bot| bot.owner))
 }

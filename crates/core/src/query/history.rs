@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{HistoryPage, Page, Shown, reactions};
 use crate::{
-    bounds::{MESSAGES_BY_ID, PAGE},
+    bounds::{EVENTS_BYTES, MESSAGES_BY_ID, PAGE},
     event::{Event, Scope},
     ids::{AccountId, ConversationId, EventId},
     key::Key,
@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// Messages (only [`crate::EventBody::MessageSent`], tombstones included, hidden ones not) of a conversation,
-/// oldest first. At most [`PAGE`] of them.
+/// oldest first. At most [`PAGE`] of them, and no more than fit into [`EVENTS_BYTES`], one at least: `older` and `newer` say truly whether
+/// there are more.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -32,11 +33,13 @@ pub fn history(
     let view = View { store, reader, conversation, membership: &membership, reach: Reach::Readable };
     let limit = limit.clamp(1, PAGE);
     let sides = match page {
-        Page::Before(None) => Sides::read(&view, None, limit, 0)?,
-        Page::Before(Some(event)) => Sides::read(&view, Some(event.0), limit, 0)?,
-        Page::After(position) => Sides::read(&view, position.0.checked_add(1), 0, limit)?,
-        Page::Around(event) => Sides::read(&view, Some(event.0), limit, limit)?.balanced(limit),
-        Page::At(time_ms) => Sides::read(&view, first_at(&view, time_ms)?.map(|event| event.0), 0, limit)?,
+        Page::Before(None) => Sides::read(&view, None, limit, 0, EVENTS_BYTES)?,
+        Page::Before(Some(event)) => Sides::read(&view, Some(event.0), limit, 0, EVENTS_BYTES)?,
+        Page::After(position) => Sides::read(&view, position.0.checked_add(1), 0, limit, EVENTS_BYTES)?,
+        Page::Around(event) => Sides::read(&view, Some(event.0), limit, limit, EVENTS_BYTES / 2)?.balanced(limit),
+        Page::At(time_ms) => {
+            Sides::read(&view, first_at(&view, time_ms)?.map(|event| event.0), 0, limit, EVENTS_BYTES)?
+        }
     };
     let Sides { mut before, after, older, newer } = sides;
     before.reverse();
@@ -86,15 +89,21 @@ struct Sides {
 }
 
 impl Sides {
-    /// So many before the id `place`, and so many from it on. No place: the end.
-    fn read(view: &View<'_>, place: Option<u64>, before: usize, after: usize) -> Result<Self, StoreError> {
+    /// So many before the id `place`, and so many from it on, each no more than fit into so many bytes. No place: the end.
+    fn read(
+        view: &View<'_>,
+        place: Option<u64>,
+        before: usize,
+        after: usize,
+        bytes: usize,
+    ) -> Result<Self, StoreError> {
         let older = match place {
             None => Some(Ids::ALL),
             Some(place) => place.checked_sub(1).map(|last| Ids { last, ..Ids::ALL }),
         };
         let newer = place.map(|first| Ids { first, ..Ids::ALL });
-        let (before, older) = side(view, older, Direction::Descending, before)?;
-        let (after, newer) = side(view, newer, Direction::Ascending, after)?;
+        let (before, older) = side(view, older, Direction::Descending, before, bytes)?;
+        let (after, newer) = side(view, newer, Direction::Ascending, after, bytes)?;
         Ok(Self { before, after, older, newer })
     }
 
@@ -116,11 +125,21 @@ fn side(
     ids: Option<Ids>,
     direction: Direction,
     count: usize,
+    bytes: usize,
 ) -> Result<(Vec<Event>, bool), StoreError> {
     let Some(ids) = ids else { return Ok((Vec::new(), false)) };
-    let mut found = read(view, ids, direction, count + 1)?;
-    let more = found.len() > count;
-    found.truncate(count);
+    let (mut found, mut left, mut more) = (Vec::new(), bytes, false);
+    view.messages(ids, direction, &mut |event, value| {
+        // One that is larger than a page is a page.
+        if found.len() == count || (value.len() > left && !found.is_empty()) {
+            more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        left = left.saturating_sub(value.len());
+        let record: EventRecord = record::decode(value)?;
+        found.push(record.into_event(event, Scope::Conversation(view.conversation)));
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok((found, more))
 }
 
@@ -164,7 +183,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        DeleteScope,
+        DeleteScope, Position,
+        bounds::BODY_BYTES,
         world::{Device, World, text},
     };
 
@@ -223,6 +243,47 @@ mod tests {
         assert_eq!(sides(Page::At(u64::MAX), 2), (0, true, false));
         assert_eq!(sides(Page::Around(EventId(u64::MAX)), 2), (2, true, false));
         assert_eq!(sides(Page::Around(EventId(0)), 2), (2, false, true));
+    }
+
+    /// As whoever looks through everything does: nothing is missed, and no page is large.
+    #[test]
+    fn a_page_of_long_messages_is_shorter_and_says_so() {
+        let mut world = World::new();
+        let mut ann = world.register("ann");
+        let (long, count) = ("x".repeat(BODY_BYTES), 60);
+        let mut sent = Vec::new();
+        let mut conversation = ConversationId(0);
+        for _ in 0..count {
+            let (place, event) = world.send(&mut ann, "ann", &long);
+            conversation = place;
+            sent.push(event);
+        }
+        let ids = |found: &HistoryPage| found.items.iter().map(|shown| shown.event.id).collect::<Vec<_>>();
+        let fits = |found: &HistoryPage| found.items.len() * BODY_BYTES <= EVENTS_BYTES;
+        let (mut backwards, mut before) = (Vec::new(), None);
+        loop {
+            let found = page(&world, &ann, conversation, Page::Before(before), PAGE);
+            assert!(fits(&found) && !found.items.is_empty());
+            backwards.splice(0..0, ids(&found));
+            before = backwards.first().copied();
+            if !found.older {
+                break;
+            }
+        }
+        assert_eq!(backwards, sent);
+        let (mut forwards, mut after) = (Vec::new(), Position(0));
+        loop {
+            let found = page(&world, &ann, conversation, Page::After(after), PAGE);
+            assert!(fits(&found) && !found.items.is_empty());
+            forwards.extend(ids(&found));
+            after = forwards.last().unwrap().position();
+            if !found.newer {
+                break;
+            }
+        }
+        assert_eq!(forwards, sent);
+        let around = page(&world, &ann, conversation, Page::Around(sent[30]), PAGE);
+        assert!(fits(&around) && around.older && around.newer && ids(&around).contains(&sent[30]));
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod sessions;
 pub use accounts::{account, account_by_name, account_named, search_accounts};
 pub use administration::{AdministrationInfo, administers, administration};
 pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
-pub use bots::{BotInfo, OwnBot, WebhookInfo, bots, takes_posts, webhooks};
+pub use bots::{BotInfo, OwnBot, WebhookInfo, bots, webhook_counts, webhooks, writes_of};
 pub use catch_up::{conversation_events, events_after};
 pub use conversations::{
     Place, Watching, conversation, conversation_of_message, conversations, direct_conversation, place, watching,

@@ -26,6 +26,9 @@ pub(crate) struct NamedRequestsRecord {
     /// Triples of name, fingerprint and reply, oldest first.
     #[cbor(n(1), with = "minicbor::bytes")]
     requests: Vec<u8>,
+    /// How many there were, those that are forgotten included; none: that is not counted.
+    #[n(2)]
+    counted: Option<u64>,
 }
 
 impl Record for NamedRequestsRecord {
@@ -53,6 +56,21 @@ impl NamedRequestsRecord {
         Ok(Recall::Due)
     }
 
+    /// How many names there were so far.
+    pub(crate) fn counted(&self) -> u64 {
+        self.counted.unwrap_or(self.count)
+    }
+
+    /// Whether a name that was new when so many were counted would be known if it had been used since.
+    pub(crate) fn would_know(&self, counted: u64) -> bool {
+        self.counted() <= counted.saturating_add(NAMED_REQUESTS)
+    }
+
+    /// Counts from now on.
+    pub(crate) fn count(&mut self) {
+        self.counted = Some(self.counted());
+    }
+
     /// Keeps the outcome of a request that was due, in the place of the oldest one if there are enough.
     pub(crate) fn remember(
         &mut self,
@@ -70,6 +88,7 @@ impl NamedRequestsRecord {
         }
         entry::encode_into(&(name, fingerprint(operation), reply), &mut self.requests);
         self.count += 1;
+        self.counted = self.counted.map(|counted| counted.saturating_add(1));
         Ok(())
     }
 }
@@ -99,7 +118,7 @@ mod tests {
     }
 
     fn name(number: u64) -> RequestName {
-        RequestName::of(&number.to_string())
+        RequestName::of(number.to_string())
     }
 
     fn after(count: u64) -> NamedRequestsRecord {
@@ -133,7 +152,7 @@ mod tests {
         assert!(named.remember(name(0), &operation(0), &Reply::Done).is_err());
         named.requests.clear();
         assert!(named.remember(name(0), &operation(0), &Reply::Done).is_err());
-        named = NamedRequestsRecord { count: u64::MAX, requests: vec![0x82] };
+        named = NamedRequestsRecord { count: u64::MAX, requests: vec![0x82], counted: Some(u64::MAX) };
         assert!(named.recall(name(1), &operation(1)).is_err());
         assert!(named.remember(name(0), &operation(0), &Reply::Done).is_err());
     }

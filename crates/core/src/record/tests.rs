@@ -79,9 +79,11 @@ fn records() -> Vec<Sample> {
                 display_name: None,
                 rooms: None,
                 bot: None,
+                bots_full_at_ms: None,
+                posted_for: None,
             },
         ),
-        record("name", NameRecord { account: AccountId(4096), deleted: true }),
+        record("name", NameRecord { account: AccountId(4096), deleted: true, kept_for: None }),
         record(
             "session",
             SessionRecord {
@@ -139,6 +141,8 @@ fn records() -> Vec<Sample> {
                 display_name: Some("Ann Ö.".to_owned()),
                 rooms: None,
                 bot: None,
+                bots_full_at_ms: None,
+                posted_for: None,
             },
         ),
         record(
@@ -186,6 +190,8 @@ fn rooms() -> Vec<Sample> {
                 display_name: None,
                 rooms: Some(3),
                 bot: None,
+                bots_full_at_ms: None,
+                posted_for: None,
             },
         ),
         record(

@@ -295,7 +295,7 @@ impl Cast {
             }
             Step::Post { webhook, name } => {
                 let (webhook, name) = (self.webhook(*webhook), RequestName(*name));
-                Command::PostWebhook { webhook, token: TOKEN, name, body: "posted, @ann".to_owned() }
+                Command::PostWebhook { webhook, token: TOKEN, name, body: "posted, @ann".to_owned(), after: None }
             }
             Step::Retry { back } => self.commands.iter().rev().nth(*back)?.clone(),
             Step::Wait { ms } => {

@@ -56,8 +56,11 @@ impl<D: Door> Gateway<D> {
         let token = Token::from_bytes(&request.token)?;
         text::check_device(&request.device)?;
         // Taken before it is known whether the log-in fails: who guesses at several servers at once gains nothing.
-        let keys = [Some(Key::failed_logins(&request.name)), from.map(Key::failed_logins_from)];
-        let keys: Vec<Key> = keys.into_iter().flatten().collect();
+        // What looks like a bot's token is not counted for the name from everywhere: it cannot be guessed, and who tries shuts out nobody.
+        let is_token = Token::from_hexadecimal(&request.password).is_some();
+        let anywhere = (!is_token).then(|| Key::failed_logins(&request.name));
+        let here = Key::failed_logins_at(&request.name, from);
+        let keys: Vec<Key> = [Some(here), anywhere, from.map(Key::failed_logins_from)].into_iter().flatten().collect();
         self.take(&keys, FAILED_LOGINS, deadline).await?;
         let verified = async {
             self.wait_consistent(deadline).await?;
@@ -108,10 +111,11 @@ impl<D: Door> Gateway<D> {
         let token = account.as_ref().and_then(|account| account.bot).and_then(|bot| bot.token);
         if let (Some(account), Some(token)) = (&account, token) {
             // A bot's token is as good as random: there is nothing to be guessed, and so no costly hash.
-            let is_its_own = Token::from_hexadecimal(&password).is_some_and(|shown| shown.hash() == token);
-            return if is_its_own { Ok(account.clone()) } else { Err(Rejection::WrongCredential.into()) };
+            if Token::from_hexadecimal(&password).is_some_and(|shown| shown.hash() == token) {
+                return Ok(account.clone());
+            }
         }
-        // A deleted account has no hash, nor has a bot without a token; it is verified against nobody's, like an unknown name.
+        // A deleted account has no hash, nor has a bot; it is verified against nobody's, like an unknown name, and takes as long.
         let account = account.filter(|account| !account.password_hash.is_empty());
         let hash = account.as_ref().map(|account| account.password_hash.clone());
         let verified = self.passwords().verify(password, hash, deadline).await?;
@@ -128,7 +132,8 @@ impl<D: Door> Gateway<D> {
         let account = self.door().read(|store| query::account(store, caller.session.account));
         // Whoever has found a session must not find the password with it.
         let name = account.as_ref().and_then(|account| account.name.as_deref());
-        let keys: Vec<Key> = name.map(Key::failed_logins).into_iter().collect();
+        // Counted apart from log-ins, with which others could keep the one from changing it.
+        let keys: Vec<Key> = name.map(|name| Key::failed_logins_at(name, None)).into_iter().collect();
         self.take(&keys, FAILED_LOGINS, deadline).await?;
         self.unless_guessed(keys, self.verify(account, password, deadline).await)
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use threefold_core::{
-    Command, Rejection, SessionId, TokenHash, bounds,
+    AccountId, Command, Rejection, SessionId, TokenHash, bounds,
     query::{self, SessionInfo},
 };
 use threefold_proto::convert::Refusal;
@@ -39,6 +39,8 @@ pub struct Caller {
     pub session: SessionInfo,
     /// What commands name it by.
     pub token: TokenHash,
+    /// Whose writes its writes are counted as.
+    pub counted_as: AccountId,
 }
 
 /// Bounds of authentication.
@@ -68,7 +70,8 @@ impl<D: Door> Gateway<D> {
             None => self.look_again(&token, deadline).await?,
         };
         self.renew(&session, token);
-        Ok(Caller { session, token })
+        let counted_as = self.door().read(|store| query::writes_of(store, session.account));
+        Ok(Caller { session, token, counted_as })
     }
 
     /// The session of a token as far as this server knows.

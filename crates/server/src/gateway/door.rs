@@ -71,6 +71,8 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn online(&self) -> Vec<AccountId>;
     /// The client addresses of all servers.
     fn client_addresses(&self) -> Vec<String>;
+    /// Whether it may be looked at that an account types, wherever it says so: not if it often was just now.
+    fn begins_typing(&self, account: AccountId) -> bool;
     /// Tells those who should see it, at whichever server, that somebody types.
     fn tell_typing(&self, notice: Notice);
     /// Why this server is not a member of the cluster any more, if so; changes are seen.
@@ -174,6 +176,10 @@ impl Door for Node {
 
     fn online(&self) -> Vec<AccountId> {
         Node::online(self)
+    }
+
+    fn begins_typing(&self, account: AccountId) -> bool {
+        Node::begins_typing(self, account)
     }
 
     fn tell_typing(&self, notice: Notice) {

@@ -84,7 +84,8 @@ struct Shared<D> {
     control: Option<Control>,
     streams: Arc<Semaphore>,
     searches: Arc<Semaphore>,
-    posts: Semaphore,
+    hooks: hooks::Hooks,
+    gathered: cluster::Gathered,
     closing: watch::Sender<bool>,
 }
 
@@ -107,7 +108,8 @@ impl<D: Door> Gateway<D> {
             control: None,
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
-            posts: Semaphore::new(hooks::POSTS),
+            hooks: hooks::Hooks::default(),
+            gathered: cluster::Gathered::default(),
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }

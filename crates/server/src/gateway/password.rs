@@ -55,6 +55,8 @@ pub struct Passwords {
     nobody: String,
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    #[cfg(test)]
+    hashed: std::sync::atomic::AtomicU64,
 }
 
 /// Bytes of a salt, as the algorithm's authors recommend (RFC 9106, section 3.1).
@@ -92,6 +94,8 @@ impl Passwords {
             nobody,
             places: Arc::new(Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING)),
             workers: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
+            #[cfg(test)]
+            hashed: std::sync::atomic::AtomicU64::new(0),
         })
     }
 
@@ -132,11 +136,19 @@ impl Passwords {
         }
     }
 
+    /// How often something was hashed, or was to be.
+    #[cfg(test)]
+    pub(super) fn hashed(&self) -> u64 {
+        self.hashed.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
+        #[cfg(test)]
+        self.hashed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => place,
             Err(TryAcquireError::NoPermits) => {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -30,7 +30,7 @@ use crate::{
     node::{
         Committed, Condition, Followed, Unavailable, Word,
         limits::{Keeper, Key},
-        typing::Notice,
+        typing::{Notice, Typing},
     },
     search::{self, Found, Wanted},
 };
@@ -54,6 +54,13 @@ struct Shared {
     /// The last notice.
     pub typing: watch::Sender<Option<Notice>>,
     pub limits: Arc<Keeper>,
+    /// Of the last command.
+    pub deadline: watch::Sender<Option<Instant>>,
+    /// Questions to the state.
+    pub reads: AtomicU64,
+    pub pace: Typing,
+    /// How often the cluster's state was asked for.
+    pub gathered: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,6 +77,10 @@ impl Solo {
     pub fn with_limits(limits: &Limits) -> Self {
         Self(Arc::new(Shared {
             limits: Keeper::new(limits),
+            deadline: watch::Sender::new(None),
+            reads: AtomicU64::new(0),
+            pace: Typing::default(),
+            gathered: AtomicU64::new(0),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
             present: Mutex::default(),
@@ -85,6 +96,18 @@ impl Solo {
     /// A gateway before it, with passwords that cost nothing.
     pub fn gateway(&self) -> Gateway<Self> {
         Gateway::new(self.clone(), Passwords::new(Cost::CHEAP).unwrap())
+    }
+
+    pub fn deadlines(&self) -> watch::Receiver<Option<Instant>> {
+        self.0.deadline.subscribe()
+    }
+
+    pub fn gathered(&self) -> u64 {
+        self.0.gathered.load(Ordering::SeqCst)
+    }
+
+    pub fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::SeqCst)
     }
 
     pub fn set_condition(&self, word: Word, detail: &str) {
@@ -149,9 +172,10 @@ impl Door for Solo {
     async fn enqueue(
         &self,
         command: &Command,
-        _deadline: Instant,
+        deadline: Instant,
     ) -> Result<impl Future<Output = Result<Committed, Unavailable>> + Send + 'static, Unavailable> {
         self.available()?;
+        self.0.deadline.send_replace(Some(deadline));
         let committed = self.apply(command);
         let shared = Arc::clone(&self.0);
         Ok(async move {
@@ -201,6 +225,7 @@ impl Door for Solo {
     }
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
         query(&self.state().store).unwrap()
     }
 
@@ -240,6 +265,10 @@ impl Door for Solo {
         vec!["127.0.0.1:1".into(), "127.0.0.1:2".into()]
     }
 
+    fn begins_typing(&self, account: AccountId) -> bool {
+        self.0.pace.begin(account)
+    }
+
     fn tell_typing(&self, notice: Notice) {
         self.0.typing.send_replace(Some(notice));
     }
@@ -253,6 +282,8 @@ impl Door for Solo {
     }
 
     async fn status(&self, _patience: Duration) -> chat::ClusterStatus {
+        self.0.gathered.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(10)).await;
         chat::ClusterStatus { state: "normal".into(), servers: vec![self.local_status()], ..Default::default() }
     }
 

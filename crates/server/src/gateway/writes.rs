@@ -168,7 +168,7 @@ impl<D: Door> Gateway<D> {
     /// Counts what costs a place in the log, and is not called a write, among what the caller's account may write. Waits while that is
     /// too much: who comes back after an election, with much to say, needs an instance first.
     pub(super) async fn pace(&self, caller: &Caller, deadline: Instant) -> Result<(), Refusal> {
-        while let Err(wait) = self.door().count_write(caller.session.account) {
+        while let Err(wait) = self.door().count_write(caller.counted_as) {
             let until = Instant::now() + wait;
             if until > deadline {
                 return Err(too_much(wait));
@@ -186,7 +186,7 @@ impl<D: Door> Gateway<D> {
         operation: convert::Operation,
         deadline: Instant,
     ) -> Result<(Reply, Position), Refusal> {
-        self.door().count_write(caller.session.account).map_err(too_much)?;
+        self.door().count_write(caller.counted_as).map_err(too_much)?;
         let completed = self.complete(caller, request, None, operation, async {}, deadline).await?;
         let committed = self.door().submit(&completed.command, deadline).await.map_err(unavailable)?;
         Ok((completed.kind.settle(committed.reply), committed.position))

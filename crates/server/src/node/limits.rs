@@ -42,8 +42,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub enum Key {
     /// Writes of an account.
     Writes(AccountId),
-    /// Failed log-ins under a name, folded, whether somebody has it or not.
+    /// Failed log-ins under a name, folded, whether somebody has it or not, from anywhere: much more than from one address.
     FailedLogins(String),
+    /// Failed log-ins under a name from an address; from none: by one who is logged in.
+    FailedLoginsAt(String, Option<IpAddr>),
     /// Failed log-ins from an address.
     FailedLoginsFrom(IpAddr),
     /// Registrations from an address.
@@ -51,11 +53,16 @@ pub enum Key {
 }
 
 impl Key {
-    /// Failed log-ins under this name.
+    /// Failed log-ins under this name, from anywhere.
     #[must_use]
     pub fn failed_logins(name: &str) -> Self {
-        // What is no name is nobody's, and must not fill the memory.
-        Self::FailedLogins(if text::check_name(name).is_ok() { text::fold_name(name) } else { String::new() })
+        Self::FailedLogins(folded(name))
+    }
+
+    /// Failed log-ins under this name, from this address.
+    #[must_use]
+    pub fn failed_logins_at(name: &str, address: Option<IpAddr>) -> Self {
+        Self::FailedLoginsAt(folded(name), address.map(household))
     }
 
     /// Failed log-ins from this address.
@@ -78,6 +85,10 @@ impl Key {
         let key = match self {
             Self::Writes(account) => charge::Key::Writes(account.0),
             Self::FailedLogins(name) => charge::Key::FailedLogins(name.clone()),
+            Self::FailedLoginsAt(name, address) => charge::Key::FailedLoginsAt(peer::FailedLoginsAt {
+                name: name.clone(),
+                address: address.as_ref().map(bytes).unwrap_or_default().into(),
+            }),
             Self::FailedLoginsFrom(address) => charge::Key::FailedLoginsFrom(bytes(address).into()),
             Self::Registrations(address) => charge::Key::Registrations(bytes(address).into()),
         };
@@ -92,10 +103,19 @@ impl Key {
         Some(match key {
             charge::Key::Writes(account) => Self::Writes(AccountId(account)),
             charge::Key::FailedLogins(name) => Self::failed_logins(&name),
+            charge::Key::FailedLoginsAt(peer::FailedLoginsAt { name, address: bytes }) => {
+                let address = if bytes.is_empty() { None } else { Some(address(&bytes)?) };
+                Self::failed_logins_at(&name, address)
+            }
             charge::Key::FailedLoginsFrom(bytes) => Self::FailedLoginsFrom(address(&bytes)?),
             charge::Key::Registrations(bytes) => Self::Registrations(address(&bytes)?),
         })
     }
+}
+
+/// What is no name is nobody's, and must not fill the memory.
+fn folded(name: &str) -> String {
+    if text::check_name(name).is_ok() { text::fold_name(name) } else { String::new() }
 }
 
 /// A subscriber has 2^64 addresses of IPv6, or more: they count as one.
@@ -119,6 +139,7 @@ impl Buckets {
         match key {
             Key::Writes(_) => self.limits.writes,
             Key::FailedLogins(_) => self.limits.failed_logins,
+            Key::FailedLoginsAt(..) => self.limits.failed_logins_at,
             Key::FailedLoginsFrom(_) => self.limits.failed_logins_from,
             Key::Registrations(_) => self.limits.registrations,
         }
@@ -370,6 +391,7 @@ mod tests {
         Limits {
             writes: rate(10, SECOND / 10),
             failed_logins: rate(3, 10 * SECOND),
+            failed_logins_at: rate(2, 10 * SECOND),
             failed_logins_from: None,
             registrations: rate(1, SECOND),
         }
@@ -496,6 +518,9 @@ mod tests {
             Key::Writes(AccountId(7)),
             Key::failed_logins("Ann"),
             Key::failed_logins("no name at all"),
+            Key::failed_logins_at("Ann", Some([192, 0, 2, 1].into())),
+            Key::failed_logins_at("ann", Some("2001:db8::1".parse().unwrap())),
+            Key::failed_logins_at("ann", None),
             Key::failed_logins_from([192, 0, 2, 1].into()),
             v6("2001:db8::1"),
         ];

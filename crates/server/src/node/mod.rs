@@ -286,6 +286,11 @@ impl Node {
         self.inner.presence.everywhere()
     }
 
+    /// Whether it may be looked at that an account types, wherever it says so: not if it often was just now.
+    pub fn begins_typing(&self, account: AccountId) -> bool {
+        self.inner.typing.begin(account)
+    }
+
     /// Tells those who should see it, at whichever server, that somebody types. What is one too many is dropped.
     pub fn tell_typing(&self, notice: typing::Notice) {
         if self.inner.typing.take(notice) {

@@ -15,11 +15,11 @@ use tokio::{sync::broadcast, time::Instant};
 
 /// Between two notices of one account about one conversation.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two notices of one account, which may type on several devices.
-const ACCOUNT_PAUSE: Duration = Duration::from_millis(200);
+/// How often within a [`PAUSE`] it is looked at what an account says: it may type on several devices, but not everywhere at once.
+const LOOKED_AT: u32 = 5;
 /// Notices about one conversation within a [`PAUSE`]: more typing people than are shown.
 const IN_CONVERSATION: u32 = 8;
-/// Accounts and conversations remembered, each: more than type within a second at one server. Beyond it notices are dropped.
+/// Accounts, conversations, and accounts in conversations remembered, each: more than type within a second at one server. Beyond it notices are dropped.
 const REMEMBERED: usize = 10_000;
 /// Notices on their way to the other servers; a link that falls behind loses the oldest.
 pub const ON_THEIR_WAY: usize = 256;
@@ -45,8 +45,10 @@ pub struct Typing {
 
 #[derive(Default)]
 struct Recent {
-    /// Where each account typed last, and when.
-    accounts: BTreeMap<AccountId, (ConversationId, Instant)>,
+    /// Since when it is counted what each account says of its typing anywhere, and how often that was looked at.
+    accounts: BTreeMap<AccountId, (Instant, u32)>,
+    /// When it was last told of each account where it does.
+    places: BTreeMap<(AccountId, ConversationId), Instant>,
     /// Since when notices of a conversation are counted, and how many there were.
     conversations: BTreeMap<ConversationId, (Instant, u32)>,
     /// When what is over was last looked for: that takes a while where there is much.
@@ -60,6 +62,12 @@ impl Default for Typing {
 }
 
 impl Typing {
+    /// Whether what an account says of its typing is looked at: not if much was a moment ago, whatever came of that. Where it
+    /// types, and whether anybody is to be told, has to be looked up.
+    pub fn begin(&self, account: AccountId) -> bool {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).begin(account, Instant::now())
+    }
+
     /// Takes a notice, to be told to the other servers; false if it is one too many.
     pub fn take(&self, notice: Notice) -> bool {
         let taken = self.recent.lock().unwrap_or_else(PoisonError::into_inner).take(&notice, Instant::now());
@@ -77,35 +85,53 @@ impl Typing {
 }
 
 impl Recent {
-    fn take(&mut self, notice: &Notice, now: Instant) -> bool {
-        let Notice { conversation, account, .. } = *notice;
-        if let Some((place, at)) = self.accounts.get(&account) {
-            let pause = if *place == conversation { PAUSE } else { ACCOUNT_PAUSE };
-            if now.duration_since(*at) < pause {
-                return false;
-            }
-        }
-        let is_over = |at: &Instant| now.duration_since(*at) >= PAUSE;
-        let (since, count) = match self.conversations.get(&conversation) {
-            Some((since, count)) if !is_over(since) => (*since, *count),
+    fn begin(&mut self, account: AccountId, now: Instant) -> bool {
+        let (since, count) = match self.accounts.get(&account) {
+            Some((since, count)) if !is_over(*since, now) => (*since, *count),
             _ => (now, 0),
         };
-        if count >= IN_CONVERSATION {
+        if count >= LOOKED_AT || !self.has_room(now) {
             return false;
         }
-        let is_full = |recent: &Self| recent.accounts.len().max(recent.conversations.len()) >= REMEMBERED;
-        if is_full(self) && self.looked_through.is_none_or(|at| is_over(&at)) {
-            self.accounts.retain(|_, (_, at)| !is_over(at));
-            self.conversations.retain(|_, (since, _)| !is_over(since));
-            self.looked_through = Some(now);
-        }
-        if is_full(self) {
+        self.accounts.insert(account, (since, count + 1));
+        true
+    }
+
+    fn take(&mut self, notice: &Notice, now: Instant) -> bool {
+        let Notice { conversation, account, .. } = *notice;
+        if self.places.get(&(account, conversation)).is_some_and(|at| !is_over(*at, now)) {
             return false;
         }
-        self.accounts.insert(account, (conversation, now));
+        let (since, count) = match self.conversations.get(&conversation) {
+            Some((since, count)) if !is_over(*since, now) => (*since, *count),
+            _ => (now, 0),
+        };
+        if count >= IN_CONVERSATION || !self.has_room(now) {
+            return false;
+        }
+        self.places.insert((account, conversation), now);
         self.conversations.insert(conversation, (since, count + 1));
         true
     }
+
+    /// Forgets what is over where there is too much.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.is_full() && self.looked_through.is_none_or(|at| is_over(at, now)) {
+            self.accounts.retain(|_, (since, _)| !is_over(*since, now));
+            self.places.retain(|_, at| !is_over(*at, now));
+            self.conversations.retain(|_, (since, _)| !is_over(*since, now));
+            self.looked_through = Some(now);
+        }
+        !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.accounts.len().max(self.places.len()).max(self.conversations.len()) >= REMEMBERED
+    }
+}
+
+fn is_over(at: Instant, now: Instant) -> bool {
+    now.duration_since(at) >= PAUSE
 }
 
 #[cfg(test)]
@@ -123,14 +149,37 @@ mod tests {
         let mut heard = typing.notices();
         assert!(typing.take(notice(1, 1)));
         assert!(!typing.take(notice(1, 1)), "too soon");
-        assert!(!typing.take(notice(2, 1)), "too soon anywhere");
         assert!(typing.take(notice(1, 2)), "somebody else");
         assert_eq!(heard.recv().await, Ok(notice(1, 1)));
         assert_eq!(heard.recv().await, Ok(notice(1, 2)));
-        tokio::time::advance(ACCOUNT_PAUSE).await;
-        assert!(!typing.take(notice(1, 1)) && typing.take(notice(2, 1)), "elsewhere");
         tokio::time::advance(PAUSE).await;
         assert!(typing.take(notice(1, 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_is_looked_at_a_few_times_a_second() {
+        let typing = Typing::default();
+        for _ in 0..LOOKED_AT {
+            assert!(typing.begin(AccountId(1)));
+        }
+        assert!(!typing.begin(AccountId(1)), "too much anywhere");
+        assert!(typing.begin(AccountId(2)), "somebody else");
+        tokio::time::advance(PAUSE).await;
+        assert!(typing.begin(AccountId(1)));
+    }
+
+    /// Whoever goes to and fro between two conversations.
+    #[tokio::test(start_paused = true)]
+    async fn each_conversation_hears_of_an_account_once_a_second() {
+        let typing = Typing::default();
+        let mut taken = 0;
+        for turn in 0..50 {
+            assert!(typing.begin(AccountId(1)));
+            taken += u32::from(typing.take(notice(turn % 2, 1)));
+            tokio::time::advance(PAUSE / LOOKED_AT).await;
+        }
+        // Ten seconds, two conversations.
+        assert!((18..=20).contains(&taken), "{taken}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -145,6 +194,6 @@ mod tests {
         tokio::time::advance(PAUSE).await;
         assert!(typing.take(notice(4, 500)) && typing.take(notice(3, 50)));
         let recent = typing.recent.lock().unwrap();
-        assert!(recent.accounts.len() < 10 && recent.conversations.len() < 10, "forgotten");
+        assert!(recent.places.len() < 10 && recent.conversations.len() < 10, "forgotten");
     }
 }

@@ -52,7 +52,7 @@ impl ServerProcess {
                 command.env_remove(name);
             }
         }
-        // Not in a file nor among the arguments, which others on this machine could read.
+        // Not among the arguments, which any other user of this machine can read; the environment only the same user and root can.
         if let Some(control) = &plan.control {
             command.env(CONTROL_VARIABLE, control);
         }

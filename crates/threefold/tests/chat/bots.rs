@@ -7,6 +7,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -103,10 +104,10 @@ fn a_bot_does_what_an_account_does_and_is_its_owners() {
 }
 
 /// An HTTP answer: its status, its headers in lower case, and its body.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 /// Posts to a webhook; none where the server is gone.
@@ -128,7 +129,7 @@ fn post(url: &str, headers: &[&str], body: &[u8]) -> Option<Answer> {
     Some(Answer { status, head: head.to_lowercase(), body: serde_json::from_str(body).unwrap_or_default() })
 }
 
-fn say(url: &str, body: &Value) -> Option<Answer> {
+pub(crate) fn say(url: &str, body: &Value) -> Option<Answer> {
     post(url, &["content-type: application/json"], body.to_string().as_bytes())
 }
 
@@ -210,11 +211,68 @@ fn a_webhook_posts_each_request_once_whatever_is_killed() {
         assert_eq!(refused(say(&url, &json!({"text": "x"}))), unknown(), "{wrong}");
     }
 
+    // A name of any bytes is a name.
+    let strange = ["content-type: text/plain", "idempotency-key: Prüfung 7"];
+    let once: Vec<Value> = (0..2).map(|_| post(url, &strange, b"passed").unwrap().body).collect();
+    assert!(once[0]["id"].is_u64() && once[0] == once[1], "{once:?}");
+
+    // Another token under the same name; what was posted is taken back.
+    let fresh = token_of(&ann.json(&["bot", "token", "ci"]));
+    assert_eq!(refused(say(url, &json!({"text": "x"}))), unknown());
+    let anew = format!("http://{}/hooks/{id}/{fresh}", cluster.servers[0].client);
+    let posted =
+        until("a post", || say(&anew, &json!({"text": "by the new one"})).filter(|answer| answer.status == 200));
+    let posted = posted.body["id"].to_string();
+    assert_eq!(bob.fails(&["delete-message", &posted, "--everyone"]).short(), (1, "FORBIDDEN"));
+    ann.done(&["delete-message", &posted, "--everyone"]);
+    let url = &anew;
+
     assert_eq!(ann.json(&["webhook", "list", "tea"])[0]["name"], "ci");
     ann.done(&["room", "role", "tea", "bob", "moderator"]);
     bob.done(&["webhook", "delete", "tea", "ci"]);
     assert_eq!(refused(say(url, &json!({"text": "x"}))), unknown());
     assert!(ann.json(&["webhook", "list", "tea"]).is_empty());
+}
+
+/// Servers propose again what they have not heard of: whatever was on its way when the leader died.
+#[test]
+fn a_burst_through_a_failover_is_each_post_once() {
+    const POSTS: usize = 240;
+    let mut cluster = Cluster::start(&[]);
+    let ann = cluster.person("ann");
+    ann.done(&["room", "create", "tea"]);
+    let made = ann.json(&["webhook", "create", "tea", "ci"]);
+    let path = made[0]["urls"][0].as_str().unwrap().split_once("/hooks/").unwrap().1.to_owned();
+    let mut said = 0;
+    for _ in 0..2 {
+        let leader = cluster.leader();
+        let others: Vec<String> = (0..cluster.servers.len())
+            .filter(|place| *place != leader)
+            .map(|place| format!("http://{}/hooks/{path}", cluster.servers[place].client))
+            .collect();
+        std::thread::scope(|scope| {
+            for number in said..said + POSTS {
+                let url = &others[number % others.len()];
+                // It is asked again only where nothing can have come of it: the rest is between the servers.
+                scope.spawn(move || {
+                    let body = json!({"text": format!("number {number}")});
+                    let answer = until("an answer", || say(url, &body).filter(|answer| answer.status != 429));
+                    assert_eq!(answer.status, 200, "{}", answer.body);
+                });
+            }
+            std::thread::sleep(Duration::from_millis(60));
+            cluster.kill(&[leader]);
+        });
+        said += POSTS;
+        cluster.start_all();
+        cluster.wait_until_whole();
+    }
+    let mut heard: Vec<String> = ann.history("#tea").iter().map(|it| it["body"].as_str().unwrap().to_owned()).collect();
+    heard.sort();
+    let mut expected: Vec<String> = (0..said).map(|number| format!("number {number}")).collect();
+    expected.sort();
+    assert_eq!(heard.len(), expected.len());
+    assert_eq!(heard, expected);
 }
 
 #[test]
@@ -262,7 +320,10 @@ fn the_example_answers_each_message_once_whatever_is_killed() {
     let mut cluster = Cluster::start(&[]);
     let ann = cluster.person("ann");
     let token = token_of(&ann.json(&["bot", "create", "echo"]));
+    ann.done(&["send", "echo", "before it was ever there"]);
     let mut bot = start_example(python, &cluster, &token);
+    // It answers what comes from its first log-in on.
+    wait("a place of its own", || cluster.directory.join("echo.json").exists());
     let mut sent = Vec::new();
     for number in 0..30 {
         match number {
@@ -271,6 +332,12 @@ fn the_example_answers_each_message_once_whatever_is_killed() {
             20 => {
                 drop(bot);
                 bot = start_example(python, &cluster, &token);
+            }
+            // Its session ends, and the token that it has is none any more: it goes, and with the new one it is where it was.
+            25 => {
+                let fresh = token_of(&ann.json(&["bot", "token", "echo"]));
+                wait("its end", || bot.try_wait().unwrap().is_some());
+                bot = start_example(python, &cluster, &fresh);
             }
             _ => {}
         }
@@ -292,6 +359,7 @@ fn the_example_answers_each_message_once_whatever_is_killed() {
         answers(&ann.history("echo")).len() >= sent.len()
     });
     // What it is asked last it answers last: by then nothing of what came before is still on its way.
+    ann.done(&["send", "echo", &"x".repeat(16_383)]);
     let last = ann.json(&["send", "echo", "last"])[0]["id"].as_u64().unwrap();
     sent.push(last);
     wait("the last answer", || answers(&ann.history("echo")).iter().any(|(to, _)| *to == last));
@@ -301,5 +369,7 @@ fn the_example_answers_each_message_once_whatever_is_killed() {
     assert!(
         answers.iter().enumerate().all(|(number, (_, body))| number == 30 || *body == format!("echo: number {number}"))
     );
+    let log = fs::read_to_string(cluster.directory.join("echo.log")).unwrap();
+    assert!(log.contains("not answered: INVALID"), "{log}");
     drop(bot);
 }

@@ -108,7 +108,7 @@ fn person(context: &Context<'_>, name: &str) -> Outcome<(AccountId, String)> {
     let unknown = || Rejection::UnknownUser(text::quoted_name(name));
     text::check_name(name).map_err(|_| unknown())?;
     match context.get::<NameRecord>(Key::Name(&text::fold_name(name)))? {
-        Some(NameRecord { account, deleted: false }) => {
+        Some(NameRecord { account, deleted: false, .. }) => {
             Ok((account, context.require::<AccountRecord>(Key::Account(account))?.name))
         }
         Some(NameRecord { deleted: true, .. }) | None => Err(unknown().into()),

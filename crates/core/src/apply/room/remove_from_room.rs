@@ -2,7 +2,7 @@
 
 use super::{end_invitation, find_own, person, require_role, take_out};
 use crate::{
-    apply::{Context, Outcome},
+    apply::{Context, Outcome, webhook},
     command::{Recipient, Role},
     event::EventBody,
     ids::AccountId,
@@ -38,6 +38,8 @@ pub(crate) fn remove_from_room(
         Role::Moderator | Role::Owner => require_role(role, Role::Owner, "remove moderators and owners")?,
     }
     take_out(context, id, record, account, EventBody::MemberRemoved { account, by })?;
+    // Or else whoever was removed would go on writing by them.
+    webhook::delete_made_by(context, account, id)?;
     Ok(Reply::Done)
 }
 

@@ -21,6 +21,8 @@ fn account(token: Option<TokenHash>) -> AccountRecord {
         display_name: None,
         rooms: None,
         bot: Some(Bot { owner: AccountId(4096), token }),
+        bots_full_at_ms: None,
+        posted_for: None,
     }
 }
 
@@ -28,14 +30,35 @@ pub(super) fn samples() -> Vec<Sample> {
     let key = |name, key: Key<'_>| Sample { name, bytes: key.bytes(), again: key.bytes() };
     let manage = |name, action| write(name, Operation::ManageBot { name: "echo".to_owned(), action });
     let (room, name) = (Recipient::Room("tea".to_owned()), "ci".to_owned());
-    let post =
-        Command::PostWebhook { webhook: WEBHOOK, token: TOKEN, name: RequestName::of("a"), body: "hello".to_owned() };
+    let post = |after| Command::PostWebhook {
+        webhook: WEBHOOK,
+        token: TOKEN,
+        name: RequestName::of("a"),
+        body: "hello".to_owned(),
+        after,
+    };
+    let mut named = NamedRequestsRecord::default();
+    named.count();
+    named.remember(RequestName::of("a"), &Operation::MarkDelivered { up_to: EventId(1) }, &Reply::Done).unwrap();
     vec![
         key("key: owner's bot", Key::OwnedBot(AccountId(1), AccountId(6))),
         key("key: webhook", Key::Webhook(AccountId(6))),
         key("key: room's webhook", Key::RoomWebhook(ConversationId(2), AccountId(6))),
         record("account of a bot", account(Some(TOKEN))),
         record("account of a webhook", account(None)),
+        record(
+            "account with bots",
+            AccountRecord { bots_full_at_ms: Some(1_700_000_900_000), bot: None, ..account(None) },
+        ),
+        record(
+            "account of a deleted webhook",
+            AccountRecord { posted_for: Some(AccountId(4096)), bot: None, deleted: true, ..account(None) },
+        ),
+        record(
+            "name of a deleted bot",
+            NameRecord { account: AccountId(24576), deleted: true, kept_for: Some(AccountId(4096)) },
+        ),
+        record("named requests of a webhook", named),
         record("owner's bot", OwnedBotRecord {}),
         record("webhook", WebhookRecord { room: ConversationId(12288), token: TOKEN }),
         record("room's webhook", RoomWebhookRecord {}),
@@ -45,7 +68,8 @@ pub(super) fn samples() -> Vec<Sample> {
         manage("delete bot", BotAction::Delete),
         write("create webhook", Operation::CreateWebhook { room, name, token: TOKEN }),
         write("delete webhook", Operation::DeleteWebhook { webhook: WEBHOOK }),
-        command("post to webhook", post),
+        command("post to webhook", post(None)),
+        command("post to webhook, counted", post(Some(70))),
         reply("bot created", Reply::BotCreated { account: AccountId(24576) }),
         reply("webhook created", Reply::WebhookCreated { webhook: WEBHOOK, conversation: ConversationId(12288) }),
         reply("unknown bot", Reply::Rejected(Rejection::UnknownBot("x".to_owned()))),

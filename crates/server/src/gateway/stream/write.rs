@@ -53,7 +53,7 @@ impl<D: Door> Conversation<D> {
 
     /// Waits while the account writes more than it may: its stream is read no further meanwhile, nothing is refused, and the order stays.
     async fn pace(&self) {
-        while let Err(wait) = self.gateway.door().count_write(self.caller.session.account) {
+        while let Err(wait) = self.gateway.door().count_write(self.caller.counted_as) {
             sleep(wait).await;
         }
     }

@@ -293,7 +293,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
         if self.paced_until.is_some_and(|until| now < until) {
             return false;
         }
-        let counted = self.gateway.door().count_write(session.caller.session.account);
+        let counted = self.gateway.door().count_write(session.caller.counted_as);
         self.paced_until = counted.err().map(|wait| now + wait);
         counted.is_ok()
     }

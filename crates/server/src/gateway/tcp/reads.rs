@@ -1,7 +1,5 @@
 //! `history`, `unread`, `list`, `search` and `status`.
 
-use std::time::Duration;
-
 use threefold_core::{Position, Rejection, bounds};
 use threefold_proto::{
     chat::{self, history_request::From},
@@ -21,8 +19,6 @@ use crate::{
 
 /// Messages shown where no number is named: a screen.
 const SHOWN: u32 = 20;
-/// How long another server may take to tell its part; a dead one must not hold the answer up.
-const SERVER_PATIENCE: Duration = Duration::from_millis(500);
 /// Behind a list that is cut.
 const MORE: &str = "...";
 
@@ -86,7 +82,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
 
     /// The cluster.
     pub(super) async fn status(&mut self, echo: Echo) -> Result<(), Ending> {
-        let status = self.gateway.door().status(SERVER_PATIENCE).await;
+        let status = self.gateway.status(&chat::StatusRequest::default()).await;
         let state = match status.detail.is_empty() {
             true => status.state.clone(),
             false => format!("{}: {}", status.state, status.detail),

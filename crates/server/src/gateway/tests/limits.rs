@@ -1,5 +1,11 @@
 //! What is too much, by single calls, and who is shut out by it and who is not.
 
+use std::net::IpAddr;
+
+use threefold_core::{BotAction, Command, Operation, RequestId};
+use threefold_proto::convert::error_of;
+use tokio::time::Instant;
+
 use super::*;
 use crate::config::{Limits, Rate};
 
@@ -101,7 +107,7 @@ async fn who_meets_a_server_that_cannot_tell_is_not_shut_out() {
     timeout(PATIENCE, logged_in).await.unwrap();
 }
 
-/// Whoever has found a session does not find the password with it, and both ways of guessing are one.
+/// Whoever has found a session does not find the password with it, nor keeps out whoever logs in.
 #[tokio::test]
 async fn guesses_with_a_session_are_limited_too() {
     let server = start_with(Solo::with_limits(&Limits::new(0, 0, 3))).await;
@@ -116,8 +122,67 @@ async fn guesses_with_a_session_are_limited_too() {
     }
     let wrong = ErrorCode::WrongCredential;
     assert_eq!(codes, [wrong, wrong, wrong, ErrorCode::RateLimited]);
-    let refused = ann.chat.login(log_in("ann", "wrong horse", &Token::new(rand::random()))).await;
-    assert_eq!(code(refused), ErrorCode::RateLimited);
+    ann.chat.login(log_in("ann", PASSWORD, &Token::new(rand::random()))).await.unwrap();
+}
+
+/// By whoever fails for somebody at one address, or a few.
+#[tokio::test]
+async fn nobody_is_shut_out_at_another_address() {
+    let solo = Solo::with_limits(&Limits::new(0, 0, 3));
+    let gateway = solo.gateway();
+    let token = Token::new(rand::random());
+    let deadline = Instant::now() + PATIENCE;
+    let address = |number: u8| Some(IpAddr::from([192, 0, 2, number]));
+    gateway.register(register("ann", PASSWORD, &token), address(1), deadline).await.unwrap();
+    let guess = async |password: &str, from| {
+        let logged_in = gateway.log_in(log_in("ann", password, &Token::new(rand::random())), from, deadline).await;
+        logged_in.map(drop).map_err(|refusal| error_of(&refusal).code())
+    };
+    for number in 10..19 {
+        for _ in 0..3 {
+            assert_eq!(guess("wrong horse", address(number)).await, Err(ErrorCode::WrongCredential));
+        }
+        assert_eq!(guess(PASSWORD, address(number)).await, Err(ErrorCode::RateLimited), "where it was guessed");
+        assert_eq!(guess(PASSWORD, address(1)).await, Ok(()), "at home");
+    }
+    // Of anything that could be a token no number shuts anybody out elsewhere.
+    for number in 30..60 {
+        for _ in 0..3 {
+            assert_eq!(guess(&"ab".repeat(32), address(number)).await, Err(ErrorCode::WrongCredential));
+        }
+    }
+    assert_eq!(guess(PASSWORD, address(1)).await, Ok(()));
+    // But from many addresses at once no more is guessed than from ten.
+    let mut refused = 0;
+    for number in 60..80 {
+        refused += u32::from(guess("wrong horse", address(number)).await == Err(ErrorCode::RateLimited));
+    }
+    assert!(refused >= 17, "{refused}");
+}
+
+/// How long it takes says as little as what is said.
+#[tokio::test]
+async fn a_wrong_token_of_a_bot_costs_a_hash_as_an_unknown_name_does() {
+    let solo = Solo::new();
+    let gateway = solo.gateway();
+    let (token, deadline) = (Token::new(rand::random()), Instant::now() + PATIENCE);
+    gateway.register(register("ann", PASSWORD, &token), None, deadline).await.unwrap();
+    let action = BotAction::Create { token: Token::new([8; 32]).hash() };
+    let operation = Operation::ManageBot { name: "echo".to_owned(), action };
+    let request = RequestId { instance: 1, number: 1 };
+    solo.apply(&Command::Write { session: token.hash(), request, operation, answered: None });
+    let guess = async |name: &str, password: &str| {
+        let before = gateway.passwords().hashed();
+        let request = log_in(name, password, &Token::new(rand::random()));
+        let is_let_in = gateway.log_in(request, None, deadline).await.is_ok();
+        (is_let_in, gateway.passwords().hashed() - before)
+    };
+    for wrong in ["wrong horse".to_owned(), "ab".repeat(32)] {
+        assert_eq!(guess("echo", &wrong).await, (false, 1));
+        assert_eq!(guess("nobody", &wrong).await, (false, 1));
+        assert_eq!(guess("ann", &wrong).await, (false, 1));
+    }
+    assert_eq!(guess("echo", &"08".repeat(32)).await, (true, 0));
 }
 
 /// Whatever costs a place in the log counts, not only what is called a write.

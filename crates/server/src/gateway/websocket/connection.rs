@@ -14,7 +14,7 @@ use threefold_core::Rejection;
 use threefold_proto::{chat, convert::Refusal, json};
 use tokio::{
     sync::mpsc,
-    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -32,6 +32,8 @@ const CALLS: usize = 32;
 const NONSENSE: u32 = 10;
 /// How long a client may take nothing. Below a minute, after which load balancers cut the connection too.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection may go on without a call and without a session: pings alone keep no place for anybody.
+pub(super) const STRANGERS_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
 /// Frames that leave together, if they are there together.
 const BURST: usize = 64;
 /// How long the last words may take to leave: a slow client may have begun to read again.
@@ -56,6 +58,8 @@ pub(super) struct Connection<D> {
     nonsense: u32,
     /// There was a sign of life since the last ping.
     heard: bool,
+    /// While nobody has shown a session.
+    patience_ends: Instant,
 }
 
 /// The connection's one stream.
@@ -76,6 +80,8 @@ struct Answered {
 enum Step {
     Tick,
     Stopping,
+    /// Nobody has shown a session, and nothing is asked.
+    Idle,
     Answered(Answered),
     /// The stream has said something, or the last.
     Said(Option<Result<chat::ServerFrame, Refusal>>),
@@ -97,6 +103,7 @@ impl<D: Door> Connection<D> {
             stream: None,
             nonsense: 0,
             heard: true,
+            patience_ends: Instant::now() + STRANGERS_PATIENCE,
         }
     }
 
@@ -147,7 +154,8 @@ impl<D: Door> Connection<D> {
     }
 
     async fn next(&mut self, ticks: &mut Interval, stopping: Pin<&mut impl Future<Output = ()>>) -> Step {
-        let Self { socket, calls, stream, binding, .. } = self;
+        let is_idle = self.caller.is_none() && self.calls.is_empty();
+        let Self { socket, calls, stream, binding, patience_ends, .. } = self;
         let is_held = stream.as_ref().is_some_and(|stream| stream.held.is_some());
         let has_stream = stream.is_some();
         let (said, taken) = match stream {
@@ -170,6 +178,7 @@ impl<D: Door> Connection<D> {
             Some(answered) = calls.next(), if !calls.is_empty() => Step::Answered(answered),
             () = taken, if is_held => Step::Taken,
             said = said, if has_stream => Step::Said(said),
+            () = sleep_until(*patience_ends), if is_idle => Step::Idle,
             heard = socket.next(), if !is_held && !*binding => Step::Heard(heard),
         }
     }
@@ -178,6 +187,9 @@ impl<D: Door> Connection<D> {
         match step {
             Step::Tick => self.check().await,
             Step::Stopping => Err(Refusal::unavailable("this server is stopping").into()),
+            Step::Idle => {
+                Err(Ending::Broken(close_code::POLICY, "nobody has logged in, and nothing was asked for a minute"))
+            }
             Step::Answered(answered) => self.settle(answered).await,
             Step::Said(said) => self.pass_on(said).await,
             Step::Taken => Ok(()),
@@ -224,6 +236,7 @@ impl<D: Door> Connection<D> {
 
     async fn begin(&mut self, call: frame::Call) -> Result<(), Ending> {
         let frame::Call { id, name, with } = call;
+        self.patience_ends = Instant::now() + STRANGERS_PATIENCE;
         if self.calls.len() >= CALLS {
             let refusal = Refusal::Overloaded(format!("a connection has at most {CALLS} calls in flight"));
             return self.say(frame::error(Some(id), &refusal)).await;

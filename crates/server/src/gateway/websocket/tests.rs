@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{self, timeout},
+    time::{self, sleep, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{self, Message, client::IntoClientRequest as _, protocol::CloseFrame},
 };
 
-use super::{FRAME_BYTES, PING_INTERVAL};
+use super::{FRAME_BYTES, PING_INTERVAL, connection::STRANGERS_PATIENCE};
 use crate::gateway::{
     door::Door as _,
     tests::{PATIENCE, Server, start},
@@ -441,4 +441,36 @@ async fn who_does_not_read_is_let_go_and_goes_on_from_its_cursor() {
         heard.push(cursor);
     }
     assert_eq!(heard, sent, "nothing missing, nothing twice");
+}
+
+/// Pings alone keep no place; calls, and a session, do.
+#[tokio::test]
+async fn whoever_shows_no_session_and_asks_nothing_is_let_go() {
+    let server = start().await;
+    let mut stranger = Client::connect(&server).await;
+    let mut asking = Client::connect(&server).await;
+    let mut ann = Client::registered(&server, "ann").await;
+    let pinging = async {
+        loop {
+            sleep(STRANGERS_PATIENCE / 6).await;
+            if stranger.socket.send(Message::Ping(Vec::new().into())).await.is_err() {
+                break;
+            }
+            match stranger.socket.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(_)) => {}
+                _ => break,
+            }
+        }
+        0
+    };
+    let until_then = async {
+        for _ in 0..9 {
+            sleep(STRANGERS_PATIENCE / 6).await;
+            asking.call("status", json!({"local": true})).await.unwrap();
+        }
+    };
+    let (code, ()) = tokio::join!(timeout(PATIENCE, pinging), until_then);
+    assert_eq!(code.unwrap(), 1008);
+    ann.call("who_am_i", json!({})).await.unwrap();
 }

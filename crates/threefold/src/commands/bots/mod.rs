@@ -164,7 +164,7 @@ fn show_token(context: &Context, name: &str, token: &Token) -> Result<(), Failur
     let token = token.to_hex();
     if !context.output.is_json() {
         eprintln!(
-            "threefold: {} logs in with this token in the place of a password; it is shown this once",
+            "threefold: the token of {}, shown this once: a bot logs in with it in the place of a password, a webhook's address ends with it",
             escape(name)
         );
     }

@@ -65,6 +65,11 @@ fn in_room(scene: &Scene, what: &str) -> Option<Asked> {
         }
         "list_webhooks" => ("list_webhooks", json!({"room": room}), false, None),
         "delete_webhook" => write("delete_webhook", "delete", json!({"webhook": scene.webhook})),
+        "delete_messages (a webhook's, for everyone)" => {
+            let with = json!({"messages": [scene.posted], "for_everyone": true});
+            let tcp = command("delete_messages", "everyone", &scene.posted.to_string());
+            with_tcp(write("delete_messages", "delete", with), tcp)
+        }
         "send_message (directly)" => write("send_message", "send", json!({"to": by_number, "body": "words"})),
         "history (directly)" => ("history", json!({"in": by_number, "limit": 5}), false, None),
         "mark_read (directly)" => write("mark_read", "mark", json!({"in": by_number})),
@@ -115,9 +120,9 @@ fn on_account(scene: &Scene, what: &str) -> Option<Asked> {
         "end_session (one's own)" => read("end_session", json!({"session": scene.own_session})),
         "end_session (another's)" => read("end_session", json!({"session": scene.foreign_session})),
         "open_instance" => read("open_instance", json!({"nonce": 7})),
-        "list_conversations" => ("list_conversations", json!({}), false, command("unread", "", "")),
-        "list_rooms" => read("list_rooms", json!({"pattern": "nothing-is-called-so"})),
-        "list_invitations" => read("list_invitations", json!({})),
+        "list_conversations (of none)" => ("list_conversations", json!({}), false, command("unread", "", "")),
+        "list_rooms (by what none is called)" => read("list_rooms", json!({"pattern": "nothing-is-called-so"})),
+        "list_invitations (only the person has one)" => read("list_invitations", json!({})),
         "search_messages" => read("search_messages", json!({"query": "nothingsaysthis"})),
         "discard_attachment" => read("discard_attachment", json!({"attachment": 7})),
         "create_room" => write("create_room", "create", json!({"name": scene.next_name()})),

@@ -9,7 +9,10 @@ use super::{
     questions::Question,
     ways::{Asker, Told, Way},
 };
-use crate::harness::Cluster;
+use crate::{
+    bots::say,
+    harness::{Cluster, until},
+};
 
 const PASSWORD: &str = "correct horse";
 /// Who registers. `administrator` is the first account of the cluster; `somebody` is whom things are done to.
@@ -27,6 +30,8 @@ pub struct Scene {
     pub room: String,
     pub message: u64,
     pub webhook: u64,
+    /// What it posted.
+    pub posted: u64,
     /// A direct conversation of the author with the member, and a message of it.
     pub conversation: u64,
     pub direct_message: u64,
@@ -53,6 +58,7 @@ impl Scene {
             room: String::new(),
             message: 0,
             webhook: 0,
+            posted: 0,
             conversation: 0,
             direct_message: 0,
             own_bot: String::new(),
@@ -117,11 +123,16 @@ impl Scene {
                 if self.spent {
                     self.furnish();
                 }
-                if what == "delete_webhook" && self.webhook == 0 {
-                    let create =
-                        json!({"room": {"room": self.room}, "name": self.next_name(), "token": "7b7c".repeat(16)});
+                let is_of_webhook = matches!(what, "list_webhooks" | "delete_webhook") || what.contains("(a webhook's");
+                if is_of_webhook && self.webhook == 0 {
+                    let token = "7b7c".repeat(16);
+                    let create = json!({"room": {"room": self.room}, "name": self.next_name(), "token": token});
                     let made = self.done("owner", "create_webhook", json!({"create": create}));
                     self.webhook = made["created"]["webhook"].as_u64().unwrap();
+                    let url = format!("http://{}/hooks/{}/{token}", self.cluster.servers[0].client, self.webhook);
+                    let posted =
+                        until("a post", || say(&url, &json!({"text": "a build"})).filter(|it| it.status == 200));
+                    self.posted = posted.body["id"].as_u64().unwrap();
                     self.spent = false;
                 }
             }
