@@ -224,12 +224,13 @@ impl Task {
                 }
             }
         }
+        // Before those go on who wait for it: what they have handed over counts.
+        let waiting = self.outbox.waiting();
+        self.waiting.send_if_modified(|told| std::mem::replace(told, waiting) != waiting);
         for saved in self.accepted.drain(..) {
             // A caller who no longer waits does not want to know.
             let _ = saved.send(());
         }
-        let waiting = self.outbox.waiting();
-        self.waiting.send_if_modified(|told| std::mem::replace(told, waiting) != waiting);
     }
 
     fn instance_opened(&mut self, result: Result<u64, Error>) {
