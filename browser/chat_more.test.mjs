@@ -154,7 +154,7 @@ test('who wants it is notified of direct messages and mentions, while the page i
     };
   });
   await goTo(bob, 'settings');
-  await bob.getByRole('checkbox', { name: /otif/ }).check();
+  await bob.getByRole('checkbox', { name: /Tell me of direct messages/ }).check();
   const write = (to, body) => ann.evaluate(async ({ to, body }) => {
     const { outbox } = await import('/js/state/app.js');
     await outbox.write({ send: { to, body } });
