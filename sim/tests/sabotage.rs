@@ -28,7 +28,7 @@ fn is_found_out(rule: &str, start: &str, mode: &[&str]) {
 
 #[test]
 fn acknowledging_at_a_majority_only_is_found_out() {
-    is_found_out("majority-is-visible", "170", &[]);
+    is_found_out("majority-is-visible", "480", &[]);
 }
 
 #[test]
