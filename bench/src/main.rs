@@ -62,6 +62,9 @@ struct Common {
     /// The servers of a fresh cluster limit writes and log-ins as they do for anybody.
     #[arg(skip)]
     limited: bool,
+    /// The servers of a fresh cluster give memory back at once.
+    #[arg(skip)]
+    thrifty: bool,
 }
 
 impl Common {
@@ -72,6 +75,7 @@ impl Common {
             data_dir: self.data_dir.clone(),
             keep: self.keep,
             limited: self.limited,
+            thrifty: self.thrifty,
         }
     }
 
@@ -175,7 +179,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Option<Report>> {
         Scenario::Search(plan) => common.on(async |target| search::run(target, plan).await).await,
         Scenario::Grow(plan) => common.on(async |target| grow::run(target, plan).await).await,
         Scenario::Fanout(plan) => common.on(async |target| fanout::run(target, plan).await).await,
-        Scenario::Idle(plan) => common.on(async |target| idle::run(target, plan).await).await,
+        Scenario::Idle(plan) => {
+            let common = Common { thrifty: true, ..common.clone() };
+            common.on(async |target| idle::run(target, plan).await).await
+        }
         Scenario::Rejoin(plan) => common.on(async |target| rejoin::run(target, plan).await).await,
         Scenario::Start(plan) => start::run(&common.fresh()?, plan).await,
         Scenario::Compare(plan) => compare::run(&common.fresh()?, plan).await,

@@ -46,12 +46,16 @@ pub struct Place {
     pub keep: bool,
     /// Leave the limits of writes and of log-ins as they are for anybody.
     pub limited: bool,
+    /// Servers give memory back as soon as they let go of it, instead of keeping it for the next use: what was needed to log thousands in would hide
+    /// what their connections hold.
+    pub thrifty: bool,
 }
 
 /// The cluster.
 pub struct Own {
     executable: PathBuf,
     limited: bool,
+    thrifty: bool,
     // Before the directory: dropped, the servers die first.
     servers: Vec<Server>,
     directory: TempDir,
@@ -125,7 +129,8 @@ impl Own {
             chat: format!("127.0.0.1:{chat}"),
             child: None,
         });
-        let own = Self { executable, limited: place.limited, servers: servers.collect(), directory };
+        let own =
+            Self { executable, limited: place.limited, thrifty: place.thrifty, servers: servers.collect(), directory };
         own.certify(&names).await?;
         own.configure(&names, peers)?;
         Ok(own)
@@ -171,6 +176,9 @@ impl Own {
             env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("THREEFOLD_")))
         {
             command.env_remove(name);
+        }
+        if self.thrifty {
+            command.env("MIMALLOC_PURGE_DELAY", "0");
         }
         command
     }

@@ -162,7 +162,8 @@ async fn once(place: &Place, figures: &mut Figures) -> anyhow::Result<()> {
 
     for (over, connections, name) in IDLE {
         // Of its own: what a server's memory has grown to, it keeps.
-        let target = Target::Own(Own::start(place).await?);
+        let place = Place { thrifty: true, ..place.clone() };
+        let target = Target::Own(Own::start(&place).await?);
         figures.insert(name, idle::memory(&target, over, connections).await?);
         target.end().await?;
     }
