@@ -244,6 +244,7 @@ fn a_burst_through_a_failover_is_each_post_once() {
     let made = ann.json(&["webhook", "create", "tea", "ci"]);
     let path = made[0]["urls"][0].as_str().unwrap().split_once("/hooks/").unwrap().1.to_owned();
     let mut said = 0;
+    let mut unknown: Vec<String> = Vec::new();
     for _ in 0..2 {
         let leader = cluster.leader();
         let others: Vec<String> = (0..cluster.servers.len())
@@ -251,17 +252,22 @@ fn a_burst_through_a_failover_is_each_post_once() {
             .map(|place| format!("http://{}/hooks/{path}", cluster.servers[place].client))
             .collect();
         std::thread::scope(|scope| {
-            for number in said..said + POSTS {
+            let post = |number: usize| {
                 let url = &others[number % others.len()];
                 // It is asked again only where nothing can have come of it: the rest is between the servers.
                 scope.spawn(move || {
-                    let body = json!({"text": format!("number {number}")});
+                    let text = format!("number {number}");
+                    let body = json!({"text": text});
                     let answer = until("an answer", || say(url, &body).filter(|answer| answer.status != 429));
-                    assert_eq!(answer.status, 200, "{}", answer.body);
-                });
-            }
+                    // On a busy machine a post may not be answered in time: then it may be there, once, or not.
+                    assert!([200, 503].contains(&answer.status), "{}", answer.body);
+                    (answer.status == 503).then_some(text)
+                })
+            };
+            let posts: Vec<_> = (said..said + POSTS).map(post).collect();
             std::thread::sleep(Duration::from_millis(60));
             cluster.kill(&[leader]);
+            unknown.extend(posts.into_iter().filter_map(|post| post.join().unwrap()));
         });
         said += POSTS;
         cluster.start_all();
@@ -271,6 +277,8 @@ fn a_burst_through_a_failover_is_each_post_once() {
     heard.sort();
     let mut expected: Vec<String> = (0..said).map(|number| format!("number {number}")).collect();
     expected.sort();
+    expected.retain(|text| !unknown.contains(text) || heard.contains(text));
+    assert!(unknown.len() < said, "some are answered");
     assert_eq!(heard.len(), expected.len());
     assert_eq!(heard, expected);
 }
