@@ -259,9 +259,11 @@ fn a_burst_through_a_failover_is_each_post_once() {
                     let text = format!("number {number}");
                     let body = json!({"text": text});
                     let answer = until("an answer", || say(url, &body).filter(|answer| answer.status != 429));
-                    // On a busy machine a post may not be answered in time: then it may be there, once, or not.
-                    assert!([200, 503].contains(&answer.status), "{}", answer.body);
-                    (answer.status == 503).then_some(text)
+                    // On a busy machine what became of a post may stay unknown: then it is there once, or not.
+                    let code = answer.body["code"].as_str().unwrap_or_default();
+                    let is_unknown = ["UNAVAILABLE", "REPLY_FORGOTTEN"].contains(&code);
+                    assert!(answer.status == 200 || is_unknown, "{}", answer.body);
+                    is_unknown.then_some(text)
                 })
             };
             let posts: Vec<_> = (said..said + POSTS).map(post).collect();
