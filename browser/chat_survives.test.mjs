@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { faults, launch, open, register } from './lib/browser.mjs';
 import { Cluster, program } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
-import { PNG, composer, goTo, message, send, texts } from './lib/chat.mjs';
+import { PNG, composer, goTo, message, send, settled, texts } from './lib/chat.mjs';
 
 const TIMEOUT = { timeout: 240_000 };
 let cluster;
@@ -39,9 +39,6 @@ after(async () => {
   await browser?.close();
   await cluster?.stop();
 }, TIMEOUT);
-
-const settled = (page) =>
-  until('everything is sent', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.sends().length === 0));
 
 /** Every text once, on both pages, in the order of each author. */
 async function complete(expected) {

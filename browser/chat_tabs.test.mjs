@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { faults, launch, open, register, signIn, watch } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
-import { PNG, composer, goTo, menu, message, send, texts } from './lib/chat.mjs';
+import { PNG, composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
@@ -30,9 +30,6 @@ after(async () => {
   await browser?.close();
   await cluster?.stop();
 }, TIMEOUT);
-
-const settled = (page) =>
-  until('everything is sent', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.sends().length === 0));
 
 const mark = (page) =>
   page.evaluate(() => {

@@ -1,5 +1,7 @@
 // What tests do in the chat page, in the words of its labels.
 
+import { until } from './wait.mjs';
+
 /** A picture of one dot. */
 export const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
 
@@ -18,6 +20,11 @@ export function composer(page) {
 export async function send(page, text) {
   await composer(page).fill(text);
   await composer(page).press('Enter');
+}
+
+/** Waits until nothing is on its way, and nothing has failed. */
+export function settled(page) {
+  return until('everything is sent', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.sends().length === 0));
 }
 
 /** The newest message with this in it. */
