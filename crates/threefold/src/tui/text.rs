@@ -114,14 +114,14 @@ pub fn wrap(spans: &[Span<'_>], most: usize) -> Vec<Line<'static>> {
                 continue;
             }
             let cells = cells(grapheme);
-            if used + cells > most && !line.is_empty() {
-                if grapheme == " " {
-                    // The space at the break is seen by nobody.
-                    lines.push(joined(&line));
-                    line.clear();
-                    (used, break_at) = (0, 0);
-                    continue;
-                }
+            if grapheme == " " && used + cells > most && !line.is_empty() {
+                // The space at the break is seen by nobody.
+                lines.push(joined(&line));
+                line.clear();
+                (used, break_at) = (0, 0);
+                continue;
+            }
+            while used + cells > most && !line.is_empty() {
                 let at = if break_at == 0 { line.len() } else { break_at };
                 let rest = line.split_off(at);
                 lines.push(joined(&line));
@@ -153,10 +153,25 @@ fn joined(characters: &[(&str, Style)]) -> Line<'static> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn wrapped(text: &str, most: usize) -> Vec<String> {
         wrap(&[Span::raw(text)], most).iter().map(ToString::to_string).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_there_is_room(text in "[ab é漢\u{301}\u{200d}👩🇩🇪\n]{0,40}", most in 0..12_usize) {
+            let lines = wrapped(&text, most);
+            for line in &lines {
+                let fits = width(line) <= most.max(1) || line.graphemes(true).count() == 1;
+                prop_assert!(fits, "{line:?} in {most}");
+            }
+            let without = |text: &str| text.replace([' ', '\n'], "");
+            prop_assert_eq!(without(&lines.concat()), without(&text), "nothing but spaces is left out");
+        }
     }
 
     #[test]
@@ -167,6 +182,7 @@ mod tests {
         assert_eq!(wrapped("", 3), [""]);
         assert_eq!(wrapped("漢字漢字", 5), ["漢字", "漢字"]);
         assert_eq!(wrapped("漢", 1), ["漢"], "what does not fit at all stands alone");
+        assert_eq!(wrapped(" bcd漢", 4), [" ", "bcd", "漢"], "what is left behind a break is full too");
     }
 
     #[test]
