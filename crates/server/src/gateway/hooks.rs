@@ -150,7 +150,9 @@ impl<D: Door> Gateway<D> {
             body.map_err(|_| Refusal::invalid(format!("the body has more than {POST_BYTES} bytes, or is broken")))?;
         let (body, name) = read(headers, &body)?;
         let turn = hooks.turn(webhook).await?;
-        // How many there were is asked before the first proposal, and as late as possible.
+        // How many there were is asked before the first proposal, and as late as possible: a server that is behind
+        // would count too few, and take a new post for one of long ago.
+        self.wait_consistent(Instant::now() + DEFAULT_PATIENCE).await?;
         let after = Some(self.counts(webhook, &token).ok_or_else(unknown)?);
         let command = Command::PostWebhook { webhook, token, name, body, after };
         let gateway = self.clone();
@@ -324,6 +326,20 @@ mod tests {
         drop(strangers);
         let unknown = Err(Refusal::Rejected(Rejection::UnknownWebhook));
         assert_eq!(post(&gateway, &invented, "x".into()).await, unknown);
+    }
+
+    /// What it has counted may be of long ago: a new post would be refused as one that was perhaps made.
+    #[tokio::test]
+    async fn a_server_that_cannot_tell_how_far_it_is_proposes_nothing() {
+        let solo = Solo::new();
+        let (_, webhooks) = scene(&solo, 1);
+        let gateway = solo.gateway();
+        let before = solo.applied();
+        solo.set_cut_off(true);
+        assert!(matches!(post(&gateway, &webhooks[0], "x".into()).await, Err(Refusal::Unavailable { .. })));
+        assert_eq!(solo.applied(), before);
+        solo.set_cut_off(false);
+        assert!(post(&gateway, &webhooks[0], "x".into()).await.is_ok());
     }
 
     /// The body may take as long as a command does.

@@ -116,12 +116,31 @@ async fn quotes(context: &Context, messages: &[Message]) -> Result<BTreeMap<u64,
     Ok(quotes)
 }
 
-/// One page: what lies around a message is not longer.
+/// A page around a message, and further ones on that side of it where there are fewer: pages are bounded in bytes too.
 async fn around_one(context: &Context, args: &MessagesArgs, around: u64) -> Result<Vec<Message>, Failure> {
-    if args.count > PAGE {
-        return Err(Failure::usage(format!("at most {PAGE} messages are shown around one")));
+    let HistoryReply { mut messages, mut older, mut newer, .. } =
+        page(context, args, Page::Around(around), args.count).await?;
+    while let Some(left) = left(args.count, messages.len()) {
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { break };
+        let before = messages.partition_point(|message| message.id < around);
+        let behind = messages.len() - before;
+        if older && (before < behind || !newer) {
+            // No more than the other side may still have.
+            let half = if newer { left.div_ceil(2) } else { left };
+            let mut page = page(context, args, Page::Before(first.id), half).await?;
+            older = page.more && !page.messages.is_empty();
+            page.messages.append(&mut messages);
+            messages = page.messages;
+        } else if newer {
+            let half = if older { left.div_ceil(2) } else { left };
+            let page = page(context, args, Page::After(last.id), half).await?;
+            newer = page.more && !page.messages.is_empty();
+            messages.extend(page.messages);
+        } else {
+            break;
+        }
     }
-    Ok(page(context, args, Page::Around(around), args.count).await?.messages)
+    Ok(messages)
 }
 
 /// Page after page towards the end.

@@ -102,6 +102,22 @@ fn what_belongs_to_messages_outlives_its_leader() {
         assert!(text.contains("(answers a message that is not there any more): good"), "{text}");
     }
     assert_eq!(bob.fails(&["react", &first, "👍"]).short(), (1, "MESSAGE_DELETED"));
+    long_messages_around_one(&alice, &bob);
+}
+
+/// More than one page holds in bytes.
+fn long_messages_around_one(alice: &Person, bob: &Person) {
+    let long = "x".repeat(15_000);
+    let ids: Vec<u64> = (0..40).map(|_| alice.json(&["send", "bob", &long])[0]["id"].as_u64().unwrap()).collect();
+    until("the last one", || (bob.history("alice").last().unwrap()["id"] == ids[39]).then_some(()));
+    let shown = |around: usize, count: &str| -> Vec<u64> {
+        let shown = bob.json(&["messages", "alice", count, "--around", &ids[around].to_string()]);
+        shown.iter().map(|message| message["id"].as_u64().unwrap()).collect()
+    };
+    let middle = shown(20, "30");
+    assert!(middle.len() == 30 && ids.windows(30).any(|part| part == middle), "{middle:?}");
+    assert!(middle[0] <= ids[9] && middle[29] >= ids[31], "as many before it as behind it: {middle:?}");
+    assert_eq!(shown(39, "30"), ids[10..]);
 }
 
 /// Pages around a message and from a time, and what people are shown.
