@@ -27,6 +27,9 @@ pub enum Error {
     /// The caller asked for something that cannot be sent: a malformed address, a text beyond its bounds.
     #[error("{0}")]
     Usage(String),
+    /// Something on this machine failed: a full disk.
+    #[error("{0}")]
+    Local(String),
     /// The other side does not speak this protocol.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
@@ -41,6 +44,7 @@ impl Error {
             Self::Unavailable { .. } => "UNAVAILABLE",
             Self::OutcomeUnknown(_) => "OUTCOME_UNKNOWN",
             Self::Usage(_) => "USAGE",
+            Self::Local(_) => "LOCAL",
             Self::Protocol(_) => "PROTOCOL",
         }
     }

@@ -87,8 +87,13 @@
 //!     // On disk when this returns: what happens to the program from now on does not matter.
 //!     writer.send("bob", *line).await?;
 //! }
-//! // Before the end, if one likes: everything is answered.
-//! let _ = writer.waiting().wait_for(|waiting| *waiting == 0).await;
+//! // Before the end, if one likes: everything is answered, and what came to nothing is told.
+//! writer.settled().await?;
+//! let failed = writer.failed().borrow().clone();
+//! for failed in &failed {
+//!     eprintln!("{:?} was not sent: {}", failed.text(), failed.error);
+//! }
+//! writer.told(&failed).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -125,4 +130,4 @@ pub use threefold_core::bounds::BODY_BYTES as MESSAGE_BYTES;
 /// The messages of the protocol, as replies and events carry them.
 pub use threefold_proto::chat;
 pub use token::Token;
-pub use writer::{DiskOutbox, LinkState, Receipt, RoomChanges, Statistics, To, Writer};
+pub use writer::{DiskOutbox, Failed, Fingerprint, LinkState, Receipt, RoomChanges, Statistics, To, Writer};

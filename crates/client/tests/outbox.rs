@@ -5,7 +5,7 @@
 
 use std::{path::Path, thread::sleep, time::Duration};
 
-use threefold_client::{Client, DiskOutbox, Error, Options, Session, fake::FakeCluster};
+use threefold_client::{Client, DiskOutbox, Error, Options, Session, chat::ErrorCode, fake::FakeCluster};
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {
@@ -157,4 +157,134 @@ fn it_is_of_one_session() {
         let error = DiskOutbox::open(&path, &other).unwrap_err();
         assert!(matches!(&error, Error::Usage(words) if words.contains("another session")), "{error}");
     });
+}
+
+/// Leaves messages in an outbox, without any server.
+fn leave(path: &Path, session: &Session, messages: &[(&str, &str)]) {
+    let program = runtime();
+    program.block_on(async {
+        let nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
+        let nobody = Session { servers: Vec::new(), ..session.clone() };
+        let writer = client(&nowhere, &nobody).writer_with(opened(path, session)).unwrap();
+        for (to, body) in messages {
+            drop(writer.send(*to, *body).await.unwrap());
+        }
+    });
+    program.shutdown_background();
+}
+
+#[test]
+fn a_refusal_that_passes_takes_nothing_away() {
+    for code in [ErrorCode::RateLimited, ErrorCode::Overloaded, ErrorCode::Internal, ErrorCode::Forbidden] {
+        let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+        let (cluster, session) = cluster(&servers);
+        let path = directory.path().join("outbox");
+        leave(&path, &session, &[("bob", "0")]);
+        let refuse =
+            |code| (0..2).for_each(|server| cluster.behave(server, |behaviour| behaviour.refuse_instances = code));
+        refuse(Some(code));
+        servers.block_on(async {
+            let mut options = cluster.options();
+            options.timeout = Duration::from_millis(500);
+            let writer = client(&options, &session).writer_with(opened(&path, &session)).unwrap();
+            let error = writer.send("bob", "1").await.unwrap().await.unwrap_err();
+            assert!(
+                matches!(&error, Error::OutcomeUnknown(words) if words.contains("kept on disk")),
+                "{code:?}: {error}"
+            );
+            assert_eq!(*writer.waiting().borrow(), 2, "{code:?}");
+            refuse(None);
+            writer.settled().await.unwrap();
+        });
+        assert_eq!(cluster.with_state(|state| state.bodies()), numbers(2), "{code:?}");
+    }
+}
+
+#[test]
+fn what_came_to_nothing_is_told_to_each_program_until_one_has_heard_it() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    leave(&path, &session, &[("nobody", "lost"), ("bob", "0")]);
+    for told in [false, false, true] {
+        let program = runtime();
+        program.block_on(async {
+            let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+            writer.settled().await.unwrap();
+            let failed = writer.failed().borrow().clone();
+            assert_eq!(failed.iter().map(|failed| failed.text()).collect::<Vec<_>>(), [Some("lost")]);
+            assert!(matches!(failed[0].error, Error::Refused { .. } | Error::OutcomeUnknown(_)), "{failed:?}");
+            if told {
+                writer.told(&failed).await;
+                assert!(writer.failed().borrow().is_empty());
+            }
+        });
+        program.shutdown_background();
+    }
+    let outbox = opened(&path, &session);
+    assert_eq!((outbox.accepted(), outbox.waiting()), (2, 0));
+    assert_eq!(cluster.with_state(|state| state.bodies()), numbers(1));
+}
+
+#[test]
+fn what_may_have_run_when_its_instance_was_forgotten_is_told_as_unknown() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    // Carried out, and never answered.
+    (0..2).for_each(|server| cluster.behave(server, |behaviour| behaviour.silent = true));
+    let program = runtime();
+    program.block_on(async {
+        cluster.behave(0, |behaviour| behaviour.silent = false);
+        let mut options = cluster.options();
+        options.servers.truncate(1);
+        let writer = client(&options, &session).writer_with(opened(&path, &session)).unwrap();
+        writer.send("bob", "0").await.unwrap().await.unwrap();
+        cluster.behave(0, |behaviour| behaviour.silent = true);
+        let _unanswered = writer.send("bob", "1").await.unwrap();
+        while cluster.with_state(|state| state.bodies().len()) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    program.shutdown_background();
+    cluster.with_state(|state| state.evict_instances());
+    (0..2).for_each(|server| cluster.behave(server, |behaviour| behaviour.silent = false));
+    servers.block_on(async {
+        let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+        writer.settled().await.unwrap();
+        let failed = writer.failed().borrow().clone();
+        assert!(
+            matches!(&failed[..], [one] if one.text() == Some("1") && matches!(one.error, Error::OutcomeUnknown(_))),
+            "{failed:?}"
+        );
+    });
+    assert_eq!(cluster.with_state(|state| state.bodies()), numbers(2));
+}
+
+#[test]
+fn a_session_that_is_over_leaves_what_waits_waiting() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    leave(&path, &session, &[("bob", "0"), ("bob", "1")]);
+    cluster.with_state(|state| state.sessions.clear());
+    servers.block_on(async {
+        let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+        let mut waiting = writer.waiting();
+        let error = writer.settled().await.unwrap_err();
+        assert!(error.is_refusal(ErrorCode::SessionInvalid), "{error}");
+        assert!(waiting.wait_for(|waiting| *waiting == 0).await.is_err(), "it is closed, and not at zero");
+        assert!(writer.send("bob", "2").await.is_err());
+    });
+    let other = Session { session: session.session + 1, ..session.clone() };
+    for _ in 0..1_000 {
+        let error = DiskOutbox::open(&path, &other).unwrap_err().to_string();
+        if error.contains("another program") {
+            sleep(Duration::from_millis(10));
+            continue;
+        }
+        assert!(error.contains("2 writes were taken, 2 of them not acknowledged"), "{error}");
+        break;
+    }
+    assert_eq!(opened(&path, &session).waiting(), 2);
 }

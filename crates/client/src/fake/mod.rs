@@ -21,7 +21,7 @@ use std::{
 
 use service::Service;
 pub use state::State;
-use threefold_proto::chat::{chat_server::ChatServer, cluster_server::ClusterServer};
+use threefold_proto::chat::{ErrorCode, chat_server::ChatServer, cluster_server::ClusterServer};
 use tokio::{
     io::DuplexStream,
     net::TcpListener,
@@ -49,6 +49,8 @@ pub struct Behaviour {
     pub refuse_writes: u32,
     /// So many writes on streams vanish without being carried out or answered.
     pub swallow_writes: u32,
+    /// Every question for an instance is refused so.
+    pub refuse_instances: Option<ErrorCode>,
     /// Each stream breaks after this many frames.
     pub frames_per_stream: Option<usize>,
     /// Results of writes, and events, come twice.

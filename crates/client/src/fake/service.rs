@@ -246,7 +246,11 @@ impl Chat for Service {
     }
 
     async fn open_instance(&self, request: Request<chat::OpenInstanceRequest>) -> Result<chat::OpenInstanceReply> {
+        let refused = self.behave(|behaviour| behaviour.refuse_instances);
         self.authenticated(request, |state, session, request| {
+            if let Some(code) = refused {
+                return Err(refusal(code, "no instance for now"));
+            }
             Ok(chat::OpenInstanceReply { instance: state.instance_for(session.id, request.nonce) })
         })
         .await

@@ -10,7 +10,8 @@
 //! frame = "frm1" bytes:4 checksum:8 change*      the checksum: the beginning of the SHA-256 of the changes
 //! ```
 //!
-//! The first change names the session, how many writes were accepted before, and the latest instance they used; numbers are little-endian. Each frame is on disk before the next
+//! The first change names the session, how many writes were accepted before, and the latest instance they used; numbers are little-endian. A file that was written anew
+//! has the fingerprint of all that were ever accepted, behind those that wait (an earlier version's has none: then nobody can tell what was accepted). Each frame is on disk before the next
 //! is written: so only the last one can be torn.
 
 use std::{
@@ -22,9 +23,13 @@ use std::{
 
 use prost::Message as _;
 use threefold_core::content::ContentHash;
-use threefold_proto::chat::{RequestId, Write, write::Operation};
+use threefold_proto::chat::{RequestId, Write};
 
-use super::outbox::{Change, Kept};
+use super::{
+    Fingerprint,
+    fingerprint::encoded,
+    outbox::{Change, Kept},
+};
 use crate::{Error, Session};
 
 const MAGIC: &[u8; 8] = b"3FOUTBOX";
@@ -44,6 +49,7 @@ mod kind {
     pub(super) const NAMED: u8 = 3;
     pub(super) const UNNAMED: u8 = 4;
     pub(super) const REMOVED: u8 = 5;
+    pub(super) const FINGERPRINT: u8 = 6;
 }
 
 /// Whose outbox it is. Not the token itself, which is a secret; its hash, because two clusters may give out the same numbers.
@@ -77,12 +83,15 @@ struct Content {
     /// The latest instance that gave a name to one of them.
     instance: u64,
     waiting: BTreeMap<u64, Stored>,
+    /// Of all writes accepted so far; none where an earlier version did not write it down.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// A file in which a [`crate::Writer`] keeps its writes until they are answered, so that they outlive the program.
 ///
 /// It belongs to one session and, while it is open, to one process. It holds what was written, so only its owner can read it, as it is with
-/// the session. When the session is over, what waits can never be sent: remove the file.
+/// the session. When the session is over, what waits can never be sent. [`DiskOutbox::open`] says then how much was taken and how much of that is not known to be
+/// acknowledged: go on behind it with another file, and look what has become of the last ones.
 #[derive(Debug)]
 pub struct DiskOutbox {
     path: PathBuf,
@@ -97,32 +106,34 @@ impl DiskOutbox {
     /// Opens the outbox of this session at `path`, or begins it. Reads and writes the file at once: a few milliseconds.
     ///
     /// # Errors
-    /// [`Error::Usage`] if it cannot be read or written, if another process has it, if it is of another session or a newer version of
-    /// this library, or if it is damaged.
+    /// [`Error::Usage`] if it is not there to be read or written, if another process has it, if it is of another session or a newer version of
+    /// this library, or if it is damaged; [`Error::Local`] if the disk fails.
     pub fn open(path: impl AsRef<Path>, session: &Session) -> Result<Self, Error> {
         let path = path.as_ref();
-        let failed = |error: &dyn std::fmt::Display| refused(path, error);
-        let lock = private(&beside(path, "lock")).map_err(|error| failed(&error))?;
+        let failed = |error: io::Error| unusable(path, &error);
+        // By whatever name it is called, there is one lock beside it, and it is replaced itself and not the name.
+        let place = resolved(path).map_err(failed)?;
+        let lock = private(&beside(&place, "lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(failed(&"another program has it open")),
-            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            Err(TryLockError::WouldBlock) => return Err(refused(path, &"another program has it open")),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let owner = Owner::of(session);
-        let (content, whole) = read(path).map_err(|why| failed(&why))?;
-        if content.owner.as_ref().is_some_and(|found| *found != owner) {
-            return Err(failed(&"it is of another session: what waits there can only be sent by that one"));
+        let bytes = read(&place).map_err(failed)?;
+        let parsed = bytes.map(|bytes| parse(&bytes)).transpose().map_err(|why| refused(path, &why))?;
+        let Some((content, whole)) = parsed else {
+            let content = Content { owner: Some(owner), fingerprint: Some(Fingerprint::new()), ..Content::default() };
+            let (file, bytes) = written(&place, &content).map_err(failed)?;
+            return Ok(Self { path: place, file, bytes, content, _lock: lock });
+        };
+        if content.owner.as_ref() != Some(&owner) {
+            return Err(refused(path, &content.of_another()));
         }
-        let is_new = content.owner.is_none();
-        let content = Content { owner: Some(owner), ..content };
-        if is_new {
-            let (file, bytes) = written(path, &content).map_err(|error| failed(&error))?;
-            return Ok(Self { path: path.to_owned(), file, bytes, content, _lock: lock });
-        }
-        let file = OpenOptions::new().append(true).open(path).map_err(|error| failed(&error))?;
+        let file = OpenOptions::new().append(true).open(&place).map_err(failed)?;
         // What a crash tore off must not stand before what comes next.
-        file.set_len(whole).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
-        Ok(Self { path: path.to_owned(), file, bytes: whole, content, _lock: lock })
+        file.set_len(whole).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(Self { path: place, file, bytes: whole, content, _lock: lock })
     }
 
     /// How many writes it has accepted so far, in all runs of all programs: whoever sends a list, one write an entry, goes on behind
@@ -132,7 +143,14 @@ impl DiskOutbox {
         self.content.accepted
     }
 
-    /// How many of them are not answered yet, as far as it knows: they go out first.
+    /// What they were, in a few bytes: whoever sends a list can tell that it still begins with them. None where a version of this library accepted some that
+    /// did not write it down.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.content.fingerprint.as_ref()
+    }
+
+    /// How many of them are not answered yet, as far as it knows, or came to nothing without anybody having been told: they go out first.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.content.waiting.len()
@@ -178,10 +196,7 @@ impl DiskOutbox {
 impl Content {
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Accepted { key, operation } => {
-                self.accepted = self.accepted.max(*key);
-                self.waiting.insert(*key, Stored { request: None, write: encoded(operation) });
-            }
+            Change::Accepted { key, operation } => self.accept(*key, encoded(operation)),
             Change::Named { key, request } => {
                 self.instance = self.instance.max(request.instance);
                 if let Some(stored) = self.waiting.get_mut(key) {
@@ -195,6 +210,23 @@ impl Content {
             }
             Change::Removed { key } => drop(self.waiting.remove(key)),
         }
+    }
+
+    fn accept(&mut self, key: u64, write: Vec<u8>) {
+        self.accepted = self.accepted.max(key);
+        if let Some(fingerprint) = &mut self.fingerprint {
+            fingerprint.add(&write);
+        }
+        self.waiting.insert(key, Stored { request: None, write });
+    }
+
+    /// Why another session cannot go on with it, and where it could without it.
+    fn of_another(&self) -> String {
+        let (accepted, waiting) = (self.accepted, self.waiting.len());
+        format!(
+            "it is of another session, which alone can send what waits there. {accepted} writes were taken, {waiting} of them not acknowledged as far as it \
+             knows: go on behind them with another file"
+        )
     }
 
     /// About as many as it takes to write it anew.
@@ -218,6 +250,11 @@ impl Content {
                 encode(&Change::Named { key: *key, request }, &mut payload);
             }
         }
+        // It is of those before it, too.
+        if let Some(fingerprint) = &self.fingerprint {
+            payload.push(kind::FINGERPRINT);
+            payload.extend(fingerprint.bytes());
+        }
         payload
     }
 
@@ -233,13 +270,13 @@ impl Content {
                     let (token, rest) = payload.split_first_chunk::<32>()?;
                     payload = rest;
                     self.owner = Some(Owner { account, session, token: *token });
+                    self.fingerprint = (self.accepted == 0).then(Fingerprint::new);
                 }
                 kind::ACCEPTED => {
                     let (key, bytes) = (number(&mut payload)?, usize::try_from(number(&mut payload)?).ok()?);
                     let (write, rest) = payload.split_at_checked(bytes)?;
                     payload = rest;
-                    self.accepted = self.accepted.max(key);
-                    self.waiting.insert(key, Stored { request: None, write: write.to_vec() });
+                    self.accept(key, write.to_vec());
                 }
                 kind::NAMED => {
                     let (key, instance, number) = (number(&mut payload)?, number(&mut payload)?, number(&mut payload)?);
@@ -247,6 +284,11 @@ impl Content {
                 }
                 kind::UNNAMED => self.apply(&Change::Unnamed { key: number(&mut payload)? }),
                 kind::REMOVED => self.apply(&Change::Removed { key: number(&mut payload)? }),
+                kind::FINGERPRINT => {
+                    let (bytes, rest) = payload.split_first_chunk::<32>()?;
+                    payload = rest;
+                    self.fingerprint = Some(Fingerprint::of_bytes(*bytes));
+                }
                 _ => return None,
             }
         }
@@ -272,10 +314,6 @@ fn put_accepted(key: u64, write: &[u8], payload: &mut Vec<u8>) {
     payload.extend(key.to_le_bytes());
     payload.extend((write.len() as u64).to_le_bytes());
     payload.extend(write);
-}
-
-fn encoded(operation: &Operation) -> Vec<u8> {
-    Write { operation: Some(operation.clone()), ..Write::default() }.encode_to_vec()
 }
 
 /// The next number of a payload.
@@ -308,19 +346,31 @@ fn unframed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (checksum(payload) == *sum).then_some((payload, rest))
 }
 
-/// What is in the file, and up to where it is whole; nothing where there is no file.
-fn read(path: &Path) -> Result<(Content, u64), String> {
-    let size = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Content::default(), 0)),
-        Err(error) => return Err(error.to_string()),
-    };
-    if size > MOST_BYTES {
-        return Err("it is no outbox: it is too large".to_owned());
+/// The place itself, whatever links lead to it; where there is nothing yet, by its directory.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            let name = path.file_name().ok_or(error)?;
+            let directory = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+            Ok(fs::canonicalize(directory)?.join(name))
+        }
+        place => place,
     }
-    parse(&fs::read(path).map_err(|error| error.to_string())?)
 }
 
+/// What is in the file; none where there is none.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MOST_BYTES => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "it is no outbox: it is too large"))
+        }
+        Ok(_) => fs::read(path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a file amounts to, and up to where it is whole.
 fn parse(bytes: &[u8]) -> Result<(Content, u64), String> {
     let not_ours = || "it is no outbox".to_owned();
     let rest = bytes.strip_prefix(MAGIC).ok_or_else(not_ours)?;
@@ -375,6 +425,22 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{suffix}"));
     path.with_file_name(name)
+}
+
+/// The wrong file was named, or the disk fails.
+fn unusable(path: &Path, error: &io::Error) -> Error {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound
+        | Kind::PermissionDenied
+        | Kind::AlreadyExists
+        | Kind::IsADirectory
+        | Kind::NotADirectory
+        | Kind::InvalidFilename
+        | Kind::InvalidInput
+        | Kind::InvalidData => refused(path, error),
+        _ => Error::Local(format!("the outbox {} cannot be used: {error}", path.display())),
+    }
 }
 
 fn refused(path: &Path, why: &dyn std::fmt::Display) -> Error {

@@ -7,10 +7,12 @@
 //! the background, because the writes after it cannot go before it.
 //!
 //! With a [`DiskOutbox`] a write is on disk when it is accepted, and none is given up: what was not answered in time is
-//! [`Error::OutcomeUnknown`], and stays. Left out: telling a later process what became of an earlier one's writes.
+//! [`Error::OutcomeUnknown`], and stays. What came to nothing and nobody was told of ([`Writer::failed`]) is told to a later process as well, until it says that
+//! it has heard it. Left out: telling a later process that an earlier one's writes were a success, but for there being none left to wait for.
 
 mod bots;
 mod disk;
+mod fingerprint;
 mod outbox;
 mod pace;
 mod rooms;
@@ -21,7 +23,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -29,6 +31,8 @@ use std::{
 };
 
 pub use disk::DiskOutbox;
+pub use fingerprint::Fingerprint;
+pub use outbox::Failed;
 use outbox::{Outbox, Outcome, Reply};
 pub use rooms::RoomChanges;
 use threefold_core::{bounds, text};
@@ -135,6 +139,9 @@ struct Submission {
     acceptance: Option<Acceptance>,
 }
 
+/// Somebody was told of these failed writes; is told in turn once that is on disk.
+type Heard = (Vec<u64>, oneshot::Sender<()>);
+
 /// Says to a caller how far its write is.
 struct Acceptance {
     /// It has its place in the outbox. If the caller is told no more, it is not taken.
@@ -151,6 +158,10 @@ pub struct Writer {
     counters: Arc<Counters>,
     state: watch::Receiver<LinkState>,
     waiting: watch::Receiver<usize>,
+    failed: watch::Receiver<Vec<Failed>>,
+    heard: mpsc::Sender<Heard>,
+    /// Why nothing is sent any more.
+    over: Arc<OnceLock<Error>>,
     /// What is accepted is on disk.
     is_kept: bool,
     /// How long a write is waited for.
@@ -167,11 +178,19 @@ pub(crate) fn start(client: Client, disk: Option<DiskOutbox>) -> Result<Writer, 
     let (submissions, receiver) = mpsc::channel(QUEUE);
     let (state_sender, state) = watch::channel(LinkState::Idle);
     let (waiting_sender, waiting) = watch::channel(outbox.waiting());
-    let counters = Arc::new(Counters::default());
-    let told = task::Told { state: state_sender, waiting: waiting_sender, counters: Arc::clone(&counters) };
-    tokio::spawn(task::Task::new(client.clone(), receiver, outbox, disk, told).run());
+    let (failed_sender, failed) = watch::channel(Vec::new());
+    let (heard, hearing) = mpsc::channel(1);
+    let (counters, over) = (Arc::<Counters>::default(), Arc::<OnceLock<Error>>::default());
+    let told = task::Told {
+        state: state_sender,
+        waiting: Some(waiting_sender),
+        failed: failed_sender,
+        over: Arc::clone(&over),
+        counters: Arc::clone(&counters),
+    };
+    tokio::spawn(task::Task::new(client.clone(), receiver, hearing, outbox, disk, told).run());
     let timeout = client.pool.options.timeout;
-    Ok(Writer { submissions, counters, state, waiting, is_kept, timeout })
+    Ok(Writer { submissions, counters, state, waiting, failed, heard, over, is_kept, timeout })
 }
 
 impl Writer {
@@ -314,11 +333,41 @@ impl Writer {
         self.state.clone()
     }
 
-    /// How many writes wait for their answer, those of earlier runs included, to watch: at zero everything was answered, and a
-    /// [`DiskOutbox`] is empty.
+    /// How many writes wait for their answer, those of earlier runs included, to watch: at zero everything was answered. It is closed, at whatever it was then,
+    /// when nothing will be sent any more: when the session is over, the disk failed, or all clones of the writer were dropped. [`Writer::settled`] tells
+    /// these apart.
     #[must_use]
     pub fn waiting(&self) -> watch::Receiver<usize> {
         self.waiting.clone()
+    }
+
+    /// Waits until everything was answered, what earlier runs have left included. How it was answered, receipts tell, and [`Writer::failed`].
+    ///
+    /// # Errors
+    /// Why nothing is sent any more although something waits: the session is over, or the disk failed ([`Error::Local`]). A [`DiskOutbox`] still has it.
+    pub async fn settled(&self) -> Result<(), Error> {
+        // The task behind it goes on as long as this writer is here, or says why it does not.
+        match self.waiting.clone().wait_for(|waiting| *waiting == 0).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.over.get().cloned().unwrap_or_else(stopped)),
+        }
+    }
+
+    /// Writes of a [`DiskOutbox`] that came to nothing and that nobody was told of, to watch: they were accepted by an earlier process, or their receipts were
+    /// dropped or gave up. They stay in the file, and are told again to the next process, until [`Writer::told`]. When nothing waits any more, all are there.
+    #[must_use]
+    pub fn failed(&self) -> watch::Receiver<Vec<Failed>> {
+        self.failed.clone()
+    }
+
+    /// Whoever wrote these knows now that they came to nothing. Returns when that is on disk.
+    pub async fn told(&self, failed: &[Failed]) {
+        let (done, is_done) = oneshot::channel();
+        let keys = failed.iter().map(|failed| failed.key).collect();
+        if self.heard.send((keys, done)).await.is_ok() {
+            // Where the disk failed, they are told again.
+            let _ = is_done.await;
+        }
     }
 
     async fn submit<T>(&self, operation: Operation, read: fn(Outcome) -> Option<T>) -> Result<Receipt<T>, Error> {

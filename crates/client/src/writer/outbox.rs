@@ -86,6 +86,28 @@ pub(crate) enum Change {
     Removed { key: u64 },
 }
 
+/// A write that an outbox on disk held and that came to nothing, of which nobody was told: its receipt was dropped, or died with an earlier process.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Its place in the order of all that were accepted.
+    pub(crate) key: u64,
+    /// What it was to do.
+    pub operation: Operation,
+    /// Why it came to nothing, or will never be known to have come to anything ([`Error::OutcomeUnknown`]).
+    pub error: Error,
+}
+
+impl Failed {
+    /// What it was to say, where it was a message.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.operation {
+            Operation::Send(message) => Some(&message.body),
+            _ => None,
+        }
+    }
+}
+
 /// A write that an earlier process left.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -112,11 +134,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn resolve(&mut self, result: Result<Outcome, Error>) {
-        if let Some(reply) = self.reply.take() {
-            // A caller who no longer waits does not want to know.
-            let _ = reply.send(result);
-        }
+    /// Whether somebody was there to hear it.
+    fn resolve(&mut self, result: Result<Outcome, Error>) -> bool {
+        self.reply.take().is_some_and(|reply| reply.send(result).is_ok())
     }
 }
 
@@ -136,6 +156,11 @@ pub(crate) struct Outbox {
     last_instance: u64,
     /// Changes that the storage has not been told yet; none: the outbox ends with the process.
     unsaved: Option<Vec<Change>>,
+    /// Answers must be told to the storage now: somebody waits for it.
+    is_urgent: bool,
+    /// What came to nothing and nobody was told of, where the outbox outlives the process. The storage keeps it until somebody was: a later process
+    /// asks for it again, and is answered the same.
+    failed: Vec<Failed>,
 }
 
 impl Outbox {
@@ -166,12 +191,32 @@ impl Outbox {
         let unsaved = self.unsaved.as_deref().unwrap_or_default();
         let is_answer = |change: &Change| matches!(change, Change::Removed { .. });
         !unsaved.is_empty()
-            && (self.entries.is_empty() || unsaved.len() >= ANSWERS_UNSAVED || !unsaved.iter().all(is_answer))
+            && (self.is_urgent
+                || self.entries.is_empty()
+                || unsaved.len() >= ANSWERS_UNSAVED
+                || !unsaved.iter().all(is_answer))
     }
 
     /// The changes that the storage has not been told yet, in order.
     pub(crate) fn take_unsaved(&mut self) -> Vec<Change> {
+        self.is_urgent = false;
         self.unsaved.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What came to nothing and nobody was told of, the oldest first.
+    pub(crate) fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// Somebody was told of these now.
+    pub(crate) fn told(&mut self, keys: &[u64]) {
+        let (told, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.failed).into_iter().partition(|failed| keys.contains(&failed.key));
+        self.failed = left;
+        for failed in told {
+            self.note(|| Change::Removed { key: failed.key });
+            self.is_urgent = true;
+        }
     }
 
     fn note(&mut self, change: impl FnOnce() -> Change) {
@@ -285,7 +330,9 @@ impl Outbox {
             Some(write_result::Result::BotCreated(created)) => Outcome::BotCreated(created),
             Some(write_result::Result::WebhookCreated(created)) => Outcome::WebhookCreated(created),
             Some(write_result::Result::Done(done)) => Outcome::Done(done.position),
-            Some(write_result::Result::Error(error)) => return self.failed(index, request, Verdict::of_error(&error)),
+            Some(write_result::Result::Error(error)) => {
+                return self.declined(index, request, Verdict::of_error(&error));
+            }
             None => return self.finish(index, Err(Error::Protocol("a result without content".to_owned()))),
         };
         self.finish(index, Ok(outcome))
@@ -300,14 +347,31 @@ impl Outbox {
             Ok(Outcome::Done(position)) => Answered::Acknowledged(*position),
             Err(_) => Answered::Refused,
         };
-        if let Some(mut entry) = self.entries.remove(index) {
-            entry.resolve(result);
-            self.note(|| Change::Removed { key: entry.key });
+        if let Some(entry) = self.entries.remove(index) {
+            self.leave(entry, result);
         }
         answered
     }
 
-    fn failed(&mut self, index: usize, request: RequestId, verdict: Verdict) -> Answered {
+    /// A write is answered. One on disk that came to nothing stays there until somebody was told.
+    fn leave(&mut self, mut entry: Entry, result: Result<Outcome, Error>) {
+        let error = result.as_ref().err().cloned();
+        let is_heard = entry.resolve(result);
+        let Entry { key, operation, .. } = entry;
+        match error {
+            Some(error) if self.unsaved.is_some() && !is_heard => {
+                self.failed.push(Failed { key, operation, error });
+                if self.failed.len() > MOST_ENTRIES_ON_DISK {
+                    // Nobody asks for them.
+                    let oldest = self.failed.remove(0);
+                    self.note(|| Change::Removed { key: oldest.key });
+                }
+            }
+            _ => self.note(|| Change::Removed { key }),
+        }
+    }
+
+    fn declined(&mut self, index: usize, request: RequestId, verdict: Verdict) -> Answered {
         let (code, message, expected) = match verdict {
             Verdict::Unavailable { .. } => {
                 self.entries[index].may_have_run = true;
@@ -396,17 +460,31 @@ impl Outbox {
         });
     }
 
-    /// None of these will be sent any more: the cluster does not take them.
-    pub(crate) fn refuse_all(&mut self, error: &Error) {
-        let keys: Vec<u64> = self.entries.iter().map(|entry| entry.key).collect();
-        self.fail_all(error);
-        keys.into_iter().for_each(|key| self.note(|| Change::Removed { key }));
+    /// The cluster gives this writer no more numbers. What has none, certainly never ran, and is refused. What has one goes on under it; and what is on disk
+    /// stays there, because the cluster may think better of it.
+    pub(crate) fn refuse_unnamed(&mut self, error: &Error) {
+        if self.unsaved.is_some() {
+            return;
+        }
+        self.entries.retain_mut(|entry| {
+            let stays = entry.request.is_some();
+            if !stays {
+                entry.resolve(Err(error.clone()));
+            }
+            stays
+        });
     }
 
     /// Nothing will be sent any more by this process. What is on disk stays there.
     pub(crate) fn fail_all(&mut self, error: &Error) {
         for mut entry in self.entries.drain(..) {
-            entry.resolve(Err(error.clone()));
+            let error = match error {
+                Error::Refused { .. } if entry.may_have_run => {
+                    Error::OutcomeUnknown(format!("it was sent, but not answered before this: {error}"))
+                }
+                error => error.clone(),
+            };
+            entry.resolve(Err(error));
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,13 +19,14 @@ use tokio::{
 };
 
 use super::{
-    Acceptance, Counters, DiskOutbox, LinkState, Submission,
+    Acceptance, Counters, DiskOutbox, Failed, Heard, LinkState, Submission,
     outbox::{Answered, Outbox},
     pace::Pace,
 };
 use crate::{
     Client, Error,
     addresses::display,
+    backoff::Backoff,
     route::Route,
     stream::{self, Stream},
     verdict::Verdict,
@@ -39,30 +40,35 @@ const LATERS: u32 = 3;
 /// Where a task tells how it is doing.
 pub(super) struct Told {
     pub(super) state: watch::Sender<LinkState>,
-    pub(super) waiting: watch::Sender<usize>,
+    /// None once nothing will be sent any more.
+    pub(super) waiting: Option<watch::Sender<usize>>,
+    pub(super) failed: watch::Sender<Vec<Failed>>,
+    /// Why nothing will be sent any more: the session is over, or the disk failed. Every write is answered with this then.
+    pub(super) over: Arc<OnceLock<Error>>,
     pub(super) counters: Arc<Counters>,
 }
 
 pub(super) struct Task {
     client: Client,
     submissions: mpsc::Receiver<Submission>,
+    hearing: mpsc::Receiver<Heard>,
     /// Some writer is left that may submit.
     open: bool,
     outbox: Outbox,
     /// Where the outbox is kept; none while it is being written, and where it ends with the process.
     disk: Option<DiskOutbox>,
-    /// Who is told that their writes are on disk, once they are.
+    /// Who is told that what they said is on disk, once it is.
     accepted: Vec<oneshot::Sender<()>>,
     route: Route,
     /// Names the question for the next instance, so that repeating it leaves no unused ones.
     nonce: u64,
     /// Under way: that question.
     instance: Option<BoxFuture<'static, Result<u64, Error>>>,
-    /// The session is over; every write is answered with this.
-    over: Option<Error>,
-    state: watch::Sender<LinkState>,
-    waiting: watch::Sender<usize>,
-    counters: Arc<Counters>,
+    /// Why it failed the last time.
+    hindrance: Option<Error>,
+    /// Between two of them.
+    pauses: Backoff,
+    told: Told,
     /// The last stream failed, so that opening the next one is a reconnect.
     failed: bool,
 }
@@ -71,25 +77,25 @@ impl Task {
     pub(super) fn new(
         client: Client,
         submissions: mpsc::Receiver<Submission>,
+        hearing: mpsc::Receiver<Heard>,
         outbox: Outbox,
         disk: Option<DiskOutbox>,
         told: Told,
     ) -> Self {
-        let Told { state, waiting, counters } = told;
         Self {
             nonce: client.pool.servers.nonce(),
             client,
             submissions,
+            hearing,
             open: true,
             outbox,
             disk,
             accepted: Vec::new(),
             route: Route::default(),
             instance: None,
-            over: None,
-            state,
-            waiting,
-            counters,
+            hindrance: None,
+            pauses: Backoff::default(),
+            told,
             failed: false,
         }
     }
@@ -97,7 +103,7 @@ impl Task {
     pub(super) async fn run(mut self) {
         while self.wait_for_work().await {
             let Err((server, verdict)) = self.connect_and_serve().await else {
-                self.state.send_replace(LinkState::Idle);
+                self.told.state.send_replace(LinkState::Idle);
                 continue;
             };
             self.failed = true;
@@ -107,7 +113,7 @@ impl Task {
                     self.end(Error::Refused { code, message });
                 }
                 verdict => {
-                    self.state.send_replace(LinkState::Connecting(verdict.message().to_owned()));
+                    self.told.state.send_replace(LinkState::Connecting(verdict.message().to_owned()));
                     let wait = self.route.failed(&self.client.pool.servers, &server, verdict);
                     self.meanwhile(tokio::time::sleep(wait)).await;
                 }
@@ -139,9 +145,9 @@ impl Task {
         let stream = opened?;
         let server = stream.server.clone();
         if self.failed {
-            count(&self.counters.reconnects);
+            count(&self.told.counters.reconnects);
         }
-        self.state.send_replace(LinkState::Connected(display(&server).to_owned()));
+        self.told.state.send_replace(LinkState::Connected(display(&server).to_owned()));
         self.serve(stream).await.map_err(|verdict| {
             if matches!(verdict, Verdict::Unavailable { broken: true, .. }) {
                 self.client.pool.forget(&server);
@@ -168,7 +174,15 @@ impl Task {
         if self.instance.is_none() && self.outbox.wants_instance() {
             let client = self.client.clone();
             let nonce = self.nonce;
-            self.instance = Some(Box::pin(async move { client.open_instance(nonce).await }));
+            // Some refusals come fast.
+            let wait = match &self.hindrance {
+                Some(_) => self.pauses.next(client.pool.servers.luck()),
+                None => Duration::ZERO,
+            };
+            self.instance = Some(Box::pin(async move {
+                tokio::time::sleep(wait).await;
+                client.open_instance(nonce).await
+            }));
         }
         let deadline = self.outbox.next_deadline();
         tokio::select! {
@@ -187,13 +201,20 @@ impl Task {
                 self.instance = None;
                 self.instance_opened(result);
             }
-            () = sleep_until(deadline) => self.outbox.expire(Instant::now(), &self.route.error()),
+            Some((keys, done)) = self.hearing.recv() => {
+                self.outbox.told(&keys);
+                self.accepted.push(done);
+            }
+            () = sleep_until(deadline) => {
+                let why = self.hindrance.clone().unwrap_or_else(|| self.route.error());
+                self.outbox.expire(Instant::now(), &why);
+            }
         }
     }
 
     fn accept(&mut self, submission: Submission) {
         let Submission { operation, deadline, reply, acceptance } = submission;
-        if let Some(error) = &self.over {
+        if let Some(error) = self.told.over.get() {
             // A caller who no longer waits does not want to know.
             drop(reply.send(Err(error.clone())));
             return;
@@ -220,13 +241,23 @@ impl Task {
                 Ok(disk) => self.disk = Some(disk),
                 Err(error) => {
                     self.accepted.clear();
-                    self.end(Error::OutcomeUnknown(format!("the outbox on disk cannot be written: {error}")));
+                    self.end(Error::Local(format!("the outbox on disk cannot be written: {error}")));
                 }
             }
         }
+        let keys = |failed: &[Failed]| failed.iter().map(|failed| failed.key).collect::<Vec<_>>();
+        self.told.failed.send_if_modified(|told| {
+            let is_other = keys(told) != keys(self.outbox.failed());
+            if is_other {
+                *told = self.outbox.failed().to_vec();
+            }
+            is_other
+        });
         // Before those go on who wait for it: what they have handed over counts.
-        let waiting = self.outbox.waiting();
-        self.waiting.send_if_modified(|told| std::mem::replace(told, waiting) != waiting);
+        if let Some(told) = &self.told.waiting {
+            let waiting = self.outbox.waiting();
+            told.send_if_modified(|told| std::mem::replace(told, waiting) != waiting);
+        }
         for saved in self.accepted.drain(..) {
             // A caller who no longer waits does not want to know.
             let _ = saved.send(());
@@ -234,21 +265,31 @@ impl Task {
     }
 
     fn instance_opened(&mut self, result: Result<u64, Error>) {
-        match result {
+        let error = match result {
             Ok(instance) => {
                 self.nonce = self.client.pool.servers.nonce();
-                self.outbox.set_instance(instance);
+                self.hindrance = None;
+                self.pauses.reset();
+                return self.outbox.set_instance(instance);
             }
-            // Asked for again while there are writes; their deadlines decide.
-            Err(Error::Unavailable { .. } | Error::OutcomeUnknown(_)) => {}
-            Err(error) if error.is_refusal(ErrorCode::SessionInvalid) => self.end(error),
-            Err(error) => self.outbox.refuse_all(&error),
+            Err(error) => error,
+        };
+        if error.is_refusal(ErrorCode::SessionInvalid) {
+            return self.end(error);
         }
+        // Asked for again while there are writes without a number; their deadlines decide.
+        if !may_pass(&error) {
+            self.outbox.refuse_unnamed(&error);
+        }
+        self.hindrance = Some(error);
     }
 
+    /// What waits is given up by this process; that it waits stays told, for what is on disk still does.
     fn end(&mut self, error: Error) {
+        self.told.waiting = None;
         self.outbox.fail_all(&error);
-        self.over = Some(error);
+        // The first reason counts.
+        let _ = self.told.over.set(error);
     }
 
     /// Writes over one stream until it fails, or there has been nothing to write for a while.
@@ -256,7 +297,7 @@ impl Task {
         let mut pace = Pace::new();
         loop {
             self.pump(&stream, &mut pace).await?;
-            if self.over.is_some() || (!self.open && self.outbox.next_deadline().is_none()) {
+            if self.told.over.get().is_some() || (!self.open && self.outbox.next_deadline().is_none()) {
                 return Ok(());
             }
             let waiting = self.outbox.in_flight() > 0;
@@ -279,14 +320,14 @@ impl Task {
     /// Puts on the stream what may go now, once it is on disk under its name.
     async fn pump(&mut self, stream: &Stream, pace: &mut Pace) -> Result<(), Verdict> {
         let mut none_before = self.outbox.in_flight() == 0;
-        let may_go = pace.resume.is_none() && self.over.is_none();
+        let may_go = pace.resume.is_none() && self.told.over.get().is_none();
         let due: Vec<_> = std::iter::from_fn(|| if may_go { self.outbox.transmit() } else { None }).collect();
         self.save().await;
-        if self.over.is_some() {
+        if self.told.over.get().is_some() {
             return Ok(());
         }
         for transmission in due {
-            count(if transmission.again { &self.counters.retried } else { &self.counters.sent });
+            count(if transmission.again { &self.told.counters.retried } else { &self.told.counters.sent });
             if std::mem::take(&mut none_before) {
                 pace.begin();
             }
@@ -310,12 +351,12 @@ impl Task {
         };
         match self.outbox.answered(result) {
             Answered::Acknowledged(position) => {
-                count(&self.counters.acknowledged);
+                count(&self.told.counters.acknowledged);
                 self.client.saw(position);
                 self.progress(server, pace);
             }
             Answered::Refused => {
-                count(&self.counters.refused);
+                count(&self.told.counters.refused);
                 self.progress(server, pace);
             }
             Answered::Later(verdict) => {
@@ -339,6 +380,20 @@ impl Task {
         pace.idle = pace.heard;
         pace.laters = 0;
         pace.backoff.reset();
+    }
+}
+
+/// Whether the same question may be answered with success in a while.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Unavailable { .. } | Error::OutcomeUnknown(_) | Error::Protocol(_) => true,
+        Error::Refused { code, .. } => {
+            matches!(
+                code,
+                ErrorCode::Unavailable | ErrorCode::RateLimited | ErrorCode::Overloaded | ErrorCode::Internal
+            )
+        }
+        Error::Usage(_) | Error::Local(_) => false,
     }
 }
 

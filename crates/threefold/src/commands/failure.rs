@@ -90,6 +90,17 @@ impl Failure {
         Self { exit_code: UNAVAILABLE, code, message: message.into(), quiet: false }
     }
 
+    /// It came to nothing, and trying again would change nothing: with these words.
+    pub fn for_good(error: &Error, message: impl Into<String>) -> Self {
+        Self { exit_code: REFUSED, code: error.code_name(), message: message.into(), quiet: false }
+    }
+
+    /// The same, with this said before it.
+    #[must_use]
+    pub fn after(self, words: &str) -> Self {
+        Self { message: format!("{words}: {}", self.message), ..self }
+    }
+
     /// Prints it on standard error.
     #[must_use]
     pub fn report(&self, json: bool) -> ExitCode {
@@ -135,6 +146,7 @@ impl From<Error> for Failure {
                 (UNAVAILABLE, "; it may still take effect: look with `threefold messages` before trying again")
             }
             Error::Usage(_) => (USAGE, ""),
+            Error::Local(_) => (LOCAL, ""),
             Error::Protocol(_) => (REFUSED, "; is this a Threefold server of the same version?"),
         };
         Self { exit_code, code: error.code_name(), message: format!("{error}{next}"), quiet: false }

@@ -6,6 +6,7 @@
 
 pub mod figures;
 pub mod progress;
+pub mod signals;
 pub mod terminal;
 pub mod text;
 pub mod theme;

@@ -15,7 +15,10 @@ use crossterm::{
     terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
 };
 use ratatui::{Terminal, backend::CrosstermBackend};
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::{
+    process::{Signal, getpgrp, kill_current_process_group},
+    termios::tcgetpgrp,
+};
 
 /// The terminal is not as it was.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -67,17 +70,44 @@ impl Screen {
         Ok(())
     }
 
-    /// Stops this process, as a shell's user is used to, until it is to go on.
+    /// Stops the job that this process is, as a shell's user is used to, until it is to go on.
     ///
     /// # Errors
     /// When the terminal cannot be used.
     pub fn suspend(&mut self) -> io::Result<()> {
+        self.give_back();
+        stop_job()?;
+        self.take_again()
+    }
+
+    /// The terminal is as it was before, until it is taken again.
+    pub fn give_back(&mut self) {
         give_back();
-        // Not TSTP, which is watched for.
-        kill_process(getpid(), Signal::STOP)?;
+    }
+
+    /// Takes the terminal again.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    pub fn take_again(&mut self) -> io::Result<()> {
         enter(self.mouse)?;
         self.redraw()
     }
+}
+
+/// Stops this process and the others of its job, as Ctrl-Z does, until they are to go on.
+///
+/// # Errors
+/// When the system refuses.
+pub fn stop_job() -> io::Result<()> {
+    // Not TSTP, which is watched for.
+    Ok(kill_current_process_group(Signal::STOP)?)
+}
+
+/// Whether the terminal on standard input is this job's: whoever changes it from the background is stopped.
+#[must_use]
+pub fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
 }
 
 impl Drop for Screen {

@@ -1,6 +1,9 @@
 //! Brings `up`'s table together with the terminal: takes it, reads keys, draws.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use chrono::Local;
 use crossterm::event::{Event as Input, EventStream};
@@ -8,12 +11,16 @@ use futures::StreamExt as _;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
+    painter::Painter,
     process::ServerProcess,
     report::Event,
     supervisor::Slot,
-    table::{Process, Table, Wish, view},
+    table::{Process, Table, Wish},
 };
-use crate::tui::{terminal::Screen, theme::Theme};
+use crate::tui::{
+    terminal::{self, Screen},
+    theme::Theme,
+};
 
 /// Between two drawings while nothing happens: the time of day goes on.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
@@ -21,7 +28,9 @@ const DRAW_EVERY: Duration = Duration::from_millis(500);
 /// The table on a terminal, which is given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Live {
-    screen: Screen,
+    painter: Painter,
+    /// Everything is to be drawn anew.
+    is_torn: bool,
     /// None once there is nothing to read any more.
     inputs: Option<EventStream>,
     ticks: Interval,
@@ -37,7 +46,8 @@ impl Live {
         let mut ticks = interval(DRAW_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The mouse stays with the terminal, to mark and copy an address with.
-        Ok(Self { screen: Screen::take(false)?, inputs: Some(EventStream::new()), ticks, table })
+        let painter = Painter::start(Screen::take(false)?)?;
+        Ok(Self { painter, is_torn: false, inputs: Some(EventStream::new()), ticks, table })
     }
 
     /// What is to be seen may be changed.
@@ -54,23 +64,31 @@ impl Live {
     pub(super) fn draw(&mut self, slots: &[Slot]) -> io::Result<()> {
         self.table.set_clock(clock());
         self.table.observe(slots.iter().map(process));
-        let table = &self.table;
-        self.screen.terminal.draw(|frame| view(frame, table)).map(drop)
+        if self.painter.draw(&self.table, self.is_torn)? {
+            self.is_torn = false;
+        }
+        Ok(())
     }
 
     /// Draws everything anew the next time.
-    pub(super) fn redraw(&mut self) -> io::Result<()> {
-        self.screen.redraw()
+    pub(super) fn redraw(&mut self) {
+        self.is_torn = true;
     }
 
-    /// Stops this process until it is to go on; the servers run on.
+    /// Stops this process until it is to go on; the servers run on. Where it is to go on in the background, the terminal is not taken again.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
-        self.screen.suspend()
+        self.painter.give_back()?;
+        terminal::stop_job()?;
+        if !terminal::is_in_foreground() {
+            return Err(io::Error::other("this runs in the background"));
+        }
+        self.painter.take_again()
     }
 
-    /// Gives the terminal back, and says what was told on it, the oldest first.
-    pub(super) fn leave(self) -> Vec<String> {
-        self.table.told().map(str::to_owned).collect()
+    /// Gives the terminal back, and says what was told on it, the oldest first; none where the terminal takes nothing.
+    pub(super) fn leave(self) -> Option<Vec<String>> {
+        let Self { painter, table, .. } = self;
+        painter.leave().then(|| table.told().map(str::to_owned).collect())
     }
 
     /// The next key that wants something, or none where it is only time to draw. May be dropped while it waits.
@@ -84,7 +102,7 @@ impl Live {
         tokio::select! {
             biased;
             input = input => match input {
-                Some(Ok(Input::Key(key))) => self.table.key(key),
+                Some(Ok(Input::Key(key))) => self.table.key(key, Instant::now()),
                 Some(Ok(_)) => None,
                 Some(Err(_)) | None => {
                     self.inputs = None;

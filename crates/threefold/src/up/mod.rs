@@ -8,6 +8,7 @@
 mod control;
 pub mod layout;
 mod live;
+mod painter;
 pub mod process;
 mod report;
 mod supervisor;
@@ -27,7 +28,7 @@ use layout::{ClusterFile, Layout, MAX_SERVERS, ServerPlan};
 use supervisor::{Supervisor, Voice};
 use tokio::time::{Instant, sleep};
 
-use crate::exit::Failure;
+use crate::{exit::Failure, tui::terminal::is_in_foreground};
 
 /// How many servers a cluster has unless told otherwise: the fewest that survive a failure.
 const DEFAULT_SERVERS: usize = 3;
@@ -90,12 +91,16 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     Supervisor::new(executable, layout, cluster, plans, control, args.restart, voice(&args))?.run().await
 }
 
-/// How it says what happens: on a terminal that can show it, with a table.
+/// How it says what happens: on a terminal that can show it and is this job's, with a table.
 fn voice(args: &UpArgs) -> Voice {
     let is_able = || env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
     match (args.json, args.plain) {
         (true, _) => Voice::Json,
-        (false, false) if io::stdout().is_terminal() && io::stdin().is_terminal() && is_able() => Voice::Table,
+        (false, false)
+            if io::stdout().is_terminal() && io::stdin().is_terminal() && is_in_foreground() && is_able() =>
+        {
+            Voice::Table
+        }
         (false, _) => Voice::Lines,
     }
 }

@@ -19,7 +19,14 @@ use super::{
     table::Wish,
     watch::{Change, Watch, formed, leader_of, settled},
 };
-use crate::{exit::Failure, serve::Signals};
+use crate::{
+    exit::Failure,
+    serve::Signals,
+    tui::{
+        signals::{TerminalSignal, TerminalSignals},
+        terminal,
+    },
+};
 
 /// Between two looks at the cluster: quick to a person, nothing to a server.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -43,6 +50,8 @@ pub(super) enum Voice {
     Lines,
     /// A JSON object a line.
     Json,
+    /// Nothing is said: the terminal takes nothing, and whoever wrote to it would wait for it.
+    Silence,
     /// On a live table; before it is there and after it has gone, a line each.
     Table,
 }
@@ -72,6 +81,10 @@ pub(super) struct Supervisor {
     watch: Watch,
     /// When the cluster was seen complete; until then, when the next word about it is due.
     complete: Result<(), Instant>,
+    /// The cluster goes on although it is not complete; the words say what it lacked when that was last told.
+    goes_on: Option<String>,
+    /// Some server has answered, or was killed at somebody's wish before it could.
+    could_start: bool,
 }
 
 impl Supervisor {
@@ -101,6 +114,8 @@ impl Supervisor {
             client,
             watch: Watch::default(),
             complete: Err(now + FORMATION_PATIENCE),
+            goes_on: None,
+            could_start: false,
         })
     }
 
@@ -117,13 +132,18 @@ impl Supervisor {
             // A terminal that cannot be used gets lines.
             self.live = Live::take(&data_dir, &self.slots).ok();
         }
-        let result = self.keep(&mut signals).await;
+        let listen = || {
+            let failed = |error| Failure::Refused(format!("cannot listen for signals: {error}"));
+            TerminalSignals::listen().map_err(failed)
+        };
+        let mut terminal = if self.live.is_some() { listen()? } else { TerminalSignals::default() };
+        let result = self.keep(&mut signals, &mut terminal).await;
         self.leave_table(result.is_err());
         self.stop().await;
         result
     }
 
-    async fn keep(&mut self, signals: &mut Signals) -> Result<(), Failure> {
+    async fn keep(&mut self, signals: &mut Signals, terminal: &mut TerminalSignals) -> Result<(), Failure> {
         let mut look = Box::pin(look(self.client.clone(), Instant::now()));
         loop {
             self.draw();
@@ -132,6 +152,17 @@ impl Supervisor {
             let next_look = tokio::select! {
                 biased;
                 _ = signals.next() => return Ok(()),
+                signal = terminal.next() => match signal {
+                    TerminalSignal::HangUp => return Ok(()),
+                    TerminalSignal::HangUpIgnored => {
+                        self.leave_table(false);
+                        continue;
+                    }
+                    TerminalSignal::Stop => {
+                        self.suspend();
+                        continue;
+                    }
+                },
                 (place, status) = any_end(&mut self.slots) => {
                     self.died(place, status)?;
                     Instant::now()
@@ -203,8 +234,13 @@ impl Supervisor {
         let (names, deed) = match wish {
             Wish::Kill(name) => (vec![name], Deed::Kill),
             Wish::Start(names) => (names, Deed::Start),
-            Wish::Redraw => return self.on_terminal(Live::redraw),
-            Wish::Suspend => return self.on_terminal(Live::suspend),
+            Wish::Redraw => {
+                return self.on_terminal(|live| {
+                    live.redraw();
+                    Ok(())
+                });
+            }
+            Wish::Suspend => return self.suspend(),
             Wish::Quit => return,
         };
         for name in names {
@@ -227,15 +263,25 @@ impl Supervisor {
     /// A terminal that is gone is no reason to take the cluster down: what happens from then on is told in lines.
     fn on_terminal(&mut self, act: impl FnOnce(&mut Live) -> std::io::Result<()>) {
         if self.live.as_mut().is_some_and(|live| act(live).is_err()) {
-            self.live = None;
+            self.leave_table(false);
+        }
+    }
+
+    /// Stops this process until it is to go on, with the terminal given back meanwhile.
+    fn suspend(&mut self) {
+        match self.live {
+            Some(_) => self.on_terminal(Live::suspend),
+            // What cannot be stopped goes on.
+            None => drop(terminal::stop_job()),
         }
     }
 
     /// Gives the terminal back. Where the cluster ends by a failure, what was told on it is told again in lines.
     fn leave_table(&mut self, is_failure: bool) {
-        let told = self.live.take().map(Live::leave).unwrap_or_default();
-        if is_failure {
-            report::again(&told);
+        match self.live.take().map(Live::leave) {
+            Some(Some(told)) if is_failure => report::again(&told),
+            Some(None) => self.voice = Voice::Silence,
+            Some(Some(_)) | None => {}
         }
     }
 
@@ -253,7 +299,10 @@ impl Supervisor {
         let name = self.slots[place].plan.name.clone();
         match (deed, &mut self.slots[place].process) {
             // Its end is noticed like any other.
-            (Deed::Kill, Some(process)) => process.strike().map_err(|error| format!("cannot kill {name}: {error}")),
+            (Deed::Kill, Some(process)) => {
+                self.could_start = true;
+                process.strike().map_err(|error| format!("cannot kill {name}: {error}"))
+            }
             (Deed::Kill, None) => {
                 Err(format!("{name} is not run by this `threefold up`: it is dead, or was started by hand"))
             }
@@ -289,7 +338,7 @@ impl Supervisor {
         self.watch.died(&self.slots[place].plan.name);
         self.say(&event);
         let none_left = self.slots.iter().all(|slot| slot.process.is_none() && slot.restart_at.is_none());
-        if none_left && self.complete.is_err() {
+        if none_left && self.complete.is_err() && !self.could_start {
             let logs = self.slots[place].plan.log.parent().unwrap_or(Path::new(".")).display().to_string();
             return Err(Failure::Refused(format!("no server could start; their logs are in {logs}")));
         }
@@ -305,13 +354,14 @@ impl Supervisor {
         if let Some(live) = &mut self.live {
             live.table().look(status);
         }
+        self.could_start |= status.is_some();
         let changes = self.watch.look(status);
-        let Err(word_due) = self.complete else {
+        if self.complete.is_ok() || self.goes_on.is_some() {
             for change in changes {
                 self.say(&event(change));
             }
-            return Ok(());
-        };
+        }
+        let Err(word_due) = self.complete else { return Ok(()) };
         let now = Instant::now();
         match status {
             // Who hears that it has started may kill a server at once. What keeps it from settling is told after a while, and waited for no longer.
@@ -326,11 +376,27 @@ impl Supervisor {
             _ if now >= word_due => {
                 self.complete = Err(now + FORMATION_PATIENCE);
                 let detail = status.map_or("no server answers yet", |status| status.detail.as_str()).to_owned();
-                self.say(&Event::Waiting { detail });
+                self.still_waiting(detail, status.and_then(leader_of).map(|leader| leader.name.clone()));
             }
             Some(_) | None => {}
         }
         Ok(())
+    }
+
+    /// The cluster is not complete after a while. Where somebody leads, it goes on all the same (a server may have been removed from it), and what
+    /// happens from then on is told; what it lacks is told again when that is something else.
+    fn still_waiting(&mut self, detail: String, leader: Option<String>) {
+        if self.goes_on.as_ref() == Some(&detail) {
+            return;
+        }
+        self.say(&Event::Waiting { detail: detail.clone() });
+        let Some(server) = leader else { return };
+        if self.goes_on.replace(detail).is_none() {
+            self.say(&Event::Leads { server });
+            if let Some(live) = &mut self.live {
+                live.table().goes_on();
+            }
+        }
     }
 
     async fn stop(&mut self) {
@@ -347,6 +413,7 @@ impl Supervisor {
     fn say(&mut self, event: &Event) {
         match &mut self.live {
             Some(live) => live.tell(event),
+            None if self.voice == Voice::Silence => {}
             None => report::report(event, self.voice == Voice::Json),
         }
     }

@@ -6,6 +6,7 @@ mod chat;
 mod fields;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod outbox;
 mod scripts;
 mod terminal;
 mod up;

@@ -65,6 +65,70 @@ fn the_leader_is_killed_and_started_by_keys_and_the_terminal_given_back() {
     });
 }
 
+/// Sends a signal to a process, or with `-` before it to a group.
+fn signal(name: &str, process: &str) {
+    assert!(std::process::Command::new("kill").args([name, "--", process]).status().unwrap().success());
+}
+
+#[test]
+fn in_the_background_it_leaves_the_terminal_alone_and_runs() {
+    if !there_are_terminals() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_ports(PORTS);
+    let terminal = Terminal::open_with(&["NO_COLOR=1"], (120, 30));
+    terminal.enter(&format!("threefold up --data-dir {} --port {port} &", directory.path().join("data").display()));
+    let screen = terminal.wait_for(&format!("open http://127.0.0.1:{port}/"));
+    assert!(!screen.contains("WHAT HAPPENED") && !screen.contains("Stopped"), "{screen}");
+    terminal.enter("kill %1");
+    terminal.wait_for("all servers have stopped");
+}
+
+#[test]
+fn stopped_from_outside_it_gives_the_terminal_back_until_it_goes_on() {
+    if !there_are_terminals() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_ports(PORTS);
+    let terminal = Terminal::open_with(&["NO_COLOR=1"], (120, 30));
+    terminal.enter(&format!("threefold up --data-dir {} --port {port}", directory.path().join("data").display()));
+    terminal.wait_for("● normal");
+    signal("-TSTP", &terminal.program());
+    terminal.wait_for("Stopped");
+    is_given_back(&terminal);
+    terminal.enter("fg");
+    terminal.wait_for("● normal");
+    // And where it is to go on in the background, it does so in lines.
+    terminal.press(&["C-z"]);
+    terminal.wait_for("Stopped");
+    let before = terminal.program();
+    terminal.enter("bg");
+    terminal.enter(&format!(
+        "kill -9 $(threefold status --servers 127.0.0.1:{port} | awk '$1 == \"server-2\" {{ print $4 }}')"
+    ));
+    terminal.wait_for("server-2 died (signal 9)");
+    assert_eq!(terminal.program(), before);
+    terminal.enter("kill %1");
+    terminal.wait_for("all servers have stopped");
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it_in_order() {
+    if !there_are_terminals() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_ports(PORTS);
+    let terminal = Terminal::open_with(&["NO_COLOR=1"], (120, 30));
+    terminal.enter(&format!("threefold up --data-dir {} --port {port}", directory.path().join("data").display()));
+    terminal.wait_for("● normal");
+    signal("-HUP", &terminal.program());
+    terminal.wait_for("all servers have stopped");
+    is_given_back(&terminal);
+}
+
 #[test]
 fn a_signal_ends_it_in_order_and_plain_lines_stay_where_they_are_asked_for() {
     if !there_are_terminals() {

@@ -1,6 +1,6 @@
 //! The file, torn and damaged at every byte; and that an outbox comes back as it was.
 
-use threefold_proto::chat::{Done, MarkDelivered, WriteResult, write_result};
+use threefold_proto::chat::{Done, MarkDelivered, WriteResult, write::Operation, write_result};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::*;
@@ -199,6 +199,16 @@ impl Bench {
         sent
     }
 
+    fn refuse(&mut self, instance: u64, number: u64) {
+        let error = threefold_proto::chat::Error {
+            code: threefold_proto::chat::ErrorCode::Forbidden.into(),
+            message: "no".to_owned(),
+            ..Default::default()
+        };
+        let result = Some(write_result::Result::Error(error));
+        self.outbox.answered(WriteResult { request: Some(RequestId { instance, number }), result });
+    }
+
     fn answer(&mut self, instance: u64, number: u64) {
         let result = Some(write_result::Result::Done(Done { position: number }));
         self.outbox.answered(WriteResult { request: Some(RequestId { instance, number }), result });
@@ -253,8 +263,118 @@ fn what_is_on_disk_is_not_given_up() {
     );
     bench.outbox.set_instance(10);
     assert_eq!(bench.transmit(), [(10, 1, 1)]);
-    // The cluster refuses the whole writer: then it was told so, and must not come later.
-    bench.outbox.refuse_all(&Error::Usage(String::new()));
+    // The cluster gives the writer no more numbers, for now.
+    bench.outbox.refuse_unnamed(&Error::Usage(String::new()));
     bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
-    assert_eq!(bench.disk.waiting(), 0);
+    assert_eq!((bench.outbox.waiting(), bench.disk.waiting()), (1, 1));
+}
+
+#[test]
+fn what_came_to_nothing_stays_on_disk_until_somebody_was_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, now) = (directory.path().join("outbox"), Instant::now());
+    let mut bench = Bench::open(&path, now);
+    let [heard, unheard] = [1, 2].map(|up_to| bench.push(up_to));
+    drop(unheard);
+    bench.outbox.set_instance(10);
+    assert_eq!(bench.transmit().len(), 2);
+    bench.refuse(10, 1);
+    assert!(heard.blocking_recv().unwrap().is_err());
+    for _ in 0..3 {
+        bench.refuse(10, 2);
+        assert_eq!(bench.outbox.waiting(), 0);
+        assert_eq!(bench.outbox.failed().iter().map(|failed| failed.key).collect::<Vec<_>>(), [2]);
+        bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
+        assert_eq!(bench.disk.waiting(), 1);
+        drop(bench);
+        bench = Bench::open(&path, now);
+        assert_eq!(bench.transmit(), [(10, 2, 2)], "it is asked for again, and nothing else");
+    }
+    bench.refuse(10, 2);
+    bench.outbox.told(&[2]);
+    assert!(bench.outbox.failed().is_empty() && bench.outbox.must_save());
+    bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
+    drop(bench);
+    assert_eq!(DiskOutbox::open(&path, &session()).unwrap().waiting(), 0);
+}
+
+#[test]
+fn its_fingerprint_is_of_all_it_ever_took_however_often_it_was_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outbox");
+    let message =
+        |number: u64| (format!("{number} {}", "x".repeat(900)), if number.is_multiple_of(2) { "bob" } else { "#tea" });
+    let mut expected = Fingerprint::new();
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    for key in 1..=1_000 {
+        let (body, to) = message(key);
+        expected.add_message(to, body.clone()).unwrap();
+        let recipient = crate::To::from(to).into_recipient().unwrap();
+        let send = threefold_proto::chat::SendMessage { to: Some(recipient), body, ..Default::default() };
+        outbox.save(&[Change::Accepted { key, operation: Operation::Send(send) }, Change::Removed { key }]).unwrap();
+        assert_eq!(outbox.fingerprint(), Some(&expected));
+        if key % 300 == 0 {
+            drop(outbox);
+            outbox = DiskOutbox::open(&path, &session()).unwrap();
+            assert_eq!(outbox.fingerprint(), Some(&expected), "{key}");
+        }
+    }
+    assert!(fs::metadata(&path).unwrap().len() < 2 * WORTH_WRITING_ANEW, "it was written anew");
+    let mut other = expected.clone();
+    other.add_message("bob", "one more").unwrap();
+    assert_ne!(other, expected);
+}
+
+#[test]
+fn a_file_of_before_fingerprints_is_gone_on_with_and_has_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outbox");
+    let content = Content { owner: Some(Owner::of(&session())), accepted: 7, instance: 3, ..Content::default() };
+    drop(written(&path, &content).unwrap());
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    outbox.save(&[accepted(8)]).unwrap();
+    drop(outbox);
+    let outbox = DiskOutbox::open(&path, &session()).unwrap();
+    assert_eq!((outbox.accepted(), outbox.fingerprint()), (8, None));
+}
+
+#[test]
+fn a_file_has_one_lock_by_all_its_names_and_names_stay_what_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, link) = (directory.path().join("outbox"), directory.path().join("link"));
+    std::os::unix::fs::symlink("outbox", &link).unwrap();
+    // What it leads to is not there: whoever made it meant something else.
+    assert!(matches!(DiskOutbox::open(&link, &session()), Err(Error::Usage(_))));
+    let outbox = DiskOutbox::open(&path, &session()).unwrap();
+    let error = DiskOutbox::open(&link, &session()).unwrap_err().to_string();
+    assert!(error.contains("another program has it open"), "{error}");
+    drop(outbox);
+    let mut outbox = DiskOutbox::open(&link, &session()).unwrap();
+    let edit = threefold_proto::chat::EditMessage { body: "x".repeat(900), ..Default::default() };
+    for key in 1..=1_000 {
+        let operation = Operation::Edit(edit.clone());
+        outbox.save(&[Change::Accepted { key, operation }, Change::Removed { key }]).unwrap();
+    }
+    drop(outbox);
+    assert!(link.is_symlink());
+    assert_eq!(DiskOutbox::open(&path, &session()).unwrap().accepted(), 1_000);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_told_as_such_and_what_was_kept_still_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outbox");
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    outbox.save(&[accepted(1)]).unwrap();
+    // Nothing can be written through this.
+    outbox.file = File::open(&path).unwrap();
+    let client = crate::Client::new(crate::Options::new(vec!["http://127.0.0.1:9".to_owned()])).unwrap();
+    let writer = client.with_session(session()).unwrap().writer_with(outbox).unwrap();
+    for _ in 0..2 {
+        let error = writer.send("bob", "two").await.unwrap_err();
+        assert!(matches!(&error, Error::Local(words) if words.contains("cannot be written")), "{error}");
+    }
+    assert!(matches!(writer.settled().await, Err(Error::Local(_))));
+    assert_eq!(*writer.waiting().borrow(), 1);
+    drop(writer);
 }

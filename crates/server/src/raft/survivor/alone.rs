@@ -34,7 +34,7 @@ impl Engine {
             let is_needed = others_are_dead || out_of_touch.is_some_and(|since| since.elapsed() >= OUT_OF_TOUCH);
             if self.survivor.may_force().is_ok()
                 && is_needed
-                && let Err(error) = self.go_on_alone().await
+                && let Err(error) = self.go_on_alone(others_are_dead).await
             {
                 // Half a force is none: the log has no new configuration, or it has and the next start finds it.
                 tracing::error!(%error, "cannot go on alone: the server stops");
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Ends Raft, writes the forced configuration in a new epoch, and starts Raft on it.
-    async fn go_on_alone(&self) -> Result<(), EngineError> {
+    async fn go_on_alone(&self, others_are_dead: bool) -> Result<(), EngineError> {
         let began = Instant::now();
         let swap = self.stop_instance().await;
         // What was heard or received since may forbid it.
@@ -64,7 +64,11 @@ impl Engine {
         if let Err(error) = self.raft().trigger().elect(false).await {
             tracing::debug!(%error, "the election begins by itself");
         }
-        tracing::warn!(elapsed = ?began.elapsed(), "both other servers are dead: going on alone");
+        let why = match others_are_dead {
+            true => "the other servers in sync are dead",
+            false => "only this server is in sync, and it is out of touch with the others",
+        };
+        tracing::warn!(elapsed = ?began.elapsed(), "{why}: going on alone");
         Ok(())
     }
 

@@ -57,6 +57,8 @@ pub struct View<'a> {
     pub holding_up: BTreeSet<u64>,
     /// The servers that this one reaches.
     pub reachable: &'a BTreeSet<u64>,
+    /// The servers whose latest process is proven dead.
+    pub dead: &'a BTreeSet<u64>,
     /// The servers whose links are not direct.
     pub indirect: &'a BTreeSet<u64>,
     /// The pairs of in-sync servers of which one does not hear the other's death stream.
@@ -106,8 +108,16 @@ impl View<'_> {
         let outside = chosen.iter().copied().filter(|id| !is_inside(id)).collect::<Vec<_>>();
         let voters = self.newest.voters.target();
         if voters.len() == 1 {
-            let (alone, others) = (self.list(voters), self.list(outside));
-            let detail = format!("{alone} goes on alone since the processes of {others} died; start them again");
+            let alone = self.list(voters);
+            let is_away = |id: &u64| !self.dead.contains(id) && !self.reachable.contains(id);
+            let away = outside.iter().copied().filter(is_away).collect::<Vec<_>>();
+            let detail = if away.is_empty() {
+                let others = self.list(outside);
+                format!("{alone} goes on alone since the processes of {others} died; start them again")
+            } else {
+                let away = self.list(away);
+                format!("{alone} goes on alone and is out of touch with {away}: start them again, or mend the network")
+            };
             return condition(Word::SoleSurvivor, detail);
         }
         if let Some((one, other)) = self.deaf.first().filter(|_| outside.is_empty()) {
@@ -210,6 +220,7 @@ mod tests {
         own: Member,
         is_led: bool,
         reachable: BTreeSet<u64>,
+        dead: BTreeSet<u64>,
         indirect: BTreeSet<u64>,
         deaf: BTreeSet<(u64, u64)>,
         blocked: Option<Blocked>,
@@ -224,8 +235,8 @@ mod tests {
             survivor_mode: true,
         };
         let (own, reachable) = (member(1, 1), BTreeSet::from([2, 3]));
-        let (indirect, deaf) = (BTreeSet::new(), BTreeSet::new());
-        Case { newest, own, is_led: true, reachable, indirect, deaf, blocked: None }
+        let (dead, indirect, deaf) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Case { newest, own, is_led: true, reachable, dead, indirect, deaf, blocked: None }
     }
 
     fn judged(case: &Case) -> (Word, String) {
@@ -237,6 +248,7 @@ mod tests {
             is_led: case.is_led,
             holding_up: BTreeSet::new(),
             reachable: &case.reachable,
+            dead: &case.dead,
             indirect: &case.indirect,
             deaf: &case.deaf,
             blocked: case.blocked.clone(),
@@ -265,6 +277,18 @@ mod tests {
         let mut off = case(&[]);
         off.newest.survivor_mode = false;
         assert_eq!(judged(&off).0, Word::Normal);
+    }
+
+    #[test]
+    fn who_goes_on_alone_calls_dead_only_whom_it_knows_to_be_dead() {
+        let mut alone = case(&[1]);
+        alone.newest.voters = Voters::new(BTreeSet::from([1]));
+        (alone.reachable, alone.dead) = (BTreeSet::new(), BTreeSet::from([2, 3]));
+        let died = "server-1 goes on alone since the processes of server-2, server-3 died; start them again";
+        assert_eq!(judged(&alone), (Word::SoleSurvivor, died.to_owned()));
+        alone.dead = BTreeSet::from([2]);
+        let away = "server-1 goes on alone and is out of touch with server-3: start them again, or mend the network";
+        assert_eq!(judged(&alone), (Word::SoleSurvivor, away.to_owned()));
     }
 
     #[test]

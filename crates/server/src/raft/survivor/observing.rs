@@ -84,6 +84,9 @@ impl Engine {
         let names = names.collect::<BTreeMap<_, _>>();
         let (reachable, indirect) = (self.survivor.deaths.reached(), self.survivor.deaths.indirect());
         let behind = self.survivor.behind();
+        let deaths = &self.survivor.deaths;
+        let is_dead = |id: &u64| deaths.latest(*id).is_some_and(|run| deaths.is_dead(run));
+        let dead = names.keys().copied().filter(is_dead).collect();
         let view = View {
             own: self.survivor.own,
             newest: &newest.rule,
@@ -91,6 +94,7 @@ impl Engine {
             is_led,
             holding_up: if is_late { behind } else { BTreeSet::new() },
             reachable: &reachable,
+            dead: &dead,
             indirect: &indirect,
             deaf: &self.survivor.deaf(&newest.rule.in_sync),
             blocked: self.survivor.may_force().err(),

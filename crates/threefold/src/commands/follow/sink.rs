@@ -1,7 +1,7 @@
 //! Where `follow` puts its lines: standard output, or a file that holds each event exactly once.
 //!
 //! The file is its own cursor: each line is one event with its id, so after a death at any moment the last complete
-//! line tells where to go on, and a torn line behind it is cut off. (What the operating system has taken survives the
+//! line tells where to go on, and a torn line behind it is cut off. A file that does not look like one of these is refused and left as it is. (What the operating system has taken survives the
 //! death of the process; after a power failure the file may be shorter, and goes on from there all the same.)
 
 use std::{
@@ -18,6 +18,8 @@ use crate::commands::Failure;
 
 /// How much of the end of a file is looked at first; enough for most lines.
 const FIRST_LOOK: u64 = 64 * 1024;
+/// How each line begins; a torn one may be as short as nothing of it.
+const BEGINNING: &[u8] = b"{\"type\":\"";
 /// A process that was just killed may hold its lock for a moment.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Between two tries to lock.
@@ -45,11 +47,18 @@ impl Sink {
             return Err(Failure::usage(format!("{} is not a regular file", path.display())));
         }
         lock(path, &file).await?;
-        let last = cut_torn_line(&mut file).map_err(failed)?;
-        let id = match last {
-            None => None,
-            Some(line) => Some(serde_json::from_slice::<Numbered>(&line).map_err(|_| other_content(path))?.id),
+        // It is known to be ours before anything of it is cut off.
+        let (id, end) = match last_line(&mut file).map_err(failed)? {
+            Last::Whole(line, end) => {
+                let numbered = serde_json::from_slice::<Numbered>(&line).map_err(|_| other_content(path))?;
+                (Some(numbered.id), end)
+            }
+            Last::Torn(line) if line.starts_with(BEGINNING) || BEGINNING.starts_with(&line) => (None, 0),
+            Last::Torn(_) => return Err(other_content(path)),
         };
+        if end != file.metadata().map_err(failed)?.len() {
+            file.set_len(end).map_err(failed)?;
+        }
         Ok((Self::File(path.to_owned(), file), id))
     }
 
@@ -83,8 +92,16 @@ fn other_content(path: &Path) -> Failure {
     Failure::usage(format!("{} ends with something that follow --json did not write: use another file", path.display()))
 }
 
-/// Truncates the file behind its last line feed, and returns the line before that.
-fn cut_torn_line(file: &mut File) -> io::Result<Option<Vec<u8>>> {
+/// What a file ends with.
+enum Last {
+    /// This line, without its line feed; and where it ends with it. A torn one may follow.
+    Whole(Vec<u8>, u64),
+    /// There is no whole line: only this, or nothing.
+    Torn(Vec<u8>),
+}
+
+/// Looks from the end of the file as far back as it takes.
+fn last_line(file: &mut File) -> io::Result<Last> {
     let length = file.metadata()?.len();
     let mut look = FIRST_LOOK;
     loop {
@@ -94,27 +111,16 @@ fn cut_torn_line(file: &mut File) -> io::Result<Option<Vec<u8>>> {
         file.take(look).read_to_end(&mut tail)?;
         let end = tail.iter().rposition(|byte| *byte == b'\n');
         let before = end.and_then(|end| tail[..end].iter().rposition(|byte| *byte == b'\n'));
+        // A usize always fits: memory is smaller than 2^64.
+        let whole = |from: usize, to: usize| Last::Whole(tail[from..to].to_vec(), start + to as u64 + 1);
         // The last line is complete in what was read if its beginning is: a line feed, or the file's.
         match (end, before) {
-            (Some(end), Some(before)) => return keep(file, start, &tail[before + 1..=end], before + 1),
-            (Some(end), None) if start == 0 => return keep(file, start, &tail[..=end], 0),
-            (None, _) if start == 0 => {
-                file.set_len(0)?;
-                return Ok(None);
-            }
+            (Some(end), Some(before)) => return Ok(whole(before + 1, end)),
+            (Some(end), None) if start == 0 => return Ok(whole(0, end)),
+            (None, _) if start == 0 => return Ok(Last::Torn(tail)),
             _ => look = look.saturating_mul(4),
         }
     }
-}
-
-/// Ends the file after `line` (which includes its line feed), found at `start + offset`.
-fn keep(file: &File, start: u64, line: &[u8], offset: usize) -> io::Result<Option<Vec<u8>>> {
-    // A usize always fits: memory is smaller than 2^64.
-    let end = start + offset as u64 + line.len() as u64;
-    if end != file.metadata()?.len() {
-        file.set_len(end)?;
-    }
-    Ok(Some(line[..line.len() - 1].to_vec()))
 }
 
 #[cfg(test)]
@@ -139,7 +145,11 @@ mod tests {
 
     #[tokio::test]
     async fn goes_on_after_the_last_complete_line_wherever_the_process_died() {
-        let whole = "{\"id\":1}\n{\"id\":22}\n{\"id\":333,\"body\":\"größe\"}\n";
+        let whole = concat!(
+            "{\"type\":\"read\",\"id\":1}\n",
+            "{\"type\":\"read\",\"id\":22}\n",
+            "{\"type\":\"message\",\"id\":333,\"body\":\"größe\"}\n"
+        );
         for end in (0..=whole.len()).filter(|end| whole.is_char_boundary(*end)) {
             let complete = whole[..end].rfind('\n').map_or("", |last| &whole[..=last]);
             let expected = match complete.lines().count() {
@@ -165,6 +175,10 @@ mod tests {
     async fn a_file_with_other_content_is_refused_and_left_alone() {
         assert_eq!(recover("my diary\n").await, ("my diary\n".to_owned(), Err(2)));
         assert_eq!(recover("{\"a\":1}\n").await, ("{\"a\":1}\n".to_owned(), Err(2)));
+        // Without a line feed at its end, or at all; a picture has one anywhere.
+        for other in ["my diary", "{\"a\":1}", "{ }", "first\nsecond", "PNG\u{1}\n\u{2}\n\u{3}"] {
+            assert_eq!(recover(other).await, (other.to_owned(), Err(2)));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,13 @@
 //! What keys do.
 
+use std::time::{Duration, Instant};
+
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{Server, Table};
+
+/// The same key again so soon is one that is held down: terminals begin to repeat it after less than this.
+const HELD: Duration = Duration::from_millis(700);
 
 /// What somebody wants to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +25,14 @@ pub(in crate::up) enum Wish {
 }
 
 impl Table {
-    /// A key is pressed. What it only changes on the screen is done here.
-    pub(in crate::up) fn key(&mut self, key: KeyEvent) -> Option<Wish> {
+    /// A key is pressed, now. What it only changes on the screen is done here.
+    pub(in crate::up) fn key(&mut self, key: KeyEvent, now: Instant) -> Option<Wish> {
         if key.kind == KeyEventKind::Release {
             return None;
         }
+        let last_key = self.last_key.replace((key.code, now));
+        let is_held = key.kind == KeyEventKind::Repeat
+            || last_key.is_some_and(|(code, at)| code == key.code && now.saturating_duration_since(at) < HELD);
         self.remark = None;
         let last = self.servers.len().saturating_sub(1);
         if key.modifiers.contains(KeyModifiers::CONTROL) {
@@ -47,7 +55,7 @@ impl Table {
                 }
             }
             // A key that is held down kills one server, and not the next leader too.
-            KeyCode::Char('k' | 'l') if key.kind == KeyEventKind::Repeat => {}
+            KeyCode::Char('k' | 'l') if is_held => {}
             KeyCode::Char('k') => return self.servers.get(self.chosen).map(|server| Wish::Kill(server.name.clone())),
             KeyCode::Char('l') => match self.leader() {
                 Some(place) => {

@@ -11,8 +11,9 @@ mod keys;
 mod tests;
 mod view;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
+use crossterm::event::KeyCode;
 pub(super) use keys::Wish;
 use threefold_client::chat::{ClusterStatus, ServerStatus};
 pub(super) use view::view;
@@ -60,7 +61,7 @@ pub(super) enum Tone {
 }
 
 /// One server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Server {
     name: String,
     address: String,
@@ -89,7 +90,7 @@ impl Server {
 }
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Happening {
     at: String,
     tone: Tone,
@@ -97,7 +98,7 @@ struct Happening {
 }
 
 /// What is seen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Table {
     theme: Theme,
     /// The time of day.
@@ -109,11 +110,13 @@ pub(super) struct Table {
     servers: Vec<Server>,
     /// In words, with the reason; none where no server answers.
     state: Option<(String, String)>,
-    /// All servers were up once.
+    /// All servers were up once, or are not waited for any more.
     is_formed: bool,
     /// The newest first.
     happened: VecDeque<Happening>,
     chosen: usize,
+    /// The key that was pressed last, and when.
+    last_key: Option<(KeyCode, Instant)>,
     /// About the last key, and for how many more looks.
     remark: Option<(String, u32)>,
 }
@@ -136,6 +139,7 @@ impl Table {
             is_formed: false,
             happened: VecDeque::new(),
             chosen: 0,
+            last_key: None,
             remark: None,
         }
     }
@@ -245,6 +249,11 @@ impl Table {
             other => report::in_words(other).lines().next().unwrap_or_default().to_owned(),
         };
         self.happened(tone, one_line(&words));
+    }
+
+    /// Not all servers are part of the cluster, and it goes on without them: from now on its condition is told as it is.
+    pub(super) fn goes_on(&mut self) {
+        self.is_formed = true;
     }
 
     fn happened(&mut self, tone: Tone, words: String) {

@@ -5,6 +5,8 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
+use std::time::Duration;
+
 use super::*;
 use crate::tui::{text, theme::Colours};
 
@@ -105,7 +107,13 @@ fn shown(table: &Table, size: (u16, u16)) -> String {
 }
 
 fn press(table: &mut Table, code: KeyCode) -> Option<Wish> {
-    table.key(KeyEvent::new(code, KeyModifiers::NONE))
+    press_after(table, code, 1_000)
+}
+
+/// So long after the key before.
+fn press_after(table: &mut Table, code: KeyCode, ms: u64) -> Option<Wish> {
+    let before = table.last_key.map_or_else(Instant::now, |(_, at)| at);
+    table.key(KeyEvent::new(code, KeyModifiers::NONE), before + Duration::from_millis(ms))
 }
 
 #[test]
@@ -168,9 +176,41 @@ fn keys_choose_kill_and_start() {
     assert_eq!(press(&mut table, KeyCode::Char('a')), start(&["server-2"]));
     assert_eq!(press(&mut table, KeyCode::Char('q')), Some(Wish::Quit));
     let control = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(table.key(control), Some(Wish::Quit));
+    assert_eq!(table.key(control, Instant::now()), Some(Wish::Quit));
     let held = KeyEvent::new_with_kind(KeyCode::Char('k'), KeyModifiers::NONE, KeyEventKind::Repeat);
-    assert_eq!(table.key(held), None, "a key that is held down kills once");
+    let long_after = Instant::now() + Duration::from_secs(60);
+    assert_eq!(table.key(held, long_after), None, "a key that is held down kills once");
+}
+
+#[test]
+fn a_key_that_is_held_down_kills_once_though_the_terminal_tells_each_repetition_as_a_press() {
+    let mut table = normal(Colours::None);
+    let kill = |name: &str| Some(Wish::Kill(name.to_owned()));
+    assert_eq!(press(&mut table, KeyCode::Char('l')), kill("server-2"));
+    // At first after a while, then fast, for longer than any pause.
+    assert_eq!(press_after(&mut table, KeyCode::Char('l'), 660), None);
+    for _ in 0..100 {
+        assert_eq!(press_after(&mut table, KeyCode::Char('l'), 33), None);
+    }
+    assert_eq!(press_after(&mut table, KeyCode::Char('l'), 700), kill("server-2"), "it was let go");
+    // Another key between two says that neither is held.
+    assert_eq!(press_after(&mut table, KeyCode::Up, 10), None);
+    assert_eq!(press_after(&mut table, KeyCode::Char('k'), 10), kill("server-1"));
+    assert_eq!(press_after(&mut table, KeyCode::Down, 10), None);
+    assert_eq!(press_after(&mut table, KeyCode::Char('k'), 10), kill("server-2"));
+}
+
+#[test]
+fn a_cluster_that_goes_on_without_one_of_its_servers_is_not_starting_for_ever() {
+    let mut table = empty(Colours::None);
+    table.observe([running(1), running(2), running(3)]);
+    let seen = |state: &str| cluster(state, "why", vec![status(1, "leader"), status(2, "follower")]);
+    table.look(Some(&seen("normal")));
+    assert!(shown(&table, (80, 24)).contains("● starting"));
+    table.goes_on();
+    assert!(shown(&table, (80, 24)).contains("● normal"));
+    table.look(Some(&seen("degraded")));
+    assert_eq!(table.told().last(), Some("the cluster is degraded: why"));
 }
 
 #[test]

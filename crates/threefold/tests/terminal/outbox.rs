@@ -1,0 +1,181 @@
+//! `send --lines --outbox`: that it says 0 when everything it ever took was acknowledged, and never before; and that nobody else's lines, and no
+//! lines at all, are taken for those it took.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use crate::harness::{Failed, Person, free_ports, shared, text};
+
+/// Somebody with an outbox.
+struct Sender {
+    person: Person,
+    file: PathBuf,
+    /// Seconds.
+    patience: &'static str,
+}
+
+impl Sender {
+    fn new(name: &str) -> Self {
+        let cluster = shared();
+        let person = cluster.person(name);
+        Self { person, file: cluster.directory.join(format!("{name}.outbox")), patience: "60" }
+    }
+
+    /// The same where no server can be reached.
+    fn cut_off(&self) -> Self {
+        let person = self.person.at(&format!("127.0.0.1:{}", free_ports(1)));
+        Self { person, file: self.file.clone(), patience: "1" }
+    }
+
+    fn command(&self, to: &str, json: bool) -> Command {
+        let file = self.file.to_str().unwrap();
+        let json: &[&str] = if json { &["--json"] } else { &[] };
+        let patience = ["--timeout", self.patience];
+        self.person.command(&[&["send", to, "--lines", "--outbox", file][..], &patience, json].concat())
+    }
+
+    fn send(&self, to: &str, input: &str) -> Output {
+        self.person.piped(&command_arguments(&self.command(to, false)), input.as_bytes())
+    }
+
+    /// How it fails.
+    fn fails(&self, to: &str, input: &str) -> Failed {
+        Failed::of(&mut self.command(to, true), input.as_bytes())
+    }
+}
+
+fn command_arguments(command: &Command) -> Vec<&str> {
+    command.get_args().map(|argument| argument.to_str().unwrap()).collect()
+}
+
+fn bodies(person: &Person, peer: &str) -> Vec<String> {
+    person.history(peer).iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect()
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("line {number}")).collect()
+}
+
+fn lines(count: usize) -> String {
+    numbers(count).iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn it_is_not_done_as_long_as_no_server_has_what_it_took_before() {
+    let sender = Sender::new("keeper");
+    let peer = shared().person("keeper-peer").name;
+    let away = sender.cut_off();
+    for run in 0..3 {
+        let output = away.send(&peer, &lines(5));
+        assert_eq!(output.status.code(), Some(3), "run {run}: {output:?}");
+    }
+    let failed = away.fails(&peer, "");
+    assert!(failed.exit == 3 && failed.message.contains("5 lines are not acknowledged"), "{failed:?}");
+    let output = sender.send(&peer, &lines(7));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(bodies(&sender.person, &peer), numbers(7));
+    assert!(text(output.stderr).contains("went on behind 5 lines"));
+}
+
+#[test]
+fn what_came_to_nothing_after_an_earlier_run_is_told_with_its_text_and_told_once() {
+    let sender = Sender::new("thrown-out");
+    let owner = shared().person("thrower");
+    owner.done(&["room", "create", "thrown-room"]);
+    sender.person.done(&["join", "#thrown-room"]);
+    assert_eq!(sender.cut_off().send("#thrown-room", &lines(2)).status.code(), Some(3));
+    owner.done(&["room", "remove", "thrown-room", &sender.person.name]);
+    let output = sender.send("#thrown-room", &lines(2));
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 0") && said.contains("line 1") && said.contains("2 lines"), "{said}");
+    assert!(sender.send("#thrown-room", &lines(2)).status.success(), "it was told");
+    assert_eq!(bodies(&owner, "#thrown-room"), Vec::<String>::new());
+}
+
+#[test]
+fn a_session_that_ended_is_no_success_while_something_is_kept() {
+    let sender = Sender::new("ended");
+    let peer = shared().person("ended-peer").name;
+    assert_eq!(sender.cut_off().send(&peer, &lines(3)).status.code(), Some(3));
+    sender.person.elsewhere("other").done(&["sessions", "--end-others"]);
+    let failed = sender.fails(&peer, &lines(3));
+    assert_eq!(failed.short(), (1, "SESSION_INVALID"), "{failed:?}");
+    assert!(failed.message.contains("3 lines"), "{failed:?}");
+    // After a new login, it says how far the old one came.
+    sender.person.done(&["login", &sender.person.name]);
+    let failed = sender.fails(&peer, &lines(3));
+    assert!(
+        failed.exit == 2 && failed.message.contains("3 writes were taken, 3 of them not acknowledged"),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn another_input_or_recipient_is_refused_and_nothing_of_it_taken() {
+    let sender = Sender::new("mistaken");
+    let [peer, other] = ["mistaken-peer", "mistaken-other"].map(|name| shared().person(name).name);
+    assert!(sender.send(&peer, &lines(4)).status.success());
+    for (to, input) in [
+        (&other, lines(6)),
+        (&peer, lines(6).replace("line 2", "another")),
+        (&peer, lines(6).replace("line 0\n", "")),
+        (&peer, "hello\n".to_owned()),
+    ] {
+        let failed = sender.fails(to, &input);
+        assert!(failed.exit == 2 && failed.message.contains("4 lines"), "{to} {input}: {failed:?}");
+    }
+    assert_eq!(bodies(&sender.person, &peer), numbers(4));
+    // Nothing at all is no other input; and the right one goes on.
+    assert!(sender.send(&peer, "").status.success());
+    assert!(sender.send(&peer, &lines(6)).status.success());
+    assert_eq!(bodies(&sender.person, &peer), numbers(6));
+}
+
+#[test]
+fn a_disk_that_fails_says_so_and_nothing_behind_the_line_that_was_not_taken_is_sent() {
+    let sender = Sender::new("full");
+    let peer = shared().person("full-peer").name;
+    let input: String = (0..100).map(|number| format!("{number} {}\n", "x".repeat(400))).collect();
+    let command = sender.command(&peer, true);
+    // A file that may not grow beyond this, as on a full disk.
+    let limited = "trap '' XFSZ; ulimit -f 32; exec \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", limited, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let output = piped(&mut shell, &input);
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.lines().next().unwrap().contains("\"LOCAL\"") && said.contains("cannot be written"), "{said}");
+    let output = sender.send(&peer, &input);
+    assert!(output.status.success(), "{output:?}");
+    let expected: Vec<&str> = input.lines().collect();
+    assert_eq!(bodies(&sender.person, &peer), expected, "each once, in order");
+}
+
+#[test]
+fn a_link_to_an_outbox_is_that_outbox() {
+    let sender = Sender::new("linked");
+    let peer = shared().person("linked-peer").name;
+    assert!(sender.send(&peer, &lines(2)).status.success());
+    let link = sender.file.with_extension("link");
+    std::os::unix::fs::symlink(&sender.file, &link).unwrap();
+    let linked = Sender { person: sender.person.clone(), file: link.clone(), patience: "60" };
+    let many: String = lines(1_500);
+    assert!(linked.send(&peer, &many).status.success());
+    assert!(link.is_symlink(), "it is still a link");
+    assert!(!Path::new(&format!("{}.lock", link.display())).exists(), "one lock for both names");
+    assert!(sender.send(&peer, &many).status.success());
+    assert_eq!(bodies(&sender.person, &peer).len(), 1_500);
+}
+
+fn piped(command: &mut Command, input: &str) -> Output {
+    use std::io::Write as _;
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    // A command that fails may not read it all.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
