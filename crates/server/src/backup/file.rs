@@ -305,7 +305,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// When it cannot be read, is damaged, or ends too early.
-    pub fn next(&mut self) -> Result<Option<Vec<Record>>, BackupError> {
+    pub fn next_records(&mut self) -> Result<Option<Vec<Record>>, BackupError> {
         if self.is_at_end {
             return Ok(None);
         }

@@ -20,7 +20,7 @@ use file::{READ_BYTES, Reader};
 /// When it cannot be read to its end, is damaged, or holds what this program does not know.
 pub fn check(path: &Path, mut told: impl FnMut(u64, u64)) -> Result<(Header, Summary), BackupError> {
     let (mut reader, total) = open(path)?;
-    while reader.next()?.is_some() {
+    while reader.next_records()?.is_some() {
         told(reader.at(), total);
     }
     let summary = reader.summary();

@@ -119,7 +119,7 @@ fn fill(path: &Path, state: &FjallState, told: &mut impl FnMut(Step)) -> Result<
     let failed = |error| RestoreError::Store("state", error);
     let (mut reader, total) = open(path)?;
     let mut install = state.begin_install().map_err(failed)?;
-    while let Some(records) = reader.next()? {
+    while let Some(records) = reader.next_records()? {
         let records = records.into_iter().filter(|(key, _)| machine::is_kept_when_restored(key)).map(anew);
         install.write(&records.collect::<Result<Vec<_>, _>>()?).map_err(failed)?;
         told(Step::Writing(reader.at(), total));

@@ -48,10 +48,10 @@ fn written(in_a_block: usize) -> (Vec<u8>, Summary) {
 fn read(bytes: &[u8]) -> Result<(Header, Vec<Record>, Summary), BackupError> {
     let mut reader = Reader::begin(bytes)?;
     let mut all = Vec::new();
-    while let Some(some) = reader.next()? {
+    while let Some(some) = reader.next_records()? {
         all.extend(some);
     }
-    assert!(reader.next()?.is_none(), "the end stays the end");
+    assert!(reader.next_records()?.is_none(), "the end stays the end");
     let summary = reader.summary();
     Ok((reader.into_header(), all, summary))
 }
