@@ -5,6 +5,7 @@
 //! server, before a command is proposed.
 
 pub mod apply;
+pub mod backup;
 pub mod bounds;
 pub mod changes;
 pub mod command;

@@ -50,6 +50,17 @@ pub fn again(table: u8, value: &[u8]) -> Option<Result<Vec<u8>, StoreError>> {
     })
 }
 
+/// Whether this program can read the value of a key that begins with this byte.
+///
+/// # Errors
+/// When it cannot: the bytes are no such record, of a newer version, or there is no such key.
+pub fn check(table: u8, value: &[u8]) -> Result<(), StoreError> {
+    match again(table, value) {
+        Some(read) => read.map(drop),
+        None => Err(StoreError::Corrupt(format!("a record of table {table:#04x}, which this program does not know"))),
+    }
+}
+
 fn same<R: Record + PartialEq>(value: &[u8]) -> Result<Vec<u8>, StoreError> {
     let record: R = decode(value)?;
     let bytes = encode(&record);

@@ -4,6 +4,7 @@
 //! knows the database, `peer` is what servers say to each other. `search` keeps an index of words beside the state.
 
 pub mod ambient;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod gateway;

@@ -35,6 +35,10 @@ enum Command {
     Certs(certs::CertsArgs),
     /// Begin a new cluster with what one server has, when the others are lost
     Recover(commands::recover::RecoverArgs),
+    /// Put everything that a running cluster has into one file
+    Backup(Box<commands::backup::BackupArgs>),
+    /// Begin a new cluster with what a backup has
+    Restore(commands::restore::RestoreArgs),
     /// Print what makes a shell complete commands and options
     Completions(commands::manual::CompletionsArgs),
     /// Write manual pages
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => exit::code(run(serve::run(*args))),
         Command::Certs(args) => exit::code(certs::run(&args)),
         Command::Recover(args) => commands::run_recovery(args),
+        Command::Backup(args) => commands::run_backup(*args),
+        Command::Restore(args) => commands::run_restoration(&args),
         Command::Completions(args) => commands::ended(commands::manual::completions(&args, Cli::command())),
         Command::Man(args) => commands::ended(commands::manual::man(&args, Cli::command())),
         Command::Operator(command) => commands::run_operator(command),

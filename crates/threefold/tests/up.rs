@@ -180,7 +180,7 @@ fn the_readme_works_as_printed() {
 fn the_guide_works_as_printed() {
     let directory = tempfile::tempdir().unwrap();
     let port = free_port(3);
-    let mut up = Up::start(&directory.path().join("data"), &["--port", &port.to_string()]);
+    let mut up = Up::start(&directory.path().join("threefold-data"), &["--port", &port.to_string()]);
     up.wait_for("started");
     let run = |block: &str| run_block("docs/guide.md", &format!("guide {block}"), directory.path(), port);
     let first = run("first steps");
@@ -192,6 +192,11 @@ fn the_guide_works_as_printed() {
     );
     let followed = fs::read_to_string(directory.path().join("ben.jsonl")).unwrap();
     assert!(followed.contains("leaves.txt"), "{followed}");
+    let backup = run("backup");
+    let held = "2 accounts, 2 sessions, 1 direct conversation, 1 room, 4 messages, 1 file (12 bytes)";
+    assert_eq!(backup.matches(held).count(), 2, "{backup}");
+    assert!(run("restore").contains(held));
+    assert!(directory.path().join("restored/server-1.toml").exists());
     up.signal("-TERM");
     up.ends_with(0);
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use threefold_proto::peer::{self, admin_reply::State, admin_request, admin_server::Admin};
 use tonic::{Request, Response, Status};
 
-use super::channels::Channels;
+use super::{
+    backup::{Backups, Chunks},
+    channels::Channels,
+};
 use crate::raft::{Declined, Engine, Order};
 
 /// An order is passed on at most this often: to the leader, and from a leader that hands over to the next.
@@ -20,10 +23,18 @@ pub(super) struct AdminService {
     pub engine: Arc<Engine>,
     /// For passing on.
     pub channels: Arc<Channels>,
+    /// For those who ask for everything.
+    pub backups: Backups,
 }
 
 #[tonic::async_trait]
 impl Admin for AdminService {
+    type BackupStream = Chunks;
+
+    async fn backup(&self, _request: Request<peer::BackupRequest>) -> Result<Response<Chunks>, Status> {
+        self.backups.begin().await.map(Response::new)
+    }
+
     async fn change(&self, request: Request<peer::AdminRequest>) -> Result<Response<peer::AdminReply>, Status> {
         let request = request.into_inner();
         let order = order_from_wire(request.clone()).ok_or_else(|| Status::unimplemented("an unknown order"))?;

@@ -84,6 +84,11 @@ impl Channels {
         AdminClient::new(self.channel(member, Lane::Control))
     }
 
+    /// A client of `member` for a backup, beside everything else.
+    pub fn backup(&self, member: &Member) -> AdminClient<Channel> {
+        AdminClient::new(self.channel(member, Lane::Bulk)).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
     fn channel(&self, member: &Member, lane: Lane) -> Channel {
         let key = (member.name.clone(), member.peer_address.clone(), lane);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

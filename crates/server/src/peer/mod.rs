@@ -1,6 +1,7 @@
 //! The servers among themselves: mutual TLS, replication, forwarding, presence.
 
 mod admin;
+mod backup;
 pub mod certs;
 pub mod channels;
 pub mod death;

@@ -5,8 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use threefold_proto::peer::{AdminReply, PeerStatusRequest, admin_reply::State};
+use threefold_proto::peer::{AdminReply, BackupChunk, BackupRequest, PeerStatusRequest, admin_reply::State};
 use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Streaming};
 
 use super::{
     admin::order_to_wire,
@@ -123,6 +124,25 @@ impl Operator {
             }
             sleep(RETRY).await;
         }
+    }
+
+    /// The servers it asks.
+    #[must_use]
+    pub fn servers(&self) -> &[PeerConfig] {
+        &self.servers
+    }
+
+    /// Asks a server for everything that it has.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(crate) async fn backup(&self, server: &PeerConfig) -> Result<Streaming<BackupChunk>, String> {
+        let member = Member::at(&server.name, &server.peer_address, "");
+        let reply = self.channels.backup(&member).backup(BackupRequest {}).await;
+        reply.map(tonic::Response::into_inner).map_err(|status| match status.code() {
+            Code::Unimplemented => "it is of a version that gives no backups".to_owned(),
+            _ => status.message().to_owned(),
+        })
     }
 
     async fn ask(&self, server: &PeerConfig, order: &Order) -> Result<AdminReply, String> {

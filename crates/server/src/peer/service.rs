@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming, transport::server::Connected};
 
 use super::{
     admin::AdminService,
+    backup::Backups,
     channels::{Channels, Lane, MESSAGE_BYTES, WINDOW_BYTES, answered},
     death::DeathStreams,
     forward, link,
@@ -356,7 +357,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (streams, incoming) = mpsc::channel(HANDSHAKES);
     let accepting = tokio::spawn(accept(listener, streams, deaths));
-    let admin = AdminServer::new(AdminService { engine: service.engine.clone(), channels: service.channels.clone() });
+    let backups = Backups::new(service.node.clone(), service.state.clone(), service.greeting.name.clone());
+    let (engine, channels) = (service.engine.clone(), service.channels.clone());
+    let admin = AdminServer::new(AdminService { engine, channels, backups }).max_encoding_message_size(MESSAGE_BYTES);
     let service =
         PeerServer::new(service).max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES);
     let served = tonic::transport::Server::builder()

@@ -113,6 +113,24 @@ pub fn applied_mark(store: &dyn Read) -> Result<(Option<RaftLogId>, RaftStoredMe
     Ok((header.last_log_id.map(log_id_from_wire), membership.unwrap_or_default()))
 }
 
+/// What a copy of a state says of itself: its recovery id (empty: none), how far it has got, and the configuration it knows.
+///
+/// # Errors
+/// When the state cannot be read, or nothing was ever applied.
+pub fn described(store: &dyn Read) -> Result<(Vec<u8>, peer::SnapshotHeader), StoreError> {
+    let nothing = || StoreError::Corrupt("nothing was ever applied".to_owned());
+    let record = store.get(KEY_APPLIED)?.ok_or_else(nothing)?;
+    let header = from_record(Bytes::from(record));
+    let header = header.map_err(|error| StoreError::Corrupt(format!("the applied mark: {error}")))?;
+    Ok((recovery_id(store)?.unwrap_or_default(), header))
+}
+
+/// Whether a record belongs to a state wherever it goes. Of the server's own records those do that tell which history this is;
+/// what operators have said was about servers of that cluster.
+pub fn is_kept_when_restored(key: &[u8]) -> bool {
+    key.first() != Some(&0) || [KEY_APPLIED, KEY_RECOVERY_ID, KEY_REPLACED_RECOVERY_IDS].contains(&key)
+}
+
 /// The mark as a state keeps it: key and record.
 fn mark(applied: &RaftLogId, membership: &RaftStoredMembership) -> (Vec<u8>, Vec<u8>) {
     let mark = peer::SnapshotHeader {

@@ -42,7 +42,7 @@ use crate::{
 /// Bytes of records in one chunk of a snapshot.
 const CHUNK_BYTES: usize = 512 * 1024;
 /// Chunks read ahead of the network.
-const CHUNKS_AHEAD: usize = 4;
+pub const CHUNKS_AHEAD: usize = 4;
 /// How long a server that cannot be reached is left alone, at most: it may be back any moment.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -237,7 +237,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         };
         tracing::info!(to = %self.first_known.name, last_log_id = ?snapshot.meta.last_log_id, "sending the whole state");
         let (chunks, outgoing) = mpsc::channel(CHUNKS_AHEAD);
-        let reader = tokio::spawn(send_chunks(view.into(), header, chunks));
+        let reader = tokio::spawn(send_chunks(view.into(), Some(header), chunks));
         let mut client = self.client(Lane::Bulk);
         // Dropping the call ends the stream without its last chunk, and so the receiver's install.
         let reply = tokio::select! {
@@ -282,13 +282,15 @@ fn incarnation_of(metadata: &tonic::metadata::MetadataMap) -> Option<u64> {
     metadata.get(INCARNATION_HEADER)?.to_str().ok()?.parse().ok()
 }
 
-/// Sends the header and every record; the last chunk tells the total.
-async fn send_chunks(
+/// Sends the header, if there is one, and every record; the last chunk tells the total.
+///
+/// # Errors
+/// When the state cannot be read. That nobody takes the chunks any more is none.
+pub async fn send_chunks(
     view: Arc<dyn StateSnapshot>,
-    header: peer::SnapshotHeader,
+    mut header: Option<peer::SnapshotHeader>,
     chunks: mpsc::Sender<peer::SnapshotChunk>,
 ) -> io::Result<()> {
-    let mut header = Some(header);
     let mut after: Option<bytes::Bytes> = None;
     let mut sent = 0;
     loop {

@@ -31,6 +31,9 @@ use crate::storage::{Done, LogStore, StateStore};
 /// an event that somebody may have seen and that is lost is ever given to another, and what a client remembers as seen is
 /// never ahead of this server.
 pub const SKIPPED_INDICES: u64 = 1 << 20;
+/// Log positions left out before the history of a state that was restored from a backup: its old cluster may have gone on for years since.
+/// At ten entries a second these are thirteen years, and there is room for 512 restorations, one of the other.
+pub const SKIPPED_BY_RESTORING: u64 = 1 << 32;
 /// Event ids, which are log positions times 4096, stay below 2^53.
 const INDEX_LIMIT: u64 = 1 << 41;
 /// Bytes of entries read at once.
@@ -135,11 +138,48 @@ pub fn begin_history(
     let vote = to_record(&vote_to_wire(&RaftVote::new(term, id)));
     wait(|done| log.save_vote(vote, done))?;
     apply_all(log, state)?;
+    begin_at(log, state, beginning, membership, recovery_id)
+}
+
+/// Gives a state that was copied from another cluster, and an empty log, to the server with this id: the first of a new cluster, as
+/// `founder`, with a history of its own under `recovery_id`. Everything is durable when this returns; until then log and
+/// state are not to be used.
+///
+/// # Errors
+/// When the state is none that was ever applied to, or log or state cannot be read or written.
+pub fn begin_restored(
+    (id, founder): (u64, Member),
+    log: &dyn LogStore,
+    state: &dyn StateStore,
+    recovery_id: [u8; 16],
+) -> Result<Beginning, OfflineError> {
+    let (applied, _) = machine::applied_mark(state)?;
+    let last = applied.ok_or(OfflineError::NoMember)?;
+    let term = next_epoch(last.leader_id.term).ok_or(OfflineError::UsedUp)?;
+    let index = last.index.saturating_add(SKIPPED_BY_RESTORING);
+    if index >= INDEX_LIMIT {
+        return Err(OfflineError::UsedUp);
+    }
+    let membership = RaftMembership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, founder)]))
+        .map_err(|_| Malformed("configuration of one server"))?;
+    let vote = to_record(&vote_to_wire(&RaftVote::new(term, id)));
+    wait(|done| log.save_vote(vote, done))?;
+    begin_at(log, state, RaftLogId::new(CommittedLeader::new(term), index), membership, recovery_id)
+}
+
+/// Puts the state behind `beginning`, and the log too.
+fn begin_at(
+    log: &dyn LogStore,
+    state: &dyn StateStore,
+    beginning: RaftLogId,
+    membership: RaftMembership,
+    recovery_id: [u8; 16],
+) -> Result<Beginning, OfflineError> {
     machine::begin_history(state, &beginning, &RaftStoredMembership::new(Some(beginning), membership), recovery_id)?;
     state.persist()?;
     let mark = to_record(&log_id_to_wire(&beginning));
-    wait(|done| log.purge(index, mark, done))?;
-    Ok(Beginning { term, index })
+    wait(|done| log.purge(beginning.index, mark, done))?;
+    Ok(Beginning { term: beginning.leader_id.term, index: beginning.index })
 }
 
 /// What a server has, and the newest configuration among it.

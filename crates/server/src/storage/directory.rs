@@ -13,6 +13,8 @@
 //! search/   the search index; may be removed while no process uses the directory
 //! ```
 
+mod error;
+
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -22,12 +24,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use error::DirectoryError;
 use rand::{TryRngCore, rngs::OsRng};
 use serde::{Deserialize, Serialize};
 
 use super::{
     backup,
-    files::{replace_file, sync_directory},
+    files::{remove_directory, replace_file, sync_directory},
     fjall_log::FjallLog,
     fjall_state::FjallState,
 };
@@ -47,97 +50,6 @@ const IDENTITY_FILE: &str = "server";
 /// Left over when a crash hits the first replacement of the identity file.
 const IDENTITY_FILE_UNFINISHED: &str = "server.new";
 
-/// Why a data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// The operating system said no.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The answer.
-        source: io::Error,
-    },
-    /// Another process holds the lock.
-    #[error("the data directory {} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// There are files, but none that says whose.
-    #[error("{} is not a Threefold data directory, and it is not empty", .0.display())]
-    NotOurs(PathBuf),
-    /// The format is unknown here.
-    #[error(
-        "the data directory {} was written by a newer Threefold: format {found}, this program knows {FORMAT}; \
-         start it with the newer program, or give another directory",
-        path.display()
-    )]
-    Newer {
-        /// The directory.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// The directory has another owner.
-    #[error(
-        "the data directory {} belongs to the server \"{recorded}\", not to \"{configured}\"",
-        path.display()
-    )]
-    OtherServer {
-        /// The directory.
-        path: PathBuf,
-        /// The name written in it.
-        recorded: String,
-        /// The name this server was started with.
-        configured: String,
-    },
-    /// A store was here, and is not any more. An empty one in its place would forget votes, or messages.
-    #[error(
-        "{} is missing: this server had its {what} there; put it back, or empty the directory {} so that it comes back \
-         as a new member",
-        path.display(), directory.display()
-    )]
-    Missing {
-        /// The store.
-        what: &'static str,
-        /// Where it was.
-        path: PathBuf,
-        /// The data directory.
-        directory: PathBuf,
-    },
-    /// Its history was being replaced, and that was cut short.
-    #[error(
-        "the recovery of {} was interrupted: run `threefold recover --force` again, or put the backup beside it in its place",
-        .0.display()
-    )]
-    HalfRecovered(PathBuf),
-    /// Another server knew a later run of it than it knows itself.
-    #[error(
-        "{} is an old copy of this server's directory, or one of two: {known_by} knows a run of it whose votes and messages are \
-         missing here. Empty it, so that it comes back as a new member; only if you are certain that it is the newest, and that no \
-         copy of it runs, take the line \"outdated\" out of the file {} instead",
-        path.display(),
-        path.join(IDENTITY_FILE).display()
-    )]
-    Outdated {
-        /// The directory.
-        path: PathBuf,
-        /// The other server's name.
-        known_by: String,
-    },
-    /// There is no server's data to work on.
-    #[error("there is no server's data in {}", .0.display())]
-    Nothing(PathBuf),
-    /// The identity file makes no sense.
-    #[error("the file {} is damaged: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
 /// What the identity file says. Later formats may add fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Identity {
@@ -151,6 +63,9 @@ struct Identity {
     /// Its history is being replaced by another: until that is done nothing in it can be relied on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     recovering: bool,
+    /// It is being made from a backup: until that is done there is nothing in it that can be relied on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    restoring: bool,
     /// The number drawn at the last opening.
     #[serde(default)]
     process: u64,
@@ -196,6 +111,9 @@ impl Directory {
         if directory.identity.recovering {
             return Err(DirectoryError::HalfRecovered(directory.path));
         }
+        if directory.identity.restoring {
+            return Err(DirectoryError::HalfRestored(directory.path));
+        }
         if let Some(known_by) = directory.identity.outdated {
             return Err(DirectoryError::Outdated { path: directory.path, known_by });
         }
@@ -212,7 +130,50 @@ impl Directory {
             return Err(DirectoryError::Nothing(path));
         }
         let directory = Self::open_any(path, server_name)?;
+        if directory.identity.restoring {
+            return Err(DirectoryError::HalfRestored(directory.path));
+        }
         if directory.identity.has_stores { Ok(directory) } else { Err(DirectoryError::Nothing(directory.path)) }
+    }
+
+    /// Opens a directory to make a server's data in it from a backup: a new or empty one, or one where that was begun before, of which
+    /// nothing is left then. Until [`Directory::record_restored`] no server starts on it.
+    ///
+    /// # Errors
+    /// As [`Directory::open`], and when there is anything else in it.
+    pub fn open_to_restore(path: impl Into<PathBuf>, server_name: &str) -> Result<Self, DirectoryError> {
+        let path = path.into();
+        check_restorable(&path)?;
+        let mut directory = Self::open_any(path, server_name)?;
+        // Again under the lock.
+        check_restorable(&directory.path)?;
+        directory.identity.restoring = true;
+        write_identity(&directory.path, &directory.identity)?;
+        for store in [directory.log_path(), directory.state_path(), directory.search_path()] {
+            for path in [store.with_extension("new"), store] {
+                remove_directory(&path).map_err(|source| io_error("remove", &path, source))?;
+            }
+        }
+        Ok(directory)
+    }
+
+    /// Whether a backup could be restored into `path`. Changes nothing.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub fn may_restore(path: &Path) -> Result<(), DirectoryError> {
+        check_restorable(path)
+    }
+
+    /// Remembers, durably, that all of the backup is there. The stores must be closed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn record_restored(&mut self) -> Result<(), DirectoryError> {
+        self.identity.has_stores = true;
+        self.identity.restoring = false;
+        self.check_stores()?;
+        write_identity(&self.path, &self.identity)
     }
 
     /// The name of the server that the directory at `path` belongs to, if it belongs to any. Changes nothing.
@@ -377,6 +338,15 @@ fn create(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
+/// Whether a backup may be restored into this directory: there is nothing, or what an earlier attempt has left.
+fn check_restorable(path: &Path) -> Result<(), DirectoryError> {
+    if !path.try_exists().map_err(|source| io_error("read", path, source))? {
+        return Ok(());
+    }
+    let is_begun = read_identity(path)?.is_some_and(|identity| identity.restoring);
+    if is_begun || is_vacant(path)? { Ok(()) } else { Err(DirectoryError::NotEmpty(path.to_owned())) }
+}
+
 /// Whether nothing is there but what a first open that was cut short leaves.
 fn is_vacant(path: &Path) -> Result<bool, DirectoryError> {
     for entry in fs::read_dir(path).map_err(|source| io_error("read", path, source))? {
@@ -450,6 +420,7 @@ fn claim(path: &Path, server_name: &str) -> Result<Identity, DirectoryError> {
         incarnation: 0,
         has_stores: false,
         recovering: false,
+        restoring: false,
         process: 0,
         outdated: None,
     })

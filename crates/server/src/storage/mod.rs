@@ -12,6 +12,8 @@ pub mod fjall_log;
 pub mod fjall_state;
 pub mod memory;
 
+pub(crate) use files::sync_directory;
+
 use std::{
     io,
     ops::Range,
@@ -126,6 +128,11 @@ pub trait StateSnapshot: Read + Send + Sync {
     /// # Errors
     /// When the disk fails.
     fn chunk(&self, after: Option<&[u8]>, max_bytes: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+
+    /// About how many bytes its records take, where that can be told without reading them; else zero.
+    fn about_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// A state being received. Dropped unfinished, it leaves nothing behind.

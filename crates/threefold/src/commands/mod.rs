@@ -5,6 +5,7 @@
 
 mod accounts;
 mod administer;
+pub mod backup;
 mod bots;
 mod confirm;
 pub mod context;
@@ -22,6 +23,7 @@ mod people;
 mod react;
 pub mod recover;
 pub mod render;
+pub mod restore;
 mod rooms;
 mod search;
 mod send;
@@ -257,6 +259,19 @@ pub fn ended(result: Result<(), Failure>) -> ExitCode {
 pub fn run_recovery(args: recover::RecoverArgs) -> ExitCode {
     let json = args.json;
     carry_out(recover::recover(args), json)
+}
+
+/// Takes a backup, or looks at one, and reports why it could not.
+#[must_use]
+pub fn run_backup(args: backup::BackupArgs) -> ExitCode {
+    let json = args.json;
+    carry_out(backup::backup(args), json)
+}
+
+/// Restores a backup and reports why it could not.
+#[must_use]
+pub fn run_restoration(args: &restore::RestoreArgs) -> ExitCode {
+    restore::restore(args).map_or_else(|failure| failure.report(args.json), |()| ExitCode::SUCCESS)
 }
 
 fn carry_out(command: impl Future<Output = Result<(), Failure>>, json: bool) -> ExitCode {

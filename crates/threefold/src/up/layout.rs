@@ -88,11 +88,17 @@ impl Layout {
     /// # Errors
     /// When it cannot be created.
     pub fn open(directory: &Path) -> Result<Self, Failure> {
-        let layout = Self { directory: directory.to_owned() };
+        let layout = Self::at(directory);
         for path in [directory.to_owned(), layout.logs()] {
             fs::create_dir_all(&path).map_err(|error| unusable(&path, &error))?;
         }
         Ok(layout)
+    }
+
+    /// The directory as it is, whether it is there or not.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
     /// Keeps every other `up` out of the directory while the file is open.

@@ -11,6 +11,7 @@ mod live;
 mod painter;
 pub mod process;
 mod report;
+pub mod restoring;
 mod supervisor;
 mod table;
 pub mod watch;
@@ -31,9 +32,9 @@ use tokio::time::{Instant, sleep};
 use crate::{exit::Failure, tui::terminal::is_in_foreground};
 
 /// How many servers a cluster has unless told otherwise: the fewest that survive a failure.
-const DEFAULT_SERVERS: usize = 3;
+pub const DEFAULT_SERVERS: usize = 3;
 /// The first client port unless told otherwise.
-const DEFAULT_PORT: u16 = threefold_client::DEFAULT_PORT;
+pub const DEFAULT_PORT: u16 = threefold_client::DEFAULT_PORT;
 
 /// Servers of an `up` that was killed stop by themselves, but not at once: their ports are waited for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(3);

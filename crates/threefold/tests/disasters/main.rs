@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 mod abuse;
+mod backup;
 mod commands;
 mod crashes;
 mod full_disk;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::harness::{Cluster, Failed, Flow, PROGRAM, Server, check_history, text, until, wait};
 
 /// A server's configuration as a file.
-fn configuration(cluster: &Cluster, server: &Server) -> String {
+pub fn configuration(cluster: &Cluster, server: &Server) -> String {
     let peers = cluster.servers.iter().map(|peer| format!("{:?}", peer.as_peer())).collect::<Vec<_>>().join(", ");
     let certificate = |file: &str| server.certificates.join(file).display().to_string();
     let path = server.data.with_extension("toml");

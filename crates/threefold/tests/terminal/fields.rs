@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, Person};
+use crate::harness::{Cluster, PROGRAM, Person};
 
 /// What the document says of one kind of object.
 #[derive(Debug, Default)]
@@ -187,6 +187,11 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
     for (name, arguments) in orders {
         rows.check(name, &[operator.done(arguments)]);
     }
+    let (backup, restored) = (at("fields.backup"), at("restored"));
+    rows.check("backup", &[operator.done(&["backup", &backup])]);
+    rows.check("backup --check", &[operator.done(&["backup", "--check", &backup])]);
+    let output = std::process::Command::new(PROGRAM).args(["restore", &backup, "--up", &restored, "--json"]).output();
+    rows.check("restore", &[serde_json::from_slice(&output.unwrap().stdout).unwrap()]);
     rows.end(&told.into_iter().collect::<Vec<_>>());
     events(&[fay, gus]);
 }

@@ -144,3 +144,29 @@ fn a_new_history_is_on_disk() {
     check_new_history(&*log, &*state, 1, 5);
     assert_eq!(machine::recovery_id(&*state).unwrap(), Some(vec![7; 16]));
 }
+
+#[test]
+fn a_restored_state_is_the_first_server_of_a_new_cluster_far_behind_what_anybody_has_seen() {
+    let (old_log, state) = (MemoryLog::new(), MemoryState::default());
+    fill(&old_log, &state, 4);
+    let log = MemoryLog::new();
+    let standing = Standing { survivor_mode: true, ..Standing::default() };
+    let founder = Member { standing, ..Member::at("other-1", "elsewhere:7500", "elsewhere:7400") };
+    let beginning = begin_restored((77, founder.clone()), &log, &state, [7; 16]).unwrap();
+    assert_eq!(beginning, Beginning { term: 1 << 32, index: 3 + SKIPPED_BY_RESTORING });
+    let (applied, membership) = machine::applied_mark(&state).unwrap();
+    assert_eq!(applied, Some(log_id(1 << 32, 3 + SKIPPED_BY_RESTORING)));
+    assert_eq!(membership.membership().nodes().collect::<Vec<_>>(), [(&77, &founder)]);
+    let extent = log.extent();
+    assert!(extent.indices.is_empty() && recovery::check(&extent, applied).is_ok(), "{extent:?}");
+    assert_eq!(machine::recovery_id(&state).unwrap(), Some(vec![7; 16]));
+    assert!(machine::has_replaced(&state, &[9; 16]).unwrap(), "servers of the old cluster are told");
+    let nothing = begin_restored((77, founder), &MemoryLog::new(), &MemoryState::default(), [7; 16]);
+    assert!(matches!(nothing, Err(OfflineError::NoMember)));
+}
+
+#[test]
+fn what_operators_said_of_servers_is_not_restored() {
+    assert!(machine::is_kept_when_restored(&[0x02, 1]) && machine::is_kept_when_restored(&[0x00, 2]));
+    assert!(!machine::is_kept_when_restored(b"\x00\x03server-4"));
+}

@@ -148,4 +148,9 @@ impl StateSnapshot for View {
         })?;
         Ok(records)
     }
+
+    fn about_bytes(&self) -> u64 {
+        // What still lies in memory is little beside what takes long.
+        self.base.records().disk_space()
+    }
 }

@@ -3,7 +3,7 @@
 //! They speak to the peer port of any server, with a certificate of the cluster's own authority: whoever can read a
 //! server's key may run the cluster, and nobody else. Each may be given twice; the second time nothing changes.
 
-mod target;
+pub mod target;
 
 use std::time::Duration;
 
