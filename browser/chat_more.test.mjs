@@ -134,6 +134,51 @@ test('files are dropped anywhere on the conversation, and pasted', TIMEOUT, asyn
   await until('both pictures', async () => (await message(bob, 'dropped and pasted').locator('img').count()) === 2);
 });
 
+/** A picture too large to be shown whole: noise, so that it stays large as a file. */
+function noise(page, width, height) {
+  return page.evaluate(async ({ width, height }) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    const points = context.createImageData(width, height);
+    let state = 1;
+    for (let place = 0; place < points.data.length; place += 1) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      points.data[place] = place % 4 === 3 ? 255 : state >>> 24;
+    }
+    context.putImageData(points, 0, 0);
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
+    return [...new Uint8Array(await blob.arrayBuffer())];
+  }, { width, height });
+}
+
+test('a large picture is shown by its thumbnail, opens whole, and what is none is named', TIMEOUT, async () => {
+  await goTo(ann, 'c/bob');
+  const asked = [];
+  bob.on('request', (request) => asked.push(new URL(request.url())));
+  const whole = Buffer.from(await noise(ann, 900, 600));
+  await ann.locator('input[type=file]').setInputFiles([
+    { name: 'noise.png', mimeType: 'image/png', buffer: whole },
+    { name: 'broken.png', mimeType: 'image/png', buffer: Buffer.concat([whole.subarray(0, 8), Buffer.alloc(60_000, 7)]) },
+  ]);
+  await until('both are up', async () => (await ann.locator('.upload').count()) === 2 && (await ann.locator('.upload progress').count()) === 0);
+  await send(ann, 'a large one');
+  const files = message(bob, 'a large one');
+  const size = (image) => image.evaluate((image) => [image.naturalWidth, image.naturalHeight]);
+  const inline = files.getByRole('button', { name: 'Picture noise.png' }).locator('img');
+  await inline.waitFor();
+  await until('the small picture', async () => (await size(inline))[0] > 0);
+  assert.deepEqual(await size(inline), [480, 320]);
+  // Only its file's name is left of what nothing can show.
+  await files.getByRole('button', { name: /Save broken.png/ }).waitFor();
+  const of = (small) => asked.filter((url) => url.pathname.startsWith('/attachments/') && url.searchParams.has('thumbnail') === small).length;
+  assert.deepEqual([of(true), of(false)], [2, 1], 'the whole file only of the one that has no thumbnail');
+  await inline.click();
+  const dialog = bob.getByRole('dialog', { name: 'noise.png' });
+  await until('the whole picture', async () => (await size(dialog.locator('img')))[0] === 900);
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await dialog.waitFor({ state: 'detached' });
+});
+
 test('who wants it is notified of direct messages and mentions, while the page is not looked at', TIMEOUT, async () => {
   await ann.evaluate(async () => {
     const { outbox } = await import('/js/state/app.js');

@@ -8,8 +8,10 @@
 //! Chunks of attachments wait in a line of their own, and go when nothing else does: in entries of their own, one of which may be
 //! on its way at a time, so that whatever comes next finds a free place. While others talk it holds a single chunk, a quarter of
 //! what an entry may hold; and after a few entries without one it is a chunk's turn, or an upload would not end under load.
+//! And then chunks are paced: every disk and every processor that carries one is for that long not there for messages, so that
+//! between two of them lies a time in which there are only messages. Where nobody talks they go as fast as they are written.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -18,7 +20,10 @@ use threefold_core::{
     bounds::{CHUNK_BYTES, COMMAND_BYTES, COMMANDS_PER_ENTRY, ENTRY_BYTES},
     entry,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{Engine, meter::Meter, types::Payload};
 use crate::clock::LogClock;
@@ -32,6 +37,12 @@ const GROUPS_WAITING: usize = 1024;
 const BULK_GROUPS_WAITING: usize = 32;
 /// Entries of others that go before a chunk that waits.
 const ENTRIES_BEFORE_BULK: usize = 4;
+
+/// People talk for so long after an entry of messages: a conversation pauses, and the next word should not find the disks taken.
+const TALK: Duration = Duration::from_secs(1);
+/// From one entry of chunks to the next while people talk: 12.5 MiB/s of files in all. Without it messages wait twice as long in the
+/// middle, for each then has a chunk before it.
+const BULK_PERIOD: Duration = Duration::from_millis(20);
 
 /// Which line a group waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,12 +160,36 @@ struct Lines {
     bulk_out: bool,
     /// Entries of messages since the last one of chunks.
     passed: usize,
+    /// When the last entry of messages went, and the last one of chunks.
+    messages_went: Option<Instant>,
+    bulk_went: Option<Instant>,
 }
 
 impl Lines {
     fn new(queue: mpsc::Receiver<Proposal>, bulk_queue: mpsc::Receiver<Proposal>) -> Self {
         let (waiting, bulk) = (VecDeque::new(), VecDeque::new());
-        Self { queue, bulk_queue, waiting, bulk, out: 0, bulk_out: false, passed: 0 }
+        Self {
+            queue,
+            bulk_queue,
+            waiting,
+            bulk,
+            out: 0,
+            bulk_out: false,
+            passed: 0,
+            messages_went: None,
+            bulk_went: None,
+        }
+    }
+
+    /// When the chunks that wait may go, if that is only later.
+    fn bulk_rests_until(&self, now: Instant) -> Option<Instant> {
+        let talks = self.messages_went.is_some_and(|went| now.saturating_duration_since(went) < TALK);
+        self.bulk_went.filter(|_| talks).map(|went| went + BULK_PERIOD).filter(|due| *due > now)
+    }
+
+    /// When to look for chunks again, where nothing but their rest keeps them.
+    fn wake_for_bulk(&self, now: Instant) -> Option<Instant> {
+        if self.bulk.is_empty() || self.bulk_out { None } else { self.bulk_rests_until(now) }
     }
 
     /// Takes in what has come.
@@ -172,16 +207,17 @@ impl Lines {
     }
 
     /// What the next entry holds, if it may go now.
-    fn next(&mut self, time_ms: impl FnOnce() -> u64) -> Option<(Payload, Groups, Share)> {
+    fn next(&mut self, now: Instant, time_ms: impl FnOnce() -> u64) -> Option<(Payload, Groups, Share)> {
         if self.out + usize::from(self.bulk_out) >= ENTRIES_IN_FLIGHT {
             return None;
         }
-        let bulk_may_go = !self.bulk.is_empty() && !self.bulk_out;
+        let bulk_may_go = !self.bulk.is_empty() && !self.bulk_out && self.bulk_rests_until(now).is_none();
         let is_turn_of_bulk = bulk_may_go && self.passed >= ENTRIES_BEFORE_BULK;
         if !self.waiting.is_empty() && !is_turn_of_bulk {
             let (payload, groups) = pack(&mut self.waiting, ENTRY_BYTES, time_ms());
             self.out += 1;
             self.passed += 1;
+            self.messages_went = Some(now);
             return Some((payload, groups, Share::Messages));
         }
         if !bulk_may_go {
@@ -192,6 +228,7 @@ impl Lines {
             pack(&mut self.bulk, if is_quiet { ENTRY_BYTES } else { CHUNK_BYTES as usize }, time_ms());
         self.bulk_out = true;
         self.passed = 0;
+        self.bulk_went = Some(now);
         Some((payload, groups, Share::Bulk))
     }
 
@@ -208,6 +245,7 @@ async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock, meter: Arc<
     let mut in_flight = FuturesUnordered::new();
     let mut times = Times { clock, latest_ms: 0 };
     loop {
+        let wake = lines.wake_for_bulk(Instant::now());
         tokio::select! {
             biased;
             Some(share) = in_flight.next(), if !in_flight.is_empty() => lines.ended(share),
@@ -216,9 +254,10 @@ async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock, meter: Arc<
                 None => return,
             },
             Some(proposal) = lines.bulk_queue.recv(), if lines.bulk.is_empty() => lines.bulk.push_back(proposal),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
         lines.gather();
-        while let Some((payload, groups, share)) = lines.next(|| times.next_ms()) {
+        while let Some((payload, groups, share)) = lines.next(Instant::now(), || times.next_ms()) {
             let (proposed, meter) = (Instant::now(), meter.clone());
             match engine.propose(payload).await {
                 Some(outcome) => in_flight.push(async move {
@@ -326,10 +365,12 @@ mod tests {
     fn messages_go_before_chunks_and_chunks_still_go() {
         let mut lines = lines(20, 3);
         let mut order = Vec::new();
-        while let Some((_, groups, share)) = lines.next(|| 1) {
+        let mut now = Instant::now();
+        while let Some((_, groups, share)) = lines.next(now, || 1) {
             assert_eq!(groups.len(), 1, "while others talk an entry holds a single chunk");
             order.push(share);
             lines.ended(share);
+            now += BULK_PERIOD;
         }
         let places = order.iter().enumerate().filter(|(_, share)| **share == Share::Bulk).map(|(place, _)| place);
         assert_eq!(places.collect::<Vec<_>>(), [4, 9, 14]);
@@ -339,15 +380,52 @@ mod tests {
     #[test]
     fn chunks_leave_a_place_free_for_whatever_comes_next() {
         let mut lines = lines(0, 6);
-        let (_, groups, share) = lines.next(|| 1).unwrap();
+        let now = Instant::now();
+        let (_, groups, share) = lines.next(now, || 1).unwrap();
         assert_eq!((groups.len(), share), (4, Share::Bulk), "nobody else talks: 1 MiB");
-        assert!(lines.next(|| 1).is_none(), "one entry of chunks at a time");
+        assert!(lines.next(now, || 1).is_none(), "one entry of chunks at a time");
         lines.waiting.push_back(group(1, 10));
-        assert_eq!(lines.next(|| 1).unwrap().2, Share::Messages);
-        assert!(lines.next(|| 1).is_none());
+        assert_eq!(lines.next(now, || 1).unwrap().2, Share::Messages);
+        assert!(lines.next(now, || 1).is_none());
         lines.ended(Share::Bulk);
-        let (_, groups, _) = lines.next(|| 1).unwrap();
+        let (_, groups, _) = lines.next(now + BULK_PERIOD, || 1).unwrap();
         assert_eq!(groups.len(), 1, "others talk");
+    }
+
+    #[test]
+    fn chunks_rest_between_two_of_them_only_while_people_talk() {
+        let mut lines = lines(1, 40);
+        let began = Instant::now();
+        let share = |lines: &mut Lines, now| lines.next(now, || 1).map(|(_, groups, share)| (groups.len(), share));
+        let chunk = Some((1, Share::Bulk));
+        assert_eq!(share(&mut lines, began), Some((1, Share::Messages)));
+        assert_eq!(share(&mut lines, began), chunk, "the first one waits for nothing");
+        lines.ended(Share::Bulk);
+        let early = began + BULK_PERIOD / 2;
+        assert_eq!(share(&mut lines, early), None);
+        assert_eq!(lines.wake_for_bulk(early), Some(began + BULK_PERIOD), "and is not forgotten");
+        // It rests from when it went, however long it took; and messages go by meanwhile, more of them than else before a chunk.
+        for _ in 0..2 * ENTRIES_BEFORE_BULK {
+            lines.ended(Share::Messages);
+            lines.waiting.push_back(group(1, 10));
+            assert_eq!(share(&mut lines, early), Some((1, Share::Messages)));
+        }
+        assert_eq!(share(&mut lines, began + BULK_PERIOD), chunk);
+        assert_eq!(lines.wake_for_bulk(began + BULK_PERIOD), None, "its end wakes for the next one");
+        lines.ended(Share::Bulk);
+        lines.ended(Share::Messages);
+        // All are silent: one after the other, as large as they may be.
+        let later = early + TALK;
+        for _ in 0..3 {
+            assert_eq!(share(&mut lines, later), Some((4, Share::Bulk)));
+            lines.ended(Share::Bulk);
+            assert_eq!(lines.wake_for_bulk(later), None);
+        }
+        // Somebody begins again.
+        lines.waiting.push_back(group(1, 10));
+        assert_eq!(share(&mut lines, later), Some((1, Share::Messages)));
+        assert_eq!(share(&mut lines, later), None);
+        assert_eq!(share(&mut lines, later + BULK_PERIOD), chunk);
     }
 
     #[tokio::test]

@@ -209,6 +209,70 @@ fn pages_and_curl_have_files_over_http() {
     wait("that it is gone", || get(&bob, &see, &[]).status == 404);
 }
 
+/// A picture in two colours, as a PNG.
+fn picture(width: u32, height: u32) -> Vec<u8> {
+    let color = |x| if x < width / 2 { [220, 20, 20] } else { [20, 20, 220] };
+    let points = image::RgbImage::from_fn(width, height, |x, _| image::Rgb(color(x)));
+    let mut file = std::io::Cursor::new(Vec::new());
+    points.write_to(&mut file, image::ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+#[test]
+fn pages_have_thumbnails_at_every_server_though_the_leader_died_and_nobody_else_has() {
+    let mut cluster = Cluster::start(&[]);
+    let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| cluster.person(name));
+    let whole = picture(1200, 600);
+    let files = [
+        file(&cluster, "picture.png", &whole),
+        file(&cluster, "broken.png", &whole[..whole.len() / 2]),
+        file(&cluster, "words.txt", b"no picture"),
+    ];
+    let mut send = vec!["send", "bob", "look"];
+    files.iter().for_each(|attached| send.extend(["--attach", path(attached)]));
+    ann.done(&send);
+    let message = newest(&bob, "ann", "look");
+    let place = |number: usize| {
+        let attached = &message["attachments"][number]["id"];
+        format!("GET /attachments/{}/{}/{attached}", message["conversation"], message["id"])
+    };
+    cluster.kill(&[cluster.leader()]);
+    for server in cluster.servers.iter().filter(|server| server.is_started()) {
+        let get = |person: &Person, number: usize, headers: &[&str]| {
+            http(&token(person), &server.client, &format!("{}?thumbnail", place(number)), headers, b"")
+        };
+        let small = until("a thumbnail", || Some(get(&bob, 0, &[])).filter(|answer| answer.status != 503));
+        assert_eq!(small.status, 200, "{}", small.head);
+        for expected in
+            ["content-type: image/jpeg", "nosniff", "content-disposition: inline", "default-src 'none'; sandbox"]
+        {
+            assert!(small.head.contains(expected), "{expected}: {}", small.head);
+        }
+        let seen = image::load_from_memory_with_format(&small.body, image::ImageFormat::Jpeg).unwrap().to_rgb8();
+        assert_eq!(seen.dimensions(), (480, 240));
+        assert!(seen.get_pixel(60, 120).0[0] > 150 && seen.get_pixel(420, 120).0[2] > 150, "its colours");
+        assert!(get(&bob, 0, &[]).body == small.body, "the same when it is asked for again");
+        let etag = small.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        assert_eq!(get(&bob, 0, &[&format!("if-none-match: {etag}")]).status, 304);
+        // Who may not have the file is told no more of it: not even whether it is a picture.
+        for number in 0..3 {
+            assert_eq!(get(&eve, number, &[]).status, 404);
+            assert_eq!(get(&eve, number, &[&format!("if-none-match: {etag}")]).status, 404);
+        }
+        for number in [1, 2] {
+            let none = get(&bob, number, &[]);
+            assert!(none.status == 415 && text(none.body).contains("there is no thumbnail of it"), "{}", none.head);
+        }
+        let original = http(&token(&bob), &server.client, &place(0), &[], b"");
+        assert!(original.status == 200 && original.body == whole, "{}", original.head);
+    }
+    let id = message["id"].to_string();
+    ann.done(&["delete-message", &id, "--everyone"]);
+    let server = cluster.servers.iter().find(|server| server.is_started()).unwrap();
+    let small = || http(&token(&bob), &server.client, &format!("{}?thumbnail", place(0)), &[], b"");
+    wait("that its thumbnail is gone with it", || small().status == 404);
+}
+
 #[test]
 fn a_file_that_is_broken_off_is_no_file() {
     let cluster = Cluster::start(&[]);

@@ -47,7 +47,7 @@ impl<D: Door> Download<D> {
     }
 
     /// The next bytes; none at the end.
-    fn read(&mut self) -> Result<Option<Bytes>, Refusal> {
+    pub(super) fn read(&mut self) -> Result<Option<Bytes>, Refusal> {
         if self.next >= self.end {
             return Ok(None);
         }

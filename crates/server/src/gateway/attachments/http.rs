@@ -1,5 +1,5 @@
 //! Attachments over plain HTTP, for pages and for curl: `POST /attachments?name=...` with the file as the body, and
-//! `GET /attachments/{conversation}/{message}/{attachment}`, with ranges.
+//! `GET /attachments/{conversation}/{message}/{attachment}`, with ranges, or with `?thumbnail` for a small picture of it.
 //!
 //! A body is taken as it comes and never held whole. What is broken off is taken back: unlike a stream, a request cannot be gone
 //! on with.
@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, Path, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -23,7 +23,7 @@ use threefold_proto::{
 use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 
-use super::{Begun, CHUNK_PATIENCE, Upload, kind, piped, range};
+use super::{Begun, CHUNK_PATIENCE, Upload, kind, piped, range, thumbnail};
 use crate::{
     ambient,
     gateway::{Caller, Gateway, door::Door, grpc::deadline::DEFAULT_PATIENCE},
@@ -47,6 +47,10 @@ async fn upload<D: Door>(State(gateway): State<Gateway<D>>, request: Request) ->
 }
 
 const JSON: &str = "application/json";
+/// Whatever is in a file: it loads nothing, and runs nowhere.
+pub(super) const POLICY: &str = "default-src 'none'; sandbox";
+/// An attachment never changes.
+pub(super) const KEPT_FOR_GOOD: &str = "private, max-age=31536000, immutable";
 
 fn described(attached: &Attached) -> String {
     serde_json::json!({
@@ -111,17 +115,29 @@ async fn download<D: Door>(
     State(gateway): State<Gateway<D>>,
     Path((conversation, message, attachment)): Path<(u64, u64, u64)>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let place = (ConversationId(conversation), EventId(message), AttachmentId(attachment));
-    give(&gateway, place, &method, &headers).await.unwrap_or_else(|refusal| refused(&refusal))
+    let asked = Asked { method, wants_thumbnail: wants_thumbnail(uri.query().unwrap_or_default()), headers };
+    give(&gateway, place, &asked).await.unwrap_or_else(|refusal| refused(&refusal))
+}
+
+/// How a file is asked for.
+struct Asked {
+    method: Method,
+    wants_thumbnail: bool,
+    headers: HeaderMap,
+}
+
+fn wants_thumbnail(query: &str) -> bool {
+    query.split('&').any(|parameter| parameter.split('=').next() == Some("thumbnail"))
 }
 
 async fn give<D: Door>(
     gateway: &Gateway<D>,
     (conversation, message, attachment): (ConversationId, EventId, AttachmentId),
-    method: &Method,
-    headers: &HeaderMap,
+    Asked { method, wants_thumbnail, headers }: &Asked,
 ) -> Result<Response, Refusal> {
     let caller = admit(gateway, headers).await?;
     let reader = caller.session.account;
@@ -131,10 +147,24 @@ async fn give<D: Door>(
         gateway.wait_consistent(Instant::now() + DEFAULT_PATIENCE).await?;
     }
     let attached = find()?;
-    let etag = format!("\"{}\"", attached.sha256);
+    let etag = match wants_thumbnail {
+        true => thumbnail::etag(&attached.sha256),
+        false => format!("\"{}\"", attached.sha256),
+    };
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|known| known == "*" || known.contains(&etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let request = chat::DownloadAttachmentRequest {
+        conversation: conversation.0,
+        message: message.0,
+        attachment: attachment.0,
+        offset: 0,
+        length: 0,
+    };
+    if *wants_thumbnail {
+        let download = gateway.open_download(&caller, &request)?;
+        return thumbnail::answer(&gateway.shared.attachments.thumbnails, download).await;
     }
     // A part of what has changed is no part of what is there; but an attachment never changes.
     let is_same = text(header::IF_RANGE).is_none_or(|known| known == etag);
@@ -147,13 +177,7 @@ async fn give<D: Door>(
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, size)]).into_response());
         }
     };
-    let request = chat::DownloadAttachmentRequest {
-        conversation: conversation.0,
-        message: message.0,
-        attachment: attachment.0,
-        offset: first,
-        length,
-    };
+    let request = chat::DownloadAttachmentRequest { offset: first, length, ..request };
     let download = gateway.open_download(&caller, &request)?;
     let picture = if attached.bytes > 0 { kind::picture(&download.chunk(0)?) } else { None };
     let builder = Response::builder()
@@ -164,15 +188,15 @@ async fn give<D: Door>(
         .header(header::CONTENT_TYPE, picture.unwrap_or("application/octet-stream"))
         .header(header::CONTENT_DISPOSITION, kind::disposition(picture.is_some(), &attached.name))
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-        .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")
-        .header(header::CACHE_CONTROL, "private, max-age=31536000, immutable");
+        .header(header::CONTENT_SECURITY_POLICY, POLICY)
+        .header(header::CACHE_CONTROL, KEPT_FOR_GOOD);
     let builder = match wanted {
         range::Wanted::Part { first, last } => {
             builder.header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", attached.bytes))
         }
         range::Wanted::Whole | range::Wanted::Nothing => builder,
     };
-    let body = if method == Method::HEAD || length == 0 { Body::empty() } else { Body::from_stream(piped(download)) };
+    let body = if *method == Method::HEAD || length == 0 { Body::empty() } else { Body::from_stream(piped(download)) };
     builder.body(body).map_err(|error| Refusal::Internal(format!("the answer's headers: {error}")))
 }
 

@@ -12,6 +12,7 @@ mod range;
 pub(super) mod stream;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 mod upload;
 
 use std::{sync::Arc, time::Duration};
@@ -51,12 +52,13 @@ pub(super) struct Attachments {
     limits: AttachmentLimits,
     uploads: Arc<Places>,
     downloads: Arc<Places>,
+    thumbnails: thumbnail::Thumbnails,
 }
 
 impl Attachments {
     pub(super) fn new(limits: AttachmentLimits) -> Self {
         let (uploads, downloads) = (Places::new(UPLOADS, UPLOADS_OF_ONE), Places::new(DOWNLOADS, DOWNLOADS_OF_ONE));
-        Self { limits, uploads, downloads }
+        Self { limits, uploads, downloads, thumbnails: thumbnail::Thumbnails::new() }
     }
 }
 

@@ -33,8 +33,9 @@ const STATE: Kind = Kind {
     cache_bytes: 64 << 20,
 };
 
-/// Half of the database's default: up to four may wait to be flushed, and memory is better spent on the cache.
-const MEMTABLE_BYTES: u64 = 32 << 20;
+/// A flush writes a memtable and syncs it at once, and the log on the same disk waits meanwhile: so a little at a time. Besides, up to four may wait
+/// to be flushed, and memory is better spent on the cache.
+const MEMTABLE_BYTES: u64 = 8 << 20;
 /// Values from this size on, which are chunks of attachments, lie in files of their own: compactions then move 20 bytes for each
 /// instead of a quarter of a megabyte, over and over. Their space comes back when a good part of such a file is stale. (A
 /// database keeps the options that it was created with: one of before this keeps its chunks among the rest, which only costs more.)

@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use fjall::Slice;
+use fjall::{PersistMode, Slice};
 use threefold_core::store::{Changes, Direction, Read, StoreError, Visit};
 
 use self::{
@@ -42,6 +42,9 @@ use super::{
 const CHECKPOINT_BYTES: usize = 4 << 20;
 /// And when its oldest change is this old: a longer wait saves little more writing, and would lengthen the replay after a crash.
 const CHECKPOINT_AGE: Duration = Duration::from_millis(500);
+/// A layer from this size on is synced as it moves, though nobody waits for it. The database syncs its journal when that is full: 64 MB at
+/// once, and the log, on the same disk, would stand still behind them. So it is a little at a time, and no byte more.
+const SYNC_BYTES: usize = 1 << 20;
 /// Commits wait when the active layer is this large: then the disk is slower than the changes come for seconds on end.
 const ACTIVE_BYTES: usize = 32 << 20;
 
@@ -124,13 +127,14 @@ impl Shared {
 
     /// Moves the active layer to the database. The caller holds `moving`.
     fn move_down(&self) -> io::Result<Arc<Generation>> {
-        let (frozen, base) = {
+        let (frozen, bytes, base) = {
             let mut layers = lock(&self.layers);
             layers.check()?;
-            (layers.freeze(), Arc::clone(&layers.base))
+            let bytes = layers.active_bytes;
+            (layers.freeze(), bytes, Arc::clone(&layers.base))
         };
         self.room.notify_all();
-        let result = write_layer(&base, &frozen);
+        let result = write_layer(&base, &frozen, (bytes >= SYNC_BYTES).then_some(PersistMode::SyncData));
         let mut layers = lock(&self.layers);
         match result {
             // The layer itself is dropped without the lock, by `frozen`.
@@ -158,9 +162,9 @@ impl Shared {
     }
 }
 
-/// Writes a layer in one atomic batch, not synced.
-fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
-    let mut batch = base.database().batch();
+/// Writes a layer in one atomic batch.
+fn write_layer(base: &Generation, layer: &Layer, synced: Option<PersistMode>) -> io::Result<()> {
+    let mut batch = base.database().batch().durability(synced);
     for (key, value) in layer {
         match value {
             Some(value) => batch.insert(base.records(), key.clone(), value.clone()),

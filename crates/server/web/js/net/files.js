@@ -88,9 +88,9 @@ effect(() => {
   pictures.clear();
 });
 
-/** The address of an attached file's content, for as long as this page lives. */
-export function content(message, file) {
-  const path = `/attachments/${message.conversation}/${message.id}/${file.attachment}`;
+/** The address of an attached file's content, or of a small picture of it, for as long as this page lives. */
+export function content(message, file, small = false) {
+  const path = `/attachments/${message.conversation}/${message.id}/${file.attachment}${small ? '?thumbnail' : ''}`;
   let known = pictures.get(path);
   if (!known) {
     known = tried(() => fetchOnce(path));

@@ -1,4 +1,4 @@
-// What is attached to a message: pictures shown, other files named, each to be saved.
+// What is attached to a message: pictures shown small, other files named, each to be saved.
 
 import { html, useEffect, useState } from '../../vendor/preact.js';
 import { content, save } from '../net/files.js';
@@ -8,7 +8,9 @@ import { Icon } from '../ui/icon.js';
 import { say } from '../ui/toast.js';
 
 const PICTURES = /^image\/(png|jpeg|gif|webp)$/;
-/** Larger pictures are shown when they are asked for. */
+/** Smaller ones are shown as they are: a thumbnail saves nothing, and does not move. */
+const WHOLE_BYTES = 4e4;
+/** Where there is no thumbnail, larger pictures are shown when they are asked for. */
 const SHOWN_BYTES = 6e6;
 
 export function Files({ message }) {
@@ -31,33 +33,43 @@ function File({ message, file }) {
 }
 
 function Picture({ message, file }) {
-  const [wanted, setWanted] = useState(file.bytes <= SHOWN_BYTES);
+  // 'small', 'whole', 'ask' (before it is loaded whole), or 'none': only its name.
+  const [how, setHow] = useState(file.bytes > WHOLE_BYTES ? 'small' : 'whole');
   const [shown, setShown] = useState(null);
-  const [failed, setFailed] = useState(false);
+  const small = how === 'small';
+  const failed = () => {
+    setShown(null);
+    setHow(!small ? 'none' : file.bytes > SHOWN_BYTES ? 'ask' : 'whole');
+  };
   useEffect(() => {
-    if (!wanted) return undefined;
+    if (how === 'ask' || how === 'none') return undefined;
     let here = true;
-    content(message, file).then(
+    content(message, file, small).then(
       // Only what the server found to be a picture is one, whatever its author calls it.
-      (found) => here && (PICTURES.test(found.type) ? setShown(found.url) : setFailed(true)),
-      () => here && setFailed(true),
+      (found) => here && (PICTURES.test(found.type) ? setShown(found.url) : failed()),
+      () => here && failed(),
     );
     return () => {
       here = false;
     };
-  }, [wanted, file.attachment]);
-  if (failed) return html`<${File} message=${message} file=${file} />`;
+  }, [how, file.attachment]);
+  if (how === 'none') return html`<${File} message=${message} file=${file} />`;
   const enlarge = () => {
-    if (!shown) setWanted(true);
-    else open((close) => html`<${Enlarged} message=${message} file=${file} url=${shown} close=${close} />`);
+    if (how === 'ask') setHow('whole');
+    else if (shown) open((close) => html`<${Enlarged} message=${message} file=${file} shown=${shown} small=${small} close=${close} />`);
   };
   return html`<button class="picture" onClick=${enlarge} aria-label=${`Picture ${file.name}`}>
-    ${shown ? html`<img src=${shown} alt=${file.name} onError=${() => setFailed(true)} />` : html`<span>
-      ${wanted ? 'Loading …' : `Show the picture, ${size(file.bytes)}`}</span>`}
+    ${shown ? html`<img src=${shown} alt=${file.name} onError=${failed} />` : html`<span>
+      ${how === 'ask' ? `Show the picture, ${size(file.bytes)}` : 'Loading …'}</span>`}
   </button>`;
 }
 
-function Enlarged({ message, file, url, close }) {
+/** The whole picture, and until it is there the small one. */
+function Enlarged({ message, file, shown, small, close }) {
+  const [url, setUrl] = useState(shown);
+  useEffect(() => {
+    if (small) content(message, file).then((found) => setUrl(found.url), (error) => say(`${file.name}: ${error.message}`));
+  }, []);
   return html`<${Dialog} title=${file.name} kind="picture-view" onClose=${close}>
     <img src=${url} alt=${file.name} />
     <div class="dialog-foot"><button class="button" onClick=${() => save(message, file)}><${Icon} name="download" />Save</button></div>

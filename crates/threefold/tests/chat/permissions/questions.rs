@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{scene::Scene, ways::Way};
+use super::{files, scene::Scene, ways::Way};
 
 /// One question.
 pub struct Question {
@@ -15,11 +15,14 @@ pub struct Question {
 /// What a row asks; none where that way has no such operation.
 pub fn question(scene: &Scene, what: &str, way: Way) -> Option<Question> {
     let Some((call, with, is_write, command)) = asked(scene, what) else { panic!("nobody knows how to ask {what:?}") };
-    match (way, command) {
-        (Way::Tcp, None) => None,
-        (Way::Tcp, Some(with)) => Some(Question { call, with, is_write }),
-        (Way::Grpc | Way::WebSocket, _) => Some(Question { call, with, is_write }),
-    }
+    let with = match way {
+        // Files themselves go by gRPC and HTTP, and only they go by HTTP.
+        Way::Grpc => with["thumbnail"].is_null().then_some(with),
+        Way::WebSocket => (!files::CALLS.contains(&call)).then_some(with),
+        Way::Http => files::CALLS.contains(&call).then_some(with),
+        Way::Tcp => command,
+    };
+    Some(Question { call, with: with?, is_write })
 }
 
 /// The call, its request, whether it is a write, and the command of the TCP port for the same.
@@ -88,6 +91,20 @@ fn on_message(scene: &Scene, what: &str) -> Option<Asked> {
     Some(match what {
         "get_messages" => ("get_messages", json!({"messages": [message]}), false, None),
         "list_reactions" => ("list_reactions", json!({"message": message}), false, None),
+        "list_attachments" => ("list_attachments", json!({"message": message}), false, None),
+        "download_attachment" => {
+            let with = json!({"conversation": scene.room_number, "message": message, "attachment": scene.attachment});
+            ("download_attachment", with, false, None)
+        }
+        "download_attachment (a thumbnail, by HTTP)" => {
+            let with = json!({
+                "conversation": scene.room_number,
+                "message": message,
+                "attachment": scene.attachment,
+                "thumbnail": true,
+            });
+            ("download_attachment", with, false, None)
+        }
         "send_message (an answer)" => {
             write("send_message", "send", json!({"to": room, "body": "words", "reply_to": message}))
         }
@@ -124,6 +141,11 @@ fn on_account(scene: &Scene, what: &str) -> Option<Asked> {
         "list_rooms (by what none is called)" => read("list_rooms", json!({"pattern": "nothing-is-called-so"})),
         "list_invitations (only the person has one)" => read("list_invitations", json!({})),
         "search_messages" => read("search_messages", json!({"query": "nothingsaysthis"})),
+        "upload_attachment" => read("upload_attachment", json!({"name": "picture.png"})),
+        "send_message (with another's upload)" => {
+            let with = json!({"to": {"user": "somebody"}, "attachments": [scene.foreign_upload]});
+            write("send_message", "send", with)
+        }
         "discard_attachment" => read("discard_attachment", json!({"attachment": 7})),
         "create_room" => write("create_room", "create", json!({"name": scene.next_name()})),
         "send_message (to somebody)" => (

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
+    files,
     questions::Question,
     ways::{Asker, Told, Way},
 };
@@ -28,7 +29,11 @@ pub struct Scene {
     names: u64,
     /// A private room, by its name, with a message of the author's; its webhook, where one was asked for.
     pub room: String,
+    pub room_number: u64,
     pub message: u64,
+    /// What is attached to the message; and an upload of somebody else that no message has.
+    pub attachment: u64,
+    pub foreign_upload: u64,
     pub webhook: u64,
     /// What it posted.
     pub posted: u64,
@@ -56,7 +61,10 @@ impl Scene {
             askers: BTreeMap::new(),
             names: 0,
             room: String::new(),
+            room_number: 0,
             message: 0,
+            attachment: 0,
+            foreign_upload: 0,
             webhook: 0,
             posted: 0,
             conversation: 0,
@@ -82,6 +90,7 @@ impl Scene {
         let sent = scene.done("author", "send_message", json!({"send": {"to": {"user": "member"}, "body": "hello"}}));
         scene.conversation = sent["sent"]["conversation"].as_u64().unwrap();
         scene.direct_message = sent["sent"]["id"].as_u64().unwrap();
+        scene.foreign_upload = scene.uploaded("somebody");
         scene.foreign_session = scene.done("somebody", "who_am_i", json!({}))["session"].as_u64().unwrap();
         scene
     }
@@ -113,6 +122,13 @@ impl Scene {
         let is_write = !matches!(call, "who_am_i" | "list_sessions");
         let question = Question { call, with, is_write };
         self.ask(who, Way::WebSocket, &question).unwrap_or_else(|code| panic!("{who}: {call}: {code}"))
+    }
+
+    /// A file that somebody has sent up: its number.
+    fn uploaded(&mut self, who: &str) -> u64 {
+        let question = Question { call: files::UPLOAD, with: json!({"name": "picture.png"}), is_write: false };
+        let told = self.ask(who, Way::Http, &question);
+        told.unwrap_or_else(|code| panic!("{who}: an upload: {code}"))["id"].as_u64().unwrap()
     }
 
     /// Makes ready what a question is about.
@@ -155,8 +171,11 @@ impl Scene {
             }
         }
         self.done("owner", "set_role", json!({"set": {"room": room, "user": "moderator", "role": "moderator"}}));
-        let sent = self.done("author", "send_message", json!({"send": {"to": room, "body": "a message"}}));
+        self.attachment = self.uploaded("author");
+        let with = json!({"send": {"to": room, "body": "a message", "attachments": [self.attachment]}});
+        let sent = self.done("author", "send_message", with);
         self.message = sent["sent"]["id"].as_u64().unwrap();
+        self.room_number = sent["sent"]["conversation"].as_u64().unwrap();
         self.done("author", "react", json!({"react": {"message": self.message, "emoji": "🎉"}}));
         (self.webhook, self.spent) = (0, false);
     }

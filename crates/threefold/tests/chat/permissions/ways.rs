@@ -11,6 +11,7 @@ use threefold_client::chat::{self, ErrorCode, chat_client::ChatClient};
 use tokio::runtime::Runtime;
 use tonic::{Request, Status, transport::Channel};
 
+use super::files;
 use crate::harness::{Cluster, PATIENCE, Page, until};
 
 /// What somebody is told: nothing where they may, else a code.
@@ -22,6 +23,7 @@ pub enum Way {
     Grpc,
     WebSocket,
     Tcp,
+    Http,
 }
 
 /// One who asks; without a name, somebody who never logged in.
@@ -84,8 +86,12 @@ impl Asker {
         until("an answer", || {
             let told = match way {
                 Way::WebSocket => self.call(call, &with),
+                Way::Grpc if files::CALLS.contains(&call) => {
+                    runtime.block_on(files::over_grpc(self.channel.clone(), &self.token, call, with.clone()))
+                }
                 Way::Grpc => runtime.block_on(grpc(self.channel.clone(), &self.token, call, with.clone())),
                 Way::Tcp => self.line(&with),
+                Way::Http => files::over_http(&self.token, &self.server, call, &with),
             };
             // Nothing is known then; it is asked again, under the same number.
             if told == Err("UNAVAILABLE".to_owned()) { None } else { Some(told) }
@@ -139,7 +145,7 @@ impl Asker {
     }
 }
 
-fn code_of(error: &Value) -> String {
+pub fn code_of(error: &Value) -> String {
     error["code"].as_str().unwrap().to_uppercase()
 }
 
@@ -206,7 +212,7 @@ async fn grpc(channel: Channel, token: &str, call: &str, with: Value) -> Told {
     }
 }
 
-fn code_of_status(status: &Status) -> String {
+pub fn code_of_status(status: &Status) -> String {
     let error = chat::Error::decode(status.details()).unwrap();
     ErrorCode::try_from(error.code).unwrap().as_str_name().to_owned()
 }
