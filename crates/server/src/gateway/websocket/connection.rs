@@ -32,8 +32,9 @@ const CALLS: usize = 32;
 const NONSENSE: u32 = 10;
 /// How long a client may take nothing. Below a minute, after which load balancers cut the connection too.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection may go on without a call and without a session: pings alone keep no place for anybody.
-pub(super) const STRANGERS_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
+/// How long a connection may go on without a call and without a session: pings alone keep no place for anybody. Browsers let a page that
+/// nobody looks at act once a minute: one such call may be late.
+pub(super) const STRANGERS_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 150 });
 /// Frames that leave together, if they are there together.
 const BURST: usize = 64;
 /// How long the last words may take to leave: a slow client may have begun to read again.

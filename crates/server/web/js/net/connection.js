@@ -16,6 +16,8 @@ const SILENCE_MS = 4000;
 const CALL_PATIENCE_MS = 20000;
 /** After a longer absence everything is asked for anew: what happened meanwhile may be more than one wants to hear told. */
 const LONG_AWAY_MS = 10 * 60 * 1000;
+/** What came during a shorter one is still news. */
+const SHORT_AWAY_MS = 60 * 1000;
 const RETRY_CODES = new Set(['unavailable', 'overloaded', 'rate_limited']);
 
 /** A refusal, or a failure, in the servers' words. */
@@ -31,7 +33,7 @@ export class Refused extends Error {
 export const unavailable = (words) => new Refused({ code: 'unavailable', message: words });
 
 export class Connection {
-  /** `handlers`: ready(identity, resumed), frame(frame), ended(why), awaits() (whether an answer is due). */
+  /** `handlers`: ready(identity, resumed), frame(frame), ended(why, token), awaits() (whether an answer is due). */
   constructor(handlers) {
     this.handlers = handlers;
     this.servers = new Servers();
@@ -50,8 +52,10 @@ export class Connection {
     this.asked = 0;
     this.lostAt = 0;
     this.opened = false;
-    /** What comes now happens now: everything missed has been heard. */
+    /** What comes now is news: everything missed has been heard, or was missed only now. */
     this.live = false;
+    /** Where the server stood when it began to tell. */
+    this.goal = 0;
     this.wanted = false;
     this.timer = 0;
     addEventListener('online', () => this.hurry());
@@ -86,6 +90,8 @@ export class Connection {
   drop() {
     clearTimeout(this.timer);
     this.timer = 0;
+    this.live = false;
+    if (this.wanted) this.lostAt ||= this.lastHeard;
     const socket = this.socket;
     this.socket = null;
     if (socket) {
@@ -141,7 +147,9 @@ export class Connection {
       },
     });
     this.say({ id, call: 'resume', with: { token } });
-    if (this.lostAt && Date.now() - this.lostAt > LONG_AWAY_MS) this.cursor = 0;
+    const away = this.lostAt && Date.now() - this.lostAt;
+    if (away > LONG_AWAY_MS) this.cursor = 0;
+    this.live = Boolean(this.cursor) && away > 0 && away < SHORT_AWAY_MS;
     this.lostAt = 0;
     // What has been seen is gone on with at once; with nothing seen yet, the beginning is where the server stands.
     if (this.cursor) this.subscribe();
@@ -232,11 +240,11 @@ export class Connection {
     }
     if (frame.id !== undefined) this.answered(frame);
     else if (frame.caught_up) {
-      this.live = true;
+      this.live ||= frame.caught_up.position >= this.goal;
       this.reached(frame.caught_up.position);
-    }
-    else if (frame.subscribed) {
+    } else if (frame.subscribed) {
       this.recovery = frame.subscribed.recovery_id || '';
+      this.goal = frame.subscribed.position || 0;
       this.servers.learn(frame.subscribed.servers);
       this.condition.value = { state: 'normal', detail: '' };
       this.handlers.frame(frame);
@@ -273,7 +281,6 @@ export class Connection {
   /** The connection is gone, or never came to be. */
   lost(event) {
     this.drop();
-    this.live = false;
     for (const [id, call] of this.calls) {
       call.said = false;
       if (call.lasting) continue;
@@ -281,7 +288,6 @@ export class Connection {
       if (call.name !== 'resume') call.reject(unavailable('The connection broke off before the answer came.'));
     }
     if (!this.wanted) return;
-    this.lostAt ||= this.lastHeard;
     if (event?.code === 4001) {
       this.over(new Refused({ code: 'session_invalid', message: event.reason || 'the session has ended' }));
       return;
@@ -296,8 +302,9 @@ export class Connection {
   }
 
   over(error) {
+    const { token } = this;
     this.stop();
-    this.handlers.ended(error);
+    this.handlers.ended(error, token);
   }
 
   /** Finds out whether the server still lives: a question that nothing is said to means no. */

@@ -12,7 +12,10 @@ export class Lane {
   constructor(id, host) {
     this.id = id;
     this.host = host;
-    const kept = recall(`lane:${id}`) ?? {};
+    let kept = recall(`lane:${id}`) ?? {};
+    this.owner = host.owner();
+    // What a tab of somebody else kept too late is nobody's.
+    if (kept.owner && kept.owner !== this.owner) kept = {};
     this.instance = kept.instance ?? 0;
     this.nonce = kept.nonce ?? randomNumber();
     this.next = kept.next ?? 1;
@@ -34,8 +37,8 @@ export class Lane {
 
   keep() {
     if (this.stopped) return true;
-    const { instance, nonce, next, writes, session } = this;
-    return remember(`lane:${this.id}`, { instance, nonce, next, writes, session });
+    const { instance, nonce, next, writes, session, owner } = this;
+    return remember(`lane:${this.id}`, { instance, nonce, next, writes, session, owner });
   }
 
   /** Says nothing more; what is not answered stays in the browser. */
@@ -113,8 +116,13 @@ export class Lane {
     } else if (error && SAY_AGAIN.has(error.code)) {
       this.again(Math.max(error.retry_after_ms || 0, 300));
     } else if (error && (error.code === 'unknown_instance' || error.code === 'request_mismatch')) {
-      // What was said for the first time was not carried out.
+      // Of an instance that is forgotten, what was said for the first time was not carried out. Where another tab has used a number, only
+      // what went by it was surely not: what was said after it may have gone by numbers that were due.
       if (error.code === 'unknown_instance') this.lose(2);
+      else {
+        write.times = 0;
+        this.lose(1);
+      }
       this.renumber(error.code);
     } else {
       this.writes.splice(place, 1);
@@ -129,20 +137,23 @@ export class Lane {
   lose(often) {
     const lost = this.writes.filter((write) => (write.times ?? 0) >= often);
     this.writes = this.writes.filter((write) => !lost.includes(write));
-    for (const write of lost) {
-      this.promises.get(write)?.reject(UNKNOWN);
-      this.promises.delete(write);
-      if (write.operation.send) this.host.fail(write, UNKNOWN);
-    }
+    for (const write of lost) this.fail(write, UNKNOWN);
+  }
+
+  /** Who waits for it hears of it. What was written is not lost, and what nobody waits for is not passed over in silence. */
+  fail(write, error) {
+    const promise = this.promises.get(write);
+    this.promises.delete(write);
+    promise?.reject(error);
+    if (write.operation.send || !promise) this.host.fail(write, error);
   }
 
   finish(write, result) {
-    const promise = this.promises.get(write);
+    // Carried out long ago, and the answer forgotten: that is an answer too.
+    if (result.error && result.error.code !== 'reply_forgotten') this.fail(write, result.error);
+    this.promises.get(write)?.resolve(result);
     this.promises.delete(write);
     this.host.finished(write, result);
-    // Carried out long ago, and the answer forgotten: that is an answer too.
-    if (!result.error || result.error.code === 'reply_forgotten') promise?.resolve(result);
-    else promise?.reject(result.error);
   }
 
   again(pause) {

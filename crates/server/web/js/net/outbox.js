@@ -29,32 +29,54 @@ function lastPlace() {
 }
 
 export class Outbox {
-  /** `connection` carries; `settled(write, result)` hears of every answer; `forgetful()` that this browser keeps nothing. */
-  constructor(connection, settled, forgetful) {
-    this.connection = connection;
-    this.settled = settled;
-    this.forgetful = forgetful;
+  /** `connection` carries; `settled(write, result)` hears of every answer; `forgetful()` that this browser keeps nothing; `say(words)` tells
+   * the person of what was refused though nobody waits for it any more. */
+  constructor(connection, settled, forgetful, say) {
+    Object.assign(this, { connection, settled, forgetful, tell: say });
     /** Grows whenever something is added, answered or has failed. */
     this.version = signal(0);
     this.lanes = [];
     this.failed = [];
     this.channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('threefold') : null;
     this.channel?.addEventListener('message', ({ data }) => {
-      if (data?.who) this.channel.postMessage({ mine: this.lanes.map((lane) => lane.id) });
+      if (data?.who) this.claim();
+      if (data?.mine) this.giveBack(data.mine);
     });
     addEventListener('pagehide', () => this.lanes[0] && place(this.lanes[0].id));
-    addEventListener('pageshow', (event) => event.persisted && place(null));
-    // What has failed is all tabs' together.
-    onChangedElsewhere('failed', () => {
-      this.failed = recall('failed', []);
-      this.changed();
+    addEventListener('pageshow', (event) => {
+      if (!event.persisted) return;
+      place(null);
+      this.claim();
     });
+    onChangedElsewhere('failed:', () => this.look());
+  }
+
+  /** Tells other tabs which lanes are this one's, its own first. */
+  claim() {
+    if (this.lanes.length > 0) this.channel?.postMessage({ mine: this.lanes.map((lane) => lane.id) });
+  }
+
+  /** A lane that was taken over goes back to its tab; of two tabs that have taken one over, one keeps it. */
+  giveBack([owner, ...others]) {
+    const [own, ...adopted] = this.lanes;
+    for (const lane of adopted) {
+      if (lane.id !== owner && !(owner < own.id && others.includes(lane.id))) continue;
+      lane.stop();
+      this.lanes = this.lanes.filter((one) => one !== lane);
+      this.changed();
+    }
+  }
+
+  /** What has failed is all tabs' together, each under a name of its own. */
+  look() {
+    const kept = remembered('failed:').map((name) => recall(name));
+    this.failed = kept.filter((one) => one?.owner === this.owner()).sort((one, other) => one.failedAt - other.failedAt);
+    this.changed();
   }
 
   /** Finds this tab's lane, and what other tabs left. `instance`: a fresh one, with a log-in. */
   start(instance = 0) {
     if (this.lanes.length > 0) return;
-    this.failed = recall('failed', []);
     const own = new Lane(lastPlace() ?? randomHex(8), this);
     place(null);
     if (instance && own.writes.length === 0) {
@@ -63,18 +85,27 @@ export class Outbox {
       own.keep();
     }
     this.lanes = [own];
+    this.claim();
     this.adopt();
-    this.changed();
+    this.look();
   }
 
+  /** Takes over what no tab says is its own. Of tabs that ask at the same time one does. */
   async adopt() {
-    const taken = new Set(this.lanes.map((lane) => lane.id));
-    const listen = ({ data }) => data?.mine?.forEach((id) => taken.add(id));
+    const [own] = this.lanes;
+    if (!own) return;
+    const taken = new Set();
+    let yields = false;
+    const listen = ({ data }) => {
+      data?.mine?.forEach((id) => taken.add(id));
+      yields ||= data?.who < own.id;
+    };
     this.channel?.addEventListener('message', listen);
-    this.channel?.postMessage({ who: true });
+    this.channel?.postMessage({ who: own.id });
     await new Promise((resolve) => setTimeout(resolve, CLAIM_MS));
     this.channel?.removeEventListener('message', listen);
-    if (this.lanes.length === 0) return;
+    if (yields || this.lanes[0] !== own) return;
+    for (const lane of this.lanes) taken.add(lane.id);
     for (const name of remembered('lane:')) {
       const id = name.slice('lane:'.length);
       if (taken.has(id)) continue;
@@ -85,6 +116,7 @@ export class Outbox {
         lane.begin();
       }
     }
+    this.claim();
     this.changed();
   }
 
@@ -107,6 +139,7 @@ export class Outbox {
   /** A connection has its session. */
   begin() {
     for (const lane of this.lanes) lane.begin();
+    this.adopt();
   }
 
   hear({ request, result }) {
@@ -115,6 +148,9 @@ export class Outbox {
   }
 
   // What lanes ask of their host.
+  owner() {
+    return recall('owner');
+  }
   session() {
     return this.connection.token?.slice(0, 12);
   }
@@ -129,39 +165,50 @@ export class Outbox {
   }
 
   finished(write, result) {
-    const refused = result.error && result.error.code !== 'reply_forgotten';
-    if (refused && write.operation.send) this.fail(write, result.error);
     const [own, ...adopted] = this.lanes;
     this.lanes = [own, ...adopted.filter((lane) => lane.writes.length > 0 || lane.forget())];
     this.settled(write, result);
     this.changed();
   }
 
-  fail(write, { message, code }) {
-    this.change((failed) => [...failed, { ...write, key: randomHex(6), why: message || code }]);
-    this.changed();
+  /** A message, or an edit that nobody waits for any more, is kept for the person to decide; of anything else they are told. */
+  fail({ operation, note }, { message, code }) {
+    const { send, edit, mark_read } = operation;
+    let why = message || code;
+    if (code === 'unknown_attachment' && send) {
+      operation = { send: { ...send, attachments: [] } };
+      note = { ...note, files: [] };
+      why = 'its files are no longer there. It can go without them.';
+    }
+    if (send || edit) {
+      const key = randomHex(6);
+      if (!remember(`failed:${key}`, { operation, note, key, why, owner: this.owner(), failedAt: Date.now() })) this.forgetful();
+      this.look();
+    } else if (!mark_read) this.tell(`A change made earlier: ${why}`);
   }
 
-  /** Changes what has failed; other tabs may have done so since. */
-  change(how) {
-    this.failed = how(this.unkept ? this.failed : recall('failed', []));
-    this.unkept = !remember('failed', this.failed.length ? this.failed : null);
-  }
-
-  /** Tries a failed message again, as a new write. */
+  /** Tries a failed message again, as a new write. Of two tabs that want to at once one does: what they read may be a moment old, so it
+   * holds a lock for as long as it is there. */
   retry(failed) {
-    if (this.discard(failed)) this.write(failed.operation, { ...failed.note, at: Date.now() });
+    const { operation, note } = failed;
+    const again = () => this.write(operation, { ...note, at: Date.now() }).catch((error) => operation.edit && this.fail(failed, error));
+    const go = () => this.lanes[0] && this.discard(failed) && again();
+    if (navigator.locks) navigator.locks.request(failed.key, { ifAvailable: true }, (lock) => lock && go() && new Promise(() => {}));
+    else go();
   }
 
-  discard(failed) {
-    let was = false;
-    this.change((all) => {
-      const others = all.filter((one) => one.key !== failed.key);
-      was = others.length < all.length;
-      return others;
-    });
-    this.changed();
+  discard({ key }) {
+    const was = recall(`failed:${key}`);
+    remember(`failed:${key}`, null);
+    this.look();
     return was;
+  }
+
+  /** How many messages all tabs together have not sent. */
+  unsent() {
+    const elsewhere = remembered('lane:').filter((name) => this.lanes.every(({ id }) => name !== `lane:${id}`));
+    const writes = elsewhere.flatMap((name) => recall(name)?.writes ?? []);
+    return this.sends().length + writes.filter((write) => write.operation.send).length;
   }
 
   /** Messages on their way, and those that failed, oldest first. */

@@ -2,47 +2,57 @@
 // works on, and forgets when it is closed.
 
 const PREFIX = 'threefold:';
+/** What the browser did not take, by name: for as long as this page is open. */
+const unkept = new Map();
+// In another tab somebody else has signed in, or this one has signed out.
+addEventListener('storage', ({ key }) => key === `${PREFIX}owner` && unkept.clear());
 
 /** The value under a name, or what is given for "nothing there". */
 export function recall(name, otherwise = null) {
   try {
-    const text = localStorage.getItem(PREFIX + name);
+    const text = unkept.get(name) ?? localStorage.getItem(PREFIX + name);
     return text === null ? otherwise : JSON.parse(text);
   } catch {
     return otherwise;
   }
 }
 
-/** Remembers a value; null forgets it. Says whether it could. */
+/** Remembers a value; null forgets it. Says whether the browser did, or only this page. */
 export function remember(name, value) {
+  const text = JSON.stringify(value ?? null);
+  unkept.delete(name);
   try {
-    if (value === null || value === undefined) localStorage.removeItem(PREFIX + name);
-    else localStorage.setItem(PREFIX + name, JSON.stringify(value));
+    if (text === 'null') localStorage.removeItem(PREFIX + name);
+    else localStorage.setItem(PREFIX + name, text);
     return true;
   } catch {
+    if (text !== 'null') unkept.set(name, text);
     return false;
   }
 }
 
 /** The names that begin so. */
 export function remembered(beginning) {
+  const names = [...unkept.keys()].map((name) => PREFIX + name);
   try {
-    const names = Object.keys(localStorage);
-    return names.filter((name) => name.startsWith(PREFIX + beginning)).map((name) => name.slice(PREFIX.length));
+    names.push(...Object.keys(localStorage));
   } catch {
-    return [];
+    // Only what this page knows.
   }
+  return [...new Set(names)].filter((name) => name.startsWith(PREFIX + beginning)).map((name) => name.slice(PREFIX.length));
 }
 
-/** Forgets everything but how the page looks. */
+/** Forgets everything but how the page looks, the servers, and what is needed to end a demonstration's accounts. */
 export function forgetAll() {
-  for (const name of remembered('')) if (name !== 'look' && name !== 'servers') remember(name, null);
+  for (const name of remembered('')) if (!['look', 'servers', 'demo'].includes(name)) remember(name, null);
 }
 
-/** Calls back when another tab changes the value under this name. */
-export function onChangedElsewhere(name, listener) {
-  addEventListener('storage', (event) => {
-    if (event.key === PREFIX + name) listener();
+/** Calls back when another tab changes a value whose name begins so. */
+export function onChangedElsewhere(beginning, listener) {
+  addEventListener('storage', ({ key }) => {
+    if (!key?.startsWith(PREFIX + beginning)) return;
+    unkept.delete(key.slice(PREFIX.length));
+    listener();
   });
 }
 

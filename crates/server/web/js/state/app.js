@@ -9,7 +9,7 @@ import { Chats } from './chats.js';
 import { People } from './people.js';
 import { Typing } from './typing.js';
 import { notify } from './notifications.js';
-import { say } from '../ui/toast.js';
+import { forgetful, say } from '../ui/toast.js';
 
 /** 'starting', 'out', 'in' */
 export const phase = signal('starting');
@@ -21,7 +21,7 @@ export const anew = signal(0);
 export const farewell = signal('');
 
 export const connection = new Connection({ ready, frame, ended, awaits: () => outbox.lanes.some((lane) => lane.writes.length > 0) });
-export const outbox = new Outbox(connection, settled, () => say('This browser keeps nothing: leave the page open until everything is sent.'));
+export const outbox = new Outbox(connection, settled, forgetful, say);
 export const chats = new Chats(connection, me);
 export const people = new People(connection);
 export const typing = new Typing(connection, me);
@@ -36,16 +36,19 @@ export function onEvent(listener) {
 /** Begins: with the session of last time, if there is one. */
 export function begin() {
   enter();
-  // Another tab signed in or out, or learnt something. The page stays: the server that gave it out may be dead.
-  onChangedElsewhere('session', () => {
-    const session = recall('session');
-    if (session?.token && session.token === connection.token) {
-      me.value = { ...me.value, display: session.display ?? '' };
-    } else if (session || phase.value === 'in') {
-      rest('');
-      enter();
-    }
-  });
+  onChangedElsewhere('session', follow);
+  addEventListener('pageshow', (event) => event.persisted && follow());
+}
+
+/** Another tab signed in or out, or learnt something. The page stays: the server that gave it out may be dead. */
+function follow() {
+  const session = recall('session');
+  if (session?.token && session.token === connection.token) {
+    me.value = { ...me.value, display: session.display ?? '' };
+  } else if (session || phase.value === 'in') {
+    rest('');
+    enter();
+  }
 }
 
 function enter() {
@@ -73,9 +76,10 @@ export async function signIn(how, name, password) {
   attempt = null;
   farewell.value = '';
   me.value = { account: reply.account, name: reply.name, display: '', administrator: false, session: reply.session };
-  // What somebody else has left in this browser goes.
-  if (recall('owner') !== reply.account) forgetAll();
-  remember('owner', reply.account);
+  // What somebody else has left in this browser goes. Another cluster may give its accounts the same numbers.
+  const owner = `${reply.account} ${reply.name}`;
+  if (recall('owner') !== owner) forgetAll();
+  remember('owner', owner);
   remember('session', { token: connection.token, account: reply.account, name: reply.name });
   outbox.start(reply.instance);
   phase.value = 'in';
@@ -176,7 +180,13 @@ export async function signOut() {
 }
 
 /** The servers do not know the session any more. Drafts, and what was not sent, stay for when the same person signs in again. */
-function ended(error) {
+function ended(error, token) {
+  // Another tab may have signed in again.
+  const kept = recall('session');
+  if (kept && kept.token !== token) {
+    follow();
+    return;
+  }
   remember('session', null);
   rest(error.code === 'account_disabled' ? 'An administrator has disabled this account.' : 'This session has ended. Sign in again.');
 }

@@ -1,6 +1,7 @@
 // The conversations of the account: what each is called, what was said last, how much is unread. Loaded once, then kept by events.
 
 import { signal } from '../../vendor/preact.js';
+import { recall, remember, remembered } from '../net/storage.js';
 
 const PAGE = 200;
 /** Beyond so many pages the list is cut: nobody scrolls through more. */
@@ -16,6 +17,8 @@ export class Chats {
     this.map = new Map();
     this.invitations = signal([]);
     this.held = null;
+    /** While what came during the loading is applied: the list may know it already. */
+    this.replaying = false;
     this.due = false;
   }
 
@@ -61,10 +64,29 @@ export class Chats {
     if (this.held !== held) return;
     this.held = null;
     this.map = new Map(found.map((one) => [one.conversation, chatOf(one)]));
+    this.findFormer();
+    this.replaying = true;
     for (const event of held) this.apply(event);
+    this.replaying = false;
     this.loaded.value = true;
     this.version.value += 1;
     this.loadInvitations();
+  }
+
+  /** A room that was open under another name is found by it for as long as this page is open; the name may become another room's. */
+  findFormer() {
+    for (const key of remembered('room:')) {
+      const chat = this.map.get(recall(key));
+      const name = key.slice('room:'.length);
+      if (same(chat?.name, name)) continue;
+      if (chat) chat.former = [...(chat.former ?? []), name];
+      remember(key, null);
+    }
+  }
+
+  /** The number of the room that was last open under this name: known before the list is. */
+  lastOpen(name) {
+    return this.loaded.value ? 0 : recall(`room:${name.toLowerCase()}`, 0);
   }
 
   async loadInvitations() {
@@ -200,8 +222,9 @@ const HANDLERS = {
     if (last?.id === message) this.update(conversation, { last: { ...last, body: body ?? '' } });
   },
   read_marker_moved({ conversation, up_to, unread = 0 }) {
-    const { mentions = 0 } = this.map.get(conversation) ?? {};
-    this.update(conversation, { readUpTo: up_to, unread, mentions: Math.min(mentions, unread) });
+    const { mentions = 0, readUpTo = 0 } = this.map.get(conversation) ?? {};
+    // What the list knew already is older than what it counted.
+    if (up_to > readUpTo) this.update(conversation, { readUpTo: up_to, unread, mentions: Math.min(mentions, unread) });
   },
   peer_read({ conversation, up_to }) {
     this.update(conversation, { peerReadUpTo: up_to });
@@ -243,7 +266,9 @@ const HANDLERS = {
 
 Chats.prototype.count = function count(id, change) {
   const chat = this.map.get(id);
-  if (chat?.room) this.update(id, { room: { ...chat.room, members: Math.max(1, chat.room.members + change) } });
+  // The room is asked.
+  if (chat && this.replaying) this.joined(id);
+  else if (chat?.room) this.update(id, { room: { ...chat.room, members: Math.max(1, chat.room.members + change) } });
 };
 
 Chats.prototype.gone = function gone(room, member) {

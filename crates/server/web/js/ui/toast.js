@@ -13,6 +13,13 @@ export function say(words) {
   }, SHOWN_MS);
 }
 
+let told = false;
+/** Said once: what is written lasts no longer than the page. */
+export function forgetful() {
+  if (!told) say('This browser keeps nothing: leave the page open until everything is sent.');
+  told = true;
+}
+
 export function Toasts() {
   return html`<div class="toasts" role="status" aria-live="polite">
     ${toasts.value.map((toast) => html`<div class="toast" key=${toast.key} dir="auto">${toast.words}</div>`)}

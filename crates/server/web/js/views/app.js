@@ -8,7 +8,6 @@ import { close as closeDialog, DialogHost } from '../ui/dialog.js';
 import { close as closePopup, PopupHost } from '../ui/popup.js';
 import { Toasts } from '../ui/toast.js';
 import { Banner } from './banner.js';
-import { chatKey } from '../state/route.js';
 import { Conversation } from './conversation.js';
 import { Later } from './later.js';
 import { Sidebar } from './sidebar.js';
@@ -52,6 +51,7 @@ export function App() {
     return html`<${SignIn} farewell=${farewell.value} /><${Toasts} />`;
   }
   const open = CHAT_VIEWS.has(view) || view in PAGES;
+  const place = conversationKey(view, name);
   if (narrow.value && !open) {
     return html`<div class="frame single">
         <${Banner} />
@@ -63,8 +63,8 @@ export function App() {
       <a class="skip" href="#main" onClick=${skip}>Skip to the conversation</a>
       <${Banner} />
       ${!narrow.value && html`<${Sidebar} />`}
-      <main class="main" id="main" tabindex="-1">
-        ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${conversationKey(view, name)} view=${view} name=${name} message=${route.value.message} />`}
+      <main class="main" id="main" tabindex="-1" key=${connection.token}>
+        ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${place} place=${place} view=${view} name=${name} message=${route.value.message} />`}
         ${view in PAGES && html`<${Later} key=${view} load=${PAGES[view]} />`}
         ${!open && html`<${Welcome} />`}
         <${PopupHost} />
@@ -73,10 +73,11 @@ export function App() {
     <${DialogHost} /><${Toasts} />`;
 }
 
+/** What a conversation is kept by: `chatKey` of it, also while the list of conversations is not known. */
 function conversationKey(view, name) {
   chats.version.value;
-  const room = view === 'room' && chats.room(name);
-  return room ? chatKey(room) : `${view}/${name.toLowerCase()}`;
+  const room = view === 'room' && (chats.room(name)?.id ?? chats.lastOpen(name));
+  return room ? `k/${room}` : `${view}/${name.toLowerCase()}`;
 }
 
 function skip(event) {

@@ -2,10 +2,10 @@
 // has, a person never talked with, a room one may join, or nothing.
 
 import { html, useEffect, useMemo, useRef, useState } from '../../vendor/preact.js';
+import { remember } from '../net/storage.js';
 import { act, chats, connection, me, outbox, people, typing } from '../state/app.js';
 import { same } from '../state/chats.js';
-import { moveDraft } from '../state/drafts.js';
-import { chatKey, chatPath, go } from '../state/route.js';
+import { chatPath, go } from '../state/route.js';
 import { timelineOf } from '../state/timelines.js';
 import { ago } from '../text/time.js';
 import { Avatar } from '../ui/avatar.js';
@@ -19,16 +19,14 @@ import { MessageList } from './message_list.js';
 const MANY_UNREAD = 40;
 const READ_AFTER_MS = 350;
 
-export function Conversation({ view, name, message }) {
+/** `place`: the key of its draft, the same for as long as this is shown. */
+export function Conversation({ place, view, name, message }) {
   chats.version.value;
-  const known = useRef(0);
-  const chat = find(view, name) ?? chats.get(known.current);
+  const known = useRef(Number(place.match(/^k\/(\d+)$/)?.[1] ?? 0));
+  const chat = chats.get(known.current) ?? (view === 'c' ? chats.direct(name) : undefined);
   known.current = chat?.id ?? known.current;
-  const named = `${view}/${name.toLowerCase()}`;
-  const key = chat?.room ? chatKey(chat) : named;
-  useMemo(() => key !== named && moveDraft(named, key), [key]);
-  const place = chat ? { conversation: chat.id } : view === 'room' ? { room: name } : { user: name };
-  const timeline = useMemo(() => timelineOf(key, place, chat?.id), [key]);
+  const to = known.current ? { conversation: known.current } : view === 'room' ? { room: name } : { user: name };
+  const timeline = useMemo(() => timelineOf(place, to, known.current), []);
   if (chat) timeline.id = chat.id;
   timeline.version.value;
   const [details, setDetails] = useState(false);
@@ -37,12 +35,14 @@ export function Conversation({ view, name, message }) {
   const [reply, setReply] = useState(0);
   const loaded = chats.loaded.value;
   const ready = loaded || Boolean(chat);
-  const outside = loaded && view === 'room' && !chat;
+  const outside = view === 'room' && !chat && (loaded || !known.current);
   const target = message && timeline.phase === 'ready' && timeline.has(message) ? message : 0;
 
   // A room's new name: the address follows.
   useEffect(() => {
-    if (chat?.room && view === 'room' && !same(chat.name, name)) go(chatPath(chat), { replace: true });
+    if (!chat?.room) return;
+    remember(`room:${chat.name.toLowerCase()}`, chat.id);
+    if (view === 'room' && !same(chat.name, name)) go(chatPath(chat), { replace: true });
   }, [chat?.name]);
 
   // What is unread when it is opened stands below a line.
@@ -59,7 +59,7 @@ export function Conversation({ view, name, message }) {
   }, [ready, outside, message]);
 
   const reading = useReading(chat, timeline);
-  const writes = outbox.version.value >= 0 ? waiting(timeline, key, chat) : [];
+  const writes = outbox.version.value >= 0 ? waiting(timeline, place, known.current) : [];
 
   if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />`;
   if (loaded && !chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />`;
@@ -85,25 +85,20 @@ export function Conversation({ view, name, message }) {
     <section class="thread" aria-label=${view === 'room' ? `Room ${name}` : `Conversation with ${name}`}>
       <${Head} chat=${chat} view=${view} name=${name} details=${details} toggle=${() => setDetails(!details)} />
       ${outside
-        ? html`<${JoinRoom} name=${name} />`
+        ? loaded && html`<${JoinRoom} name=${name} />`
         : html`<${MessageList} timeline=${timeline} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
             target=${target} message=${message} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} />
             <${TypingLine} id=${chat?.id} />
-            <${Composer} key=${key} place=${key} chat=${chat} to=${place} name=${name} room=${view === 'room'}
+            <${Composer} place=${place} chat=${chat} to=${to} name=${name} room=${view === 'room'}
               timeline=${timeline} editing=${editing} stopEditing=${() => setEditing(null)} edit=${host.edit} replyTo=${reply} setReply=${setReply} />`}
     </section>
     ${details && chat && html`<${Details} chat=${chat} close=${() => setDetails(false)} />`}
   </div>`;
 }
 
-function find(view, name) {
-  if (view === 'k') return chats.get(Number(name));
-  return view === 'room' ? chats.room(name) : chats.direct(name);
-}
-
 /** Messages of this conversation that are on their way, or failed. Those that have landed already are not shown twice. */
-function waiting(timeline, key, chat) {
-  const here = outbox.sends().filter(({ operation, note }) => (chat && operation.send.to.conversation === chat.id) || note?.place === key);
+function waiting(timeline, place, id) {
+  const here = outbox.sends().filter(({ operation: { send, edit }, note }) => (id && (send?.to ?? edit).conversation === id) || note?.place === place);
   const landed = timeline.landed(here.filter((write) => !write.why));
   return here.filter((write) => !landed.has(write));
 }

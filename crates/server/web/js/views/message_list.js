@@ -224,7 +224,7 @@ function goesWith(before, message) {
 }
 
 function pendingMessage(write, account) {
-  const { send } = write.operation;
+  const send = write.operation.send ?? write.operation.edit;
   return {
     id: Number.MAX_SAFE_INTEGER,
     write,

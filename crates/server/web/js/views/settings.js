@@ -25,7 +25,7 @@ export function Settings() {
 }
 
 async function leaveHere() {
-  const waiting = outbox.sends().length;
+  const waiting = outbox.unsent();
   const words = waiting ? `${waiting === 1 ? 'One message is' : `${waiting} messages are`} not sent yet, and would be lost.` : 'Drafts that are kept in this browser go.';
   if (await ask({ title: 'Sign out?', words, action: 'Sign out', danger: waiting > 0 })) signOut();
 }

@@ -22,11 +22,16 @@ effect(() => {
 
 /** `kept`: files that were up already when the draft was kept. */
 export function useUploads(place, kept) {
-  const first = kept.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file }));
-  if (!lists.has(place)) lists.set(place, signal(first));
+  if (!lists.has(place)) lists.set(place, signal([]));
   const held = lists.get(place);
+  const done = useRef(null);
+  if (!done.current) {
+    // Another tab may have changed the draft since.
+    const first = kept.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file }));
+    held.value = [...first, ...held.peek().filter((one) => !one.file)];
+    done.current = [];
+  }
   const list = held.value;
-  const done = useRef([]);
   const set = (change) => {
     held.value = change(held.value);
   };
