@@ -155,7 +155,7 @@ test('a large picture is shown by its thumbnail, opens whole, and what is none i
   await goTo(ann, 'c/bob');
   const asked = [];
   bob.on('request', (request) => asked.push(new URL(request.url())));
-  const whole = Buffer.from(await noise(ann, 900, 600));
+  const whole = Buffer.from(await noise(ann, 600, 400));
   await ann.locator('input[type=file]').setInputFiles([
     { name: 'noise.png', mimeType: 'image/png', buffer: whole },
     { name: 'broken.png', mimeType: 'image/png', buffer: Buffer.concat([whole.subarray(0, 8), Buffer.alloc(60_000, 7)]) },
@@ -174,7 +174,7 @@ test('a large picture is shown by its thumbnail, opens whole, and what is none i
   assert.deepEqual([of(true), of(false)], [2, 1], 'the whole file only of the one that has no thumbnail');
   await inline.click();
   const dialog = bob.getByRole('dialog', { name: 'noise.png' });
-  await until('the whole picture', async () => (await size(dialog.locator('img')))[0] === 900);
+  await until('the whole picture', async () => (await size(dialog.locator('img')))[0] === 600);
   await dialog.getByRole('button', { name: 'Close' }).click();
   await dialog.waitFor({ state: 'detached' });
 });
