@@ -101,6 +101,7 @@ test('a room is known by its name before a server says so: what waits and the dr
   await until('the address follows', async () => page.url().endsWith('#/room/coffee'));
   await cut(true);
   await goTo(page, 'room/Tea');
+  assert.ok(page.url().endsWith('#/room/Tea'));
   await page.reload();
   await cut(false);
   await until('the address follows again', async () => page.url().endsWith('#/room/coffee'));
