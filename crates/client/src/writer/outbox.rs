@@ -478,13 +478,7 @@ impl Outbox {
     /// Nothing will be sent any more by this process. What is on disk stays there.
     pub(crate) fn fail_all(&mut self, error: &Error) {
         for mut entry in self.entries.drain(..) {
-            let error = match error {
-                Error::Refused { .. } if entry.may_have_run => {
-                    Error::OutcomeUnknown(format!("it was sent, but not answered before this: {error}"))
-                }
-                error => error.clone(),
-            };
-            entry.resolve(Err(error));
+            entry.resolve(Err(error.clone()));
         }
     }
 }
