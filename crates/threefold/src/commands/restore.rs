@@ -34,7 +34,7 @@ pub struct RestoreArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The configuration of the new cluster's first server, a TOML file as for `threefold serve`
-    #[arg(long, env = "THREEFOLD_CONFIG", value_name = "FILE", required_unless_present = "up")]
+    #[arg(long, env = "THREEFOLD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Make this directory for `threefold up` instead
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
