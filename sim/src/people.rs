@@ -229,6 +229,8 @@ fn outcome(result: Result<u64, Error>) -> Sent {
         Ok(id) => Sent::Acknowledged(id),
         Err(error @ Error::Unavailable { .. }) => Sent::Never(error.to_string()),
         Err(error @ Error::OutcomeUnknown(_)) => Sent::Unknown(error.to_string()),
-        Err(error @ (Error::Refused { .. } | Error::Usage(_) | Error::Protocol(_))) => Sent::Refused(error.to_string()),
+        Err(error @ (Error::Refused { .. } | Error::Usage(_) | Error::Local(_) | Error::Protocol(_))) => {
+            Sent::Refused(error.to_string())
+        }
     }
 }

@@ -87,6 +87,7 @@ impl Machine {
             administrators: Vec::new(),
             limits: threefold_server::config::Limits::default(),
             attachments: AttachmentLimits::default(),
+            thumbnailer: None,
             control: None,
             peer_tls: PeerTls { ca: nowhere(), certificate: nowhere(), key: nowhere() },
             tuning: self.tuning.clone(),

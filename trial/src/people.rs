@@ -170,7 +170,9 @@ pub fn failed(error: Error) -> Outcome {
     match error {
         Error::Unavailable { cause, .. } => Outcome::NotSent(cause),
         Error::OutcomeUnknown(why) => Outcome::Unknown(why),
-        Error::Refused { .. } | Error::Usage(_) | Error::Protocol(_) => Outcome::Refused(error.to_string()),
+        Error::Refused { .. } | Error::Usage(_) | Error::Local(_) | Error::Protocol(_) => {
+            Outcome::Refused(error.to_string())
+        }
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// What of files this server lets in.
     pub attachments: AttachmentLimits,
+    /// The program that makes thumbnails, a process each, called with [`crate::gateway::THUMBNAIL_ARGUMENT`]; none: this process does.
+    pub thumbnailer: Option<PathBuf>,
     /// Where the page may have the servers of this machine killed and started; none for all that `up` did not start.
     pub control: Option<Control>,
     /// Mutual TLS between servers.

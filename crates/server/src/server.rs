@@ -268,7 +268,7 @@ impl Server {
         let passwords = Passwords::new(password_cost).map_err(|error| StartError(error.to_string()))?;
         let gateway = Gateway::with_clock(node.clone(), passwords, clock)
             .with_administrators(&config.administrators)
-            .with_attachments(config.attachments)
+            .with_attachments(config.attachments, config.thumbnailer.clone())
             .with_control(config.control.clone());
         let greeting = Hello {
             node_id: id,

@@ -31,6 +31,9 @@ enum Command {
     Up(up::UpArgs),
     /// Run one server
     Serve(Box<serve::ServeArgs>),
+    /// What a server calls for each thumbnail
+    #[command(name = threefold_server::gateway::THUMBNAIL_ARGUMENT, hide = true)]
+    MakeThumbnail,
     /// Make the certificates with which the servers of a cluster know each other
     Certs(certs::CertsArgs),
     /// Begin a new cluster with what one server has, when the others are lost
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Up(args) => exit::code(run(up::run(args))),
         Command::Serve(args) => exit::code(run(serve::run(*args))),
+        Command::MakeThumbnail => exit::code(serve::make_thumbnail()),
         Command::Certs(args) => exit::code(certs::run(&args)),
         Command::Recover(args) => commands::run_recovery(args),
         Command::Backup(args) => commands::run_backup(*args),

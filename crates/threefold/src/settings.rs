@@ -242,6 +242,7 @@ impl Settings {
                 self.login_rate.unwrap_or(FAILED_LOGINS_PER_HOUR),
             ),
             attachments,
+            thumbnailer: None,
             control: None,
             peer_tls: PeerTls {
                 ca: required(self.peer_ca, "peer-ca")?,

@@ -38,7 +38,7 @@ mod typing;
 mod websocket;
 mod writes;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use threefold_core::{Command, Position, Reply};
 use threefold_proto::{
@@ -56,6 +56,7 @@ use crate::{
     node::{Node, Unavailable},
 };
 
+pub use attachments::{THUMBNAIL_ARGUMENT, make_thumbnail};
 pub use auth::Caller;
 pub use door::{Door, Follow};
 pub use password::{CannotHash, Cost, Passwords};
@@ -104,7 +105,7 @@ impl<D: Door> Gateway<D> {
             auth: auth::Auth::default(),
             directory: directory::Directory::default(),
             administrators: administration::Administrators::default(),
-            attachments: attachments::Attachments::new(AttachmentLimits::default()),
+            attachments: attachments::Attachments::new(AttachmentLimits::default(), None),
             control: None,
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
             searches: Arc::new(Semaphore::new(search::SEARCHES)),
@@ -124,11 +125,12 @@ impl<D: Door> Gateway<D> {
         self
     }
 
-    /// The same with these limits on attachments. For a gateway that nobody uses yet.
+    /// The same with these limits on attachments, and with the program that makes thumbnails (none: this process). For a gateway
+    /// that nobody uses yet.
     #[must_use]
-    pub fn with_attachments(mut self, limits: AttachmentLimits) -> Self {
+    pub fn with_attachments(mut self, limits: AttachmentLimits, thumbnailer: Option<PathBuf>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.attachments = attachments::Attachments::new(limits);
+            shared.attachments = attachments::Attachments::new(limits, thumbnailer);
         }
         self
     }

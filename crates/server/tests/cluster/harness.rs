@@ -278,6 +278,7 @@ fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerC
         administrators: Vec::new(),
         limits: threefold_server::config::Limits::default(),
         attachments: AttachmentLimits::default(),
+        thumbnailer: None,
         control: None,
         peer_tls: PeerTls { ca: certificates.join("authority.pem"), certificate, key },
         tuning: Tuning { snapshot_entries: 50, keep_entries: 10, ..Tuning::default() },

@@ -15,7 +15,7 @@ mod tests;
 mod thumbnail;
 mod upload;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use threefold_core::{AccountId, AttachmentId, Command, ConversationId, EventId, Rejection, bounds, query};
 use threefold_proto::{
@@ -32,6 +32,7 @@ use super::{
 use crate::config::AttachmentLimits;
 
 pub(super) use download::{Download, piped};
+pub use thumbnail::{ARGUMENT as THUMBNAIL_ARGUMENT, make_thumbnail};
 pub(super) use upload::{Begun, Upload};
 
 /// Uploads at once: at half a MiB each, 16 MiB; and the log takes no more from more of them.
@@ -56,9 +57,9 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    pub(super) fn new(limits: AttachmentLimits) -> Self {
+    pub(super) fn new(limits: AttachmentLimits, thumbnailer: Option<PathBuf>) -> Self {
         let (uploads, downloads) = (Places::new(UPLOADS, UPLOADS_OF_ONE), Places::new(DOWNLOADS, DOWNLOADS_OF_ONE));
-        Self { limits, uploads, downloads, thumbnails: thumbnail::Thumbnails::new() }
+        Self { limits, uploads, downloads, thumbnails: thumbnail::Thumbnails::new(thumbnailer) }
     }
 }
 

@@ -139,7 +139,7 @@ async fn what_is_not_what_was_said_is_discarded() {
 #[tokio::test]
 async fn files_are_limited_and_so_is_their_number() {
     let limits = AttachmentLimits { attachment_bytes: 100, quota_bytes: 150 };
-    let gateway = Solo::new().gateway().with_attachments(limits);
+    let gateway = Solo::new().gateway().with_attachments(limits, None);
     let (ann, _) = register(&gateway, "ann").await;
     let large = gateway.begin_upload(&ann, begin(1, 101), soon()).await;
     assert_eq!(refused(large), Refusal::Rejected(Rejection::AttachmentTooLarge { limit_bytes: 100 }));

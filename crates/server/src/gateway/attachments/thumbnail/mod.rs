@@ -1,12 +1,14 @@
 //! Thumbnails: small pictures of attached ones, made from the stored file by the server that is asked.
 //!
 //! They are derived, and so neither replicated nor kept on disk: those asked for last are in memory, within a bound, by the hash of
-//! their file; that there is none of a file is remembered as well. One is made at a time, off the async runtime. Whoever asks
-//! was let in before, and was found to be one who may have the file.
+//! their file; that there is none of a file is remembered as well. One is made at a time, by a process of its own where there is a
+//! program for that. Whoever asks was let in before, and was found to be one who may have the file.
 
+mod program;
 mod scaled;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,6 +26,7 @@ use threefold_core::content::ContentHash;
 use threefold_proto::convert::Refusal;
 use tokio::{sync::Semaphore, time::timeout};
 
+pub use self::program::{ARGUMENT, make_thumbnail};
 use self::scaled::{Scaled, Unscalable};
 use super::{Download, http::refused};
 use crate::{ambient, gateway::door::Door};
@@ -59,13 +62,15 @@ impl Weighter<FileHash, Outcome> for ByBytes {
 pub(super) struct Thumbnails {
     kept: Mutex<Cache<FileHash, Outcome, ByBytes>>,
     turns: Arc<Semaphore>,
+    /// What makes them; none: this process.
+    program: Option<PathBuf>,
 }
 
 impl Thumbnails {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(program: Option<PathBuf>) -> Self {
         let (hasher, lifecycle) = (Default::default(), DefaultLifecycle::default());
         let kept = Cache::with((KEPT_BYTES / USUAL_BYTES) as usize, KEPT_BYTES, ByBytes, hasher, lifecycle);
-        Self { kept: Mutex::new(kept), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { kept: Mutex::new(kept), turns: Arc::new(Semaphore::new(AT_ONCE)), program }
     }
 
     fn known(&self, file: &ContentHash) -> Option<Outcome> {
@@ -93,13 +98,19 @@ impl Thumbnails {
             return Ok(known);
         }
         let content = whole(download).await?;
-        let made = ambient::blocking(move || {
-            let made = scaled::scaled(&content);
-            // Whoever asked may have gone: the next one waits until this is over all the same.
-            drop(turn);
-            made
-        });
-        let made = made.await.map_err(|error| Refusal::unavailable(format!("this server is stopping: {error}")))?;
+        let made = match &self.program {
+            Some(program) => program::made_by(program, &content).await,
+            None => {
+                let make = move || {
+                    let made = scaled::scaled(&content);
+                    // Whoever asked may have gone: the next one waits until this is over all the same.
+                    drop(turn);
+                    made
+                };
+                ambient::blocking(make).await
+            }
+        };
+        let made = made.map_err(|error| Refusal::unavailable(format!("no thumbnail can be made now: {error}")))?;
         let outcome = made.map(Arc::new);
         self.keep(file, outcome.clone());
         Ok(outcome)

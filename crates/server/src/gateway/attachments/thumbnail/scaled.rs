@@ -27,6 +27,11 @@ const PROFILE_BYTES: usize = 8 << 10;
 /// Averaging is first done by blocks, quickly, where a picture is so many times larger; the rest with more care.
 const ROUGHLY: u32 = 4;
 
+/// What is made.
+pub(super) const JPEG: &str = "image/jpeg";
+/// What is made of what one can see through.
+pub(super) const PNG: &str = "image/png";
+
 /// A picture as it is given out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scaled {
@@ -130,13 +135,13 @@ fn encoded(picture: &DynamicImage, profile: Option<Vec<u8>>) -> Result<Scaled, U
             // Where the encoder takes no profile, the colours are those of most screens.
             profile.into_iter().for_each(|profile| drop(encoder.set_icc_profile(profile)));
             encoder.write_image(&points, width, height, image::ExtendedColorType::Rgba8)?;
-            "image/png"
+            PNG
         }
         None => {
             let mut encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
             profile.into_iter().for_each(|profile| drop(encoder.set_icc_profile(profile)));
             encoder.write_image(&picture.to_rgb8(), width, height, image::ExtendedColorType::Rgb8)?;
-            "image/jpeg"
+            JPEG
         }
     };
     Ok(Scaled { content_type, bytes })
