@@ -211,7 +211,7 @@ impl<D: Door> Chat for Service<D> {
         request: Request<Streaming<chat::UploadFrame>>,
     ) -> Result<Response<Self::UploadAttachmentStream>, Status> {
         let (caller, incoming, _) = self.admit(request).await?;
-        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message())));
+        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message()))).boxed();
         let (replies, outgoing) = mpsc::channel(REPLIES);
         let gateway = self.gateway.clone();
         tokio::spawn(async move { gateway.take_upload(&caller, incoming, replies).await });
@@ -403,7 +403,7 @@ impl<D: Door> Chat for Service<D> {
     ) -> Result<Response<Self::ConverseStream>, Status> {
         // A stream has no deadline of its own: the header's holds for letting it in.
         let (caller, incoming, _) = self.admit(request).await?;
-        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message())));
+        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message()))).boxed();
         let outgoing = self.gateway.converse(caller, incoming).map_err(|refusal| refused(&refusal))?;
         Ok(Response::new(outgoing.map(|frame| frame.map_err(|refusal| refused(&refusal))).boxed()))
     }

@@ -1,7 +1,7 @@
 //! The reading half of a stream: everything the account may see after the client's cursor, pulled from the
 //! state as fast as the client reads and no faster.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use threefold_core::{EventBody, Position, Rejection};
 use threefold_proto::{
@@ -35,8 +35,7 @@ impl<D: Door> Conversation<D> {
             } else if present.is_none() {
                 present = Some(self.gateway.door().arrive(self.caller.session.account));
             }
-            let delivery = self.deliver(*wanted);
-            tokio::pin!(delivery);
+            let mut delivery = pin!(self.deliver(wanted));
             wanted = tokio::select! {
                 biased;
                 ended = &mut delivery => return ended,
@@ -50,8 +49,8 @@ impl<D: Door> Conversation<D> {
     }
 
     /// Sends events until the session or the stream ends.
-    async fn deliver(&self, wanted: chat::Subscribe) -> Result<(), Ending> {
-        let after = self.begin(wanted).await?;
+    async fn deliver(&self, wanted: Box<chat::Subscribe>) -> Result<(), Ending> {
+        let after = Box::pin(self.begin(*wanted)).await?;
         let start = self.gateway.door().position();
         self.outlet.send(server_frame::Frame::Subscribed(self.subscribed(start))).await?;
         let mut follower = self.gateway.door().follow(self.caller.session.account, after);
@@ -71,7 +70,8 @@ impl<D: Door> Conversation<D> {
                 biased;
                 _ = session_check.tick() => self.check_session()?,
                 () = told => self.tell(progress.tell()).await?,
-                followed = follower.next() => self.pass_on(followed, &mut progress).await?,
+                // Apart, so that a stream on which nothing happens is no larger for it.
+                followed = follower.next() => Box::pin(self.pass_on(followed, &mut progress)).await?,
             }
         }
     }

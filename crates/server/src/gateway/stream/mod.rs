@@ -92,10 +92,11 @@ impl<D: Door> Conversation<D> {
         // Unbounded in type only: every entry holds a permit of the window.
         let (pending, answers) = mpsc::unbounded_channel();
         let (subscribe, subscriptions) = mpsc::channel(1);
-        let work = async {
+        // Both where they stay: what is moved about would have its place in the task twice, and most streams are idle.
+        let mut work = pin!(async {
             tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions),)
-        };
-        let around = async {
+        });
+        let mut around = pin!(async {
             tokio::select! {
                 biased;
                 ended = self.tell_condition() => ended,
@@ -103,11 +104,11 @@ impl<D: Door> Conversation<D> {
                 why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
                 () = self.outlet.gone() => Err(Ending::Gone),
             }
-        };
+        });
         let ended = tokio::select! {
             biased;
-            ended = work => ended.map(|_| ()),
-            ended = around => ended,
+            ended = &mut work => ended.map(|_| ()),
+            ended = &mut around => ended,
         };
         match ended {
             Ok(()) | Err(Ending::Gone) => {}

@@ -4,13 +4,14 @@
 //! for [`PATIENCE`] is let go. The reason of an end needs no room in the line.
 
 use std::{
+    future::ready,
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use futures::Stream;
+use futures::{FutureExt as _, Stream};
 use threefold_proto::{
     chat::{self, server_frame},
     convert::Refusal,
@@ -47,6 +48,13 @@ struct Waiting {
     _room: Option<OwnedSemaphorePermit>,
 }
 
+/// A frame that there is no room for now, or never more.
+enum Unsent {
+    Closed,
+    Large { frame: Box<chat::ServerFrame>, bytes: usize },
+    Full(Waiting),
+}
+
 /// Where they come out.
 pub(crate) struct Frames {
     frames: mpsc::Receiver<Waiting>,
@@ -63,18 +71,38 @@ pub(super) fn new() -> (Outlet, Frames) {
 }
 
 impl Outlet {
-    /// Sends a frame, when there is room.
-    pub async fn send(&self, frame: server_frame::Frame) -> Result<(), Ending> {
-        let room = match text_bytes(&frame) {
-            bytes if bytes < LARGE => None,
-            bytes => Some(self.room(bytes).await?),
+    /// Sends a frame, when there is room. There mostly is, so whoever sends keeps no place for what waiting needs.
+    pub fn send(&self, frame: server_frame::Frame) -> impl Future<Output = Result<(), Ending>> + Send {
+        match self.send_now(frame) {
+            Ok(()) => ready(Ok(())).left_future(),
+            Err(Unsent::Closed) => ready(Err(Ending::Gone)).left_future(),
+            Err(Unsent::Large { frame, bytes }) => self.send_large(frame, bytes).boxed().right_future(),
+            Err(Unsent::Full(waiting)) => self.wait(waiting).boxed().right_future(),
+        }
+    }
+
+    fn send_now(&self, frame: server_frame::Frame) -> Result<(), Unsent> {
+        let bytes = text_bytes(&frame);
+        let frame = Box::new(chat::ServerFrame { frame: Some(frame) });
+        let room = match bytes {
+            0..LARGE => None,
+            _ => match Arc::clone(&self.large).try_acquire_many_owned(permits(bytes)) {
+                Ok(room) => Some(room),
+                Err(_) => return Err(Unsent::Large { frame, bytes }),
+            },
         };
-        let waiting = Waiting { frame: Box::new(chat::ServerFrame { frame: Some(frame) }), _room: room };
-        let waiting = match self.frames.try_send(waiting) {
-            Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Ending::Gone),
-            Err(mpsc::error::TrySendError::Full(waiting)) => waiting,
-        };
+        self.frames.try_send(Waiting { frame, _room: room }).map_err(|error| match error {
+            mpsc::error::TrySendError::Closed(_) => Unsent::Closed,
+            mpsc::error::TrySendError::Full(waiting) => Unsent::Full(waiting),
+        })
+    }
+
+    async fn send_large(&self, frame: Box<chat::ServerFrame>, bytes: usize) -> Result<(), Ending> {
+        let room = self.room(bytes).await?;
+        self.wait(Waiting { frame, _room: Some(room) }).await
+    }
+
+    async fn wait(&self, waiting: Waiting) -> Result<(), Ending> {
         match timeout(PATIENCE, self.frames.send(waiting)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ending::Gone),
@@ -84,7 +112,7 @@ impl Outlet {
 
     /// Room for a large frame.
     async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Ending> {
-        let room = Arc::clone(&self.large).acquire_many_owned(bytes.min(LARGE_BYTES) as u32);
+        let room = Arc::clone(&self.large).acquire_many_owned(permits(bytes));
         match timeout(PATIENCE, room).await {
             Ok(room) => room.map_err(|_| Ending::Gone),
             Err(_) => Err(unread()),
@@ -96,11 +124,16 @@ impl Outlet {
         self.frames.closed().await;
     }
 
-    /// Ends the stream with this, after what is in line.
-    pub fn end(self, refusal: Refusal) {
+    /// What the stream ends with, after what is in line, once this is dropped.
+    pub fn end(&self, refusal: Refusal) {
         // The first word stands; there is only one caller.
         let _ = self.last_word.set(refusal);
     }
+}
+
+/// Of the room for large frames: one that is larger than all of it takes it all.
+fn permits(bytes: usize) -> u32 {
+    bytes.min(LARGE_BYTES) as u32
 }
 
 fn unread() -> Ending {
@@ -137,7 +170,7 @@ impl Stream for Frames {
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt as _, StreamExt as _};
+    use futures::StreamExt as _;
 
     use super::*;
 
@@ -152,6 +185,7 @@ mod tests {
             outlet.send(pong(number)).await.unwrap();
         }
         outlet.end(Refusal::CursorInvalid);
+        drop(outlet);
         let all: Vec<_> = frames.collect().await;
         assert_eq!(all.len(), FRAMES + 1);
         assert_eq!(all[FRAMES], Err(Refusal::CursorInvalid));

@@ -3,7 +3,12 @@
 //! A single task. What it waits for is chosen in [`Connection::next`]; while it writes, it reads nothing, so a client that does not
 //! read is not read either.
 
-use std::{future::pending, net::IpAddr, pin::Pin, time::Duration};
+use std::{
+    future::pending,
+    net::IpAddr,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use axum::{
     body::Bytes,
@@ -109,14 +114,18 @@ impl<D: Door> Connection<D> {
     }
 
     /// Serves it until either side ends it.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         let ending = self.serve().await;
         // Its account is not online any more, whether it hears the last words or not.
         self.stream = None;
-        if timeout(LAST_WORDS_PATIENCE, self.part(&ending)).await.is_ok() {
+        Box::pin(self.leave(&ending)).await;
+        tracing::debug!(?ending, "a WebSocket connection ended");
+    }
+
+    async fn leave(&mut self, ending: &Ending) {
+        if timeout(LAST_WORDS_PATIENCE, self.part(ending)).await.is_ok() {
             let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = self.socket.next().await {} }).await;
         }
-        tracing::debug!(?ending, "a WebSocket connection ended");
     }
 
     /// Says the last words, behind what is about to be answered: the session of a stream may end before who ended it is told.
@@ -144,11 +153,11 @@ impl<D: Door> Connection<D> {
         let mut ticks = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let gateway = self.gateway.clone();
-        let stopping = gateway.closed();
-        tokio::pin!(stopping);
+        let mut stopping = pin!(gateway.closed());
         loop {
             let step = self.next(&mut ticks, stopping.as_mut()).await;
-            if let Err(ending) = self.take(step).await {
+            // Apart, so that a connection on which nothing happens is no larger for it.
+            if let Err(ending) = Box::pin(self.take(step)).await {
                 return ending;
             }
         }

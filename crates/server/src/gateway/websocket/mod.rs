@@ -19,14 +19,11 @@ pub(super) mod origin;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{
-        State, WebSocketUpgrade,
-        ws::{WebSocket, rejection::WebSocketUpgradeRejection},
-    },
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
@@ -81,9 +78,12 @@ pub(super) async fn connect<D: Door>(
         .max_message_size(FRAME_BYTES)
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .on_upgrade(move |socket| serve(gateway, socket, from, place))
-}
-
-async fn serve<D: Door>(gateway: Gateway<D>, socket: WebSocket, from: Option<IpAddr>, _place: Place) {
-    Connection::new(gateway, socket, from).run().await;
+        .on_upgrade(move |socket| {
+            // Made here: what a future is given, and then moves into its place, takes room twice.
+            let mut connection = Box::new(Connection::new(gateway, socket, from));
+            async move {
+                connection.run().await;
+                drop(place);
+            }
+        })
 }
