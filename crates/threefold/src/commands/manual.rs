@@ -47,7 +47,7 @@ mod tests {
 
     /// The commands that do something, by all their words.
     fn leaves(command: &Command, before: &str, all: &mut Vec<String>) {
-        for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
+        for one in command.get_subcommands().filter(|one| one.get_name() != "help" && !one.is_hide_set()) {
             let name = format!("{before}{}", one.get_name());
             if one.has_subcommands() {
                 leaves(one, &format!("{name} "), all);
