@@ -150,8 +150,8 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
         }
     }
 
-    /// Serves it until either side ends it.
-    pub async fn run(mut self) {
+    /// Serves it until either side ends it. (In its box: what a future is given, and then keeps, takes room twice.)
+    pub async fn run(mut self: Box<Self>) {
         let gateway = self.gateway.clone();
         let ending = tokio::select! {
             biased;
@@ -163,7 +163,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
         Box::pin(self.end(ending)).await;
     }
 
-    async fn end(mut self, ending: Ending) {
+    async fn end(mut self: Box<Self>, ending: Ending) {
         if let Some(mut session) = self.session.take() {
             // What a broken connection has lost is not marked as delivered.
             let mark = session.mark(true).filter(|_| !matches!(ending, Ending::Broken));

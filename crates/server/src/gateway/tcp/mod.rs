@@ -80,7 +80,7 @@ fn admit<D: Door>(socket: impl ClientSocket, places: &Arc<Semaphore>, gateway: &
         tracing::warn!(CONNECTIONS, "too many connections on the chat port: one more was closed");
         return;
     };
-    let connection = Connection::new(gateway.clone(), socket);
+    let connection = Box::new(Connection::new(gateway.clone(), socket));
     tokio::spawn(async move {
         connection.run().await;
         drop(place);

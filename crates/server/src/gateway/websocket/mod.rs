@@ -38,8 +38,8 @@ use super::{Gateway, door::Door, http::ClientAddress};
 const FRAME_BYTES: usize = 256 * 1024;
 /// Between two pings. With two of them without a sign of life: how long a vanished client is shown as online.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// Kept by every connection for reading. Most are idle; dozens of frames fit.
-const READ_BUFFER_BYTES: usize = 2 * 1024;
+/// Kept by every connection for reading. Most are idle; several frames fit, and a long message is read in some more parts.
+const READ_BUFFER_BYTES: usize = 1024;
 /// So much is written to the socket at once: it fills packets.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
