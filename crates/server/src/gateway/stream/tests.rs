@@ -439,3 +439,17 @@ fn open_instance(door: &Solo, user: &User) -> u64 {
         other => panic!("{other:?}"),
     }
 }
+
+/// What waits for a client that says nothing, apart from the line to it.
+#[tokio::test]
+async fn the_task_of_an_idle_stream_is_small() {
+    let solo = Solo::new();
+    let caller = user(&solo, "ann").await.caller;
+    let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let (outlet, _frames) = outlet::new();
+    let window = Arc::new(Semaphore::new(write::IN_FLIGHT));
+    let conversation = Conversation { gateway: solo.gateway(), caller, outlet, window };
+    let incoming = UnboundedReceiverStream::new(mpsc::unbounded_channel().1);
+    let bytes = size_of_val(&conversation.run(incoming, place));
+    assert!(bytes < 3 * 1024, "{bytes} bytes");
+}
