@@ -62,6 +62,8 @@ pub(crate) enum Answered {
     Again,
     /// The session is over: nothing can be written any more.
     SessionOver(Error),
+    /// An earlier process had the answer.
+    Before,
     /// A repeated answer.
     Nothing,
 }
@@ -398,6 +400,14 @@ impl Outbox {
             ErrorCode::UnknownInstance if !self.entries[index].may_have_run => {
                 self.holding = true;
                 self.renumber(index, request.instance)
+            }
+            ErrorCode::ReplyForgotten if self.unsaved.is_some() && self.entries[index].reply.is_none() => {
+                // Carried out, and its answer was heard: a server forgets one when it is told so. Only the disk does not know that yet.
+                self.abandon(request.instance);
+                if let Some(Entry { key, .. }) = self.entries.remove(index) {
+                    self.note(|| Change::Removed { key });
+                }
+                Answered::Before
             }
             ErrorCode::UnknownInstance | ErrorCode::ReplyForgotten => {
                 self.abandon(request.instance);

@@ -359,6 +359,7 @@ impl Task {
                 count(&self.told.counters.refused);
                 self.progress(server, pace);
             }
+            Answered::Before => self.progress(server, pace),
             Answered::Later(verdict) => {
                 if pace.pause(self.client.pool.servers.luck()) > LATERS {
                     return Err(verdict);
