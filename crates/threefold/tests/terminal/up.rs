@@ -22,6 +22,16 @@ fn leader(screen: &str) -> Option<String> {
     names.into_iter().find(|name| row(screen, name).contains(" leader "))
 }
 
+/// `up` in a terminal, with its directory and its first port; `behind` follows on its line.
+fn begun(environment: &[&str], size: (u16, u16), behind: &str) -> (tempfile::TempDir, u16, Terminal) {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_ports(PORTS);
+    let terminal = Terminal::open_with(environment, size);
+    terminal
+        .enter(&format!("threefold up --data-dir {} --port {port}{behind}", directory.path().join("data").display()));
+    (directory, port, terminal)
+}
+
 #[test]
 fn the_leader_is_killed_and_started_by_keys_and_the_terminal_given_back() {
     if !there_are_terminals() {
@@ -75,10 +85,7 @@ fn in_the_background_it_leaves_the_terminal_alone_and_runs() {
     if !there_are_terminals() {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let port = free_ports(PORTS);
-    let terminal = Terminal::open_with(&["NO_COLOR=1"], (120, 30));
-    terminal.enter(&format!("threefold up --data-dir {} --port {port} &", directory.path().join("data").display()));
+    let (_directory, port, terminal) = begun(&["NO_COLOR=1"], (120, 30), " &");
     let screen = terminal.wait_for(&format!("open http://127.0.0.1:{port}/"));
     assert!(!screen.contains("WHAT HAPPENED") && !screen.contains("Stopped"), "{screen}");
     terminal.enter("kill %1");
@@ -90,10 +97,7 @@ fn stopped_from_outside_it_gives_the_terminal_back_until_it_goes_on() {
     if !there_are_terminals() {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let port = free_ports(PORTS);
-    let terminal = Terminal::open_with(&["NO_COLOR=1"], (120, 30));
-    terminal.enter(&format!("threefold up --data-dir {} --port {port}", directory.path().join("data").display()));
+    let (_directory, _, terminal) = begun(&["NO_COLOR=1"], (120, 30), "");
     terminal.wait_for("● normal");
     signal("-TSTP", &terminal.program());
     terminal.wait_for("Stopped");
@@ -114,10 +118,7 @@ fn a_terminal_that_goes_away_ends_it_in_order() {
     if !there_are_terminals() {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let port = free_ports(PORTS);
-    let terminal = Terminal::open_with(&["NO_COLOR=1"], (120, 30));
-    terminal.enter(&format!("threefold up --data-dir {} --port {port}", directory.path().join("data").display()));
+    let (_directory, _, terminal) = begun(&["NO_COLOR=1"], (120, 30), "");
     terminal.wait_for("● normal");
     signal("-HUP", &terminal.program());
     terminal.wait_for("all servers have stopped");
