@@ -8,10 +8,11 @@ fn one_is_cut_off(cut: Cut) {
     // First the leader, then a follower.
     for distance in [0, 1] {
         let alone = (scene.cluster.leader() + distance) % 3;
-        let others = scene.others(&[alone]);
-        scene.network.divide(cut, &[&[alone], &others]);
-        let mark = scene.mark();
-        scene.go_on_promptly(&format!("one of three cut off ({cut:?})"), &mark, &others);
+        scene.go_on_without(&format!("one of three cut off ({cut:?})"), || {
+            let others = scene.others(&[alone]);
+            scene.network.divide(cut, &[&[alone], &others]);
+            others
+        });
         scene.are_frozen(&[alone]);
         let mark = scene.mark();
         scene.network.heal();
@@ -55,16 +56,15 @@ fn a_leader_of_three_that_nobody_hears_or_that_hears_nobody_is_replaced() {
     let Some(scene) = Scene::start(3, &[]) else { return };
     for cut in [Cut::Drop, Cut::Refuse] {
         for heard in [false, true] {
-            let leader = scene.cluster.leader();
-            let others = scene.others(&[leader]);
-            if heard {
-                scene.network.cut_one_way(cut, &others, &[leader]);
-            } else {
-                scene.network.cut_one_way(cut, &[leader], &others);
-            }
-            let mark = scene.mark();
-            scene.go_on_promptly(&format!("a leader cut off one way ({cut:?}, heard: {heard})"), &mark, &others);
-            scene.are_frozen(&[leader]);
+            let what = format!("a leader cut off one way ({cut:?}, heard: {heard})");
+            let (mark, others) = scene.go_on_without(&what, || {
+                let leader = scene.cluster.leader();
+                let others = scene.others(&[leader]);
+                let (from, to) = if heard { (&others[..], &[leader][..]) } else { (&[leader][..], &others[..]) };
+                scene.network.cut_one_way(cut, from, to);
+                others
+            });
+            scene.are_frozen(&scene.others(&others));
             scene.network.heal();
             scene.everybody_goes_on(&mark);
             scene.recover();

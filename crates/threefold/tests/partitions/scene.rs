@@ -24,6 +24,9 @@ const VISIT_SECONDS: &str = "2";
 /// the trial of survivors measures optimised ones.
 pub const PROMPT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 3 });
 
+/// Tries of what must not meet a server that is out of sync just then.
+const ROUNDS: usize = 5;
+
 /// Where clients connect, and servers, on every machine.
 const PORTS: (u16, u16) = (7400, 7500);
 
@@ -129,6 +132,46 @@ impl Scene {
         let took = self.go_on(mark, places);
         eprintln!("{what}: acknowledged again after {} ms", took.as_millis());
         assert!(took <= PROMPT, "{what}: {took:?}\n{}", self.said());
+    }
+
+    /// Cuts servers off by `cut`, which says which ones go on without them; that must be prompt. Says since when, and again which.
+    ///
+    /// They may, and must, stand still where one of them was out of sync just then, for it was slow: the in-sync set had one of those
+    /// that are cut off in its place (rule 3). That is no failure of what is looked at here, so then it is done again.
+    pub fn go_on_without(&self, what: &str, cut: impl Fn() -> Vec<usize>) -> (Mark, Vec<usize>) {
+        for _ in 0..ROUNDS {
+            let places = cut();
+            let mark = self.mark();
+            let go_on =
+                || places.iter().all(|place| self.flows[*place].acknowledged_at(mark.written[*place]).is_some());
+            let one_was_slow = until("messages to be acknowledged, or why they cannot be", || {
+                if go_on() { Some(false) } else { self.are_held_by_others(&places).then_some(true) }
+            });
+            if !one_was_slow {
+                self.go_on_promptly(what, &mark, &places);
+                return (mark, places);
+            }
+            eprintln!("{what}: one of {places:?} was not in sync; again");
+            self.network.heal();
+            self.recover();
+        }
+        panic!("{what}: one of those that should go on was never in sync\n{}", self.said());
+    }
+
+    /// Whether these servers agree that they are frozen, and that one of them is not in sync while another server is.
+    fn are_held_by_others(&self, places: &[usize]) -> bool {
+        let name = |place: usize| self.cluster.servers[place].name.as_str();
+        let is_held = |status: Value| {
+            let in_sync = |place: usize| {
+                let mut servers = status["servers"].as_array().into_iter().flatten();
+                servers.any(|server| server["name"] == name(place) && server["in_sync"] == true)
+            };
+            let others = self.others(places);
+            status["state"] == "frozen"
+                && places.iter().any(|place| !in_sync(*place))
+                && others.into_iter().any(in_sync)
+        };
+        places.iter().all(|place| self.cluster.status(*place).is_some_and(is_held))
     }
 
     /// Waits until a server says this of the cluster; gives its whole status.

@@ -39,8 +39,9 @@ const UNHEALTHY: Duration = Duration::from_millis(700);
 const NEVER_HEARD: Duration = Duration::from_millis(300);
 /// The same, for a disk that takes entries and does not come to an end with them.
 const STALLED: Duration = Duration::from_millis(1500);
-/// Who stays when somebody leaves has acknowledged something within this. A leader that hears nobody any more, but is heard, would else remove
-/// the server it missed first, by an entry that it can never commit; whoever has that entry could then not go on without this leader.
+/// Who stays when somebody leaves has acknowledged something within this, and something that was sent since somebody is to leave. A leader that
+/// hears nobody any more, but is heard, would else remove the server it missed first, by an entry that it can never commit; whoever
+/// has that entry could then not go on without this leader.
 const IN_TOUCH: Duration = Duration::from_millis(350);
 /// Every look for so long must agree: after a pause of this server's own process everybody seems silent at first.
 const DOUBT: Duration = Duration::from_millis(100);
@@ -122,11 +123,13 @@ struct Leadership {
     advances: BTreeMap<u64, Advance>,
     /// Since when a server seems slow or gone, at every look.
     doubted: BTreeMap<u64, Instant>,
+    /// Who is to leave, and since when.
+    leaving: Option<(u64, Instant)>,
 }
 
 impl Leadership {
     fn of(term: u64) -> Self {
-        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubted: BTreeMap::new() }
+        Self { term, since: Instant::now(), advances: BTreeMap::new(), doubted: BTreeMap::new(), leaving: None }
     }
 
     /// Whether a server answers in time, and its disk comes to an end with what it is sent.
@@ -152,16 +155,35 @@ impl Leadership {
 
     /// How long ago a server acknowledged anything to this leader.
     fn silence(&self, id: u64, metrics: &Metrics) -> Duration {
-        let acknowledged = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(&id).copied().flatten());
-        acknowledged.map_or(self.since.elapsed(), |at| at.elapsed().min(self.since.elapsed()))
+        acknowledged(id, metrics).map_or(self.since.elapsed(), |silence| silence.min(self.since.elapsed()))
     }
 
-    /// Whether those that stay answer now, where somebody is to leave.
-    fn is_in_touch(&self, own: u64, proposal: &Proposal, metrics: &Metrics) -> bool {
-        let leaves = matches!(proposal.change, Change::Remove(_) | Change::Swap { .. });
-        let mut staying = proposal.in_sync.keys().filter(|id| **id != own);
-        !leaves || staying.all(|id| self.silence(*id, metrics) < IN_TOUCH)
+    /// Whether those that stay answer now, where somebody is to leave. Whose run is over for certain leaves at once, for writes wait for that.
+    fn is_in_touch(&mut self, own: u64, proposal: Option<&Proposal>, metrics: &Metrics, is_gone: bool) -> bool {
+        let now = Instant::now();
+        self.leaving = proposal
+            .and_then(leaving)
+            .map(|out| self.leaving.filter(|(before, _)| *before == out).unwrap_or((out, now)));
+        let Some((_, since)) = self.leaving else { return true };
+        let mut staying = proposal.into_iter().flat_map(|proposal| proposal.in_sync.keys()).filter(|id| **id != own);
+        staying.all(|id| {
+            let answers = acknowledged(*id, metrics).is_some_and(|silence| silence <= since.elapsed());
+            self.silence(*id, metrics) < IN_TOUCH && (is_gone || answers)
+        })
     }
+}
+
+/// Who leaves by a change.
+fn leaving(proposal: &Proposal) -> Option<u64> {
+    match proposal.change {
+        Change::Remove(out) | Change::Swap { out, .. } => Some(out),
+        Change::Finish | Change::Begin | Change::BeginCold | Change::Add(_) | Change::Restore => None,
+    }
+}
+
+/// How long ago something was sent that a server has acknowledged to this leader.
+fn acknowledged(id: u64, metrics: &Metrics) -> Option<Duration> {
+    metrics.heartbeat.as_ref()?.get(&id).copied().flatten().map(|at| at.elapsed())
 }
 
 /// Changes the in-sync set while this server leads, one step at a time. Runs as long as its Raft. `paused`: an operator's
@@ -188,7 +210,11 @@ pub async fn change_in_sync(
             let newest = survivor.log_watch.configurations.newest();
             let proposal = propose(&survivor, &newest, &now, &mut leadership);
             let proposal = proposal.filter(|proposal| proposal.change != Change::Begin || !paused());
-            let proposal = proposal.filter(|proposal| leadership.is_in_touch(survivor.own.id, proposal, &now));
+            let out = proposal.as_ref().and_then(leaving);
+            let is_gone =
+                out.and_then(|out| newest.rule.in_sync.get(&out)).is_some_and(|out| survivor.deaths.is_gone(*out));
+            let is_in_touch = leadership.is_in_touch(survivor.own.id, proposal.as_ref(), &now, is_gone);
+            let proposal = proposal.filter(|_| is_in_touch);
             if let Some(proposal) = proposal {
                 tracing::info!(change = ?proposal.change, in_sync = ?proposal.in_sync.keys(), "changing the in-sync set");
                 make(&raft, &survivor, &newest, &proposal, &mut changes).await;
@@ -307,4 +333,43 @@ async fn make(
         }
     };
     let _ = timeout(PATIENCE, in_log).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_rules::Incarnation;
+
+    use super::*;
+
+    /// What a leader sees when these have acknowledged what was sent so long ago, now.
+    fn heard(milliseconds: &[(u64, u64)]) -> Metrics {
+        let mut metrics = Metrics::new_initial(1);
+        let at = |ago: u64| (openraft_rt_tokio::TokioInstant::now() - Duration::from_millis(ago)).into();
+        metrics.heartbeat = Some(milliseconds.iter().map(|(id, ago)| (*id, Some(at(*ago)))).collect());
+        metrics
+    }
+
+    fn removal(out: u64) -> Proposal {
+        let incarnation = |directory| Incarnation { directory, counter: 1 };
+        let in_sync = [1, 2, 3].into_iter().filter(|id| *id != out).map(|id| (id, incarnation(id))).collect();
+        Proposal { change: Change::Remove(out), voters: BTreeSet::from([1, 2, 3]), in_sync }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_leaves_before_those_that_stay_have_answered_anew() {
+        let mut leadership = Leadership::of(1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        // Server 2 was slow; then nobody is heard any more, server 3 since an instant only.
+        let mut may =
+            |ago, is_gone| leadership.is_in_touch(1, Some(&removal(2)), &heard(&[(2, 900), (3, ago)]), is_gone);
+        assert!(!may(50, false), "it was well, and may be as silent as the other from now on");
+        assert!(may(50, true), "who is dead leaves at once");
+        assert!(!may(400, true), "but not where nobody answers");
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert!(!may(150, false), "nothing new");
+        assert!(may(60, false), "it answers");
+        assert!(leadership.is_in_touch(1, None, &heard(&[(2, 0), (3, 0)]), false));
+        let again = heard(&[(2, 900), (3, 60)]);
+        assert!(!leadership.is_in_touch(1, Some(&removal(2)), &again, false), "another time is another decision");
+    }
 }
