@@ -182,8 +182,8 @@ fn promise<D: Door>(attached: &Attached, file: &Download<D>) -> Result<Result<()
     if attached.bytes == 0 {
         return Ok(Err(Unscalable::NoPicture));
     }
-    let format = scaled::format(&file.chunk(0)?);
-    Ok(format.and_then(|_| if attached.bytes > FILE_BYTES { Err(Unscalable::TooLarge) } else { Ok(()) }))
+    let fits = if attached.bytes > FILE_BYTES { Err(Unscalable::TooLarge) } else { Ok(()) };
+    Ok(scaled::format(&file.chunk(0)?).and(fits))
 }
 
 /// All of a file.
