@@ -179,6 +179,40 @@ test('a large picture is shown by its thumbnail, opens whole, and what is none i
   await dialog.waitFor({ state: 'detached' });
 });
 
+test('a picture with no thumbnail just now is asked for again, and never fetched whole unasked', TIMEOUT, async () => {
+  await goTo(ann, 'c/bob');
+  const tries = new Map();
+  let whole = 0;
+  bob.on('request', (request) => {
+    const { pathname, searchParams } = new URL(request.url());
+    if (pathname.startsWith('/attachments/') && !searchParams.has('thumbnail')) whole += 1;
+  });
+  const crowded = { status: 503, headers: { 'access-control-allow-origin': '*' }, body: '{"error": "too many", "code": "UNAVAILABLE"}' };
+  // Of the first one a thumbnail is to be had at the third try, of the other never.
+  const pattern = /\/attachments\/.*\?thumbnail/;
+  await bob.route(pattern, (route) => {
+    const request = route.request();
+    if (request.method() !== 'GET') return route.continue();
+    const count = (tries.get(request.url()) ?? 0) + 1;
+    tries.set(request.url(), count);
+    return count === 3 && [...tries.keys()][0] === request.url() ? route.continue() : route.fulfill(crowded);
+  });
+  for (const name of ['first', 'other']) {
+    await ann.locator('input[type=file]').setInputFiles([{ name: `${name}.png`, mimeType: 'image/png', buffer: Buffer.from(await noise(ann, 600, 400)) }]);
+    await until('it is up', async () => (await ann.locator('.upload').count()) === 1 && (await ann.locator('.upload progress').count()) === 0);
+    await send(ann, `crowded ${name}`);
+    await until('it is asked for', () => tries.size === (name === 'first' ? 1 : 2));
+  }
+  const picture = (name) => message(bob, `crowded ${name}`).getByRole('button', { name: `Picture ${name}.png` });
+  await until('the small picture', async () => (await picture('first').locator('img').count()) === 1);
+  await picture('other').getByText('Show the picture').waitFor();
+  assert.deepEqual([[...tries.values()], whole], [[3, 4], 0]);
+  await picture('other').click();
+  await picture('other').locator('img').waitFor();
+  assert.equal(whole, 1, 'who wants to see it does');
+  await bob.unroute(pattern);
+});
+
 test('who wants it is notified of direct messages and mentions, while the page is not looked at', TIMEOUT, async () => {
   await ann.evaluate(async () => {
     const { outbox } = await import('/js/state/app.js');

@@ -40,9 +40,9 @@ export function watch(page) {
   page.on('pageerror', (error) => faults.push(`fault: ${error.stack ?? error}`));
   page.on('console', (message) => {
     const text = message.text();
-    // A server that was killed refuses connections, and of what is no picture there is no thumbnail: that is said on the console, and is no
-    // fault of the page.
-    const expected = /status of 415|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to/.test(text);
+    // A server that was killed refuses connections, and of what is no picture there is no thumbnail, or none just now: that is said on the
+    // console, and is no fault of the page.
+    const expected = /status of (415|503)|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|WebSocket connection to/.test(text);
     if (message.type() === 'error' && !expected) faults.push(`console: ${text}`);
   });
   page.on('request', (request) => {

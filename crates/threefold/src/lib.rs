@@ -7,5 +7,6 @@ pub mod certs;
 pub mod exit;
 pub mod serve;
 pub mod settings;
+pub mod thumbnail;
 pub mod tui;
 pub mod up;

@@ -10,7 +10,7 @@ use mimalloc::MiMalloc;
 use threefold::{
     certs,
     exit::{self, Failure},
-    serve, up,
+    serve, thumbnail, up,
 };
 
 /// A third less processor time for applying a message than with the system's allocator, and less memory; `docs/performance.md` has the figures.
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Up(args) => exit::code(run(up::run(args))),
         Command::Serve(args) => exit::code(run(serve::run(*args))),
-        Command::MakeThumbnail => exit::code(serve::make_thumbnail()),
+        Command::MakeThumbnail => exit::code(thumbnail::make()),
         Command::Certs(args) => exit::code(certs::run(&args)),
         Command::Recover(args) => commands::run_recovery(args),
         Command::Backup(args) => commands::run_backup(*args),

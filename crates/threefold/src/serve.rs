@@ -11,7 +11,6 @@ use std::{
 };
 
 use clap::Args;
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
@@ -20,6 +19,7 @@ use threefold_server::{Ended, config::Control};
 use crate::{
     exit::{self, Failure},
     settings::{LogFormat, Settings},
+    thumbnail,
     up::process::CONTROL_VARIABLE,
 };
 
@@ -46,13 +46,15 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let mut complete = args.settings.over(file).complete()?;
-    // This program, though it may have been replaced on disk by a newer one meanwhile.
-    complete.config.thumbnailer = Some(PathBuf::from("/proc/self/exe"));
+    complete.config.thumbnailer = thumbnail::program();
     if let Ok(told) = std::env::var(CONTROL_VARIABLE) {
         complete.config.control = Control::read(&told, complete.config.client_listen);
     }
     log_to_stderr(&complete.log_level, complete.log_format)?;
     log_panics();
+    if complete.config.thumbnailer.is_none() {
+        tracing::warn!("this program cannot be found by itself: thumbnails are decoded by the server's own process");
+    }
     let parent = if args.parent_watch { Some(watch_parent()?) } else { None };
     let shutdown = shutdown_signal(parent)?;
     let ended = match threefold_server::run(complete.config, Box::pin(shutdown)).await {
@@ -67,24 +69,6 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     // At once, with every death stream as it is: the kernel then ends them, and that proves to the other servers that this
     // process is dead. Unwinding the runtime would reset them.
     std::process::exit(exit::status(ended).into())
-}
-
-/// Memory that a process may take for a thumbnail: three times what the largest picture needs.
-const THUMBNAIL_MEMORY_BYTES: u64 = 1 << 30;
-/// Who talks has the processors first.
-const THUMBNAIL_NICENESS: i32 = 10;
-
-/// What servers call this program for: makes a thumbnail of what is on standard input, on standard output.
-///
-/// # Errors
-/// When these cannot be read or written.
-pub fn make_thumbnail() -> Result<(), Failure> {
-    let memory = Rlimit { current: Some(THUMBNAIL_MEMORY_BYTES), maximum: Some(THUMBNAIL_MEMORY_BYTES) };
-    // What is not granted here is bounded by the decoders, and by the patience of the server.
-    let _ = setrlimit(Resource::Data, memory);
-    let _ = nice(THUMBNAIL_NICENESS);
-    let made = threefold_server::gateway::make_thumbnail(std::io::stdin().lock(), std::io::stdout().lock());
-    made.map_err(|error| Failure::Refused(error.to_string()))
 }
 
 /// Puts a new process in this one's place: same arguments, same standard streams, a later incarnation.

@@ -56,7 +56,7 @@ use crate::{
     node::{Node, Unavailable},
 };
 
-pub use attachments::{THUMBNAIL_ARGUMENT, make_thumbnail};
+pub use attachments::{THUMBNAIL_ARGUMENT, answer_damaged, make_thumbnail};
 pub use auth::Caller;
 pub use door::{Door, Follow};
 pub use password::{CannotHash, Cost, Passwords};

@@ -55,6 +55,12 @@ impl Places {
         taken.by.insert(account, own + 1);
         Ok(Place { places: Arc::clone(self), account })
     }
+
+    /// How many are taken.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.taken.lock().unwrap().in_all
+    }
 }
 
 impl Drop for Place {

@@ -181,15 +181,21 @@ impl Lines {
         }
     }
 
-    /// When the chunks that wait may go, if that is only later.
-    fn bulk_rests_until(&self, now: Instant) -> Option<Instant> {
-        let talks = self.messages_went.is_some_and(|went| now.saturating_duration_since(went) < TALK);
-        self.bulk_went.filter(|_| talks).map(|went| went + BULK_PERIOD).filter(|due| *due > now)
+    /// Whether people talk.
+    fn talks(&self, now: Instant) -> bool {
+        self.messages_went.is_some_and(|went| now.saturating_duration_since(went) < TALK)
     }
 
-    /// When to look for chunks again, where nothing but their rest keeps them.
-    fn wake_for_bulk(&self, now: Instant) -> Option<Instant> {
-        if self.bulk.is_empty() || self.bulk_out { None } else { self.bulk_rests_until(now) }
+    /// When the chunks that wait may go, if that is only later.
+    fn bulk_rests_until(&self, now: Instant) -> Option<Instant> {
+        self.bulk_went.filter(|_| self.talks(now)).map(|went| went + BULK_PERIOD).filter(|due| *due > now)
+    }
+
+    /// When to look for chunks again, where nothing but their rest kept them when [`Self::next`] looked; the end of an entry wakes otherwise.
+    /// It may be past: whether it is now is no question here, or a rest that ends between the two looks would be nobody's to end.
+    fn wake_for_bulk(&self) -> Option<Instant> {
+        let is_crowded = self.out + usize::from(self.bulk_out) >= ENTRIES_IN_FLIGHT;
+        if self.bulk.is_empty() || self.bulk_out || is_crowded { None } else { Some(self.bulk_went? + BULK_PERIOD) }
     }
 
     /// Takes in what has come.
@@ -223,7 +229,7 @@ impl Lines {
         if !bulk_may_go {
             return None;
         }
-        let is_quiet = self.waiting.is_empty() && self.out == 0;
+        let is_quiet = self.waiting.is_empty() && self.out == 0 && !self.talks(now);
         let (payload, groups) =
             pack(&mut self.bulk, if is_quiet { ENTRY_BYTES } else { CHUNK_BYTES as usize }, time_ms());
         self.bulk_out = true;
@@ -245,7 +251,7 @@ async fn run(engine: Arc<Engine>, mut lines: Lines, clock: LogClock, meter: Arc<
     let mut in_flight = FuturesUnordered::new();
     let mut times = Times { clock, latest_ms: 0 };
     loop {
-        let wake = lines.wake_for_bulk(Instant::now());
+        let wake = lines.wake_for_bulk();
         tokio::select! {
             biased;
             Some(share) = in_flight.next(), if !in_flight.is_empty() => lines.ended(share),
@@ -403,7 +409,7 @@ mod tests {
         lines.ended(Share::Bulk);
         let early = began + BULK_PERIOD / 2;
         assert_eq!(share(&mut lines, early), None);
-        assert_eq!(lines.wake_for_bulk(early), Some(began + BULK_PERIOD), "and is not forgotten");
+        assert_eq!(lines.wake_for_bulk(), Some(began + BULK_PERIOD), "and is not forgotten");
         // It rests from when it went, however long it took; and messages go by meanwhile, more of them than else before a chunk.
         for _ in 0..2 * ENTRIES_BEFORE_BULK {
             lines.ended(Share::Messages);
@@ -411,21 +417,61 @@ mod tests {
             assert_eq!(share(&mut lines, early), Some((1, Share::Messages)));
         }
         assert_eq!(share(&mut lines, began + BULK_PERIOD), chunk);
-        assert_eq!(lines.wake_for_bulk(began + BULK_PERIOD), None, "its end wakes for the next one");
+        assert_eq!(lines.wake_for_bulk(), None, "its end wakes for the next one");
         lines.ended(Share::Bulk);
         lines.ended(Share::Messages);
         // All are silent: one after the other, as large as they may be.
         let later = early + TALK;
         for _ in 0..3 {
             assert_eq!(share(&mut lines, later), Some((4, Share::Bulk)));
+            assert_eq!(lines.wake_for_bulk(), None);
             lines.ended(Share::Bulk);
-            assert_eq!(lines.wake_for_bulk(later), None);
         }
         // Somebody begins again.
         lines.waiting.push_back(group(1, 10));
         assert_eq!(share(&mut lines, later), Some((1, Share::Messages)));
         assert_eq!(share(&mut lines, later), None);
         assert_eq!(share(&mut lines, later + BULK_PERIOD), chunk);
+    }
+
+    #[test]
+    fn an_entry_holds_one_chunk_for_as_long_as_people_talk_though_nothing_is_out() {
+        let mut lines = lines(1, 60);
+        let began = Instant::now();
+        let share = |lines: &mut Lines, now| {
+            let (_, groups, share) = lines.next(now, || 1).unwrap();
+            lines.ended(share);
+            (groups.len(), share)
+        };
+        assert_eq!(share(&mut lines, began), (1, Share::Messages));
+        // Each message has been answered: people read it, and one of them writes the next.
+        for period in 0..50 {
+            assert_eq!(share(&mut lines, began + period * BULK_PERIOD), (1, Share::Bulk), "{period}");
+        }
+        assert_eq!(share(&mut lines, began + TALK), (4, Share::Bulk), "nobody talks any more");
+    }
+
+    #[test]
+    fn a_rest_that_ends_between_two_looks_ends() {
+        let mut lines = lines(1, 40);
+        let began = Instant::now();
+        for expected in [Share::Messages, Share::Bulk] {
+            assert_eq!(lines.next(began, || 1).unwrap().2, expected);
+            lines.ended(expected);
+        }
+        let due = began + BULK_PERIOD;
+        assert!(lines.next(due - Duration::from_nanos(1), || 1).is_none());
+        // However late it is asked: the next look finds that the rest is over, or that nobody talks any more.
+        let woken = lines.wake_for_bulk();
+        assert_eq!(woken, Some(due));
+        assert!(lines.next(due, || 1).is_some());
+        // Not while there is no place anyhow: what wakes at once, and finds nothing to do, wakes for ever.
+        lines.ended(Share::Bulk);
+        for _ in 0..ENTRIES_IN_FLIGHT {
+            lines.waiting.push_back(group(1, 10));
+            assert_eq!(lines.next(due, || 1).unwrap().2, Share::Messages);
+        }
+        assert_eq!(lines.wake_for_bulk(), None);
     }
 
     #[tokio::test]

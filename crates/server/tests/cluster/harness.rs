@@ -97,6 +97,15 @@ impl Cluster {
         tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
     }
 
+    /// Waits until a server has ended by itself; returns what it said.
+    pub async fn refusal(&mut self, n: usize) -> String {
+        // Its end would stop the server.
+        let (_stop, thread) = self.running[n].take().unwrap();
+        let ended = tokio::task::spawn_blocking(move || thread.join());
+        let ended = timeout(PATIENCE, ended).await.expect("the server goes on").unwrap();
+        *ended.expect_err("the server stopped in order").downcast::<String>().unwrap()
+    }
+
     /// Empties a stopped server's directory.
     pub fn empty(&self, n: usize) {
         std::fs::remove_dir_all(&self.configs[n].data_dir).unwrap();
@@ -135,11 +144,6 @@ impl Cluster {
         let port = free_port();
         self.configs[n].peer_listen.set_port(port);
         self.configs[n].peer_address = format!("127.0.0.1:{port}");
-    }
-
-    /// Whether a server has not ended by itself.
-    pub fn is_running(&self, n: usize) -> bool {
-        self.running[n].as_ref().is_some_and(|(_, thread)| !thread.is_finished())
     }
 
     /// The cluster as a server sees it.

@@ -14,6 +14,7 @@ mod pages;
 mod permissions;
 mod rooms;
 mod tcp;
+mod thumbnails;
 mod together;
 mod typing;
 mod websocket;

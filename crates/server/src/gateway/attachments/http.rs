@@ -163,8 +163,11 @@ async fn give<D: Door>(
         length: 0,
     };
     if *wants_thumbnail {
-        let download = gateway.open_download(&caller, &request)?;
-        return thumbnail::answer(&gateway.shared.attachments.thumbnails, download).await;
+        let open = || gateway.open_download(&caller, &request);
+        let answer = thumbnail::answer(&gateway.shared.attachments.thumbnails, reader, &attached, open).await?;
+        // It may have taken a while, in which the message was deleted, or the reader left.
+        find()?;
+        return Ok(answer);
     }
     // A part of what has changed is no part of what is there; but an attachment never changes.
     let is_same = text(header::IF_RANGE).is_none_or(|known| known == etag);

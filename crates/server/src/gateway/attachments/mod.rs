@@ -32,7 +32,7 @@ use super::{
 use crate::config::AttachmentLimits;
 
 pub(super) use download::{Download, piped};
-pub use thumbnail::{ARGUMENT as THUMBNAIL_ARGUMENT, make_thumbnail};
+pub use thumbnail::{ARGUMENT as THUMBNAIL_ARGUMENT, answer_damaged, make_thumbnail};
 pub(super) use upload::{Begun, Upload};
 
 /// Uploads at once: at half a MiB each, 16 MiB; and the log takes no more from more of them.

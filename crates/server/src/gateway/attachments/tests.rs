@@ -20,11 +20,11 @@ use crate::{
 
 const CHUNK: usize = CHUNK_BYTES as usize;
 
-fn soon() -> Instant {
+pub(super) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-async fn register(gateway: &Gateway<Solo>, name: &str) -> (Caller, u64) {
+pub(super) async fn register(gateway: &Gateway<Solo>, name: &str) -> (Caller, u64) {
     let token = ContentHash::of(name.as_bytes()).0;
     let request = chat::RegisterRequest {
         name: name.into(),

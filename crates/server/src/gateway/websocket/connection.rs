@@ -39,7 +39,10 @@ const NONSENSE: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection may go on without a call and without a session: pings alone keep no place for anybody. Browsers let a page that
 /// nobody looks at act once a minute: one such call may be late.
-pub(super) const STRANGERS_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 150 });
+pub(super) const STRANGERS_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { STRANGERS_PATIENCE_S });
+/// The same in seconds, and what is said when it ends.
+pub(super) const STRANGERS_PATIENCE_S: u64 = 150;
+pub(super) const STRANGERS_END: &str = "nobody has logged in, and nothing was asked for 150 seconds";
 /// Frames that leave together, if they are there together.
 const BURST: usize = 64;
 /// How long the last words may take to leave: a slow client may have begun to read again.
@@ -197,9 +200,7 @@ impl<D: Door> Connection<D> {
         match step {
             Step::Tick => self.check().await,
             Step::Stopping => Err(Refusal::unavailable("this server is stopping").into()),
-            Step::Idle => {
-                Err(Ending::Broken(close_code::POLICY, "nobody has logged in, and nothing was asked for a minute"))
-            }
+            Step::Idle => Err(Ending::Broken(close_code::POLICY, STRANGERS_END)),
             Step::Answered(answered) => self.settle(answered).await,
             Step::Said(said) => self.pass_on(said).await,
             Step::Taken => Ok(()),

@@ -14,7 +14,10 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _, protocol::CloseFrame},
 };
 
-use super::{FRAME_BYTES, PING_INTERVAL, connection::STRANGERS_PATIENCE};
+use super::{
+    FRAME_BYTES, PING_INTERVAL,
+    connection::{STRANGERS_END, STRANGERS_PATIENCE, STRANGERS_PATIENCE_S},
+};
 use crate::gateway::{
     door::Door as _,
     tests::{PATIENCE, Server, start},
@@ -457,12 +460,12 @@ async fn whoever_shows_no_session_and_asks_nothing_is_let_go() {
                 break;
             }
             match stranger.socket.next().await {
-                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(Message::Close(Some(frame)))) => return (u16::from(frame.code), frame.reason.to_string()),
                 Some(Ok(_)) => {}
                 _ => break,
             }
         }
-        0
+        (0, String::new())
     };
     let until_then = async {
         for _ in 0..9 {
@@ -470,7 +473,8 @@ async fn whoever_shows_no_session_and_asks_nothing_is_let_go() {
             asking.call("status", json!({"local": true})).await.unwrap();
         }
     };
-    let (code, ()) = tokio::join!(timeout(PATIENCE, pinging), until_then);
-    assert_eq!(code.unwrap(), 1008);
+    let (ended, ()) = tokio::join!(timeout(PATIENCE, pinging), until_then);
+    assert_eq!(ended.unwrap(), (1008, STRANGERS_END.to_owned()));
+    assert!(STRANGERS_END.contains(&format!(" {STRANGERS_PATIENCE_S} seconds")), "what is said is what is done");
     ann.call("who_am_i", json!({})).await.unwrap();
 }

@@ -108,17 +108,7 @@ impl View<'_> {
         let outside = chosen.iter().copied().filter(|id| !is_inside(id)).collect::<Vec<_>>();
         let voters = self.newest.voters.target();
         if voters.len() == 1 {
-            let alone = self.list(voters);
-            let is_away = |id: &u64| !self.dead.contains(id) && !self.reachable.contains(id);
-            let away = outside.iter().copied().filter(is_away).collect::<Vec<_>>();
-            let detail = if away.is_empty() {
-                let others = self.list(outside);
-                format!("{alone} goes on alone since the processes of {others} died; start them again")
-            } else {
-                let away = self.list(away);
-                format!("{alone} goes on alone and is out of touch with {away}: start them again, or mend the network")
-            };
-            return condition(Word::SoleSurvivor, detail);
+            return condition(Word::SoleSurvivor, self.why_alone(&voters, outside));
         }
         if let Some((one, other)) = self.deaf.first().filter(|_| outside.is_empty()) {
             let (one, other) = (self.name(*one), self.name(*other));
@@ -143,6 +133,30 @@ impl View<'_> {
             format!("{names} is not in sync: the cluster can lose one more")
         };
         condition(Word::Degraded, detail)
+    }
+
+    /// Why one server is alone: each of those `outside` is dead, or out of touch, or on its way back.
+    fn why_alone(&self, voters: &BTreeSet<u64>, outside: Vec<u64>) -> String {
+        let alone = self.list(voters.iter().copied());
+        let others = outside.into_iter().filter(|id| !voters.contains(id));
+        let lives = |id: &u64| *id == self.own.id || self.reachable.contains(id);
+        let (coming, others): (Vec<u64>, Vec<u64>) = others.partition(lives);
+        let (dead, away): (Vec<u64>, Vec<u64>) = others.into_iter().partition(|id| self.dead.contains(id));
+        let advice = match (dead.is_empty(), away.is_empty()) {
+            (_, false) => ": start them again, or mend the network",
+            (false, true) => "; start them again",
+            (true, true) if coming.is_empty() => ": the others are about to be voters again",
+            (true, true) => "",
+        };
+        let colon = if advice.is_empty() { ":" } else { ";" };
+        let is_or_are = if coming.len() == 1 { "is" } else { "are" };
+        let told = |ids: Vec<u64>, words: &dyn Fn(String) -> String| {
+            if ids.is_empty() { String::new() } else { words(self.list(ids)) }
+        };
+        let died = told(dead, &|names| format!(" since the processes of {names} died"));
+        let lost = told(away, &|names| format!(" and is out of touch with {names}"));
+        let coming = told(coming, &|names| format!("{colon} {names} {is_or_are} coming back"));
+        format!("{alone} goes on alone{died}{lost}{advice}{coming}")
     }
 
     fn plain(&self) -> Condition {
@@ -286,9 +300,34 @@ mod tests {
         (alone.reachable, alone.dead) = (BTreeSet::new(), BTreeSet::from([2, 3]));
         let died = "server-1 goes on alone since the processes of server-2, server-3 died; start them again";
         assert_eq!(judged(&alone), (Word::SoleSurvivor, died.to_owned()));
-        alone.dead = BTreeSet::from([2]);
-        let away = "server-1 goes on alone and is out of touch with server-3: start them again, or mend the network";
-        assert_eq!(judged(&alone), (Word::SoleSurvivor, away.to_owned()));
+        let of = |reachable: &[u64], dead: &[u64]| {
+            let mut alone = case(&[1]);
+            alone.newest.voters = Voters::new(BTreeSet::from([1]));
+            (alone.reachable, alone.dead) = (reachable.iter().copied().collect(), dead.iter().copied().collect());
+            let (word, detail) = judged(&alone);
+            assert_eq!(word, Word::SoleSurvivor);
+            detail.strip_prefix("server-1 goes on alone").unwrap().to_owned()
+        };
+        assert_eq!(of(&[], &[]), " and is out of touch with server-2, server-3: start them again, or mend the network");
+        let both = " since the processes of server-2 died and is out of touch with server-3: start them again, or mend the network";
+        assert_eq!(of(&[], &[2]), both);
+        // Who is reached lives, whatever happened to its process before; it catches up.
+        assert_eq!(of(&[2, 3], &[]), ": server-2, server-3 are coming back");
+        assert_eq!(of(&[2, 3], &[2]), ": server-2, server-3 are coming back");
+        let one = " since the processes of server-2 died; start them again; server-3 is coming back";
+        assert_eq!(of(&[3], &[2]), one);
+        let other =
+            " and is out of touch with server-2: start them again, or mend the network; server-3 is coming back";
+        assert_eq!(of(&[3], &[]), other);
+        let mut returned = case(&[1]);
+        (returned.own, returned.reachable) = (member(2, 2), BTreeSet::from([1]));
+        (returned.newest.voters, returned.dead) = (Voters::new(BTreeSet::from([1])), BTreeSet::from([3]));
+        let seen =
+            "server-1 goes on alone since the processes of server-3 died; start them again; server-2 is coming back";
+        assert_eq!(judged(&returned).1, seen, "as who comes back sees it");
+        let mut whole = case(&[1, 2, 3]);
+        whole.newest.voters = Voters::new(BTreeSet::from([1]));
+        assert_eq!(judged(&whole).1, "server-1 goes on alone: the others are about to be voters again");
     }
 
     #[test]

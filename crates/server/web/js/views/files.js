@@ -37,9 +37,10 @@ function Picture({ message, file }) {
   const [how, setHow] = useState(file.bytes > WHOLE_BYTES ? 'small' : 'whole');
   const [shown, setShown] = useState(null);
   const small = how === 'small';
-  const failed = () => {
+  const failed = (error) => {
     setShown(null);
-    setHow(!small ? 'none' : file.bytes > SHOWN_BYTES ? 'ask' : 'whole');
+    // Where there is none just now, the whole file would only add to what the server has to do.
+    setHow(!small ? 'none' : error?.code === 'unavailable' || file.bytes > SHOWN_BYTES ? 'ask' : 'whole');
   };
   useEffect(() => {
     if (how === 'ask' || how === 'none') return undefined;
@@ -47,7 +48,7 @@ function Picture({ message, file }) {
     content(message, file, small).then(
       // Only what the server found to be a picture is one, whatever its author calls it.
       (found) => here && (PICTURES.test(found.type) ? setShown(found.url) : failed()),
-      () => here && failed(),
+      (error) => here && failed(error),
     );
     return () => {
       here = false;

@@ -21,6 +21,8 @@ use super::{
     scaled::{self, Scaled, Unscalable},
 };
 
+/// Its allocator takes what it uses, and maps no gigabyte in advance: a limit of memory counts what is mapped.
+const ENVIRONMENT: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
 /// What the program is called with.
 pub const ARGUMENT: &str = "make-thumbnail";
 /// How long one may take. The largest take seconds, where people talk meanwhile.
@@ -56,10 +58,31 @@ pub fn make_thumbnail(file: impl Read, mut answer: impl Write) -> io::Result<()>
     answer.flush()
 }
 
+/// Says that the file is damaged: what the program does where making a thumbnail ends in a panic.
+///
+/// # Errors
+/// When it cannot write.
+pub fn answer_damaged(mut answer: impl Write) -> io::Result<()> {
+    answer.write_all(&[outcome::DAMAGED])?;
+    answer.flush()
+}
+
+/// What came of calling the program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Called {
+    /// What it said, before it ended in order.
+    Answered(Result<Scaled, Unscalable>),
+    /// It died, said nothing that has sense, or took too long: of the picture, of another process that took the memory or the processors,
+    /// or because somebody killed it. So nothing is known of the picture; the words are for an operator.
+    Failed(String),
+}
+
 /// The thumbnail of a file, by that program. It ends with whoever waits for it.
-pub(super) async fn made_by(program: &Path, file: &[u8]) -> io::Result<Result<Scaled, Unscalable>> {
+pub(super) async fn made_by(program: &Path, file: &[u8]) -> io::Result<Called> {
     let mut command = Command::new(program);
-    command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    // It has what it needs: no directory that could not be unmounted, and no secret in its environment.
+    command.arg(ARGUMENT).env_clear().envs(ENVIRONMENT).current_dir("/");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::Error::other("a process without its streams"));
@@ -75,39 +98,45 @@ pub(super) async fn made_by(program: &Path, file: &[u8]) -> io::Result<Result<Sc
         let ((), heard) = tokio::join!(told, output.read_to_end(&mut answer));
         heard?;
         let ended = child.wait().await?;
-        Ok(if ended.success() { read(&answer) } else { Err(Unscalable::Damaged) })
+        Ok(match read(&answer) {
+            Some(said) if ended.success() => Called::Answered(said),
+            Some(_) | None => Called::Failed(format!("its process ended without an answer: {ended}")),
+        })
     };
-    // One that takes for ever is as good as damaged.
-    timeout(PATIENCE, made).await.unwrap_or(Ok(Err(Unscalable::Damaged)))
+    let late = |_| Ok(Called::Failed(format!("its process took more than {} s", PATIENCE.as_secs())));
+    timeout(PATIENCE, made).await.unwrap_or_else(late)
 }
 
-fn read(answer: &[u8]) -> Result<Scaled, Unscalable> {
-    match answer.split_first() {
-        Some((&outcome::NO_PICTURE, _)) => Err(Unscalable::NoPicture),
-        Some((&outcome::TOO_LARGE, _)) => Err(Unscalable::TooLarge),
-        Some((&outcome::JPEG, bytes)) => Ok(Scaled { content_type: scaled::JPEG, bytes: bytes.to_vec() }),
-        Some((&outcome::PNG, bytes)) => Ok(Scaled { content_type: scaled::PNG, bytes: bytes.to_vec() }),
-        Some(_) | None => Err(Unscalable::Damaged),
+/// What was said; none: nothing that has sense.
+fn read(answer: &[u8]) -> Option<Result<Scaled, Unscalable>> {
+    let (first, bytes) = answer.split_first()?;
+    match *first {
+        outcome::NO_PICTURE => Some(Err(Unscalable::NoPicture)),
+        outcome::TOO_LARGE => Some(Err(Unscalable::TooLarge)),
+        outcome::DAMAGED => Some(Err(Unscalable::Damaged)),
+        outcome::JPEG if !bytes.is_empty() => Some(Ok(Scaled { content_type: scaled::JPEG, bytes: bytes.to_vec() })),
+        outcome::PNG if !bytes.is_empty() => Some(Ok(Scaled { content_type: scaled::PNG, bytes: bytes.to_vec() })),
+        _ => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
     use tempfile::TempDir;
 
     use super::*;
 
-    /// A program that does this instead.
-    fn script(directory: &TempDir, lines: &str) -> PathBuf {
+    /// A program that does this instead; it finds the directory's path in `$here`.
+    pub(in super::super) fn script(directory: &TempDir, lines: &str) -> PathBuf {
         let path = directory.path().join("program");
-        fs::write(&path, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::write(&path, format!("#!/bin/sh\nhere={}\n{lines}\n", directory.path().display())).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         path
     }
 
-    async fn made(lines: &str) -> Result<Scaled, Unscalable> {
+    async fn called(lines: &str) -> Called {
         let directory = TempDir::new().unwrap();
         // More than a pipe holds, so that who does not read it is written to in vain.
         made_by(&script(&directory, lines), &[7; 300_000]).await.unwrap()
@@ -118,7 +147,7 @@ mod tests {
         let answer_of = |file: &[u8]| {
             let mut answer = Vec::new();
             make_thumbnail(file, &mut answer).unwrap();
-            read(&answer)
+            read(&answer).unwrap()
         };
         assert_eq!(answer_of(b"plain text"), Err(Unscalable::NoPicture));
         let mut picture = io::Cursor::new(Vec::new());
@@ -127,16 +156,36 @@ mod tests {
         assert_eq!(answer_of(&picture), scaled::scaled(&picture));
         assert!(answer_of(&picture).is_ok());
         assert_eq!(answer_of(&picture[..40]), Err(Unscalable::Damaged));
+        let mut panicked = Vec::new();
+        answer_damaged(&mut panicked).unwrap();
+        assert_eq!(read(&panicked), Some(Err(Unscalable::Damaged)));
     }
 
     #[tokio::test]
-    async fn a_program_that_dies_of_a_picture_says_that_it_is_damaged() {
-        assert_eq!(made("cat > /dev/null; printf '\\003some'; kill -ABRT $$").await, Err(Unscalable::Damaged));
-        assert_eq!(made("exit 1").await, Err(Unscalable::Damaged));
-        assert_eq!(made("exit 0").await, Err(Unscalable::Damaged), "without a word");
+    async fn only_what_the_program_says_and_ends_in_order_after_is_said_of_the_picture() {
+        for lines in [
+            "cat > /dev/null; printf '\\003some'; kill -ABRT $$",
+            "printf '\\002'; kill -KILL $$",
+            "printf '\\002'; exit 1",
+            "exit 1",
+            "exit 0",
+            "printf '\\003'",
+            "printf '\\077some'",
+        ] {
+            assert!(matches!(called(lines).await, Called::Failed(_)), "{lines}");
+        }
         let jpeg = Scaled { content_type: scaled::JPEG, bytes: b"some".to_vec() };
-        assert_eq!(made("cat > /dev/null; printf '\\003some'").await, Ok(jpeg));
-        assert_eq!(made("printf '\\001'").await, Err(Unscalable::TooLarge), "though it has not read to the end");
+        assert_eq!(called("cat > /dev/null; printf '\\003some'").await, Called::Answered(Ok(jpeg)));
+        assert_eq!(called("printf '\\002'").await, Called::Answered(Err(Unscalable::Damaged)));
+        let early = called("printf '\\001'").await;
+        assert_eq!(early, Called::Answered(Err(Unscalable::TooLarge)), "though it has not read to the end");
+    }
+
+    #[tokio::test]
+    async fn the_program_has_of_its_server_what_it_needs() {
+        // Cargo gives its tests the first of these two; whoever runs it has the other.
+        let lines = "[ \"$(pwd)\" = / ] && [ \"$MIMALLOC_ARENA_EAGER_COMMIT\" = 0 ] && [ -z \"$CARGO_PKG_NAME$HOME\" ] && printf '\\001'";
+        assert_eq!(called(lines).await, Called::Answered(Err(Unscalable::TooLarge)));
     }
 
     #[tokio::test]

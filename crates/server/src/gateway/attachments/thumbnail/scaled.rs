@@ -12,7 +12,7 @@ use image::{
     imageops::FilterType,
 };
 
-use super::super::kind;
+use super::{super::kind, FILE_BYTES};
 
 /// The longer side of what is made, in points: what a page shows in a conversation, on a screen with two points where there was one.
 pub(super) const SIDE: u32 = 480;
@@ -44,7 +44,7 @@ pub(super) struct Scaled {
 pub(super) enum Unscalable {
     #[error("this is no PNG, JPEG, GIF or WebP: there is no thumbnail of it")]
     NoPicture,
-    #[error("the picture is too large for a thumbnail: at most {POINTS} points")]
+    #[error("the picture is too large for a thumbnail: at most {} MiB or {POINTS} points", FILE_BYTES >> 20)]
     TooLarge,
     #[error("the picture is damaged: there is no thumbnail of it")]
     Damaged,
