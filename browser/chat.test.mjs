@@ -1,6 +1,7 @@
 // The chat page, feature by feature: people in browsers of their own, on different servers of one cluster.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { PASSWORD, accessible, faults, launch, open, register, shot, signIn } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
@@ -124,6 +125,11 @@ test('a room: made, found, joined, mentions completed, members led, left', TIMEO
   await entry.waitFor();
   await entry.click();
   await bob.locator('.mentions-me').getByRole('link', { name: '@bob' }).waitFor();
+  // An author's name leads to them.
+  await bob.locator('.mentions-me').getByRole('button', { name: 'ann', exact: true }).click();
+  await bob.getByRole('dialog', { name: 'ann' }).getByRole('button', { name: 'Write to them' }).click();
+  await bob.getByRole('heading', { name: 'ann', level: 1 }).waitFor();
+  await goTo(bob, 'room/tea');
   await composer(bob).pressSequentially(':tad');
   await bob.getByRole('option', { name: /tada/ }).waitFor();
   await bob.keyboard.press('Tab');
@@ -144,6 +150,52 @@ test('a room: made, found, joined, mentions completed, members led, left', TIMEO
   await bob.getByRole('dialog').getByRole('button', { name: 'Leave' }).click();
   await ann.getByText('bob left').waitFor();
   await ann.getByRole('button', { name: 'Close' }).click();
+});
+
+test('what a webhook posts: its author is a bot, and those who lead the room may take it back', TIMEOUT, async () => {
+  const token = randomBytes(32).toString('hex');
+  const hook = await ann.evaluate(async (token) => {
+    const { chats, outbox } = await import('/js/state/app.js');
+    const room = chats.room('tea').id;
+    const { webhook_created: made } = await outbox.write({ create_webhook: { room: { conversation: room }, name: 'builds', token } });
+    return { room, made };
+  }, token);
+  await goTo(ann, 'room/tea');
+  await composer(ann).waitFor();
+  const posted = await fetch(`${cluster.url()}hooks/${hook.made.webhook}/${token}`, { method: 'POST', body: JSON.stringify({ text: 'build 7 passed' }) });
+  assert.equal(posted.status, 200, await posted.text());
+  await message(ann, 'build 7 passed').waitFor();
+  await message(ann, 'build 7 passed').getByRole('button', { name: 'builds', exact: true }).click();
+  const profile = ann.getByRole('dialog', { name: 'builds' });
+  await profile.getByText('bot of ann').waitFor();
+  await accessible(ann, 'a profile');
+  await ann.keyboard.press('Escape');
+  await menu(ann, 'build 7 passed', 'Delete for everyone');
+  await ann.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await message(ann, 'Message deleted').waitFor();
+});
+
+test('several messages are deleted together, and the focus stays in the list', TIMEOUT, async () => {
+  await goTo(ann, 'room/tea');
+  await composer(ann).waitFor();
+  for (const text of ['one to go', 'two to go', 'one to stay']) await send(ann, text);
+  await message(ann, 'one to stay').getByText('sent', { exact: true }).waitFor({ state: 'attached' });
+  await menu(ann, 'one to go', 'Choose several');
+  await message(ann, 'two to go').getByRole('checkbox').check();
+  await message(ann, 'one to stay').getByRole('checkbox').check();
+  await message(ann, 'one to stay').getByRole('checkbox').uncheck();
+  const chosen = ann.getByRole('group', { name: 'Chosen messages' });
+  await chosen.getByText('2 chosen').waitFor();
+  await accessible(ann, 'chosen messages');
+  await chosen.getByRole('button', { name: 'Delete for me' }).click();
+  await ann.getByRole('dialog', { name: 'Delete 2 messages for you?' }).getByRole('button', { name: 'Delete' }).click();
+  await chosen.waitFor({ state: 'detached' });
+  for (const text of ['one to go', 'two to go']) await message(ann, text).waitFor({ state: 'detached' });
+  assert.equal(await ann.getByRole('checkbox', { name: 'Choose this message' }).count(), 0);
+  await menu(ann, 'one to stay', 'Delete for me');
+  await ann.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await message(ann, 'one to stay').waitFor({ state: 'detached' });
+  assert.equal(await ann.evaluate(() => document.activeElement.matches('.scroller')), true);
 });
 
 test('a private room: an invitation comes, and is taken up', TIMEOUT, async () => {
@@ -374,6 +426,21 @@ test('an account is deleted, and what others received stays', TIMEOUT, async () 
   await entry.click();
   await message(ann, 'Hello Ann!').waitFor();
   await ann.getByRole('heading', { name: 'deleted user' }).first().waitFor();
+});
+
+test('an administrator frees the name of a deleted account', TIMEOUT, async () => {
+  await goTo(ann, 'admin');
+  const free = async (name) => {
+    await ann.getByRole('button', { name: 'Free a name' }).click();
+    await ann.getByRole('dialog').getByLabel('Name of a deleted account').fill(name);
+    await ann.getByRole('dialog').getByRole('button', { name: 'Free it' }).click();
+  };
+  await free('ann');
+  await ann.getByText('it can be freed once that is deleted').waitFor();
+  await free('bob');
+  await ann.getByText('may be called bob now').waitFor();
+  await ann.getByRole('listitem').filter({ hasText: 'freed the name' }).waitFor();
+  await register(bob, 'bob');
 });
 
 test('no page had a fault, was refused anything, or asked anybody else', async () => {

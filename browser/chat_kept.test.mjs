@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { faults, launch, open, register, signIn, watch } from './lib/browser.mjs';
+import { launch, open, register, signIn } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
-import { PNG, composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
+import { composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
+import { PICTURE, end, isUp, person as newPerson, tab as newTab } from './lib/person.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
@@ -21,50 +22,9 @@ after(async () => {
   await cluster?.stop();
 }, TIMEOUT);
 
-/** Somebody with a page. `cut(true)` keeps all of this person's pages from the servers; `heard(frame)` may change what servers say. */
-async function person(name, heard = (frame) => frame) {
-  const page = await open(browser, 'about:blank');
-  const context = page.context();
-  let away = false;
-  await context.routeWebSocket(/\/ws$/, (socket) => {
-    if (away) {
-      socket.close({ code: 1012, reason: 'cut by the test' });
-      return;
-    }
-    const server = socket.connectToServer();
-    server.onMessage((text) => socket.send(JSON.stringify(heard(JSON.parse(text)))));
-  });
-  const cut = async (is) => {
-    away = is;
-    for (const one of context.pages()) {
-      await one.evaluate(async (is) => {
-        const { connection } = await import('/js/state/app.js');
-        if (is) connection.lost(null);
-        else connection.hurry();
-      }, is);
-    }
-  };
-  await page.goto(cluster.url('server-1'));
-  await register(page, name);
-  return { page, context, cut };
-}
-
-async function tab(context) {
-  const page = await context.newPage();
-  watch(page);
-  await page.goto(cluster.url('server-1'));
-  await page.getByRole('navigation', { name: 'Conversations' }).waitFor();
-  return page;
-}
-
+const person = (name, heard) => newPerson(cluster, browser, name, heard);
+const tab = (context) => newTab(cluster, context);
 const lanes = (page) => page.evaluate(async () => (await import('/js/state/app.js')).outbox.lanes.length);
-const isUp = (page) => until('it is up', async () => (await page.locator('.upload').count()) === 1 && (await page.locator('.upload progress').count()) === 0);
-const PICTURE = { name: 'dot.png', mimeType: 'image/png', buffer: PNG };
-
-async function end(page) {
-  assert.deepEqual(faults(page), []);
-  await page.context().close();
-}
 
 test('a room is known by its name before a server says so: what waits and the draft are there after a reload', TIMEOUT, async () => {
   const { page, cut } = await person('room-goer');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { faults, launch, open, register } from './lib/browser.mjs';
+import { accessible, faults, launch, open, register } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, composer, goTo, message, send, texts } from './lib/chat.mjs';
@@ -213,6 +213,77 @@ test('a picture with no thumbnail just now is asked for again, and never fetched
   await bob.unroute(pattern);
 });
 
+test('a picture that no server could be asked for comes once one can', TIMEOUT, async () => {
+  let asked = 0;
+  let away = true;
+  await bob.route('**/attachments/**', async (route) => {
+    asked += 1;
+    if (away) await route.abort('connectionrefused');
+    else await route.continue();
+  });
+  await ann.locator('input[type=file]').setInputFiles([{ name: 'late.png', mimeType: 'image/png', buffer: PNG }]);
+  await until('it is up', async () => (await ann.locator('.upload').count()) === 1 && (await ann.locator('.upload progress').count()) === 0);
+  await send(ann, 'a late picture');
+  await message(bob, 'a late picture').getByText('Loading').waitFor();
+  await until('it is asked for again and again', () => asked > 5);
+  assert.equal(await message(bob, 'a late picture').locator('img').count(), 0);
+  away = false;
+  await message(bob, 'a late picture').locator('img').waitFor();
+  await bob.unroute('**/attachments/**');
+});
+
+test('older messages that are only loaded are not read out, and what comes is', TIMEOUT, async () => {
+  await goTo(bob, 'c/bob');
+  await bob.getByText('Notes to yourself').waitFor();
+  await goTo(bob, 'c/ann');
+  await message(bob, 'a late picture').waitFor();
+  // How the list was announced whenever something was put into it.
+  await bob.locator('.scroller').evaluate((scroller) => {
+    window.heard = [];
+    new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) for (const node of addedNodes) if (node.matches?.('article')) window.heard.push([scroller.getAttribute('aria-live'), node.innerText]);
+    }).observe(scroller.querySelector('.column'), { childList: true });
+  });
+  const before = (await numbers(bob))[0];
+  await until('older ones', async () => {
+    await scroll(bob, -600);
+    return (await numbers(bob))[0] < before;
+  });
+  const loaded = await bob.evaluate(() => window.heard.splice(0).map(([live]) => live));
+  assert.ok(loaded.length > 0 && loaded.every((live) => live === 'off'), loaded.join());
+  await bob.keyboard.press('Escape');
+  await bob.locator('.scroller').focus();
+  await bob.keyboard.press('End');
+  await until('it listens again', () => bob.locator('.scroller').evaluate((scroller) => scroller.getAttribute('aria-live') === 'polite'));
+  await send(ann, 'and this is read out');
+  await message(bob, 'and this is read out').waitFor();
+  const heard = await bob.evaluate(() => window.heard.find(([, text]) => text.includes('and this is read out'))[0]);
+  assert.equal(heard, 'polite');
+});
+
+test('the files of a conversation, and a day of it, are found', TIMEOUT, async () => {
+  await goTo(bob, 'c/ann');
+  await bob.getByRole('button', { name: 'About this conversation' }).click();
+  const panel = bob.getByRole('complementary');
+  await panel.getByRole('button', { name: 'Show the files' }).click();
+  await panel.getByRole('button', { name: 'Picture late.png' }).waitFor();
+  await panel.getByRole('button', { name: 'Picture noise.png' }).waitFor();
+  await until('all of it was looked through', async () => {
+    const further = panel.getByRole('button', { name: 'Look further back' });
+    if (await further.count()) await further.click({ timeout: 1000 }).catch(() => {});
+    return (await panel.getByRole('button', { name: /Picture (drop|paste).png/ }).count()) === 2 && (await further.count()) === 0;
+  });
+  const day = (at) => new Date(at).toLocaleDateString('sv');
+  await panel.getByLabel('A day').fill(day(Date.now() - 86_400_000));
+  await panel.getByRole('button', { name: 'Go to the day' }).click();
+  await until('the first message of all', async () => (await bob.locator('article.found').count()) === 1 && (await numbers(bob))[0] === 0);
+  await panel.getByLabel('A day').fill(day(Date.now() + 3 * 86_400_000));
+  await panel.getByRole('button', { name: 'Go to the day' }).click();
+  await bob.getByText('Nothing was said on that day or later.').waitFor();
+  await accessible(bob, 'the panel with files');
+  await panel.getByRole('button', { name: 'Close' }).click();
+});
+
 test('who wants it is notified of direct messages and mentions, while the page is not looked at', TIMEOUT, async () => {
   await ann.evaluate(async () => {
     const { outbox } = await import('/js/state/app.js');
@@ -243,6 +314,7 @@ test('who wants it is notified of direct messages and mentions, while the page i
   }, away);
   await looksAway(false);
   await write({ user: 'bob' }, 'he looks');
+  await until('bob has it', () => bob.evaluate(async () => (await import('/js/state/app.js')).chats.direct('ann').last.body === 'he looks'));
   await looksAway(true);
   await write({ room: 'tea' }, 'to nobody');
   await write({ room: 'tea' }, 'tea for @bob');

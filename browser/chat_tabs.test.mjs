@@ -325,7 +325,7 @@ test('a browser that cannot notify loses no message by it', TIMEOUT, async () =>
   await goTo(bob, 'c/ida');
   await send(bob, 'is it there?');
   await message(ida, 'is it there?').waitFor();
-  assert.equal(await ida.evaluate(() => window.tried), true);
+  await until('it tried', () => ida.evaluate(() => window.tried === true));
   assert.deepEqual(faults(ida), []);
   await ida.context().close();
   await goTo(bob, 'c/ann');

@@ -1,12 +1,16 @@
 // How the page is given out: whole, by every server, under a policy that lets nothing else in, and to nobody else's page.
 
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { faults, launch, open } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 
+const WEB = join(dirname(fileURLToPath(import.meta.url)), '../crates/server/web');
 const TIMEOUT = { timeout: 120_000 };
 let cluster;
 let browser;
@@ -45,6 +49,18 @@ test('every server gives out the page, and the page may go on at each of them', 
   const local = await open(browser, cluster.url().replace('127.0.0.1', 'localhost'));
   for (const to of cluster.names) assert.ok(await reaches(local, cluster.address(to)), `localhost to ${to}`);
   await local.context().close();
+});
+
+test('every module is sent in a form that browsers understand', TIMEOUT, async () => {
+  const page = await open(browser, cluster.url());
+  const modules = readdirSync(WEB, { recursive: true }).filter((path) => path.endsWith('.js') && path !== 'js/main.js');
+  assert.ok(modules.length > 50);
+  for (const path of modules) {
+    const names = await page.evaluate(async (path) => Object.keys(await import(path)), `/${path}`);
+    assert.ok(names.length > 0, path);
+  }
+  assert.deepEqual(faults(page), []);
+  await page.context().close();
 });
 
 test('the policy refuses inline scripts, markup from texts, frames and other places', TIMEOUT, async () => {

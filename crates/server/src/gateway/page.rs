@@ -1,9 +1,9 @@
 //! The page: its files, embedded in the program, as a browser is given them.
 //!
 //! Promises: every answer says what it is, how to tell whether it is still the newest, and what a page may do (nothing but load its
-//! own files and speak with the cluster's servers); files are packed once, at the first request. A debug build reads them
-//! from the sources at each request, so that who works on the page need not build. Left out: any template, any file that is not in
-//! `web/`, any that has no [`KINDS`].
+//! own files and speak with the cluster's servers); files are packed once, at the first request, sources without comments
+//! and spaces (`source.rs`). A debug build reads them from `web/` at each request, so that who works on the page need not build. Left out:
+//! any template, any file that is not in `web/`, any that has no [`KINDS`].
 
 use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 
@@ -16,6 +16,8 @@ use flate2::{Compression, write::GzEncoder};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::{Gateway, door::Door};
+
+mod source;
 
 /// The files.
 #[derive(RustEmbed)]
@@ -35,8 +37,8 @@ const KINDS: [(&str, &str, bool); 9] = [
     (".woff2", "font/woff2", false),
 ];
 
-/// Sources, of which the lines that are only comments are not sent.
-const COMMENTED: [&str; 2] = [".js", ".css"];
+/// What is sent without comments and spaces.
+const SOURCES: [&str; 2] = [".js", ".css"];
 
 /// What a page may do. Texts of messages can become neither markup nor script, even if the page had a fault; no other site is asked for
 /// anything, or may show the page in a frame. `connect-src` follows, with the servers of the cluster.
@@ -65,7 +67,9 @@ impl Asset {
         let hash = file.metadata.sha256_hash();
         let hash = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let plain = match std::str::from_utf8(&file.data) {
-            Ok(source) if COMMENTED.iter().any(|end| path.ends_with(end)) => Bytes::from(without_comments(source)),
+            Ok(source) if SOURCES.iter().any(|end| path.ends_with(end)) => {
+                Bytes::from(source::thinned(source, path.ends_with(".js")))
+            }
             _ => Bytes::from_owner(file.data),
         };
         let gzip = shrinks.then(|| packed(&plain)).flatten();
@@ -83,23 +87,6 @@ impl Asset {
     fn read(path: &str) -> Option<Self> {
         Self::new(path, Files::get(path)?)
     }
-}
-
-/// A source without the lines that are only comments: a tenth of the page's weight is for who reads the sources. Lines keep their numbers.
-fn without_comments(source: &str) -> String {
-    let mut in_block = false;
-    let mut kept = String::with_capacity(source.len());
-    for line in source.lines() {
-        let words = line.trim();
-        let begins = words.starts_with("/*");
-        let is_comment = in_block || begins || words.starts_with("//");
-        in_block = (in_block || begins) && !words.ends_with("*/");
-        if !is_comment {
-            kept.push_str(line);
-        }
-        kept.push('\n');
-    }
-    kept
 }
 
 fn packed(plain: &[u8]) -> Option<Bytes> {
@@ -294,12 +281,6 @@ mod tests {
         assert_eq!(connect, expected);
         let odd = get("/", &[("host", "evil.example; script-src *")]);
         assert!(!header(&odd, "content-security-policy").contains("evil"));
-    }
-
-    #[test]
-    fn comments_are_not_sent_and_lines_keep_their_numbers() {
-        let source = "// about\n/** More:\n * much.\n */\nlet a = 1; // here\n  /* b */\n  b('//', '/*');\n";
-        assert_eq!(without_comments(source), "\n\n\n\nlet a = 1; // here\n\n  b('//', '/*');\n");
     }
 
     /// What a page costs who comes for the first time over a slow line: all of it, views that are fetched later included.

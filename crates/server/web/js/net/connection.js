@@ -192,7 +192,8 @@ export class Connection {
   /** Says something if there is a connection; the outbox and the calls say again what was lost. */
   say(frame) {
     if (this.socket?.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(JSON.stringify(frame));
+    // Half a sign of two, as is left of an emoji that was cut, is no text: a server would understand nothing of the frame.
+    this.socket.send(JSON.stringify(frame, (_, value) => value?.toWellFormed?.() ?? value));
     return true;
   }
 
@@ -253,8 +254,10 @@ export class Connection {
     } else if (frame.event) {
       this.handlers.frame(frame);
       this.reached(frame.event.id);
-    } else if (frame.error) console.warn('threefold:', frame.error.message);
-    else this.handlers.frame(frame);
+    } else {
+      if (frame.error) console.warn('threefold:', frame.error.message);
+      this.handlers.frame(frame);
+    }
   }
 
   reached(position) {

@@ -107,13 +107,14 @@ export function content(message, file, small = false) {
 
 async function fetchOnce(path) {
   let response;
+  let blob;
   try {
     response = await fetch(address(connection.servers.current(), path, 'http'), { headers: { authorization: `Bearer ${connection.token}` } });
+    blob = await response.blob();
   } catch {
     throw unavailable('The connection broke off.');
   }
-  if (!response.ok) throw refusal(response.status, parsed(await response.text()));
-  const blob = await response.blob();
+  if (!response.ok) throw Object.assign(refusal(response.status, parsed(await blob.text())), { answered: true });
   return { url: URL.createObjectURL(blob), type: blob.type };
 }
 

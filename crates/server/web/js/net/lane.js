@@ -5,6 +5,9 @@ import { recall, remember, randomHex, randomNumber } from './storage.js';
 
 /** How many may be unanswered at once (a rule of the servers). */
 const WINDOW = 64;
+/** So often something is said that a server may not understand. */
+const NONSENSE_TIMES = 5;
+const NONSENSE_PAUSE_MS = 300;
 /** The number is not used up by these: the same write is said again. */
 const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
 
@@ -45,6 +48,18 @@ export class Lane {
   stop() {
     clearTimeout(this.timer);
     this.stopped = true;
+  }
+
+  /** As the browser keeps it now: another page may have gone on with it while this one was away. */
+  anew() {
+    this.stop();
+    const lane = new Lane(this.id, this.host);
+    for (const [write, promise] of this.promises) {
+      const still = lane.writes.find(({ number, operation }) => number === write.number && JSON.stringify(operation) === JSON.stringify(write.operation));
+      if (still) lane.promises.set(still, promise);
+      else promise.reject(UNKNOWN);
+    }
+    return lane;
   }
 
   forget() {
@@ -115,14 +130,12 @@ export class Lane {
       this.renumber('a number was lost');
     } else if (error && SAY_AGAIN.has(error.code)) {
       this.again(Math.max(error.retry_after_ms || 0, 300));
-    } else if (error && (error.code === 'unknown_instance' || error.code === 'request_mismatch')) {
+    } else if (error && (error.code === 'unknown_instance' || error.code === 'request_mismatch' || (error.code === 'reply_forgotten' && (write.times ?? 0) < 2))) {
       // Of an instance that is forgotten, what was said for the first time was not carried out. Where another tab has used a number, only
-      // what went by it was surely not: what was said after it may have gone by numbers that were due.
-      if (error.code === 'unknown_instance') this.lose(2);
-      else {
-        write.times = 0;
-        this.lose(1);
-      }
+      // what went by it was surely not: what was said after it may have gone by numbers that were due. Where it has used many, the servers
+      // do not compare any more: perhaps it has said this very write.
+      if (error.code === 'request_mismatch') write.times = 0;
+      this.lose(error.code === 'unknown_instance' ? 2 : 1);
       this.renumber(error.code);
     } else {
       this.writes.splice(place, 1);
@@ -131,6 +144,14 @@ export class Lane {
       this.finish(write, result);
       this.flush();
     }
+  }
+
+  /** A frame made no sense to the server, which does not say which one. Where it is a write, it is said to the person at last. */
+  nonsense(error) {
+    const [write] = this.writes;
+    if (!(write?.times > 0)) return;
+    if (write.times < NONSENSE_TIMES) this.again(NONSENSE_PAUSE_MS);
+    else this.hear(write.number, { error });
   }
 
   /** Of what was said so often nobody knows whether it was carried out: what people wrote is shown as failed, and they decide. */
@@ -149,7 +170,7 @@ export class Lane {
   }
 
   finish(write, result) {
-    // Carried out long ago, and the answer forgotten: that is an answer too.
+    // Said again, carried out long ago, and the answer forgotten: that is an answer too.
     if (result.error && result.error.code !== 'reply_forgotten') this.fail(write, result.error);
     this.promises.get(write)?.resolve(result);
     this.promises.delete(write);
@@ -168,7 +189,7 @@ export class Lane {
   renumber(why) {
     console.warn('threefold: a new instance:', why);
     // Another tab has this one's place: it keeps it.
-    if (why === 'request_mismatch') this.id = randomHex(8);
+    if (why === 'request_mismatch' || why === 'reply_forgotten') this.id = randomHex(8);
     this.instance = 0;
     this.nonce = randomNumber();
     this.next = 1;

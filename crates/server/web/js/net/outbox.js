@@ -46,7 +46,12 @@ export class Outbox {
     addEventListener('pageshow', (event) => {
       if (!event.persisted) return;
       place(null);
+      const [own, ...adopted] = this.lanes;
+      if (!own) return;
+      for (const lane of adopted) lane.stop();
+      this.lanes = [own.anew()];
       this.claim();
+      this.changed();
     });
     onChangedElsewhere('failed:', () => this.look());
   }
@@ -145,6 +150,11 @@ export class Outbox {
   hear({ request, result }) {
     const lane = this.lanes.find((lane) => lane.instance === request?.instance);
     lane?.hear(request.number, result ?? {});
+  }
+
+  /** A frame made no sense to the server. */
+  nonsense(error) {
+    for (const lane of this.lanes) lane.nonsense(error);
   }
 
   // What lanes ask of their host.

@@ -47,13 +47,21 @@ export function forgetAll() {
   for (const name of remembered('')) if (!['look', 'servers', 'demo'].includes(name)) remember(name, null);
 }
 
-/** Calls back when another tab changes a value whose name begins so. */
+/** Calls back, with the name, when another tab changes a value whose name begins so; until what it returns is called. */
 export function onChangedElsewhere(beginning, listener) {
-  addEventListener('storage', ({ key }) => {
+  const hear = ({ key }) => {
     if (!key?.startsWith(PREFIX + beginning)) return;
-    unkept.delete(key.slice(PREFIX.length));
-    listener();
-  });
+    const name = key.slice(PREFIX.length);
+    unkept.delete(name);
+    listener(name);
+  };
+  addEventListener('storage', hear);
+  return () => removeEventListener('storage', hear);
+}
+
+/** Whether something that was written would be lost with this page. */
+export function wouldLose() {
+  return [...unkept].some(([name, text]) => name.startsWith('draft:') || text.includes('"operation":'));
 }
 
 /** Random bytes as hexadecimal digits. */

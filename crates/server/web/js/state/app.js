@@ -123,6 +123,8 @@ function frame(frame) {
     outbox.hear(frame.result);
   } else if (frame.typing) {
     typing.hear(frame.typing, chats.get(frame.typing.conversation)?.last);
+  } else if (frame.error?.code === 'invalid') {
+    outbox.nonsense(frame.error);
   }
 }
 

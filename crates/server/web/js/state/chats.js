@@ -6,6 +6,7 @@ import { recall, remember, remembered } from '../net/storage.js';
 const PAGE = 200;
 /** Beyond so many pages the list is cut: nobody scrolls through more. */
 const PAGES = 25;
+const RECOUNT_MS = 500;
 
 export class Chats {
   constructor(connection, me) {
@@ -20,6 +21,7 @@ export class Chats {
     /** While what came during the loading is applied: the list may know it already. */
     this.replaying = false;
     this.due = false;
+    this.counting = 0;
   }
 
   clear() {
@@ -152,12 +154,13 @@ export class Chats {
     const chat = this.map.get(message.conversation) ?? {
       ...BLANK,
       id: message.conversation,
+      readUpTo: message.id - 1,
       name: message.room_name || message.peer_name || '',
       room: message.room_name ? { public: false, role: 'member', members: 0, topic: '' } : null,
     };
     if ((message.number ?? 0) <= chat.count) return;
     const mine = message.author === this.me.value?.account;
-    const named = !mine && message.mentions?.some((mention) => mention.account === this.me.value?.account);
+    const named = !mine && this.names(message.mentions);
     const change = { last: message, count: message.number };
     if (mine && chat.room) Object.assign(change, { unread: 0, mentions: 0, readUpTo: message.id });
     else if (!mine) Object.assign(change, { unread: chat.unread + 1, mentions: chat.mentions + (named ? 1 : 0) });
@@ -165,11 +168,31 @@ export class Chats {
     this.changed();
   }
 
+  names(mentions) {
+    return mentions?.some((mention) => mention.account === this.me.value?.account);
+  }
+
+  /** Which mentions are left the servers know: they are asked, once for many changes. */
+  recount(id) {
+    if (!this.map.get(id)?.mentions) return;
+    clearTimeout(this.counting);
+    this.counting = setTimeout(async () => {
+      const { conversations = [] } = await this.connection.call('list_conversations', { limit: PAGE, unread_only: true, position: this.connection.cursor }).catch(() => ({}));
+      for (const { conversation, unread = 0, unread_mentions: mentions = 0, messages = 0 } of conversations) {
+        const chat = this.map.get(conversation);
+        // What has come or was read meanwhile is not in this answer.
+        if (chat?.mentions && chat.unread === unread && chat.count === messages) this.update(conversation, { mentions });
+      }
+    }, RECOUNT_MS);
+  }
+
   /** Becoming a member: what the room is like is asked for. */
   async joined(id) {
     try {
       const { room } = await this.connection.call('get_room', { room: { conversation: id }, position: this.connection.cursor });
-      if (room?.role) this.map.set(id, { ...(this.map.get(id) ?? { ...BLANK, id }), name: room.name, room: roomOf(room), at: room.created_at_ms });
+      // What was said before is no news.
+      const before = this.map.get(id) ?? { ...BLANK, id, readUpTo: this.connection.cursor };
+      if (room?.role) this.map.set(id, { ...before, name: room.name, room: roomOf(room), at: room.created_at_ms });
     } catch {
       // Left again meanwhile.
     }
@@ -212,19 +235,24 @@ const HANDLERS = {
   messages_deleted({ conversation, messages }) {
     const { last } = this.map.get(conversation) ?? {};
     if (last && messages?.includes(last.id)) this.update(conversation, { last: { ...last, deleted: true, body: '', attachments: [] } });
+    this.recount(conversation);
   },
   messages_hidden({ conversation, messages }) {
     const { last } = this.map.get(conversation) ?? {};
     if (last && messages?.includes(last.id)) this.update(conversation, { last: { ...last, hidden: true, body: '' } });
+    this.recount(conversation);
   },
-  message_edited({ conversation, message, body }) {
-    const { last } = this.map.get(conversation) ?? {};
+  message_edited({ conversation, message, by, body, mentions }) {
+    const { last, unread, mentions: before, readUpTo } = this.map.get(conversation) ?? {};
     if (last?.id === message) this.update(conversation, { last: { ...last, body: body ?? '' } });
+    if (unread && message > readUpTo && by !== this.me.value?.account && this.names(mentions)) this.update(conversation, { mentions: Math.max(1, before) });
+    this.recount(conversation);
   },
   read_marker_moved({ conversation, up_to, unread = 0 }) {
     const { mentions = 0, readUpTo = 0 } = this.map.get(conversation) ?? {};
     // What the list knew already is older than what it counted.
     if (up_to > readUpTo) this.update(conversation, { readUpTo: up_to, unread, mentions: Math.min(mentions, unread) });
+    this.recount(conversation);
   },
   peer_read({ conversation, up_to }) {
     this.update(conversation, { peerReadUpTo: up_to });

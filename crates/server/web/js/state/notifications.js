@@ -4,6 +4,8 @@ import { signal } from '../../vendor/preact.js';
 import { recall, remember } from '../net/storage.js';
 import { plain } from '../text/markdown.js';
 
+const PATIENCE_MS = 1000;
+
 export const wanted = signal(Boolean(recall('look', {}).notify));
 
 export function possible() {
@@ -23,9 +25,14 @@ export function switchOff() {
   remember('look', { ...recall('look', {}), notify: false });
 }
 
+/** What is read at once, in another tab or elsewhere, is not told. */
 export function notify(message, me, chats) {
   if (!wanted.value || document.hasFocus() || message.author === me?.account || message.deleted) return;
   if (!possible() || Notification.permission !== 'granted') return;
+  setTimeout(() => chats.get(message.conversation)?.readUpTo >= message.id || show(message, me, chats), PATIENCE_MS);
+}
+
+function show(message, me, chats) {
   const chat = chats.get(message.conversation);
   const named = message.mentions?.some((mention) => mention.account === me?.account);
   if (chat?.room && !named) return;

@@ -3,6 +3,9 @@
 import { signal } from '../../vendor/preact.js';
 
 const PAUSE_MS = 15000;
+/** The answer names everybody: the more there are, the more seldom it is asked for, also where connections come and go. */
+const LEAST_MS = 5000;
+const LEAST_MS_EACH = 20;
 
 export class People {
   constructor(connection) {
@@ -18,12 +21,14 @@ export class People {
   }
 
   clear() {
+    this.lastLook = 0;
     this.online.value = new Set();
     this.displays.clear();
   }
 
   async look() {
     if (this.connection.state.value !== 'online' || !this.connection.token) return;
+    if (Date.now() - this.lastLook < Math.max(LEAST_MS, LEAST_MS_EACH * this.online.value.size)) return;
     this.lastLook = Date.now();
     try {
       const reply = await this.connection.call('list_online', {}, { once: true, patience: 8000 });

@@ -130,6 +130,12 @@ export class Timeline {
     this.older = true;
   }
 
+  /** Nothing is shown until it is loaded anew. */
+  reset() {
+    this.phase = 'new';
+    this.messages = [];
+  }
+
   has(id) {
     return this.messages.some((message) => message.id === id);
   }

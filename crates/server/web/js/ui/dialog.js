@@ -7,8 +7,12 @@ export function Dialog({ title, onClose, children, kind = '' }) {
   const element = useRef(null);
   useEffect(() => {
     const dialog = element.current;
+    const before = document.activeElement;
     dialog.showModal();
-    return () => dialog.close();
+    return () => {
+      dialog.close();
+      before?.focus({ preventScroll: true });
+    };
   }, []);
   const outside = (event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class=${kind} aria-label=${title} onCancel=${(event) => {

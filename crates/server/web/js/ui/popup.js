@@ -2,6 +2,7 @@
 // returns.
 
 import { html, signal, useEffect, useLayoutEffect, useRef } from '../../vendor/preact.js';
+import { Icon } from './icon.js';
 
 const current = signal(null);
 let opened = 0;
@@ -17,6 +18,12 @@ export function close() {
   current.value = null;
   if (popup?.anchor.isConnected) popup.anchor.focus({ preventScroll: true });
 }
+
+/** What makes the items of a menu: each closes it, and does something. */
+export const menuItems = (close) => (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
+  close();
+  action();
+}}><${Icon} name=${icon} size=${18} />${words}</button>`;
 
 export function PopupHost() {
   const popup = current.value;

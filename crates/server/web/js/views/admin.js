@@ -5,7 +5,7 @@ import { act, connection, me } from '../state/app.js';
 import { fullTime } from '../text/time.js';
 import { Dialog, ask, open } from '../ui/dialog.js';
 import { Icon } from '../ui/icon.js';
-import { openPopup } from '../ui/popup.js';
+import { menuItems, openPopup } from '../ui/popup.js';
 import { say } from '../ui/toast.js';
 import { Page } from './page.js';
 import { PersonRow } from './person_row.js';
@@ -44,7 +44,8 @@ function Accounts({ changes, changed }) {
         onClick=${(event) => openPopup(event.currentTarget, account.name, (close) => html`<${Menu} account=${account} close=${close} changed=${changed} />`, { menu: true })}>
         <${Icon} name="more" size=${18} /></button>
     <//>`)}</ul>
-    ${page?.more && html`<button class="button" onClick=${more}>Show more</button>`}
+    <div class="row">${page?.more && html`<button class="button" onClick=${more}>Show more</button>`}
+      <button class="button" onClick=${() => open((done) => html`<${FreeName} close=${done} changed=${changed} />`)}>Free a name …</button></div>
   </section>`;
 }
 
@@ -54,10 +55,7 @@ function Menu({ account, close, changed }) {
   const perform = async (action) => {
     if (await act({ administer: { name, action } })) changed();
   };
-  const item = (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
-    close();
-    action();
-  }}><${Icon} name=${icon} size=${18} />${words}</button>`;
+  const item = menuItems(close);
   const sure = (title, words, action, named) => async () => {
     if (await ask({ title, words, action: named, danger: true })) perform(action);
   };
@@ -68,6 +66,24 @@ function Menu({ account, close, changed }) {
     ${account.disabled && item('check', 'Let sign in again', () => perform({ enable: {} }))}
     ${!account.disabled && !self && item('close', 'Disable', sure(`Disable ${name}?`, 'They are signed out everywhere and cannot sign in until you allow it.', { disable: {} }, 'Disable'), true)}
     ${!self && item('trash', 'Delete', sure(`Delete ${name} for ever?`, 'What others received from them stays, as from a deleted user.', { delete: {} }, 'Delete'), true)}`;
+}
+
+function FreeName({ close, changed }) {
+  const [name, setName] = useState('');
+  const submit = async (event) => {
+    event.preventDefault();
+    close();
+    if (!(await act({ administer: { name: name.trim(), action: { free_name: {} } } }))) return;
+    say(`Whoever likes may be called ${name.trim()} now.`);
+    changed();
+  };
+  return html`<${Dialog} title="Free a name" onClose=${close}><form class="stack" onSubmit=${submit}>
+    <div class="field"><label for="freed">Name of a deleted account</label><input id="freed" class="input" autocomplete="off" maxlength="32"
+      value=${name} onInput=${(event) => setName(event.target.value)} /><span
+      class="hint">Somebody else may take it then. What was written under it stays as from a deleted user.</span></div>
+    <div class="dialog-foot"><button class="button" type="button" onClick=${close}>Cancel</button><button class="button main" type="submit"
+      disabled=${!name.trim()}>Free it</button></div>
+  </form><//>`;
 }
 
 function ResetPassword({ name, close, perform }) {

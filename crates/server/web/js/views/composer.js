@@ -4,7 +4,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../../vendor/preact.js';
 import { randomHex } from '../net/storage.js';
 import { act, connection, me, outbox, typing } from '../state/app.js';
-import { draft, keepDraft } from '../state/drafts.js';
+import { draft, keepDraft, onDraftElsewhere } from '../state/drafts.js';
 import { plain } from '../text/markdown.js';
 import { Icon } from '../ui/icon.js';
 import { openPopup } from '../ui/popup.js';
@@ -19,16 +19,19 @@ const bytesOf = (text) => (text.length * 3 <= BODY_BYTES ? 0 : new TextEncoder()
 export function Composer({ place, chat, to, name, room, timeline, editing, stopEditing, edit, replyTo, setReply }) {
   const kept = useRef(null);
   kept.current ??= draft(place);
-  const [text, setText] = useState(kept.current.text);
+  const [written, setWritten] = useState(kept.current.text);
+  /** The new text of the message that is being edited, once it has been touched. */
+  const [edited, setEdited] = useState(null);
+  const text = !editing ? written : edited?.of === editing ? edited.text : (editing.draft ?? editing.body);
+  const setText = (next) => (editing ? setEdited({ of: editing, text: next }) : setWritten(next));
   const area = useRef(null);
   const uploads = useUploads(place, kept.current.files);
-  /** What was being written when an edit began; null while nothing is edited. */
-  const beforeEditing = useRef(null);
   const now = useRef(editing);
   now.current = editing;
 
   useLayoutEffect(() => {
     if (kept.current.reply) setReply(kept.current.reply);
+    if (kept.current.edit) edit(kept.current.edit);
   }, []);
   useEffect(() => {
     if (matchMedia('(pointer: fine)').matches) area.current.focus({ preventScroll: true });
@@ -36,19 +39,24 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
 
   // The draft is kept at every change, before anything else can happen: what waits for the next picture never runs when the
   // conversation is left before it.
+  const last = useRef(JSON.stringify(kept.current));
   useLayoutEffect(() => {
-    if (!editing && beforeEditing.current === null) keepDraft(place, { text, reply: replyTo, files: uploads.done });
-  }, [text, replyTo, uploads.done, editing]);
+    const next = { text: written, reply: replyTo, files: uploads.done, ...(editing && text !== editing.body && { edit: editOf(editing, text) }) };
+    const whole = JSON.stringify(next);
+    // What was found, or taken from another tab, is not kept again: that tab may have gone on.
+    if (whole !== last.current) keepDraft(place, next);
+    last.current = whole;
+  }, [written, text, replyTo, uploads.done, editing]);
+  useEffect(() => onDraftElsewhere(place, (other) => {
+    const { edit: _, ...rest } = other;
+    last.current = JSON.stringify(rest);
+    setWritten(other.text);
+    setReply(other.reply);
+    uploads.take(other.files);
+  }), []);
 
   useLayoutEffect(() => {
-    if (editing) {
-      beforeEditing.current ??= text;
-      setText(editing.draft ?? editing.body);
-      area.current.focus();
-    } else if (beforeEditing.current !== null) {
-      setText(beforeEditing.current);
-      beforeEditing.current = null;
-    }
+    if (editing) area.current.focus();
   }, [editing?.id]);
   useEffect(() => {
     if (replyTo) area.current.focus();
@@ -74,15 +82,16 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
       return;
     }
     if (editing) {
-      // What was refused is not lost.
-      const back = (done) => done || now.current || edit({ ...editing, draft: body });
+      // What was refused is not lost, wherever one looks by now.
+      const refused = editOf(editing, body);
+      const back = (done) => done || (!area.current ? keepDraft(place, { ...draft(place), edit: refused }) : now.current || edit(refused));
       act({ edit: { conversation: editing.conversation, message: editing.id, body } }).then(back);
       stopEditing();
     } else {
       const files = uploads.done;
       const send = { to, body, ...(replyTo && { reply_to: replyTo }), ...(files.length && { attachments: files.map((file) => file.attachment) }) };
       outbox.write({ send }, { place, key: randomHex(6), after: Math.max(connection.cursor, timeline.messages.at(-1)?.id ?? 0), at: Date.now(), files, peer: room ? '' : name, room });
-      setText('');
+      setWritten('');
       setReply(0);
       uploads.clear();
       typing.rest();
@@ -91,7 +100,8 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
   };
 
   const onKeyDown = (event) => {
-    if (event.isComposing || completion.onKeyDown(event)) return;
+    // 229: the key that ended a composition, where browsers tell of the end first.
+    if (event.isComposing || event.keyCode === 229 || completion.onKeyDown(event)) return;
     const coarse = matchMedia('(pointer: coarse)').matches && !matchMedia('(any-pointer: fine)').matches;
     if (event.key === 'Enter' && !event.shiftKey && !coarse) {
       event.preventDefault();
@@ -157,6 +167,8 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
       ${tooLong ? `Too long by ${bytes - BODY_BYTES} bytes. Send it in parts, or as a file.` : `${BODY_BYTES - bytes} bytes are left.`}</p>`}
   </div></div></div>`;
 }
+
+const editOf = ({ id, conversation, body }, draft) => ({ id, conversation, body, draft });
 
 function Replying({ message, stop }) {
   const author = message?.author === me.value?.account ? 'yourself' : message?.author_display_name || message?.author_name || '…';

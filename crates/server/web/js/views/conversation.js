@@ -3,7 +3,7 @@
 
 import { html, useEffect, useMemo, useRef, useState } from '../../vendor/preact.js';
 import { remember } from '../net/storage.js';
-import { act, chats, connection, me, outbox, people, typing } from '../state/app.js';
+import { act, chats, me, outbox, people, typing } from '../state/app.js';
 import { same } from '../state/chats.js';
 import { chatPath, go } from '../state/route.js';
 import { timelineOf } from '../state/timelines.js';
@@ -13,7 +13,9 @@ import { Icon } from '../ui/icon.js';
 import { Composer } from './composer.js';
 import { Details } from './details.js';
 import { JoinRoom } from './join_room.js';
-import { MessageList } from './message_list.js';
+import { MessageList, Unsent } from './message_list.js';
+import { removeMessages } from './message.js';
+import { botOf, useAccount } from './person_row.js';
 
 /** With more unread than this, the conversation opens where reading ended. */
 const MANY_UNREAD = 40;
@@ -26,16 +28,24 @@ export function Conversation({ place, view, name, message }) {
   const chat = chats.get(known.current) ?? (view === 'c' ? chats.direct(name) : undefined);
   known.current = chat?.id ?? known.current;
   const to = known.current ? { conversation: known.current } : view === 'room' ? { room: name } : { user: name };
-  const timeline = useMemo(() => timelineOf(place, to, known.current), []);
+  const timeline = useMemo(() => {
+    const kept = timelineOf(place, to, known.current);
+    // A window that what is unread does not begin in is none to begin with.
+    if (chat?.unread && !message && !holds(kept, readEnd(chat))) kept.reset();
+    return kept;
+  }, []);
   if (chat) timeline.id = chat.id;
   timeline.version.value;
   const [details, setDetails] = useState(false);
-  const [unreadFrom, setUnreadFrom] = useState(null);
   const [editing, setEditing] = useState(null);
   const [reply, setReply] = useState(0);
+  /** The ids of messages to be deleted together; null while none are chosen. */
+  const [chosen, setChosen] = useState(null);
   const loaded = chats.loaded.value;
   const ready = loaded || Boolean(chat);
   const outside = view === 'room' && !chat && (loaded || !known.current);
+  const open = ready && !outside;
+  const unreadFrom = useLine(chat, open);
   const target = message && timeline.phase === 'ready' && timeline.has(message) ? message : 0;
 
   // A room's new name: the address follows.
@@ -45,35 +55,40 @@ export function Conversation({ place, view, name, message }) {
     if (view === 'room' && !same(chat.name, name)) go(chatPath(chat), { replace: true });
   }, [chat?.name]);
 
-  // What is unread when it is opened stands below a line.
   useEffect(() => {
-    if (!ready || outside) return;
-    setUnreadFrom(chat?.unread ? chat.readUpTo : 0);
-    if (message) return;
-    const far = chat && chat.unread > MANY_UNREAD && chat.readUpTo;
-    if (far && !timeline.has(chat.readUpTo)) timeline.load(chat.readUpTo);
+    if (!open || message) return;
+    if (chat?.unread > MANY_UNREAD && !holds(timeline, unreadFrom)) timeline.load(unreadFrom);
     else if (timeline.phase === 'new' || timeline.phase === 'failed' || timeline.newer) timeline.load();
-  }, [ready, outside]);
+  }, [open]);
   useEffect(() => {
-    if (ready && !outside && message && !(timeline.phase === 'ready' && timeline.has(message))) timeline.load(message);
-  }, [ready, outside, message]);
+    if (open && message && !(timeline.phase === 'ready' && timeline.has(message))) timeline.load(message);
+  }, [open, message]);
+  // More came at once, while one looked elsewhere, than the window holds.
+  useEffect(() => {
+    if (!unreadFrom || target || timeline.phase !== 'ready' || timeline.newer || holds(timeline, unreadFrom)) return;
+    timeline.reset();
+    timeline.load(unreadFrom);
+  }, [unreadFrom]);
 
   const reading = useReading(chat, timeline);
   const writes = outbox.version.value >= 0 ? waiting(timeline, place, known.current) : [];
 
-  if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />`;
-  if (loaded && !chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />`;
+  const unsent = html`<${Unsent} writes=${writes} />`;
+  if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />${unsent}`;
+  if (loaded && !chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />${unsent}`;
 
   const host = {
     chat,
     timeline,
+    choose: (id) => setChosen((before) => new Set(before).symmetricDifference(new Set([id]))),
     reply: (id) => {
       setEditing(null);
       setReply(id);
     },
     edit: (one) => {
       setReply(0);
-      setEditing(one);
+      // A new one each time: what was given up is not gone on with.
+      setEditing({ ...one });
     },
     jump: (id) => {
       // There once already, it is looked for again.
@@ -85,15 +100,34 @@ export function Conversation({ place, view, name, message }) {
     <section class="thread" aria-label=${view === 'room' ? `Room ${name}` : `Conversation with ${name}`}>
       <${Head} chat=${chat} view=${view} name=${name} details=${details} toggle=${() => setDetails(!details)} />
       ${outside
-        ? loaded && html`<${JoinRoom} name=${name} />`
+        ? loaded && html`<${JoinRoom} name=${name} />${unsent}`
         : html`<${MessageList} timeline=${timeline} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
-            target=${target} message=${message} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} />
+            target=${target} message=${message} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} chosen=${chosen} />
+            ${chosen && html`<${Chosen} chat=${chat} timeline=${timeline} ids=${[...chosen]} close=${() => setChosen(null)} />`}
             <${TypingLine} id=${chat?.id} />
             <${Composer} place=${place} chat=${chat} to=${to} name=${name} room=${view === 'room'}
               timeline=${timeline} editing=${editing} stopEditing=${() => setEditing(null)} edit=${host.edit} replyTo=${reply} setReply=${setReply} />`}
     </section>
     ${details && chat && html`<${Details} chat=${chat} close=${() => setDetails(false)} />`}
   </div>`;
+}
+
+/** Where reading ended: what comes after it is unread. 0: nothing is. */
+const readEnd = (chat) => (chat?.unread ? chat.readUpTo || 1 : 0);
+
+/** Whether what comes after a place begins in the window. */
+function holds({ messages, older, newer }, from) {
+  return messages.length > 0 && (!older || messages[0].id <= from) && (!newer || messages.at(-1).id > from);
+}
+
+/** What is unread when a conversation is opened stands below a line, and so does what comes while one looks elsewhere. Known while it is
+ * drawn: the list finds its place by it. */
+function useLine(chat, open) {
+  const { current: line } = useRef({});
+  const unread = chat?.unread > 0;
+  if (open !== line.open || (unread && !line.unread && !document.hasFocus())) line.from = readEnd(chat);
+  Object.assign(line, { open, unread });
+  return line.from;
 }
 
 /** Messages of this conversation that are on their way, or failed. Those that have landed already are not shown twice. */
@@ -150,7 +184,7 @@ function Head({ chat, view, name, details, toggle }) {
   const room = view === 'room';
   const online = !room && people.isOnline(name);
   const title = room ? (chat?.name ?? name) : chat && !chat.name ? 'deleted user' : people.display(chat?.name ?? name);
-  const about = room ? roomLine(chat) : aboutPerson(chat?.name ?? name, title, online);
+  const about = room ? roomLine(chat) : html`<${AboutPerson} name=${chat?.name ?? name} title=${title} online=${online} />`;
   return html`<header class="head">
     <a class="icon-button only-narrow" href="#/" aria-label="Back to the list"><${Icon} name="back" /></a>
     <${Avatar} name=${title} by=${chat?.name ?? name} room=${room} online=${online} size="small" />
@@ -171,27 +205,24 @@ function roomLine(chat) {
   return [topic, `${members} ${members === 1 ? 'member' : 'members'}`, open ? '' : 'private'].filter(Boolean).join(' · ');
 }
 
-function aboutPerson(name, title, online) {
-  const seen = useLastSeen(name, online);
+function AboutPerson({ name, title, online }) {
+  const account = useAccount(name);
   if (same(name, me.value?.name)) return 'Notes to yourself';
-  return [title === name ? '' : `@${name}`, online ? 'online' : seen ? `last seen ${ago(seen)}` : ''].filter(Boolean).join(' · ') || 'direct conversation';
+  return [title === name ? '' : `@${name}`, botOf(account), online ? 'online' : account.last_seen_ms ? `last seen ${ago(account.last_seen_ms)}` : ''].filter(Boolean).join(' · ') || 'direct conversation';
 }
 
-function useLastSeen(name, online) {
-  const [seen, setSeen] = useState(0);
-  const away = connection.state.value !== 'online';
-  useEffect(() => {
-    if (online || away || !name) return undefined;
-    let here = true;
-    people.search(name, 50).then(
-      (accounts) => here && setSeen(accounts.find((account) => same(account.name, name))?.last_seen_ms ?? 0),
-      () => {},
-    );
-    return () => {
-      here = false;
-    };
-  }, [name, online, away]);
-  return seen;
+/** What can be done with several messages. */
+function Chosen({ chat, timeline, ids, close }) {
+  const own = ids.every((id) => timeline.find(id)?.author === me.value.account);
+  const remove = (everyone) => async () => {
+    if (await removeMessages(chat.id, ids, everyone)) close();
+  };
+  return html`<div class="column"><div class="row chosen" role="group" aria-label="Chosen messages">
+    <span class="grow" role="status">${ids.length} chosen</span>
+    <button class="button slim" onClick=${close}>Cancel</button>
+    <button class="button slim danger" disabled=${!ids.length} onClick=${remove(false)}>Delete for me</button>
+    ${own && html`<button class="button slim danger" disabled=${!ids.length} onClick=${remove(true)}>Delete for everyone</button>`}
+  </div></div>`;
 }
 
 function TypingLine({ id }) {

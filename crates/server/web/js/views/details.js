@@ -2,11 +2,15 @@
 
 import { html, useEffect, useState } from '../../vendor/preact.js';
 import { act, connection, me, people } from '../state/app.js';
-import { go } from '../state/route.js';
+import { chatPath, go } from '../state/route.js';
+import { fullTime } from '../text/time.js';
 import { Avatar } from '../ui/avatar.js';
 import { ask } from '../ui/dialog.js';
 import { Icon } from '../ui/icon.js';
-import { openPopup } from '../ui/popup.js';
+import { menuItems, openPopup } from '../ui/popup.js';
+import { say } from '../ui/toast.js';
+import { Files } from './files.js';
+import { writeTo } from './person_row.js';
 
 export function Details({ chat, close }) {
   return html`<aside class="panel" aria-label=${chat.room ? `About #${chat.name}` : 'About this conversation'}>
@@ -26,15 +30,66 @@ function Person({ chat }) {
     <${FindHere} chat=${chat} />`;
 }
 
+/** Ways into what was said: by words, by the day, by what was attached. */
 function FindHere({ chat }) {
   const submit = (event) => {
     event.preventDefault();
     const query = new FormData(event.target).get('query');
     go(`search/${encodeURIComponent(query)}/${chat.id}`);
   };
+  const toDay = async (event) => {
+    event.preventDefault();
+    const at = new Date(`${new FormData(event.target).get('day')}T00:00`).getTime();
+    if (Number.isNaN(at)) return;
+    const { messages } = await history(chat, { at_ms: Math.max(1, at) }, 1);
+    if (messages?.[0]) go(chatPath(chat, messages[0].id));
+    else if (messages) say('Nothing was said on that day or later.');
+  };
   return html`<form role="search" aria-label="Here" onSubmit=${submit}><input class="input" type="search" name="query" placeholder="Search here"
-    aria-label="Search in this conversation" /></form>`;
+    aria-label="Search in this conversation" /></form>
+    <form class="row" onSubmit=${toDay}><input class="input" type="date" name="day" required aria-label="A day" /><button class="button" type="submit">Go to the day</button></form>
+    <${Shared} chat=${chat} />`;
 }
+
+/** A page of what was said; without messages: it could not be had, and the person was told. */
+async function history(chat, from, limit) {
+  try {
+    return { messages: [], ...(await connection.call('history', { in: { conversation: chat.id }, limit, from, position: connection.cursor })) };
+  } catch (error) {
+    say(error.message);
+    return {};
+  }
+}
+
+/** The files of the conversation, newest first, found by going back through it. */
+function Shared({ chat }) {
+  const [{ list, before, older }, setFound] = useState({ list: null, before: 0, older: true });
+  const [busy, setBusy] = useState(false);
+  const look = async () => {
+    setBusy(true);
+    const found = { list: list ?? [], before, older };
+    const enough = found.list.length + FILES_AT_ONCE;
+    for (let page = 0; page < PAGES_AT_ONCE && found.older && found.list.length < enough; page += 1) {
+      const reply = await history(chat, { before: found.before }, 200);
+      if (!reply.messages) break;
+      const { messages } = reply;
+      found.list = [...found.list, ...messages.filter((message) => message.attachments?.length).reverse()];
+      found.older = Boolean(reply.older) && messages.length > 0;
+      found.before = messages[0]?.id ?? 0;
+      setFound({ ...found });
+    }
+    setBusy(false);
+  };
+  return html`<section class="stack" aria-labelledby="shared"><h3 id="shared">Files</h3>
+    ${list?.map((message) => html`<div key=${message.id}><a class="small" href=${`#/${chatPath(chat, message.id)}`}>
+      ${message.author_display_name || message.author_name || 'deleted user'}, ${fullTime(message.time_ms)}</a><${Files} message=${message} /></div>`)}
+    ${list?.length === 0 && !older && html`<p class="soft small">There are none.</p>`}
+    ${older && html`<div><button class="button slim" disabled=${busy} onClick=${look}>${list ? 'Look further back' : 'Show the files'}</button></div>`}
+  </section>`;
+}
+
+const FILES_AT_ONCE = 20;
+const PAGES_AT_ONCE = 10;
 
 const RANK = { owner: 3, moderator: 2, member: 1 };
 const ROLE_WORDS = { owner: 'owner', moderator: 'moderator', member: '' };
@@ -86,15 +141,12 @@ function Room({ chat }) {
 function MemberMenu({ member, here, rank, change, close }) {
   const theirs = RANK[member.role] ?? 1;
   const user = member.name;
-  const item = (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
-    close();
-    action();
-  }}><${Icon} name=${icon} size=${18} />${words}</button>`;
+  const item = menuItems(close);
   const role = (to) => () => change({ set_role: { room: here, user, role: to } });
   const remove = async () => {
     if (await ask({ title: `Remove ${user} from the room?`, words: 'They keep what they have read.', action: 'Remove', danger: true })) change({ remove_from_room: { room: here, user } });
   };
-  return html`${item('send', 'Write to them', () => go(`c/${encodeURIComponent(user)}`))}
+  return html`${item('send', 'Write to them', () => writeTo(user))}
     ${rank === 3 && theirs !== 3 && item('shield', 'Make an owner', role('owner'))}
     ${rank === 3 && theirs !== 2 && item('shield', 'Make a moderator', role('moderator'))}
     ${rank === 3 && theirs !== 1 && item('people', 'Make a plain member', role('member'))}

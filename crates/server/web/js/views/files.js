@@ -12,6 +12,8 @@ const PICTURES = /^image\/(png|jpeg|gif|webp)$/;
 const WHOLE_BYTES = 4e4;
 /** Where there is no thumbnail, larger pictures are shown when they are asked for. */
 const SHOWN_BYTES = 6e6;
+/** Where no server could be asked. */
+const AGAIN_MS = 3000;
 
 export function Files({ message }) {
   const files = message.attachments;
@@ -45,13 +47,20 @@ function Picture({ message, file }) {
   useEffect(() => {
     if (how === 'ask' || how === 'none') return undefined;
     let here = true;
-    content(message, file, small).then(
+    let timer = 0;
+    const load = () => content(message, file, small).then(
       // Only what the server found to be a picture is one, whatever its author calls it.
       (found) => here && (PICTURES.test(found.type) ? setShown(found.url) : failed()),
-      (error) => here && failed(error),
+      (error) => {
+        if (!here) return;
+        if (error.code === 'unavailable' && !(small && error.answered)) timer = setTimeout(load, AGAIN_MS);
+        else failed(error);
+      },
     );
+    load();
     return () => {
       here = false;
+      clearTimeout(timer);
     };
   }, [how, file.attachment]);
   if (how === 'none') return html`<${File} message=${message} file=${file} />`;

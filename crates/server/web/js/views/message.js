@@ -1,25 +1,29 @@
 // One message: who, what, when, and what can be done with it. Drawn again only when something about it has changed.
 
-import { Component, html } from '../../vendor/preact.js';
-import { act, me, people } from '../state/app.js';
+import { Component, createRef, html, useEffect, useState } from '../../vendor/preact.js';
+import { act, connection, me, people } from '../state/app.js';
 import { chatPath } from '../state/route.js';
 import { onlyEmoji, plain, rich } from '../text/markdown.js';
 import { fullTime, timeOfDay } from '../text/time.js';
 import { ask } from '../ui/dialog.js';
 import { Avatar } from '../ui/avatar.js';
 import { Icon } from '../ui/icon.js';
-import { openPopup } from '../ui/popup.js';
+import { menuItems, openPopup } from '../ui/popup.js';
 import { say } from '../ui/toast.js';
 import { Files } from './files.js';
 import { EmojiGrid } from './emoji_grid.js';
+import { showPerson, writeTo } from './person_row.js';
 import { showReactions } from './reacted_by.js';
 
-const COMPARED = ['message', 'own', 'first', 'last', 'seen', 'quote', 'found', 'direct'];
+/** So many are deleted at once (a bound of the servers). */
+const AT_ONCE = 100;
+const COMPARED = ['message', 'own', 'first', 'last', 'seen', 'quote', 'found', 'direct', 'chosen'];
 
 export class Message extends Component {
   constructor(props) {
     super(props);
     this.state = { near: false };
+    this.row = createRef();
     this.come = () => this.state.near || this.setState({ near: true });
     this.go = () => this.state.near && this.setState({ near: false });
   }
@@ -29,18 +33,26 @@ export class Message extends Component {
     return COMPARED.some((name) => next[name] !== this.props[name]) && !sameWrite(next.message, this.props.message, next, this.props);
   }
 
-  render({ message, own, first, last, seen, quote, found, host, direct }) {
+  /** What has the focus may go: it stays in the list. */
+  componentWillUnmount() {
+    const row = this.row.current;
+    if (row?.contains(document.activeElement)) row.closest('.scroller')?.focus({ preventScroll: true });
+  }
+
+  render({ message, own, first, last, seen, quote, found, host, direct, chosen }) {
     const { write } = message;
     const author = message.author_display_name || message.author_name || 'deleted user';
     const named = !own && message.mentions?.some((mention) => mention.account === me.value?.account);
     const big = !message.deleted && !message.attachments?.length && onlyEmoji(message.body ?? '');
     const classes = ['message', own && 'own', first && 'first', last && 'last', message.deleted && 'deleted', named && 'mentions-me', big && 'emoji-only', write && (write.why ? 'failed' : 'pending'), found && 'found'];
-    return html`<article class=${classes.filter(Boolean).join(' ')} data-id=${message.id} tabindex="-1" onPointerEnter=${this.come}
+    return html`<article ref=${this.row} class=${classes.filter(Boolean).join(' ')} data-id=${message.id} tabindex="-1" onPointerEnter=${this.come}
       onPointerLeave=${this.go} onFocusIn=${this.come}
       aria-label=${`${own ? 'You' : author}, ${timeOfDay(message.time_ms)}${write ? (write.why ? ', failed' : ', waiting to be sent') : ''}`}>
       ${!own && first && html`<${Avatar} name=${author} by=${message.author_name} size="small" />`}
+      ${typeof chosen === 'boolean' && html`<input type="checkbox" class="choose" aria-label="Choose this message" checked=${chosen} onChange=${() => host.choose(message.id)} />`}
       <div class="body">
-        ${!own && first && !direct && html`<div class="by"><bdi class="cut"><strong>${author}</strong></bdi></div>`}
+        ${!own && first && !direct && html`<div class="by"><bdi class="cut">${message.author_name ? html`<button class="cut" tabindex="-1" aria-haspopup="dialog"
+          onClick=${(event) => showPerson(event.currentTarget, message.author_name)}>${author}</button>` : html`<strong>${author}</strong>`}</bdi></div>`}
         <div class="bubble">
           ${message.reply_to > 0 && html`<${Quote} quote=${quote} id=${message.reply_to} host=${host} />`}
           ${message.deleted ? 'Message deleted' : html`<${Text} message=${message} />`}
@@ -115,10 +127,8 @@ function Actions({ message, own, host, near }) {
 
 function Menu({ message, own, host, close, pick }) {
   const gone = message.deleted;
-  const item = (icon, words, action, danger) => html`<button class="option ${danger ? 'danger' : ''}" role="menuitem" onClick=${() => {
-    close();
-    action();
-  }}><${Icon} name=${icon} size=${18} />${words}</button>`;
+  const mayDelete = useMayDelete(message, own, host.chat);
+  const item = menuItems(close);
   const copy = async (text, words) => {
     try {
       await navigator.clipboard.writeText(text);
@@ -133,15 +143,34 @@ function Menu({ message, own, host, close, pick }) {
     ${!gone && message.body && item('copy', 'Copy text', () => copy(message.body, 'Copied'))}
     ${host.chat && item('copy', 'Copy link', () => copy(`${location.origin}/#/${chatPath(host.chat, message.id)}`, 'Link copied'))}
     ${own && !gone && item('edit', 'Edit', () => host.edit(message))}
+    ${!own && host.chat?.room && message.author_name && item('send', 'Write to the author', () => writeTo(message.author_name))}
     ${message.reactions?.length > 0 && item('people', 'Who reacted', () => showReactions(message))}
+    ${item('check', 'Choose several', () => host.choose(message.id))}
     ${item('trash', 'Delete for me', () => remove(message, false), true)}
-    ${own && !gone && item('trash', 'Delete for everyone', () => remove(message, true), true)}
+    ${mayDelete && !gone && item('trash', 'Delete for everyone', () => remove(message, true), true)}
   `;
 }
 
-async function remove(message, everyone) {
-  const words = everyone ? 'It disappears for all, and a mark stays in its place.' : 'It disappears from your devices. Others keep it.';
-  const title = everyone ? 'Delete this message for everyone?' : 'Delete this message for you?';
-  if (!(await ask({ title, words, action: 'Delete', danger: true }))) return;
-  act({ delete: { conversation: message.conversation, messages: [message.id], ...(everyone && { for_everyone: true }) } });
+/** For everyone: one's own, and, for those who lead a room, what its webhooks posted. */
+function useMayDelete(message, own, chat) {
+  const [may, setMay] = useState(own);
+  useEffect(() => {
+    if (own || !['owner', 'moderator'].includes(chat?.room?.role)) return;
+    const request = { room: { conversation: chat.id }, position: connection.cursor };
+    connection.call('list_webhooks', request).then(({ webhooks = [] }) => setMay(webhooks.some((one) => one.webhook === message.author)), () => {});
+  }, []);
+  return may;
+}
+
+const remove = (message, everyone) => removeMessages(message.conversation, [message.id], everyone);
+
+/** Says whether it was done. */
+export async function removeMessages(conversation, messages, everyone) {
+  const words = everyone ? 'For all, and a mark stays in their place.' : 'From your devices. Others keep them.';
+  const title = `Delete ${messages.length === 1 ? 'this message' : `${messages.length} messages`} for ${everyone ? 'everyone' : 'you'}?`;
+  if (!(await ask({ title, words, action: 'Delete', danger: true }))) return false;
+  for (let rest = messages; rest.length > 0; rest = rest.slice(AT_ONCE)) {
+    if (!(await act({ delete: { conversation, messages: rest.slice(0, AT_ONCE), ...(everyone && { for_everyone: true }) } }))) return false;
+  }
+  return true;
 }

@@ -10,6 +10,7 @@ import { Message } from './message.js';
 
 const NEAR_PX = 700;
 const BOTTOM_PX = 48;
+const QUIET_MS = 1000;
 const GROUP_MS = 5 * 60 * 1000;
 
 export class MessageList extends Component {
@@ -27,7 +28,7 @@ export class MessageList extends Component {
 
   componentDidMount() {
     // The composer grows, a keyboard opens, a picture comes: who was at the end stays there.
-    this.observer = new ResizeObserver(() => this.atBottom && this.placed && this.toBottom());
+    this.observer = new ResizeObserver(() => this.atBottom && this.placed && this.follow());
     this.observer.observe(this.scroller.current);
     this.observer.observe(this.scroller.current.firstElementChild);
     this.place();
@@ -54,6 +55,7 @@ export class MessageList extends Component {
   componentDidUpdate(before, _, anchor) {
     const { timeline, target, writes } = this.props;
     if (!this.props.message) this.target = 0;
+    if (timeline.phase !== 'ready') this.placed = false;
     if (!this.placed || (target && target !== this.target)) {
       this.place();
       return;
@@ -61,7 +63,8 @@ export class MessageList extends Component {
     // What one sends oneself is followed.
     const sent = writes.length > before.writes.length && writes.at(-1)?.note?.at > Date.now() - 2000;
     if (sent && timeline.newer) timeline.load().then(() => this.toBottom());
-    if (sent || (this.atBottom && !timeline.newer)) this.toBottom();
+    if (sent) this.toBottom();
+    else if (this.atBottom && !timeline.newer) this.follow();
     else if (anchor) this.keep(anchor);
     if (!this.atBottom && timeline.arrivals !== this.arrivals) this.setState({ missed: this.state.missed + timeline.arrivals - (this.arrivals ?? 0) });
     this.arrivals = timeline.arrivals;
@@ -72,7 +75,7 @@ export class MessageList extends Component {
     const scroller = this.scroller.current;
     const row = scroller.querySelector(`[data-id="${id}"]`);
     if (!row) return;
-    const moved = row.getBoundingClientRect().top - scroller.getBoundingClientRect().top - offset;
+    const moved = this.below(row) - offset;
     if (Math.abs(moved) > 0.5) scroller.scrollTop += moved;
   }
 
@@ -84,19 +87,35 @@ export class MessageList extends Component {
     this.placed = true;
     this.arrivals = timeline.arrivals;
     this.target = target;
-    const row = target ? scroller.querySelector(`[data-id="${target}"]`) : scroller.querySelector('.new-line');
-    const box = row?.getBoundingClientRect();
-    if (!row) this.toBottom();
-    else if (target) {
-      scroller.scrollTop += box.top - scroller.getBoundingClientRect().top - scroller.clientHeight / 3;
+    const row = target && scroller.querySelector(`[data-id="${target}"]`);
+    if (row) {
+      scroller.scrollTop += this.below(row) - scroller.clientHeight / 3;
       row.focus({ preventScroll: true });
+      this.onScroll();
     } else {
       this.toBottom();
-      const top = row.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
-      if (top < 0) scroller.scrollTop += top - 60;
+      this.toLine();
     }
-    this.onScroll();
     this.fill();
+  }
+
+  /** Stays at the end; while one looks elsewhere, no further than the place where reading ended stays in sight. */
+  follow() {
+    this.toBottom();
+    if (this.props.chat?.unread && !document.hasFocus()) this.toLine();
+  }
+
+  /** To the first unread message, if it is above what is in sight. */
+  toLine() {
+    const line = this.scroller.current.querySelector('.new-line');
+    const top = line ? this.below(line) : 0;
+    if (top < 0) this.scroller.current.scrollTop += top - 60;
+    this.onScroll();
+  }
+
+  /** How far something is below the upper edge. */
+  below(row) {
+    return row.getBoundingClientRect().top - this.scroller.current.getBoundingClientRect().top;
   }
 
   toBottom() {
@@ -129,8 +148,18 @@ export class MessageList extends Component {
     const scroller = this.scroller.current;
     const { timeline } = this.props;
     if (!this.placed || !scroller || timeline.busy) return;
-    if (scroller.scrollTop < NEAR_PX && timeline.older) timeline.more('older');
-    else if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_PX && timeline.newer) timeline.more('newer');
+    if (scroller.scrollTop < NEAR_PX && timeline.older) this.quietly(timeline.more('older'));
+    else if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_PX && timeline.newer) this.quietly(timeline.more('newer'));
+  }
+
+  /** Screen readers tell what comes, and not what is only loaded. */
+  async quietly(loading) {
+    const scroller = this.scroller.current;
+    clearTimeout(this.quiet);
+    scroller.setAttribute('aria-live', 'off');
+    await loading;
+    clearTimeout(this.quiet);
+    this.quiet = setTimeout(() => scroller.setAttribute('aria-live', 'polite'), QUIET_MS);
   }
 
   /** Arrows go from message to message; what can be done with one is in its buttons. */
@@ -163,14 +192,14 @@ export class MessageList extends Component {
     event.preventDefault();
   }
 
-  render({ timeline, writes, chat, unreadFrom, host, peerReadUpTo, target, name, room }) {
+  render({ timeline, writes, chat, unreadFrom, host, peerReadUpTo, target, name, room, chosen }) {
     const failed = timeline.phase === 'failed';
     return html`<div class="scroller" ref=${this.scroller} onScroll=${this.onScroll} onKeyDown=${this.onKey} tabindex="0" role="log" aria-live="polite"
         aria-label="Messages" aria-busy=${timeline.phase === 'loading' ? 'true' : undefined}>
         <div class="column filled">
           ${timeline.phase === 'ready' && !timeline.older && html`<${Beginning} chat=${chat} name=${name} room=${room} empty=${timeline.messages.length + writes.length === 0} />`}
           ${failed && html`<p class="notice" role="alert">${timeline.fault?.message} <button class="link-button" onClick=${() => timeline.load()}>Try again</button></p>`}
-          ${this.rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat)}
+          ${this.rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat, chosen)}
         </div>
       </div>
       <div class="below">
@@ -179,7 +208,7 @@ export class MessageList extends Component {
       </div>`;
   }
 
-  rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat) {
+  rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat, chosen) {
     const account = me.value?.account;
     const made = [];
     let before = null;
@@ -203,7 +232,7 @@ export class MessageList extends Component {
         const last = !next || dayKey(next.time_ms) !== day || !goesWith(message, next);
         const key = message.write?.note?.key ?? timeline.keys.get(message.id) ?? message.id;
         made.push(html`<${Message} key=${key} message=${message} own=${own} first=${first} last=${last}
-          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target}
+          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target} chosen=${!message.write && chosen?.has(message.id)}
           host=${this.host(host)} direct=${!chat?.room} me=${me.value?.name ?? ''} />`);
       }
       before = message;
@@ -214,9 +243,18 @@ export class MessageList extends Component {
   /** One object for all messages, so that they need not be drawn again because it is a new one. */
   host(host) {
     this.lasting ??= {};
-    return Object.assign(this.lasting, host, { retry: (write) => outbox.retry(write), discard: (write) => outbox.discard(write) });
+    return Object.assign(this.lasting, host, OUTBOX);
   }
 }
+
+/** What was not sent, where there is no list that it could stand in. */
+export function Unsent({ writes }) {
+  return html`<div class="column">
+    ${writes.map((write) => html`<${Message} key=${write.key ?? write.note?.key} message=${pendingMessage(write, me.value?.account)} own=${true} first=${true} last=${true} host=${OUTBOX} />`)}
+  </div>`;
+}
+
+const OUTBOX = { retry: (write) => outbox.retry(write), discard: (write) => outbox.discard(write) };
 
 /** Whether two messages belong to one group: same author, shortly after, nothing in between. */
 function goesWith(before, message) {

@@ -30,11 +30,12 @@ export function Sidebar() {
         onFocus=${(event) => view !== 'search' && event.target.value && search(event)} />
     </form>
     <div class="conversations" tabindex="-1">
+      <${Unsent} />
       ${invitations.length > 0 && html`<h2>Invitations</h2>`}
       ${invitations.map((one) => html`<${InvitationEntry} key=${`i${one.conversation}`} invitation=${one} />`)}
       ${chats.loaded.value && list.length === 0 && invitations.length === 0 && html`<p class="soft begin-here">Nothing here yet. <a
         href="#/new">Write to somebody</a>, or <a href="#/rooms">make or join a room</a>.</p>`}
-      <h2 class=${invitations.length ? '' : 'hidden-visually'}>Conversations</h2>
+      <h2 class=${invitations.length || (outbox.version.value >= 0 && outbox.failed.length) ? '' : 'hidden-visually'}>Conversations</h2>
       <ul>
         ${list.map((chat) => {
           const current = (chat.room ? view === 'room' : view === 'c') ? chat.name.toLowerCase() === name.toLowerCase() : view === 'k' && chat.id === Number(name);
@@ -44,6 +45,23 @@ export function Sidebar() {
     </div>
     <${Foot} />
   </nav>`;
+}
+
+/** Where something was not sent: it may be a conversation that is one's own no more. */
+function Unsent() {
+  const places = new Map();
+  for (const { operation, note, key } of outbox.version.value >= 0 ? outbox.failed : []) {
+    const what = operation.send ?? operation.edit;
+    const { conversation } = operation.send?.to ?? what;
+    const chat = chats.get(conversation);
+    const name = chat?.name || note?.peer || what.to?.room || 'A conversation of before';
+    places.set(chat ? chatPath(chat) : (note?.place ?? `k/${conversation}`), { key, name, text: plain(what.body ?? '', 80) });
+  }
+  return html`<div aria-live="polite">
+    ${places.size > 0 && html`<h2>Not sent</h2>`}
+    ${[...places].map(([path, { key, name, text }]) => html`<a class="entry" key=${key} href=${`#/${path}`}><span class="draft"><${Icon} name="warning" size=${24} /></span>
+      <span class="grow"><span class="title"><bdi class="cut">${name}</bdi></span><span class="line cut"><bdi>${text}</bdi></span></span></a>`)}
+  </div>`;
 }
 
 function search(event) {

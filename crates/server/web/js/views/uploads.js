@@ -4,6 +4,7 @@ import { effect, html, signal, useRef } from '../../vendor/preact.js';
 import { connection, phase } from '../state/app.js';
 import { draft, keepDraft } from '../state/drafts.js';
 import { upload } from '../net/files.js';
+import { wouldLose } from '../net/storage.js';
 import { size } from '../text/time.js';
 import { Icon } from '../ui/icon.js';
 import { say } from '../ui/toast.js';
@@ -20,16 +21,25 @@ effect(() => {
   lists.clear();
 });
 
+// What is on its way up, or what the browser does not keep, would be lost with the page.
+addEventListener('beforeunload', (event) => {
+  const busy = [...lists.values()].some((list) => list.peek().some((one) => !one.file && !one.why));
+  if (busy || wouldLose()) event.preventDefault();
+});
+
 /** `kept`: files that were up already when the draft was kept. */
 export function useUploads(place, kept) {
   if (!lists.has(place)) lists.set(place, signal([]));
   const held = lists.get(place);
   const done = useRef(null);
+  const take = (files) => {
+    const entries = files.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file }));
+    held.value = [...entries, ...held.peek().filter((one) => !one.file)];
+  };
   if (!done.current) {
     // Another tab may have changed the draft since.
-    const first = kept.map((file) => ({ key: `k${file.attachment}`, name: file.name, bytes: file.bytes, part: 1, file }));
-    held.value = [...first, ...held.peek().filter((one) => !one.file)];
-    done.current = [];
+    take(kept);
+    done.current = kept;
   }
   const list = held.value;
   const set = (change) => {
@@ -64,7 +74,7 @@ export function useUploads(place, kept) {
   const files = ready(list);
   if (files.length !== done.current.length || files.some((file, place) => file !== done.current[place])) done.current = files;
   const failed = list.some((one) => one.why);
-  return { list, done: done.current, failed, busy: list.some((one) => !one.file && !one.why), add, remove, retry: begin, clear: () => set(() => []) };
+  return { list, done: done.current, failed, busy: list.some((one) => !one.file && !one.why), add, remove, take, retry: begin, clear: () => set(() => []) };
 }
 
 function ready(list) {

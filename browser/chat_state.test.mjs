@@ -1,0 +1,124 @@
+// The stores of the page, one by one, with what servers would say made up: counts, presence, notifications.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { faults, launch, open } from './lib/browser.mjs';
+import { Cluster } from './lib/cluster.mjs';
+
+const TIMEOUT = { timeout: 180_000 };
+let cluster;
+let browser;
+let page;
+
+before(async () => {
+  cluster = await Cluster.start({ servers: 1 });
+  browser = await launch();
+  page = await open(browser, cluster.url());
+}, TIMEOUT);
+
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+}, TIMEOUT);
+
+test('unread mentions: of edits, deletions and readings as well', TIMEOUT, async () => {
+  const seen = await page.evaluate(async () => {
+    const { Chats } = await import('/js/state/chats.js');
+    let left = 0;
+    let asked = 0;
+    const call = async (name) => {
+      if (name !== 'list_conversations') return {};
+      asked += 1;
+      const { unread, count } = chats.get(3) ?? {};
+      return { conversations: chats.loaded.value ? [{ conversation: 3, unread, messages: count, unread_mentions: left }] : [] };
+    };
+    const chats = new Chats({ call, cursor: 0 }, { value: { account: 1 } });
+    await chats.load();
+    const until = async (mentions) => {
+      while (chats.get(3).mentions !== mentions) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const me = [{ account: 1, name: 'me' }];
+    const message = (id, mentions) => chats.apply({ id, body: { message: { id, number: id / 10, conversation: 3, author: 5, room_name: 'tea', mentions } } });
+    const seen = [];
+    const note = () => seen.push(chats.get(3).mentions);
+    for (const id of [10, 20, 30]) message(id);
+    note();
+    left = 1;
+    chats.apply({ id: 40, body: { message_edited: { conversation: 3, message: 20, by: 5, body: '@me', mentions: me } } });
+    note();
+    // Of what was read, and one's own, nothing is unread.
+    left = 0;
+    chats.apply({ id: 50, body: { messages_deleted: { conversation: 3, messages: [20] } } });
+    await until(0);
+    chats.apply({ id: 60, body: { read_marker_moved: { conversation: 3, up_to: 20, unread: 1 } } });
+    chats.apply({ id: 70, body: { message_edited: { conversation: 3, message: 10, by: 5, body: '@me', mentions: me } } });
+    chats.apply({ id: 75, body: { message_edited: { conversation: 3, message: 30, by: 1, body: '@me', mentions: me } } });
+    note();
+    message(80, me);
+    message(90);
+    note();
+    left = 0;
+    chats.apply({ id: 100, body: { read_marker_moved: { conversation: 3, up_to: 80, unread: 1 } } });
+    await until(0);
+    note();
+    return { seen, asked };
+  });
+  assert.deepEqual(seen.seen, [0, 1, 0, 1, 0]);
+  assert.ok(seen.asked <= 4, `${seen.asked} questions`);
+});
+
+test('who is online is asked for the more seldom the more there are', TIMEOUT, async () => {
+  const asked = await page.evaluate(async () => {
+    const { People } = await import('/js/state/people.js');
+    let asked = 0;
+    const accounts = Array.from({ length: 1000 }, (_, place) => ({ name: `n${place}` }));
+    const call = async () => {
+      asked += 1;
+      return { accounts };
+    };
+    const people = new People({ call, token: 'a token', state: { value: 'online' } });
+    const seen = [];
+    const look = async () => {
+      await people.look();
+      seen.push(asked);
+    };
+    await look();
+    await look();
+    people.lastLook -= 15_000;
+    await look();
+    people.lastLook -= 10_000;
+    await look();
+    people.clear();
+    await look();
+    return seen;
+  });
+  assert.deepEqual(asked, [1, 1, 1, 2, 3]);
+});
+
+test('what is read at once elsewhere is not told', TIMEOUT, async () => {
+  const told = await page.evaluate(async () => {
+    const { notify, wanted } = await import('/js/state/notifications.js');
+    const told = [];
+    window.Notification = class {
+      static permission = 'granted';
+      constructor(_, { body }) {
+        told.push(body);
+      }
+    };
+    document.hasFocus = () => false;
+    wanted.value = true;
+    const chat = { name: 'ann', room: null, readUpTo: 0 };
+    const say = (id) => notify({ id, conversation: 3, author: 5, author_name: 'ann', body: `message ${id}` }, { account: 1 }, { get: () => chat });
+    say(10);
+    say(20);
+    say(30);
+    chat.readUpTo = 20;
+    while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    return told;
+  });
+  assert.deepEqual(told, ['message 30']);
+});
+
+test('no fault', async () => {
+  assert.deepEqual(faults(page), []);
+});
