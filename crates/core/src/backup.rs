@@ -177,7 +177,9 @@ mod tests {
         let mut first = World::new();
         let ann = first.register("ann");
         let monday = first.clone();
-        (1..=3).for_each(|nonce| drop(open(&mut first, &ann, nonce)));
+        for nonce in 1..=3 {
+            open(&mut first, &ann, nonce);
+        }
         let (mut copies, mut instances, mut events) = (vec![first, monday.clone(), monday], Vec::new(), Vec::new());
         for step in 0..7 {
             let begun = again(&copies.remove(0), (1 << 36) + step * 1000);
