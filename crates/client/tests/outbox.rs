@@ -262,6 +262,49 @@ fn what_may_have_run_when_its_instance_was_forgotten_is_told_as_unknown() {
 }
 
 #[test]
+fn what_waits_under_an_instance_of_before_the_backup_is_sent_to_the_restored_cluster_once() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    let mut options = cluster.options();
+    options.servers.truncate(1);
+    let program = runtime();
+    let backup = program.block_on(async {
+        let writer = client(&options, &session).writer_with(opened(&path, &session)).unwrap();
+        let send = async |body: &str| writer.send("bob", body).await.unwrap();
+        send("0").await.await.unwrap();
+        let backup = cluster.with_state(|state| state.clone());
+        // The restored cluster waits for the number of the first of these, which nobody says again.
+        for lost in ["lost 1", "lost 2"] {
+            send(lost).await.await.unwrap();
+        }
+        cluster.behave(0, |behaviour| behaviour.silent = true);
+        // Carried out, as far as the client knows or not, in a history that is lost.
+        let _unanswered = (send("1").await, send("2").await);
+        while cluster.with_state(|state| state.bodies().len()) < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        backup
+    });
+    program.shutdown_background();
+    let instances = cluster.with_state(|state| {
+        *state = backup;
+        state.recovery_id = vec![2];
+        state.instances_opened += 1 << 20;
+        state.instances_opened
+    });
+    cluster.behave(0, |behaviour| behaviour.silent = false);
+    servers.block_on(async {
+        let writer = client(&options, &session).writer_with(opened(&path, &session)).unwrap();
+        drop(writer.send("bob", "3").await.unwrap());
+        writer.settled().await.unwrap();
+        assert!(writer.failed().borrow().is_empty());
+    });
+    assert_eq!(cluster.with_state(|state| state.bodies()), numbers(4));
+    assert!(cluster.with_state(|state| state.instances_opened) > instances, "under other numbers");
+}
+
+#[test]
 fn a_session_that_is_over_leaves_what_waits_waiting() {
     let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
     let (cluster, session) = cluster(&servers);

@@ -2,8 +2,9 @@
 //!
 //! A backup is a copy of all records. Restored, it is the state of a moment that has passed: clients may have gone on
 //! since, and come back with what they were given meanwhile. Event ids, and with them the ids of accounts, sessions and conversations,
-//! are places in the log, which jumps ahead; the instances of a session are counted, so their counts jump here.
-//! Left out on purpose: files and their sums, which are the server's.
+//! are places in the log, which jumps ahead; the instances of a session are counted, so their counts jump here. A recovery is the same
+//! from here: what its server never received may have given out instances too.
+//! Left out on purpose: files and their sums, which are the server's, and the clock, by which it says how far to jump.
 
 use crate::{
     event::EventBody,
@@ -13,8 +14,10 @@ use crate::{
     stored,
 };
 
-/// Instances left out of each session's count: many more than a session opens in the time that a backup is old.
+/// Instances left out of a session's count that is beyond the floor: many more than a session opens in the time that a backup is old.
 pub const SKIPPED_INSTANCES: u64 = 1 << 20;
+/// The first byte of the keys of all records that [`restored`] changes.
+pub const CHANGED_TABLE: u8 = Table::Session as u8;
 
 /// How much of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,16 +77,24 @@ impl Contents {
     }
 }
 
-/// The value that a record has in a state that begins anew with this copy; none: the same.
+/// Where a count goes on that a copy of a state has at `count`: at `floor`, which is beyond all that any history before has come to,
+/// whichever copy this is; or, where this one is there already, behind as many as its lost rest may have come to.
+#[must_use]
+pub fn goes_on_at(count: u64, skipped: u64, floor: u64) -> u64 {
+    // Not the greater of the two sums: of two copies of one history the older one, used second, would be given again what the other gave.
+    if count < floor { floor } else { count.saturating_add(skipped) }
+}
+
+/// The value that a record has in a state that begins anew with this copy, its counts at `floor` or beyond; none: the same.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn restored(key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-    if key.first().copied().and_then(Table::of_byte) != Some(Table::Session) {
+pub fn restored(key: &[u8], value: &[u8], floor: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    if key.first() != Some(&CHANGED_TABLE) {
         return Ok(None);
     }
     let mut session: SessionRecord = record::decode(value)?;
-    session.instances = session.instances.saturating_add(SKIPPED_INSTANCES);
+    session.instances = goes_on_at(session.instances, SKIPPED_INSTANCES, floor);
     Ok(Some(record::encode(&session)))
 }
 
@@ -103,14 +114,14 @@ mod tests {
     }
 
     /// The world as its records are restored.
-    fn again(world: &World) -> World {
+    fn again(world: &World, floor: u64) -> World {
         let mut restored_world = world.clone();
         for (key, value) in &world.store.entries {
-            if let Some(value) = restored(key, value).unwrap() {
+            if let Some(value) = restored(key, value, floor).unwrap() {
                 restored_world.store.put(key.clone(), value);
             }
         }
-        restored_world.log_index += 1 << 20;
+        restored_world.log_index = goes_on_at(world.log_index, 1 << 20, floor);
         restored_world
     }
 
@@ -151,7 +162,7 @@ mod tests {
         let mut world = World::new();
         let mut ann = world.register("ann");
         sent(&world.write(&mut ann, send_to("ann", "before")));
-        let mut later = again(&world);
+        let mut later = again(&world, 0);
         // What happened after the backup, and is lost.
         let mut lost = open(&mut world, &ann, 1);
         sent(&world.write(&mut lost, send_to("ann", "lost")));
@@ -160,5 +171,36 @@ mod tests {
         let other = open(&mut later, &ann, 2);
         assert!(other.instance > SKIPPED_INSTANCES, "{}", other.instance);
         assert_eq!(refused(&later.write(&mut lost, send_to("ann", "more"))), Rejection::UnknownInstance);
+    }
+    #[test]
+    fn histories_from_copies_of_one_give_nobody_the_same_numbers_whichever_copy_is_used_when() {
+        let mut first = World::new();
+        let ann = first.register("ann");
+        let monday = first.clone();
+        for nonce in 1..=3 {
+            open(&mut first, &ann, nonce);
+        }
+        let (mut copies, mut instances, mut events) = (vec![first, monday.clone(), monday], Vec::new(), Vec::new());
+        for step in 0..7 {
+            let begun = again(&copies.remove(0), (1 << 36) + step * 1000);
+            let mut history = begun.clone();
+            for number in 1..5 {
+                let mut device = open(&mut history, &ann, (step + 1) * 100 + number);
+                instances.push(device.instance);
+                events.push(sent(&history.write(&mut device, send_to("ann", "x"))).1);
+            }
+            // Of what was restored copies are used later too, the newer one first.
+            if step < 2 {
+                copies.extend([history, begun]);
+            }
+        }
+        assert!(instances.is_sorted_by(|one, other| one < other), "{instances:?}");
+        assert!(events.is_sorted_by(|one, other| one < other), "{events:?}");
+    }
+
+    #[test]
+    fn a_count_beyond_the_floor_goes_on_behind_what_may_be_lost() {
+        assert_eq!([0, 9, 10, 11].map(|count| goes_on_at(count, 5, 10)), [10, 10, 15, 16]);
+        assert_eq!(goes_on_at(u64::MAX, 5, 10), u64::MAX);
     }
 }

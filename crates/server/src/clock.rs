@@ -20,6 +20,13 @@ pub fn system() -> WallClock {
     Arc::new(|| (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now()))
 }
 
+/// Milliseconds since 1970 by the system's clock, for what people do by hand.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A wall clock without leaps.
 pub struct LogClock {
     read: WallClock,

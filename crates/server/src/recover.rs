@@ -93,17 +93,19 @@ impl Offline {
         &self.findings
     }
 
-    /// Copies the directory, then makes the server a cluster of its own, with all that it has.
+    /// Copies the directory, then makes the server a cluster of its own, with all that it has. `now_ms` is the time since 1970: its history
+    /// begins at a place that follows from it.
     ///
     /// # Errors
     /// When the disk fails. Before the copy is complete nothing is changed; after that, the directory cannot be used until
     /// this has succeeded.
-    pub fn recover(mut self) -> Result<Recovered, RecoverError> {
+    pub fn recover(mut self, now_ms: u64) -> Result<Recovered, RecoverError> {
         let recovery_id = ambient::random().map_err(OfflineError::Io)?;
+        offline::beginning_behind(0, 0, now_ms)?;
         let backup = self.directory.back_up()?;
         self.directory.record_recovery(true)?;
         let (log, state) = stores(&self.directory)?;
-        let beginning = offline::begin_history(self.directory.node_id(), &log, &state, recovery_id)?;
+        let beginning = offline::begin_history(self.directory.node_id(), &log, &state, (recovery_id, now_ms))?;
         // Closed before the directory is declared whole.
         drop((log, state));
         self.directory.record_recovery(false)?;

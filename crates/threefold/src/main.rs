@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         Command::Certs(args) => exit::code(certs::run(&args)),
         Command::Recover(args) => commands::run_recovery(args),
         Command::Backup(args) => commands::run_backup(*args),
-        Command::Restore(args) => commands::run_restoration(&args),
+        Command::Restore(args) => commands::run_restoration(args),
         Command::Completions(args) => commands::ended(commands::manual::completions(&args, Cli::command())),
         Command::Man(args) => commands::ended(commands::manual::man(&args, Cli::command())),
         Command::Operator(command) => commands::run_operator(command),

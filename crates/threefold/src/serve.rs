@@ -191,6 +191,7 @@ impl Signals {
     pub async fn next(&mut self) -> &'static str {
         #[cfg(unix)]
         tokio::select! {
+            biased;
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }

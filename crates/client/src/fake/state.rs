@@ -34,8 +34,8 @@ struct Instance {
     forgotten: u64,
 }
 
-/// The state. Fields are open for tests to look at and to break.
-#[derive(Debug)]
+/// The state. Fields are open for tests to look at and to break; a clone is what a backup is.
+#[derive(Clone, Debug)]
 pub struct State {
     pub accounts: Vec<Account>,
     pub sessions: BTreeMap<Vec<u8>, SessionEntry>,

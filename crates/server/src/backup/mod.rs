@@ -6,6 +6,7 @@
 //! Left out: the log (a backup is a state, at a position), the search index (made anew), and secrets of the servers (certificates are not in it).
 
 pub mod file;
+mod part;
 pub mod restore;
 pub mod take;
 

@@ -1,11 +1,15 @@
 //! Restoring: the data directory of a new cluster's first server, from a backup.
 //!
 //! Offline. Promises: the whole file is read and found right before anything is made; then a mark in the directory says that it is unfinished,
-//! until everything in it is durable. A server does not start on such a directory, and restoring may be begun again. The cluster
-//! is a new one, with a history of its own: cursors and servers of the old one are told apart from it for ever. Sessions stay as
-//! they were, so nobody has to log in again. Left out: the other servers, which join it empty.
+//! until everything in it is durable and the caller says that all else is as it must be. A server does not start on such a directory, and
+//! restoring may be begun again. The cluster is a new one, with a history of its own: cursors and servers of the old one are told apart from it for
+//! ever, and so are those of other clusters from the same backup. Sessions stay as they were, so nobody has to log in again. Left out: the other
+//! servers, which join it empty, and looking whether the old ones run, which is the command line's.
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use threefold_core::backup::restored;
@@ -18,7 +22,7 @@ use crate::{
     ambient,
     raft::{
         machine,
-        offline::{self, Beginning, OfflineError},
+        offline::{self, Beginning, OfflineError, SKIPPED_BY_RESTORING},
         types::{Member, Standing},
     },
     storage::{
@@ -45,6 +49,9 @@ pub struct Founder {
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
+    /// It is a pipe, or something else that gives its bytes once.
+    #[error("{} cannot be read twice: name a file", .0.display())]
+    NoFile(PathBuf),
     /// The backup cannot be used.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -54,7 +61,7 @@ pub enum RestoreError {
     /// Log or state cannot be written.
     #[error("cannot write the {0}: {1}")]
     Store(&'static str, std::io::Error),
-    /// Log and state make no sense together.
+    /// Log and state make no sense together, or cannot be rewritten.
     #[error(transparent)]
     Offline(#[from] OfflineError),
 }
@@ -81,46 +88,95 @@ pub struct Restored {
     pub recovery_id: [u8; 16],
 }
 
-/// Makes the directory `data_dir` of the server `founder` from the backup at `path`.
-///
-/// # Errors
-/// When the backup cannot be read to its end, the directory is not empty, or the disk fails. Until the backup is found right nothing is made;
-/// from then on the directory is marked as unfinished.
-pub fn restore(
-    path: &Path,
-    data_dir: &Path,
-    founder: &Founder,
-    mut told: impl FnMut(Step),
-) -> Result<Restored, RestoreError> {
-    Directory::may_restore(data_dir)?;
-    let (_, expected) = super::check(path, |at, total| told(Step::Checking(at, total)))?;
-    let recovery_id = ambient::random().map_err(OfflineError::Io)?;
-    let mut directory = Directory::open_to_restore(data_dir, &founder.name)?;
-    let log = FjallLog::open(&directory.log_path()).map_err(|error| RestoreError::Store("log", error))?;
-    let state = FjallState::open(&directory.state_path()).map_err(|error| RestoreError::Store("state", error))?;
-    let (header, summary) = fill(path, &state, &mut told)?;
-    if summary != expected || described(&state)? != (header.recovery_id().to_vec(), header.position()) {
-        let what = "its header is of another state, or it was changed while it was read,";
-        return Err(BackupError::Damaged { what, at: summary.file_bytes }.into());
-    }
-    let member = Member {
-        standing: Standing { survivor_mode: founder.survivor_mode, ..Standing::default() },
-        ..Member::at(&founder.name, &founder.peer_address, &founder.client_address)
-    };
-    let beginning = offline::begin_restored((directory.node_id(), member), &log, &state, recovery_id)?;
-    // Closed before the directory is declared whole.
-    drop((log, state));
-    directory.record_restored()?;
-    Ok(Restored { header, summary, beginning, recovery_id })
+/// A backup that was found right, and a directory that it may be restored into.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    path: &'a Path,
+    data_dir: &'a Path,
+    expected: Summary,
 }
 
-/// Writes all records of the backup into the state.
-fn fill(path: &Path, state: &FjallState, told: &mut impl FnMut(Step)) -> Result<(Header, Summary), RestoreError> {
+/// A directory with everything in it, still marked as unfinished.
+#[derive(Debug)]
+pub struct Unfinished {
+    directory: Directory,
+    restored: Restored,
+}
+
+/// Reads the whole backup at `path`. Changes nothing.
+///
+/// # Errors
+/// When it cannot be read to its end, and twice, or the directory `data_dir` is not empty.
+pub fn check<'a>(path: &'a Path, data_dir: &'a Path, told: &mut impl FnMut(Step)) -> Result<Checked<'a>, RestoreError> {
+    Directory::may_restore(data_dir)?;
+    let kind = fs::metadata(path).map_err(BackupError::Io)?;
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(RestoreError::NoFile(path.to_owned()));
+    }
+    let (_, expected) = super::check(path, |at, total| told(Step::Checking(at, total)))?;
+    Ok(Checked { path, data_dir, expected })
+}
+
+impl Checked<'_> {
+    /// Makes the directory of the server `founder`. `now_ms` is the time since 1970: the new history begins at a place that follows from it.
+    ///
+    /// # Errors
+    /// When the file has changed, the directory is not empty any more, the clock cannot be right, or the disk fails. The directory is marked as
+    /// unfinished then, or as it was.
+    pub fn make(self, founder: &Founder, now_ms: u64, told: &mut impl FnMut(Step)) -> Result<Unfinished, RestoreError> {
+        let (path, recovery_id) = (self.path, ambient::random().map_err(OfflineError::Io)?);
+        let (_, last) = open(path)?.0.header().position();
+        let index = offline::beginning_behind(last, SKIPPED_BY_RESTORING, now_ms)?;
+        let directory = Directory::open_to_restore(self.data_dir, &founder.name)?;
+        let log = FjallLog::open(&directory.log_path()).map_err(|error| RestoreError::Store("log", error))?;
+        let state = FjallState::open(&directory.state_path()).map_err(|error| RestoreError::Store("state", error))?;
+        let (header, summary) = fill(path, &state, index, told)?;
+        if summary != self.expected || described(&state)? != (header.recovery_id().to_vec(), header.position()) {
+            let what = "its header is of another state, or it was changed while it was read,";
+            return Err(BackupError::Damaged { what, at: summary.file_bytes }.into());
+        }
+        let member = Member {
+            standing: Standing { survivor_mode: founder.survivor_mode, ..Standing::default() },
+            ..Member::at(&founder.name, &founder.peer_address, &founder.client_address)
+        };
+        let founder = (directory.node_id(), member);
+        let beginning = offline::begin_restored(founder, &log, &state, (recovery_id, index))?;
+        // Closed before the directory is declared whole.
+        drop((log, state));
+        Ok(Unfinished { directory, restored: Restored { header, summary, beginning, recovery_id } })
+    }
+}
+
+impl Unfinished {
+    /// The server's name.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        self.directory.server()
+    }
+
+    /// Declares it whole: a server starts on it from now on.
+    ///
+    /// # Errors
+    /// When the disk fails: then it is unfinished, or whole.
+    pub fn finish(mut self) -> Result<Restored, RestoreError> {
+        self.directory.record_restored()?;
+        Ok(self.restored)
+    }
+}
+
+/// Writes all records of the backup into the state, what is counted at `floor` or beyond.
+fn fill(
+    path: &Path,
+    state: &FjallState,
+    floor: u64,
+    told: &mut impl FnMut(Step),
+) -> Result<(Header, Summary), RestoreError> {
     let failed = |error| RestoreError::Store("state", error);
     let (mut reader, total) = open(path)?;
     let mut install = state.begin_install().map_err(failed)?;
     while let Some(records) = reader.next_records()? {
-        let records = records.into_iter().filter(|(key, _)| machine::is_kept_when_restored(key)).map(anew);
+        let records = records.into_iter().filter(|(key, _)| machine::is_kept_when_restored(key));
+        let records = records.map(|record| anew(record, floor));
         install.write(&records.collect::<Result<Vec<_>, _>>()?).map_err(failed)?;
         told(Step::Writing(reader.at(), total));
     }
@@ -131,8 +187,8 @@ fn fill(path: &Path, state: &FjallState, told: &mut impl FnMut(Step)) -> Result<
 }
 
 /// A record as it begins anew.
-fn anew((key, value): Record) -> Result<Record, BackupError> {
-    let changed = restored(&key, &value)?;
+fn anew((key, value): Record, floor: u64) -> Result<Record, BackupError> {
+    let changed = restored(&key, &value, floor)?;
     Ok((key, changed.map_or(value, Bytes::from)))
 }
 

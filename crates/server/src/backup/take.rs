@@ -1,22 +1,24 @@
 //! Taking a backup: a state as it comes from a server, into a file.
 //!
-//! Promises: nothing is ever under the file's name but a whole backup, synced; what is there already stays. A server that dies, or cannot,
-//! is left for the next one, and everything begins anew there, for its state is as of another position. Memory holds a few chunks.
+//! Promises: nothing is ever under the file's name but a whole backup, synced; what is there already stays. A server that dies, or cannot, or gives
+//! what makes no sense, is left for the next one, and everything begins anew there, for its state is as of another position. Memory holds a few
+//! chunks. What was given up leaves nothing; what was killed leaves a file that the next backup of that name removes.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Seek as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, BufWriter},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use threefold_proto::peer;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
-use super::file::{BackupError, Header, READ_BYTES, Summary, Writer};
-use crate::{ambient, config::PeerConfig, peer::operator::Operator, storage::sync_directory};
+use super::{
+    file::{BackupError, Header, READ_BYTES, Summary, Writer},
+    part::Part,
+};
+use crate::{ambient, clock::now_ms, config::PeerConfig, peer::operator::Operator};
 
 /// Between two rounds of asking.
 const RETRY: Duration = Duration::from_millis(200);
@@ -26,10 +28,6 @@ const BEGIN_PATIENCE: Duration = Duration::from_secs(10);
 const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
 /// Backups that were begun and cut short, at most: a cluster where each server dies on the way gives none.
 const BEGINNINGS: usize = 10;
-/// Password hashes and messages are in it.
-const MODE: u32 = 0o600;
-/// Unfinished files of other backups of this name, at most.
-const OTHER_PARTS: u32 = 100;
 
 /// What happens meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -56,60 +54,129 @@ pub enum NotTaken {
         /// Why.
         source: io::Error,
     },
-    /// What comes is nothing that this program knows.
-    #[error("what the server gives cannot be kept: {0}; is this program as new as the servers?")]
-    Unknown(BackupError),
+    /// What comes is nothing that this program can read, from whichever server.
+    #[error("{0}; is this program as new as the servers?")]
+    Unknown(String),
     /// No server gave all of its state in time.
     #[error("{0}")]
     Unavailable(String),
+    /// It was given up.
+    #[error("interrupted: there is no backup")]
+    Interrupted,
 }
 
 /// Why one attempt has failed.
+#[derive(Debug)]
 enum Failed {
     /// The server's part: whether it had begun, and why it ended.
     Server(bool, String),
+    /// What it gives makes no sense, and would not the next time.
+    Unreadable(BackupError),
     /// This side's part.
     Here(NotTaken),
 }
 
-/// Takes a backup from one of the servers into a new file. Begins for at most `patience`, and after each cut for as long again.
+/// What the attempts so far have come to.
+#[derive(Debug)]
+struct Tally {
+    beginnings: usize,
+    /// Why the last one came to nothing.
+    why: String,
+    /// Servers that are not asked again, and why.
+    unreadable: Vec<(String, String)>,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { beginnings: 0, why: "no server to ask is known".to_owned(), unreadable: Vec::new() }
+    }
+
+    fn is_unreadable(&self, server: &PeerConfig) -> bool {
+        self.unreadable.iter().any(|(name, _)| *name == server.name)
+    }
+
+    /// Notes an attempt at one of these servers; gives whether it had begun.
+    fn note(&mut self, server: &PeerConfig, of: &[PeerConfig], failed: Failed) -> Result<bool, NotTaken> {
+        let had_begun = match failed {
+            Failed::Here(error) => return Err(error),
+            Failed::Server(had_begun, said) => {
+                self.why = format!("{}: {said}", server.name);
+                had_begun
+            }
+            Failed::Unreadable(error) => {
+                self.why = format!("{} gives what cannot be kept: {error}", server.name);
+                self.unreadable.push((server.name.clone(), self.why.clone()));
+                true
+            }
+        };
+        self.beginnings += usize::from(had_begun);
+        if of.iter().all(|server| self.is_unreadable(server)) {
+            return Err(NotTaken::Unknown(self.words()));
+        }
+        if self.beginnings >= BEGINNINGS {
+            let words = format!("{}; a backup was begun {} times", self.words(), self.beginnings);
+            return Err(NotTaken::Unavailable(words));
+        }
+        Ok(had_begun)
+    }
+
+    /// Why there is no backup.
+    fn words(&self) -> String {
+        let unreadable = self.unreadable.iter().map(|(_, why)| why.as_str()).filter(|why| *why != self.why);
+        unreadable.chain([self.why.as_str()]).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Takes a backup from one of the servers into a new file. Begins for at most `patience`, and after each cut for as long again. When `stopped`
+/// resolves before all of it is there, it is given up.
 ///
 /// # Errors
-/// When there is such a file, it cannot be written, or no server gives all of its state.
+/// When there is such a file, it cannot be written, no server gives all of its state, or it was given up. Then nothing is there under its name.
 pub async fn take(
     operator: &Operator,
     path: &Path,
     patience: Duration,
-    mut told: impl FnMut(Step<'_>),
+    stopped: impl Future<Output = ()>,
+    told: impl FnMut(Step<'_>),
 ) -> Result<(Header, Summary), NotTaken> {
     let part = Part::create(path)?;
+    let taken = tokio::select! {
+        biased;
+        () = stopped => return Err(NotTaken::Interrupted),
+        taken = fill(operator, &part, patience, told) => taken?,
+    };
+    // From here on to the end: nobody is told that there is none while it gets its name.
+    ambient::blocking(move || part.keep()).await.map_err(|error| file_error(path, error))??;
+    Ok(taken)
+}
+
+/// Fills the unfinished file.
+async fn fill(
+    operator: &Operator,
+    part: &Part,
+    patience: Duration,
+    mut told: impl FnMut(Step<'_>),
+) -> Result<(Header, Summary), NotTaken> {
     let mut give_up = Instant::now() + patience;
-    let mut beginnings = 0;
-    let mut why = "no server to ask is known".to_owned();
+    let mut tally = Tally::new();
     loop {
         for server in operator.servers() {
+            if tally.is_unreadable(server) {
+                continue;
+            }
             let left = give_up.saturating_duration_since(Instant::now());
-            match attempt(operator, server, &part, left.min(BEGIN_PATIENCE), &mut told).await {
-                Ok(taken) => {
-                    ambient::blocking(move || part.keep()).await.map_err(|error| file_error(path, error))??;
-                    return Ok(taken);
-                }
-                Err(Failed::Here(error)) => return Err(error),
-                Err(Failed::Server(had_begun, said)) => {
-                    why = format!("{}: {said}", server.name);
-                    if had_begun {
-                        told(Step::Lost(&why));
-                        beginnings += 1;
+            match attempt(operator, server, part, left.min(BEGIN_PATIENCE), &mut told).await {
+                Ok(taken) => return Ok(taken),
+                Err(failed) => {
+                    if tally.note(server, operator.servers(), failed)? {
+                        told(Step::Lost(&tally.why));
                         give_up = Instant::now() + patience;
                     }
                 }
             }
-            if beginnings >= BEGINNINGS {
-                return Err(NotTaken::Unavailable(format!("{why}; a backup was begun {beginnings} times")));
-            }
         }
         if Instant::now() + RETRY >= give_up {
-            return Err(NotTaken::Unavailable(why));
+            return Err(NotTaken::Unavailable(tally.words()));
         }
         sleep(RETRY).await;
     }
@@ -136,7 +203,7 @@ async fn attempt(
     let header = header.ok_or_else(|| away("it gives nothing that this program knows".to_owned()))?;
     told(Step::Begun(&header));
     let file = part.again().map_err(Failed::Here)?;
-    let (path, first) = (part.path.clone(), header.clone());
+    let (path, first) = (part.path().to_owned(), header.clone());
     let mut writer = here(&path, move || Writer::begin(BufWriter::with_capacity(READ_BYTES, file), &first)).await?;
     loop {
         let chunk = next(&mut chunks).await.map_err(|error| Failed::Server(true, error))?;
@@ -184,118 +251,45 @@ async fn here<T: Send + 'static>(
     let done = ambient::blocking(work).await.map_err(|error| Failed::Here(file_error(path, error)))?;
     done.map_err(|error| match error {
         BackupError::Io(error) => Failed::Here(file_error(path, error)),
-        error => Failed::Here(NotTaken::Unknown(error)),
+        error => Failed::Unreadable(error),
     })
 }
 
-fn file_error(path: &Path, source: io::Error) -> NotTaken {
+pub(super) fn file_error(path: &Path, source: io::Error) -> NotTaken {
     NotTaken::File { path: path.to_owned(), source }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A file that is not finished, beside the one that is to be. Removed when dropped.
-#[derive(Debug)]
-struct Part {
-    path: PathBuf,
-    part: PathBuf,
-    file: File,
-}
-
-impl Part {
-    fn create(path: &Path) -> Result<Self, NotTaken> {
-        if path.try_exists().map_err(|error| file_error(path, error))? {
-            return Err(NotTaken::Exists(path.to_owned()));
-        }
-        let missing = || file_error(path, io::Error::new(io::ErrorKind::InvalidInput, "it has no name"));
-        let name = path.file_name().ok_or_else(missing)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(MODE);
-        let mut number = 1;
-        loop {
-            let mut part = name.to_owned();
-            part.push(format!(".part-{}-{number}", std::process::id()));
-            let part = path.with_file_name(part);
-            match options.open(&part) {
-                Ok(file) => return Ok(Self { path: path.to_owned(), part, file }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < OTHER_PARTS => number += 1,
-                Err(error) => return Err(file_error(&part, error)),
-            }
-        }
-    }
-
-    /// The file, empty.
-    fn again(&self) -> Result<File, NotTaken> {
-        let empty = || {
-            let mut file = self.file.try_clone()?;
-            file.set_len(0)?;
-            file.rewind()?;
-            Ok(file)
-        };
-        empty().map_err(|error| file_error(&self.part, error))
-    }
-
-    /// Gives it its name, unless something has that by now.
-    fn keep(self) -> Result<(), NotTaken> {
-        let named = match fs::hard_link(&self.part, &self.path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(NotTaken::Exists(self.path.clone()));
-            }
-            // Not everything that holds files knows two names for one.
-            Err(_) if !self.path.exists() => fs::rename(&self.part, &self.path),
-            named => named,
-        };
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        named.and_then(|()| sync_directory(parent)).map_err(|error| file_error(&self.path, error))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // Where it has its name already, this takes the other one; that it cannot be removed is the lesser news.
-        let _ = fs::remove_file(&self.part);
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
-    fn names(directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    #[test]
+    fn a_server_that_gives_what_makes_no_sense_is_left_for_the_others_and_named() {
+        let servers = ["a", "b"].map(|name| PeerConfig { name: name.to_owned(), peer_address: String::new() });
+        let damaged = || Failed::Unreadable(BackupError::Damaged { what: "keys that do not ascend", at: 7 });
+        let mut tally = Tally::new();
+        assert!(tally.note(&servers[0], &servers, damaged()).unwrap(), "beginning again");
+        assert!(tally.is_unreadable(&servers[0]) && !tally.is_unreadable(&servers[1]));
+        assert!(!tally.note(&servers[1], &servers, Failed::Server(false, "away".to_owned())).unwrap());
+        let words = tally.words();
+        assert_eq!(words, "a gives what cannot be kept: it is damaged: keys that do not ascend at byte 7; b: away");
+        match tally.note(&servers[1], &servers, damaged()) {
+            Err(NotTaken::Unknown(words)) => assert!(words.contains("a gives") && words.contains("b gives"), "{words}"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
-    fn a_file_gets_its_name_in_the_end_or_nothing_is_left() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.backup");
-        drop(Part::create(&path).unwrap());
-        assert!(names(directory.path()).is_empty());
-        let part = Part::create(&path).unwrap();
-        part.again().unwrap().write_all(b"what a server gave that has died").unwrap();
-        part.again().unwrap().write_all(b"whole").unwrap();
-        part.keep().unwrap();
-        assert_eq!(names(directory.path()), ["x.backup"]);
-        assert_eq!(fs::read(&path).unwrap(), b"whole");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
-        assert_eq!(mode & 0o777, MODE);
-    }
-
-    #[test]
-    fn what_has_the_name_stays() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.backup");
-        let part = Part::create(&path).unwrap();
-        fs::write(&path, "of somebody else").unwrap();
-        assert!(matches!(part.keep(), Err(NotTaken::Exists(_))));
-        assert!(matches!(Part::create(&path), Err(NotTaken::Exists(_))));
-        assert_eq!(names(directory.path()), ["x.backup"]);
-        assert_eq!(fs::read(&path).unwrap(), b"of somebody else");
+    fn backups_are_begun_so_often_and_what_fails_here_is_the_end() {
+        let server = PeerConfig { name: "a".to_owned(), peer_address: String::new() };
+        let mut tally = Tally::new();
+        let mut note = |failed| tally.note(&server, std::slice::from_ref(&server), failed);
+        for _ in 1..BEGINNINGS {
+            assert!(note(Failed::Server(true, "it ended".to_owned())).unwrap());
+        }
+        let last = note(Failed::Server(true, "it ended".to_owned()));
+        assert!(matches!(last, Err(NotTaken::Unavailable(words)) if words.contains("begun 10 times")));
+        let here = Failed::Here(file_error(Path::new("x"), io::Error::other("full")));
+        assert!(matches!(note(here), Err(NotTaken::File { .. })));
     }
 }

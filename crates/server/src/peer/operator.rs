@@ -80,9 +80,17 @@ pub struct LogEnd {
     pub term: u64,
     /// The last entry on its disk.
     pub last: Option<RaftLogId>,
+    /// It is, or was, part of a cluster.
+    pub is_initialized: bool,
 }
 
 impl LogEnd {
+    /// Whether it has nothing, and never had. The end of its log alone does not tell: right after a vote it gives none.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        !self.is_initialized && self.last.is_none() && self.term == 0
+    }
+
     /// The last entry on its disk: term and index.
     #[must_use]
     pub fn last(&self) -> Option<(u64, u64)> {
@@ -156,7 +164,8 @@ impl Operator {
         let member = Member::at(&server.name, &server.peer_address, "");
         let mut client = self.channels.client(&member, Lane::Control);
         let status = timeout(patience, client.status(PeerStatusRequest {})).await.ok()?.ok()?.into_inner();
-        Some(LogEnd { term: status.vote.map_or(0, |vote| vote.term), last: last_log_id(status.last_log_id) })
+        let (term, last) = (status.vote.map_or(0, |vote| vote.term), last_log_id(status.last_log_id));
+        Some(LogEnd { term, last, is_initialized: status.initialized })
     }
 }
 

@@ -232,8 +232,8 @@ impl PeerService {
             return reply(State::Pending, "the cluster is not founded yet".to_owned());
         }
         if cluster.has_replaced(&request.recovery_id) {
-            let detail = "the cluster was recovered without this server, and its history was replaced: start it with an empty \
-                          directory, and it joins as new";
+            let detail = "the cluster was recovered or restored without this server, and its history was replaced: started with an empty \
+                          directory, it joins as new; what only this server has is gone then, so first be certain that nobody needs it";
             return reply(State::Replaced, detail.to_owned());
         }
         if !cluster.may_share_history(&request.recovery_id) {

@@ -248,7 +248,13 @@ fn is_small(entries: &[RaftEntry]) -> bool {
         EntryPayload::Normal(payload) => payload.0.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     });
-    entries.len() <= INLINE_ENTRIES && bytes.sum::<usize>() <= INLINE_BYTES
+    // What is synced at once is not done where others wait.
+    entries.len() <= INLINE_ENTRIES && bytes.sum::<usize>() <= INLINE_BYTES && !entries.iter().any(founds)
+}
+
+/// Whether an entry founds the cluster.
+fn founds(entry: &RaftEntry) -> bool {
+    matches!(&entry.payload, EntryPayload::Normal(payload) if payload.0.first() == Some(&FOUND_CLUSTER))
 }
 
 /// Applies entries, which follow what was applied before, in one atomic step.
@@ -278,6 +284,11 @@ pub(super) fn apply_entries(
     overlay.put(key, record);
     let changes: Changes = overlay.into_changes();
     store.commit(changes)?;
+    if entries.iter().any(founds) {
+        // Once in a cluster's life. A server that is killed and does not find on its disk which history it has would pass for a newcomer in another
+        // one, of which its own may be the replaced one.
+        store.persist()?;
+    }
     Ok(Step { replies, happened, applied, membership })
 }
 

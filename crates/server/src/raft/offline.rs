@@ -4,6 +4,13 @@
 //! stands, as after a received snapshot, at a log id of a new epoch and at the end of an empty log, under a configuration of
 //! this server alone and a new recovery id. Nothing of the old history is left in the log, so whoever joins receives the
 //! state, which knows the new recovery id only. Must be atomic by other means: see [`crate::recover`].
+//!
+//! Where it begins follows from the clock: at the number of milliseconds since 2024. A history that began so and writes fewer than a
+//! thousand entries a second stays behind the clock, and so does one that was founded, at zero. So a later one begins beyond all that any
+//! before it has come to, whichever server or backup it is made from, and however long the others went on. No position, and so no id of an event, an account
+//! or a conversation, is ever given to another, and what a client remembers as seen is never ahead. Instances are counted beyond the same number.
+//! Where the state is ahead of the clock, which is then wrong or was once, it begins a jump behind that state: which is beyond what that one history
+//! has lost, though not beyond others.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,6 +19,10 @@ use std::{
     sync::mpsc,
 };
 
+use threefold_core::{
+    backup::{CHANGED_TABLE, goes_on_at, restored},
+    store::{Changes, StoreError},
+};
 use threefold_rules::next_epoch;
 
 use super::{
@@ -27,16 +38,20 @@ use super::{
 };
 use crate::storage::{Done, LogStore, StateStore};
 
-/// Log positions left out before a new history, many more than any server of the old one can have been ahead: so no id of
-/// an event that somebody may have seen and that is lost is ever given to another, and what a client remembers as seen is
-/// never ahead of this server.
+/// Log positions left out before a new history where the clock does not say where it begins, many more than any server of the old one can have
+/// been ahead.
 pub const SKIPPED_INDICES: u64 = 1 << 20;
-/// Log positions left out before the history of a state that was restored from a backup: its old cluster may have gone on for years since.
-/// At ten entries a second these are thirteen years, and there is room for 512 restorations, one of the other.
+/// The same for the history of a state that was restored from a backup: its old cluster may have gone on for years since.
+/// At ten entries a second these are thirteen years.
 pub const SKIPPED_BY_RESTORING: u64 = 1 << 32;
 /// Event ids, which are log positions times 4096, stay below 2^53.
 const INDEX_LIMIT: u64 = 1 << 41;
-/// Bytes of entries read at once.
+/// A history does not begin without so many positions before it: eight years of a thousand entries a second, or 64 of the larger jumps. The
+/// clock begins to take them up in December 2084.
+const ROOM: u64 = 1 << 38;
+/// The beginning of 2024, in milliseconds since 1970: where the clock of positions begins.
+pub const FIRST_MS: u64 = 1_704_067_200_000;
+/// Bytes of entries read at once, and of records.
 const SLICE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a server that does not run has.
@@ -90,7 +105,7 @@ pub enum OfflineError {
     Malformed(#[from] Malformed),
     /// The state cannot be read.
     #[error(transparent)]
-    State(#[from] threefold_core::store::StoreError),
+    State(#[from] StoreError),
     /// The disk fails, or an entry cannot be applied.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -100,6 +115,31 @@ pub enum OfflineError {
     /// Terms or positions are used up.
     #[error("there is no room for another history: terms or log positions are used up")]
     UsedUp,
+    /// The clock cannot be right.
+    #[error("this machine's clock is beyond the year 2084: set it, for where a history begins follows from it")]
+    Clock,
+}
+
+impl OfflineError {
+    /// Whether the disk has failed: nothing is wrong with what is asked for.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::State(StoreError::Io(_)))
+    }
+}
+
+/// The position before the first entry of a history that begins at this time with a state that has come to `last`, `skipped` behind it where the clock
+/// does not tell.
+///
+/// # Errors
+/// When the clock cannot be right, or positions are used up.
+pub fn beginning_behind(last: u64, skipped: u64, now_ms: u64) -> Result<u64, OfflineError> {
+    let floor = now_ms.saturating_sub(FIRST_MS);
+    if floor >= INDEX_LIMIT - ROOM {
+        return Err(OfflineError::Clock);
+    }
+    let index = goes_on_at(last, skipped, floor);
+    if index < INDEX_LIMIT - ROOM { Ok(index) } else { Err(OfflineError::UsedUp) }
 }
 
 /// Says what the server with this id has.
@@ -110,25 +150,22 @@ pub fn examine(id: u64, log: &dyn LogStore, state: &dyn StateStore) -> Result<Fi
     Ok(found(id, log, state)?.0)
 }
 
-/// Gives the server with this id a history of its own, under `recovery_id`. Everything is durable when this returns; until
+/// Gives the server with this id a history of its own, under `recovery_id`, that begins now. Everything is durable when this returns; until
 /// then log and state are not to be used.
 ///
 /// # Errors
-/// When it is not a member, or log or state cannot be read or written.
+/// When it is not a member, the clock cannot be right, or log or state cannot be read or written.
 pub fn begin_history(
     id: u64,
     log: &dyn LogStore,
     state: &dyn StateStore,
-    recovery_id: [u8; 16],
+    (recovery_id, now_ms): ([u8; 16], u64),
 ) -> Result<Beginning, OfflineError> {
     let (findings, configuration) = found(id, log, state)?;
     let own = findings.members.iter().find(|peer| peer.id == id).ok_or(OfflineError::NoMember)?;
     let last = findings.last.ok_or(OfflineError::NoMember)?;
     let term = next_epoch(findings.term.max(last.leader_id.term)).ok_or(OfflineError::UsedUp)?;
-    let index = last.index.saturating_add(SKIPPED_INDICES);
-    if index >= INDEX_LIMIT {
-        return Err(OfflineError::UsedUp);
-    }
+    let index = beginning_behind(last.index, SKIPPED_INDICES, now_ms)?;
     let standing = Standing { survivor_mode: super::membership::survivor_mode(&configuration), ..Standing::default() };
     let alone = Member { standing, ..own.member.clone() };
     let membership = RaftMembership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, alone)]))
@@ -138,12 +175,13 @@ pub fn begin_history(
     let vote = to_record(&vote_to_wire(&RaftVote::new(term, id)));
     wait(|done| log.save_vote(vote, done))?;
     apply_all(log, state)?;
+    raise_counts(state, index, SLICE_BYTES)?;
     begin_at(log, state, beginning, membership, recovery_id)
 }
 
 /// Gives a state that was copied from another cluster, and an empty log, to the server with this id: the first of a new cluster, as
-/// `founder`, with a history of its own under `recovery_id`. Everything is durable when this returns; until then log and
-/// state are not to be used.
+/// `founder`, with a history of its own under `recovery_id` that begins behind position `index`. The counts in the state are raised already. Everything is
+/// durable when this returns; until then log and state are not to be used.
 ///
 /// # Errors
 /// When the state is none that was ever applied to, or log or state cannot be read or written.
@@ -151,15 +189,14 @@ pub fn begin_restored(
     (id, founder): (u64, Member),
     log: &dyn LogStore,
     state: &dyn StateStore,
-    recovery_id: [u8; 16],
+    (recovery_id, index): ([u8; 16], u64),
 ) -> Result<Beginning, OfflineError> {
     let (applied, _) = machine::applied_mark(state)?;
     let last = applied.ok_or(OfflineError::NoMember)?;
-    let term = next_epoch(last.leader_id.term).ok_or(OfflineError::UsedUp)?;
-    let index = last.index.saturating_add(SKIPPED_BY_RESTORING);
-    if index >= INDEX_LIMIT {
+    if index <= last.index {
         return Err(OfflineError::UsedUp);
     }
+    let term = next_epoch(last.leader_id.term).ok_or(OfflineError::UsedUp)?;
     let membership = RaftMembership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, founder)]))
         .map_err(|_| Malformed("configuration of one server"))?;
     let vote = to_record(&vote_to_wire(&RaftVote::new(term, id)));
@@ -225,6 +262,31 @@ fn apply_all(log: &dyn LogStore, state: &dyn StateStore) -> Result<(), OfflineEr
         }
         Ok(())
     })
+}
+
+/// Lets what is counted go on beyond what the lost rest of this history may have given out. Done again after an interruption it does no harm.
+fn raise_counts(state: &dyn StateStore, floor: u64, chunk_bytes: usize) -> Result<(), OfflineError> {
+    let snapshot = state.snapshot()?;
+    let mut after = vec![CHANGED_TABLE];
+    loop {
+        let records = snapshot.chunk(Some(&after), chunk_bytes)?;
+        let count = records.len();
+        let ours = records.into_iter().take_while(|(key, _)| key.first() == Some(&CHANGED_TABLE));
+        let mut changes = Changes::new();
+        for (key, value) in ours {
+            after = key.to_vec();
+            if let Some(value) = restored(&key, &value, floor)? {
+                changes.insert(after.clone(), Some(value));
+            }
+        }
+        let (changed, is_last) = (changes.len(), changes.len() < count);
+        if changed > 0 {
+            state.commit(changes)?;
+        }
+        if changed == 0 || is_last {
+            return Ok(());
+        }
+    }
 }
 
 /// Reads entries slice by slice, all of `indices`.

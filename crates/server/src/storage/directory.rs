@@ -165,6 +165,14 @@ impl Directory {
         check_restorable(path)
     }
 
+    /// Whether a restoration into `path` was begun and not finished. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read, is damaged, or newer.
+    pub fn is_half_restored(path: &Path) -> Result<bool, DirectoryError> {
+        Ok(read_identity(path)?.is_some_and(|identity| identity.restoring))
+    }
+
     /// Remembers, durably, that all of the backup is there. The stores must be closed.
     ///
     /// # Errors
@@ -291,6 +299,12 @@ impl Directory {
         self.is_new
     }
 
+    /// The name of the server it belongs to.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.identity.server
+    }
+
     /// The directory itself.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -343,8 +357,11 @@ fn check_restorable(path: &Path) -> Result<(), DirectoryError> {
     if !path.try_exists().map_err(|source| io_error("read", path, source))? {
         return Ok(());
     }
-    let is_begun = read_identity(path)?.is_some_and(|identity| identity.restoring);
-    if is_begun || is_vacant(path)? { Ok(()) } else { Err(DirectoryError::NotEmpty(path.to_owned())) }
+    if Directory::is_half_restored(path)? || is_vacant(path)? {
+        Ok(())
+    } else {
+        Err(DirectoryError::NotEmpty(path.to_owned()))
+    }
 }
 
 /// Whether nothing is there but what a first open that was cut short leaves.

@@ -10,7 +10,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use threefold::tui::progress::Progress;
+use threefold::{serve::Signals, tui::progress::Progress};
 use threefold_server::backup::{
     self, BackupError, Header, Summary,
     take::{NotTaken, Step},
@@ -145,12 +145,7 @@ pub async fn backup(args: BackupArgs) -> Result<(), Failure> {
         ("whole:", check(&args.file)?)
     } else {
         let operator = args.target.operator()?;
-        // Whoever loses patience leaves no half file behind.
-        let taken = tokio::select! {
-            taken = take(&operator, &args) => taken,
-            _ = tokio::signal::ctrl_c() => Err(Failure::local("interrupted: there is no backup")),
-        };
-        ("backed up to", taken?)
+        ("backed up to", take(&operator, &args).await?)
     };
     let report = Report::of(&args.file, &header, &summary);
     output.result(&report, || report.human(done))?;
@@ -161,6 +156,11 @@ async fn take(
     operator: &threefold_server::peer::operator::Operator,
     args: &BackupArgs,
 ) -> Result<(Header, Summary), Failure> {
+    // Whoever loses patience leaves no half file behind.
+    let mut signals = Signals::listen()?;
+    let stopped = async {
+        signals.next().await;
+    };
     let mut shown = Progress::new("backing up", 0, bytes);
     let mut about = 0;
     let told = |step: Step<'_>| match step {
@@ -172,7 +172,7 @@ async fn take(
             eprintln!("threefold: {}; beginning again", escape(why));
         }
     };
-    let taken = backup::take::take(operator, &args.file, args.timeout, told).await;
+    let taken = backup::take::take(operator, &args.file, args.timeout, stopped, told).await;
     drop(shown);
     Ok(taken?)
 }
@@ -198,6 +198,7 @@ impl From<NotTaken> for Failure {
             NotTaken::Exists(_) => Self::usage(error.to_string()),
             NotTaken::File { path, source } => Self::file(&path, &source),
             NotTaken::Unknown(_) => Self::declined(error.to_string()),
+            NotTaken::Interrupted => Self::local(error.to_string()),
             NotTaken::Unavailable(why) => Self::unavailable(format!(
                 "there is no backup: {why}; try again, ask another server with --peer, or see what the servers' logs say"
             )),

@@ -270,8 +270,9 @@ pub fn run_backup(args: backup::BackupArgs) -> ExitCode {
 
 /// Restores a backup and reports why it could not.
 #[must_use]
-pub fn run_restoration(args: &restore::RestoreArgs) -> ExitCode {
-    restore::restore(args).map_or_else(|failure| failure.report(args.json), |()| ExitCode::SUCCESS)
+pub fn run_restoration(args: restore::RestoreArgs) -> ExitCode {
+    let json = args.json;
+    carry_out(restore::restore(args), json)
 }
 
 fn carry_out(command: impl Future<Output = Result<(), Failure>>, json: bool) -> ExitCode {

@@ -13,9 +13,10 @@ use clap::Args;
 use serde::Serialize;
 use threefold::{exit, settings::Settings};
 use threefold_server::{
+    clock::now_ms,
     config::{PeerConfig, PeerTls},
     recover::{Offline, RecoverError, Recovered, Seen, look_at},
-    storage::directory::Directory,
+    storage::directory::{Directory, DirectoryError},
 };
 
 use super::{
@@ -82,7 +83,7 @@ pub async fn recover(args: RecoverArgs) -> Result<(), Failure> {
     situation.refuse_if_others_run()?;
     let mut report = situation.report();
     let Situation { offline, name, .. } = situation;
-    let recovered = offline.recover().map_err(failure)?;
+    let recovered = offline.recover(now_ms()).map_err(cut_short)?;
     report.recovered = Some((&recovered).into());
     output.result(&report, || done(&name, &recovered))?;
     Ok(())
@@ -234,13 +235,31 @@ fn shown(path: &Path) -> String {
     escape(&path.display().to_string())
 }
 
+/// Why it failed before anything was changed.
 fn failure(error: RecoverError) -> Failure {
-    use threefold_server::storage::directory::DirectoryError;
     match error {
         RecoverError::Directory(in_use @ DirectoryError::InUse(_)) => {
             Failure::declined(format!("{in_use}: stop the server first"))
         }
+        RecoverError::Directory(DirectoryError::Io { path, source, .. }) => Failure::file(&path, &source),
+        error if is_of_the_disk(&error) => Failure::local(error.to_string()),
         error => exit::Failure::Refused(error.to_string()).into(),
+    }
+}
+
+/// Why it failed when something may have been changed already.
+fn cut_short(error: RecoverError) -> Failure {
+    if is_of_the_disk(&error) {
+        return Failure::local(format!("{error}; if a start says that the recovery was interrupted, recover again"));
+    }
+    failure(error)
+}
+
+fn is_of_the_disk(error: &RecoverError) -> bool {
+    match error {
+        RecoverError::Directory(DirectoryError::Io { .. }) | RecoverError::Open(..) => true,
+        RecoverError::Offline(error) => error.is_of_the_disk(),
+        RecoverError::Directory(_) => false,
     }
 }
 
@@ -285,5 +304,28 @@ impl From<&Recovered> for Done {
             backup: recovered.backup.display().to_string(),
             recovery_id: recovered.recovery_id.iter().map(|byte| format!("{byte:02x}")).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_server::raft::offline::OfflineError;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_refusal() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let (path, action) = (PathBuf::from("data"), "make a copy of");
+        let failures = [
+            RecoverError::Open("state", full()),
+            RecoverError::Offline(OfflineError::Io(full())),
+            RecoverError::Directory(DirectoryError::Io { action, path, source: full() }),
+        ];
+        for error in failures {
+            let failure = cut_short(error);
+            assert!(failure.exit_code() == 4 && failure.message().ends_with("recover again"), "{failure:?}");
+        }
+        assert_eq!(cut_short(RecoverError::Offline(OfflineError::NoMember)).exit_code(), 1);
     }
 }

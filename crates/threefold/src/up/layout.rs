@@ -112,7 +112,7 @@ impl Layout {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Failure::Refused(format!(
-                "another `threefold up` runs in {}: stop it, or name another directory with --data-dir",
+                "another `threefold up` or `restore` runs in {}: stop it, or name another directory with --data-dir",
                 self.directory.display()
             ))),
             Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),

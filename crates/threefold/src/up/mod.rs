@@ -81,6 +81,7 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     let patience = if remembered.is_some() { LEFT_BEHIND } else { Duration::ZERO };
     let cluster = decide(remembered, &args)?;
     let mut plans = cluster.plans(&layout)?;
+    restoring::refuse_unfinished(&args.data_dir, &plans)?;
     wait_for_ports(&plans, !cluster.bootstrapped, patience).await?;
     layout.prepare(&plans)?;
     layout.save(&cluster)?;

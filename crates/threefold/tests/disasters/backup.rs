@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     slice,
@@ -37,27 +38,27 @@ fn content(seed: u64) -> Vec<u8> {
 }
 
 /// `threefold` with these arguments and nothing else around it.
-fn threefold(arguments: &[&str]) -> Command {
+pub fn threefold(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn printed(output: Output) -> Value {
+pub fn printed(output: Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_str(&text(output.stdout)).unwrap()
 }
 
-fn refused(arguments: &[&str]) -> Failed {
+pub fn refused(arguments: &[&str]) -> Failed {
     Failed::of(&mut threefold(&[arguments, &["--json"]].concat()), b"")
 }
 
-fn word(path: &Path) -> &str {
+pub fn word(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// The names in a directory that begin so.
-fn beginning(directory: &Path, with: &str) -> Vec<PathBuf> {
+pub fn beginning(directory: &Path, with: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(with)).collect()
 }
@@ -152,6 +153,8 @@ fn a_cluster_is_backed_up_while_its_leader_dies_and_goes_on_as_another() {
     let flowed = flow.finish();
     ben.done(&["follow", "--once"]);
     let lost = ben.json(&["send", "#tea", "lost"])[0]["id"].as_u64().unwrap();
+    let logged_out = cid.session.with_extension("before");
+    fs::copy(&cid.session, &logged_out).unwrap();
     cid.done(&["logout"]);
     let rest: Vec<usize> = (0..3).filter(|place| *place != leader).collect();
     cluster.kill(&rest);
@@ -165,12 +168,8 @@ fn a_cluster_is_backed_up_while_its_leader_dies_and_goes_on_as_another() {
     }
     new.wait_until_whole();
     // Nobody logs in again; also who has logged out since is as before.
-    let [ann, ben, cid] = [ann, ben, cid].map(|person| {
-        let at_new = person.at(&new.addresses());
-        let path = person.session.with_extension("restored");
-        let forget = |session: &mut Value| session["servers"] = Value::Array(Vec::new());
-        if person.session.exists() { at_new.with_session(&path, forget) } else { at_new }
-    });
+    let cid = Person { session: logged_out, ..cid };
+    let [ann, ben, cid] = [ann, ben, cid].map(|person| at_another(&person, &new, "restored"));
     let kept = Flowed { ids: flowed.ids[..acknowledged].to_vec(), ..flowed };
     check_history(&ann.history("cid"), &[&kept]);
     assert_eq!((members(&ann, "tea"), unread(&ben)), before);
@@ -193,7 +192,6 @@ fn a_cluster_is_backed_up_while_its_leader_dies_and_goes_on_as_another() {
     assert_eq!((said("two files"), said("some oolong"), said("lost")), (1, 1, 0));
     let again = ann.json(&["send", "#tea", "again"])[0]["id"].as_u64().unwrap();
     assert!(again > lost && again > kept.last(), "no id is ever given twice");
-    cid.done(&["login", "cid"]);
     cid.done(&["send", "ann", "back"]);
     // All three carry it.
     let leader = new.leader();
@@ -203,8 +201,14 @@ fn a_cluster_is_backed_up_while_its_leader_dies_and_goes_on_as_another() {
     interrupted(&path);
 }
 
+/// Somebody with the same session at another cluster, whose addresses they were told.
+pub fn at_another(person: &Person, cluster: &Cluster, name: &str) -> Person {
+    let forget = |session: &mut Value| session["servers"] = Value::Array(Vec::new());
+    person.at(&cluster.addresses()).with_session(&person.session.with_extension(name), forget)
+}
+
 /// Restores into the first server of a cluster that was not started.
-fn restore(new: &Cluster, path: &Path) -> Value {
+pub fn restore(new: &Cluster, path: &Path) -> Value {
     let file = configuration(new, &new.servers[0]);
     printed(threefold(&["restore", word(path), "--config", &file, "--json"]).output().unwrap())
 }
@@ -270,7 +274,44 @@ fn what_is_no_backup_or_has_no_place_is_refused_and_nothing_is_left() {
     }
     let missing = refused(&["restore", "/nowhere/x.backup", "--up", word(&data)]);
     assert_eq!(missing.short(), (2, "USAGE"), "{missing:?}");
+    // What can be read once is enough for a look, and not for more; nobody waits for what would come.
+    let pipe = home.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let once = refused(&["restore", word(&pipe), "--up", word(&data)]);
+    assert!(once.short() == (2, "USAGE") && once.message.contains("cannot be read twice: name a file"), "{once:?}");
+    let mut looking = threefold(&["backup", "--check", "/dev/stdin", "--json"]);
+    let mut looking = Process::spawn(looking.stdin(Stdio::piped()));
+    looking.stdin.take().unwrap().write_all(&fs::read(&path).unwrap()).unwrap();
+    let status = until("the end of the check", || looking.try_wait().unwrap());
+    assert!(status.success());
     assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
+fn a_backup_that_is_given_up_leaves_nothing_and_one_that_is_killed_nothing_for_long() {
+    let cluster = crate::harness::shared();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("x.backup");
+    let begun = || !beginning(home.path(), "x.backup.part-").is_empty();
+    // Somebody who takes connections, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peers = format!("server-1={}", listener.local_addr().unwrap());
+    let nobody = Operator { peers, ..cluster.operator() };
+    for signal in ["-TERM", "-INT", "-KILL"] {
+        let mut running = Process::spawn(&mut nobody.command(&["backup", word(&path)]));
+        wait("a backup that waits", begun);
+        running.signal(signal);
+        let status = until("its end", || running.try_wait().unwrap());
+        if signal != "-KILL" {
+            assert_eq!(status.code(), Some(4));
+            let mut said = String::new();
+            running.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert!(said.contains("interrupted: there is no backup") && !begun(), "{signal}: {said}");
+        }
+    }
+    assert!(begun(), "whoever is killed tidies nothing up");
+    cluster.operator().done(&["backup", word(&path)]);
+    assert_eq!(beginning(home.path(), ""), slice::from_ref(&path), "the next one does");
 }
 
 #[test]
@@ -287,6 +328,21 @@ fn a_backup_becomes_a_cluster_of_up() {
     assert_eq!(printed(threefold(&restored).output().unwrap())["server"], "server-1");
     let again = refused(&restored[..6]);
     assert!(again.short() == (1, "REFUSED") && again.message.contains("there is a cluster"), "{again:?}");
+    // As it is when it is killed before its last word, and before the word before that.
+    for is_remembered in [true, false] {
+        let identity = data.join("server-1").join("server");
+        let mut said: Value = serde_json::from_str(&fs::read_to_string(&identity).unwrap()).unwrap();
+        said["restoring"] = true.into();
+        fs::write(&identity, said.to_string()).unwrap();
+        if !is_remembered {
+            fs::remove_file(data.join("cluster")).unwrap();
+        }
+        let up = threefold(&["up", "--plain", "--data-dir", word(&data)]).output().unwrap();
+        let refused = text(up.stderr);
+        assert!(up.status.code() == Some(1) && refused.contains("`threefold restore --up` again"), "{refused}");
+        assert_eq!(data.join("cluster").exists(), is_remembered, "nothing is said of a cluster that is not there");
+        printed(threefold(&restored).output().unwrap());
+    }
     let _up = Process::spawn(
         threefold(&["up", "--plain", "--data-dir", word(&data)]).stdout(Stdio::null()).stderr(Stdio::null()),
     );

@@ -15,6 +15,7 @@ mod input;
 mod losses;
 mod membership;
 mod recovery;
+mod restoration;
 mod search;
 mod startup;
 mod strangers;

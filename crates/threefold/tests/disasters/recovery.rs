@@ -108,7 +108,7 @@ fn one_server_goes_on_alone_and_the_others_come_back_only_when_they_are_emptied(
     }
     for place in [1, 2] {
         let server = &cluster.servers[place];
-        wait("a refusal", || server.said().contains("the cluster was recovered without this server"));
+        wait("a refusal", || server.said().contains("the cluster was recovered or restored without this server"));
         let lost = alice.at(&server.client).with_session(&server.data.with_extension("session"), |session| {
             session["servers"] = Value::Array(Vec::new());
         });

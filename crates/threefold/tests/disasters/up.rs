@@ -120,7 +120,7 @@ fn ctrl_c_while_messages_flow_and_a_server_started_by_hand() {
     // Two at once do not share a directory.
     let (code, said) = fails(&data, &["--port", &port.to_string()]);
     assert_eq!(code, 1);
-    assert!(said.contains("another `threefold up` runs in"), "{said}");
+    assert!(said.contains("another `threefold up` or `restore` runs in"), "{said}");
     up.interrupt();
 }
 

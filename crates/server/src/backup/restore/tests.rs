@@ -61,13 +61,18 @@ impl Scene {
     }
 
     fn restore(&self, path: &Path) -> Result<Restored, RestoreError> {
+        self.unfinished(path, 0)?.finish()
+    }
+
+    /// All but the last word, at this time.
+    fn unfinished(&self, path: &Path, now_ms: u64) -> Result<Unfinished, RestoreError> {
         let founder = Founder {
             name: NAME.to_owned(),
             peer_address: "host:7500".to_owned(),
             client_address: "host:7400".to_owned(),
             survivor_mode: true,
         };
-        restore(path, &self.data_dir(), &founder, |_| {})
+        check(path, &self.data_dir(), &mut |_| {})?.make(&founder, now_ms, &mut |_| {})
     }
 
     /// Opens what was restored as a server does.
@@ -168,4 +173,43 @@ fn records_of_another_position_than_the_header_says_are_refused() {
     let error = scene.restore(&scene.backup(&header(6))).unwrap_err();
     assert!(error.to_string().contains("its header is of another state"), "{error}");
     assert!(Directory::open(scene.data_dir(), NAME).is_err(), "no server starts on it");
+}
+
+#[test]
+fn one_backup_at_two_times_begins_two_histories_the_later_one_behind_the_earlier() {
+    let scenes = [Scene::new(), Scene::new()];
+    let path = scenes[0].backup(&header(5));
+    let found = [7_000, 8_000].map(|after_ms| {
+        let scene = &scenes[usize::from(after_ms > 7_000)];
+        let now_ms = offline::FIRST_MS + after_ms;
+        let restored = scene.unfinished(&path, now_ms).unwrap().finish().unwrap();
+        let (_, state) = scene.opened();
+        let sessions = scene.records.iter().filter(|record| record.key[0] == threefold_core::backup::CHANGED_TABLE);
+        let sessions = sessions.map(|record| state.get(&record.key).unwrap().unwrap()).collect::<Vec<_>>();
+        (restored.beginning.index, restored.recovery_id, sessions)
+    });
+    assert_eq!([found[0].0, found[1].0], [7_000, 8_000]);
+    assert_ne!(found[0].1, found[1].1);
+    assert!(found[0].2.len() == 1 && found[0].2 != found[1].2, "nor are instances counted alike");
+}
+
+#[test]
+fn nothing_is_made_with_a_clock_that_cannot_be_right() {
+    let scene = Scene::new();
+    let error = scene.unfinished(&scene.backup(&header(5)), u64::MAX).unwrap_err();
+    assert!(matches!(error, RestoreError::Offline(OfflineError::Clock)), "{error}");
+    assert!(!scene.data_dir().exists());
+}
+
+#[test]
+fn until_the_last_word_no_server_starts() {
+    let scene = Scene::new();
+    let path = scene.backup(&header(5));
+    let unfinished = scene.unfinished(&path, 0).unwrap();
+    assert!(Directory::is_half_restored(&scene.data_dir()).unwrap());
+    drop(unfinished);
+    assert!(matches!(Directory::open(scene.data_dir(), NAME), Err(DirectoryError::HalfRestored(_))));
+    scene.restore(&path).unwrap();
+    assert!(!Directory::is_half_restored(&scene.data_dir()).unwrap());
+    scene.opened();
 }
