@@ -95,6 +95,16 @@ impl Failure {
         Self { exit_code: REFUSED, code: error.code_name(), message: message.into(), quiet: false }
     }
 
+    /// Several things came to nothing, for that reason or others: with these words.
+    pub fn nothing(code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit_code: REFUSED, code, message: message.into(), quiet: false }
+    }
+
+    /// A short name for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The same, with this said before it.
     #[must_use]
     pub fn after(self, words: &str) -> Self {
