@@ -5,9 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crossterm::event::EventStream;
-use futures::StreamExt as _;
 use rustix::process::Signal;
+use threefold::tui::{keys::Keys, terminal};
 use threefold_client::{Cursor, Incoming, Subscription, Typing};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -68,11 +67,13 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let screen = Screen::take(model.mouse).map_err(failed)?;
     model.size = screen.terminal.size().map(|size| (size.width, size.height)).map_err(failed)?;
     let effects = update(&mut model, Event::Tick(now_ms()));
-    let mut keeper = Keeper { model, screen, worker, typing: subscription.typing(), is_over: false };
+    let keys = Keys::read().map_err(failed)?;
+    let mut keeper = Keeper { model, screen, keys, worker, typing: subscription.typing(), is_over: false };
     keeper.carry_out(effects).map_err(failed)?;
     keeper.keep(&mut subscription, &mut news, &mut signals).await.map_err(failed)?;
-    let Keeper { mut model, screen, worker, .. } = keeper;
+    let Keeper { mut model, screen, keys, worker, .. } = keeper;
     drop(screen);
+    drop(keys);
     // In time or not, what was told until then counts.
     let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news)).await;
     while let Ok(told) = news.try_recv() {
@@ -121,6 +122,8 @@ pub fn outcome(model: &Model) -> Result<(), Failure> {
 struct Keeper {
     model: Model,
     screen: Screen,
+    /// Behind the screen: see there.
+    keys: Keys,
     worker: Worker,
     typing: Typing,
     is_over: bool,
@@ -133,7 +136,6 @@ impl Keeper {
         news: &mut mpsc::Receiver<News>,
         signals: &mut Signals,
     ) -> std::io::Result<()> {
-        let mut inputs = EventStream::new();
         // Somebody else may stop this process, too: the terminal is given back first.
         let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
         let mut ticks = interval(TICK);
@@ -161,7 +163,7 @@ impl Keeper {
                     (draw_at, taken) = (None, 0);
                     continue;
                 }
-                input = inputs.next() => match input {
+                input = self.keys.next() => match input {
                     Some(input) => Event::Terminal(input?),
                     // The terminal is gone.
                     None => return Ok(()),
@@ -201,6 +203,7 @@ impl Keeper {
                 Effect::Typing(to) => drop(self.typing.tell(to)),
                 Effect::Redraw => self.screen.redraw()?,
                 Effect::Mouse(on) => self.screen.set_mouse(on)?,
+                Effect::Suspend if !terminal::may_stop() => self.model.complain(terminal::NO_SHELL),
                 Effect::Suspend => {
                     self.screen.suspend()?;
                     self.model.size = self.screen.terminal.size().map(|size| (size.width, size.height))?;

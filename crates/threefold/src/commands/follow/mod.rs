@@ -8,7 +8,11 @@ mod interruption;
 mod place;
 mod sink;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use interruption::Interruption;
@@ -294,7 +298,8 @@ impl Follower {
     /// For people, beside the output.
     fn notice(&self, text: &str) {
         if !self.context.output.is_json() {
-            eprintln!("threefold: {}", escape(text));
+            // On a terminal that is gone nobody hears it.
+            let _ = writeln!(io::stderr(), "threefold: {}", escape(text));
         }
     }
 
