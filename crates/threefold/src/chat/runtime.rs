@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    ChatArgs,
-    model::{Effect, Event, Model, News, PendingState, Zone},
+    ChatArgs, kept,
+    model::{Effect, Event, Model, News, Pending, PendingState, Zone},
     terminal::Screen,
     theme::Theme,
     update::{self, update},
@@ -57,7 +57,10 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let cursor = Cursor { after: me.position, recovery_id: Vec::new() };
     let mut subscription = context.client.subscribe(cursor, args.invisible)?;
     let (sender, mut news) = mpsc::channel(NEWS);
-    let worker = Worker::start(context.client.clone(), sender)?;
+    let mut kept = kept::open(context)?;
+    model.is_kept = kept.is_on_disk;
+    kept.tell(&sender);
+    let worker = Worker::start(context.client.clone(), &kept.writer, sender);
     worker.carry_out(Effect::ListInvitations);
     worker.carry_out(Effect::LoadOnline);
     if let Some(name) = &args.name {
@@ -106,7 +109,15 @@ pub fn outcome(model: &Model) -> Result<(), Failure> {
             PendingState::Waiting | PendingState::Uploading(..) | PendingState::Unknown(_) => None,
         })
         .collect();
+    let is_waiting = |pending: &&Pending| matches!(pending.state, PendingState::Waiting);
+    let waiting = model.outbox.iter().filter(is_waiting).count();
     match (model.outbox.len() - refused.len(), &refused[..]) {
+        (left, _) if model.is_kept && left > 0 && left == waiting => Err(Failure::unavailable(format!(
+            "{} not acknowledged: {} kept, and the next `threefold chat` of this login sends {}",
+            if left == 1 { "a message was".to_owned() } else { format!("{left} messages were") },
+            if left == 1 { "it is" } else { "they are" },
+            if left == 1 { "it" } else { "them" },
+        ))),
         (0, []) => Ok(()),
         (0, [why]) => Err(Failure::declined(format!("a message was not sent: {why}"))),
         (0, [.., why]) => Err(Failure::declined(format!("{} messages were not sent: {why}", refused.len()))),
