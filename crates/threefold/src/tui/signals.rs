@@ -36,6 +36,8 @@ impl TerminalSignals {
         // To be known before it is listened for.
         let on_hang_up = if is_ignored(Number::HUP) { TerminalSignal::HangUpIgnored } else { TerminalSignal::HangUp };
         let stop = signal(SignalKind::from_raw(Number::TSTP.as_raw()))?;
+        // Whoever reads keys may do so in the background, for the moment until it is noticed that this is where the program goes on: it is not stopped for that.
+        drop(signal(SignalKind::from_raw(Number::TTIN.as_raw()))?);
         Ok(Self(Some(Listening { stop, hang_up: signal(SignalKind::hangup())?, on_hang_up })))
     }
 

@@ -84,6 +84,7 @@ impl Live {
         self.painter.give_back()?;
         terminal::stop_job()?;
         if !terminal::is_in_foreground() {
+            self.inputs = None;
             return Err(io::Error::other("this runs in the background"));
         }
         self.painter.take_again()
