@@ -91,7 +91,8 @@
 //! writer.settled().await?;
 //! let failed = writer.failed().borrow().clone();
 //! for failed in &failed {
-//!     eprintln!("{:?} was not sent: {}", failed.text(), failed.error);
+//!     // Refused, or, with `Error::OutcomeUnknown`, perhaps sent.
+//!     eprintln!("{:?} is not known to have been sent: {}", failed.text(), failed.error);
 //! }
 //! writer.told(&failed).await;
 //! # Ok(())
@@ -130,4 +131,6 @@ pub use threefold_core::bounds::BODY_BYTES as MESSAGE_BYTES;
 /// The messages of the protocol, as replies and events carry them.
 pub use threefold_proto::chat;
 pub use token::Token;
-pub use writer::{DiskOutbox, Failed, Fingerprint, LinkState, Receipt, RoomChanges, Statistics, To, Writer};
+pub use writer::{
+    DiskOutbox, Failed, Fingerprint, Left, LeftBehind, LinkState, Receipt, RoomChanges, Statistics, To, Writer,
+};

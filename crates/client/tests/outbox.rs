@@ -201,6 +201,57 @@ fn a_refusal_that_passes_takes_nothing_away() {
 }
 
 #[test]
+fn what_came_to_nothing_outlives_the_program_though_the_cluster_forgets_the_answer() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    let program = runtime();
+    program.block_on(async {
+        let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+        drop(writer.send("nobody", "lost").await.unwrap());
+        writer.failed().wait_for(|failed| !failed.is_empty()).await.unwrap();
+        // This one tells the cluster that the answer to the first has come; and its own is heard, by a program that tells nobody.
+        assert!(writer.send("nobody", "lost too").await.unwrap().await.is_err());
+        writer.send("bob", "0").await.unwrap().await.unwrap();
+        writer.settled().await.unwrap();
+    });
+    program.shutdown_background();
+    servers.block_on(async {
+        let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+        writer.settled().await.unwrap();
+        let failed = writer.failed().borrow().clone();
+        let texts: Vec<_> = failed.iter().map(|failed| failed.text().unwrap()).collect();
+        assert_eq!(texts, ["lost", "lost too"]);
+        assert!(failed.iter().all(|failed| failed.error.is_refusal(ErrorCode::UnknownUser)), "{failed:?}");
+    });
+    assert_eq!(cluster.with_state(|state| state.bodies()), numbers(1));
+}
+
+#[test]
+fn what_was_acknowledged_is_on_disk_as_such_after_a_rest() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    // As long as this one waits for its answer, the outbox is not empty.
+    (0..2).for_each(|server| cluster.behave(server, |behaviour| behaviour.unanswered = Some(1)));
+    servers.block_on(async {
+        let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+        drop(writer.send("bob", "0").await.unwrap());
+        for number in 1..5 {
+            writer.send("bob", number.to_string()).await.unwrap().await.unwrap();
+        }
+        let left = || DiskOutbox::left(&path).unwrap().unwrap().writes;
+        let waited = async {
+            while left().len() > 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waited).await.unwrap();
+        assert!(matches!(&left()[..], [one] if one.text() == Some("0") && one.may_have_been_sent));
+    });
+}
+
+#[test]
 fn what_came_to_nothing_is_told_to_each_program_until_one_has_heard_it() {
     let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
     let (cluster, session) = cluster(&servers);

@@ -198,9 +198,11 @@ async fn the_end_of_the_session_ends_all_writes() {
     let writer = client.writer().unwrap();
     writer.send("bob", "0").await.unwrap().await.unwrap();
     cluster.with_state(|state| state.sessions.clear());
-    for _ in 0..3 {
+    for number in 0..3 {
         let error = writer.send("bob", "1").await.unwrap().await.unwrap_err();
-        assert!(error.is_refusal(ErrorCode::SessionInvalid), "{error}");
+        // What was under way when the stream ended may have run.
+        let may_have_run = number == 0 && matches!(&error, Error::OutcomeUnknown(why) if why.contains("the session"));
+        assert!(error.is_refusal(ErrorCode::SessionInvalid) || may_have_run, "{error}");
     }
 }
 

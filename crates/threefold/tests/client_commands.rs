@@ -280,6 +280,33 @@ fn follow_ends_cleanly_when_its_reader_goes_or_a_signal_comes() {
 }
 
 #[test]
+fn follow_goes_on_without_its_terminal_where_it_is_told_to() {
+    let world = World::with(&["alice", "bob"]);
+    let command = world.command("bob", &["follow", "--json"]);
+    let mut nohup = Command::new("sh");
+    nohup
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    nohup.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = nohup.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let pid = child.id().to_string();
+    let mut line = String::new();
+    // It has begun with the first; with the second it has gone on.
+    for body in ["one", "two"] {
+        world.done("alice", &["send", "bob", body]);
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.contains(&format!("\"{body}\"")), "{line}");
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn an_ended_session_ends_follow_with_words() {
     let world = World::with(&["alice"]);
     let child = world.command("alice", &["follow"]).spawn().unwrap();
@@ -320,6 +347,10 @@ fn a_file_goes_on_in_its_own_history_or_not_at_all() {
     world.done("later", &["login", "bob"]);
     assert_eq!(world.fails("later", &follow(&old)), (1, "CURSOR_INVALID".to_owned()));
     assert_eq!(bodies(&file_lines(Path::new(&old))), ["one"], "nothing of another history");
+    // Of a login that is in the new history already, the place is not forgotten for the sake of an old file.
+    assert_eq!(bodies(&world.json("bob", &["follow", "--once", "--after", "0"])), ["one"]);
+    assert_eq!(world.fails("bob", &follow(&old)), (1, "CURSOR_INVALID".to_owned()));
+    assert_eq!(bodies(&world.json("bob", &["follow", "--once"])), [""; 0]);
     world.json("bob", &[&follow(&new)[..], &["--after", "0"]].concat());
     assert_eq!(bodies(&file_lines(Path::new(&new))), ["one"]);
     // A file of an earlier version has no history beside it: that of its next start is taken.

@@ -49,6 +49,8 @@ pub struct Behaviour {
     pub refuse_writes: u32,
     /// So many writes on streams vanish without being carried out or answered.
     pub swallow_writes: u32,
+    /// Writes on streams with this number are carried out and not answered.
+    pub unanswered: Option<u64>,
     /// Every question for an instance is refused so.
     pub refuse_instances: Option<ErrorCode>,
     /// Each stream breaks after this many frames.

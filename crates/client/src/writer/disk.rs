@@ -14,21 +14,21 @@
 //! has the fingerprint of all that were ever accepted, behind those that wait (an earlier version's has none: then nobody can tell what was accepted). Each frame is on disk before the next
 //! is written: so only the last one can be torn.
 
+mod content;
+
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use prost::Message as _;
+use content::{Content, Owner, encode};
 use threefold_core::content::ContentHash;
-use threefold_proto::chat::{RequestId, Write};
+use threefold_proto::chat::write::Operation;
 
 use super::{
     Fingerprint,
-    fingerprint::encoded,
-    outbox::{Change, Kept},
+    change::{Change, Kept, Why, text},
 };
 use crate::{Error, Session};
 
@@ -42,56 +42,11 @@ const WORTH_WRITING_ANEW: u64 = 256 * 1024;
 /// More than an outbox with its most writes ever has: a file beyond it is none of ours.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Persisted: never reused for something else.
-mod kind {
-    pub(super) const SESSION: u8 = 1;
-    pub(super) const ACCEPTED: u8 = 2;
-    pub(super) const NAMED: u8 = 3;
-    pub(super) const UNNAMED: u8 = 4;
-    pub(super) const REMOVED: u8 = 5;
-    pub(super) const FINGERPRINT: u8 = 6;
-}
-
-/// Whose outbox it is. Not the token itself, which is a secret; its hash, because two clusters may give out the same numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owner {
-    account: u64,
-    session: u64,
-    token: [u8; 32],
-}
-
-impl Owner {
-    fn of(session: &Session) -> Self {
-        Self { account: session.account, session: session.session, token: ContentHash::of(session.token.as_bytes()).0 }
-    }
-}
-
-/// A write that was not answered.
-#[derive(Clone, Debug, PartialEq)]
-struct Stored {
-    request: Option<RequestId>,
-    /// A `Write` with nothing but its operation.
-    write: Vec<u8>,
-}
-
-/// What a file amounts to.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Content {
-    owner: Option<Owner>,
-    /// Writes accepted so far, in all runs: the key of the last one.
-    accepted: u64,
-    /// The latest instance that gave a name to one of them.
-    instance: u64,
-    waiting: BTreeMap<u64, Stored>,
-    /// Of all writes accepted so far; none where an earlier version did not write it down.
-    fingerprint: Option<Fingerprint>,
-}
-
 /// A file in which a [`crate::Writer`] keeps its writes until they are answered, so that they outlive the program.
 ///
 /// It belongs to one session and, while it is open, to one process. It holds what was written, so only its owner can read it, as it is with
 /// the session. When the session is over, what waits can never be sent. [`DiskOutbox::open`] says then how much was taken and how much of that is not known to be
-/// acknowledged: go on behind it with another file, and look what has become of the last ones.
+/// acknowledged, and [`DiskOutbox::left`] what that is: go on behind it with another file, and look what has become of the last ones.
 #[derive(Debug)]
 pub struct DiskOutbox {
     path: PathBuf,
@@ -100,6 +55,43 @@ pub struct DiskOutbox {
     content: Content,
     /// Held while this is there.
     _lock: File,
+}
+
+/// What an outbox holds.
+#[derive(Debug)]
+pub struct Left {
+    owner: Option<Owner>,
+    /// What is not known to be acknowledged, the oldest first.
+    pub writes: Vec<LeftBehind>,
+}
+
+impl Left {
+    /// Whether this session can still send it.
+    #[must_use]
+    pub fn is_of(&self, session: &Session) -> bool {
+        self.owner.as_ref() == Some(&Owner::of(session))
+    }
+}
+
+/// A write that an outbox holds.
+#[derive(Debug)]
+pub struct LeftBehind {
+    /// Its place in the order of all writes that the outbox ever accepted; the first has 1.
+    pub number: u64,
+    /// What it was to do.
+    pub operation: Operation,
+    /// It came to nothing: why.
+    pub failed: Option<Error>,
+    /// Without a failure: it may have taken effect. Else it certainly did not.
+    pub may_have_been_sent: bool,
+}
+
+impl LeftBehind {
+    /// What it was to say, where it was a message.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        text(&self.operation)
+    }
 }
 
 impl DiskOutbox {
@@ -136,6 +128,25 @@ impl DiskOutbox {
         Ok(Self { path: place, file, bytes: whole, content, _lock: lock })
     }
 
+    /// What the outbox at `path` holds, of whatever session; none where there is no file. Changes nothing, and needs no session.
+    ///
+    /// # Errors
+    /// As for [`DiskOutbox::open`].
+    pub fn left(path: impl AsRef<Path>) -> Result<Option<Left>, Error> {
+        let path = path.as_ref();
+        let Some(bytes) = read(path).map_err(|error| unusable(path, &error))? else { return Ok(None) };
+        let (content, _) = parse(&bytes).map_err(|why| refused(path, &why))?;
+        let unknown = || refused(path, &"it holds a write that this version does not know");
+        let kept = content.kept().ok_or_else(unknown)?;
+        let writes = kept.into_iter().map(|Kept { key, request, operation, failed }| LeftBehind {
+            number: key,
+            operation,
+            failed: failed.map(Why::into_error),
+            may_have_been_sent: request.is_some(),
+        });
+        Ok(Some(Left { owner: content.owner, writes: writes.collect() }))
+    }
+
     /// How many writes it has accepted so far, in all runs of all programs: whoever sends a list, one write an entry, goes on behind
     /// that many of them.
     #[must_use]
@@ -150,7 +161,7 @@ impl DiskOutbox {
         self.content.fingerprint.as_ref()
     }
 
-    /// How many of them are not answered yet, as far as it knows, or came to nothing without anybody having been told: they go out first.
+    /// How many of them are not answered yet, as far as it knows, which go out first, or came to nothing without anybody having been told.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.content.waiting.len()
@@ -167,12 +178,8 @@ impl DiskOutbox {
 
     /// What waits, in order.
     pub(crate) fn kept(&self) -> Result<Vec<Kept>, Error> {
-        let kept = |(key, stored): (&u64, &Stored)| {
-            let operation = Write::decode(&*stored.write).ok().and_then(|write| write.operation);
-            operation.map(|operation| Kept { key: *key, request: stored.request, operation })
-        };
-        let all: Option<Vec<Kept>> = self.content.waiting.iter().map(kept).collect();
-        all.ok_or_else(|| refused(&self.path, &"it holds a write that this version does not know"))
+        let unknown = || refused(&self.path, &"it holds a write that this version does not know");
+        self.content.kept().ok_or_else(unknown)
     }
 
     /// Writes changes, in order, and returns when they are on disk. After a failure it must not be used any more.
@@ -191,136 +198,6 @@ impl DiskOutbox {
         }
         Ok(())
     }
-}
-
-impl Content {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Accepted { key, operation } => self.accept(*key, encoded(operation)),
-            Change::Named { key, request } => {
-                self.instance = self.instance.max(request.instance);
-                if let Some(stored) = self.waiting.get_mut(key) {
-                    stored.request = Some(*request);
-                }
-            }
-            Change::Unnamed { key } => {
-                if let Some(stored) = self.waiting.get_mut(key) {
-                    stored.request = None;
-                }
-            }
-            Change::Removed { key } => drop(self.waiting.remove(key)),
-        }
-    }
-
-    fn accept(&mut self, key: u64, write: Vec<u8>) {
-        self.accepted = self.accepted.max(key);
-        if let Some(fingerprint) = &mut self.fingerprint {
-            fingerprint.add(&write);
-        }
-        self.waiting.insert(key, Stored { request: None, write });
-    }
-
-    /// Why another session cannot go on with it, and where it could without it.
-    fn of_another(&self) -> String {
-        let (accepted, waiting) = (self.accepted, self.waiting.len());
-        format!(
-            "it is of another session, which alone can send what waits there. {accepted} writes were taken, {waiting} of them not acknowledged as far as it \
-             knows: go on behind them with another file"
-        )
-    }
-
-    /// About as many as it takes to write it anew.
-    fn bytes(&self) -> u64 {
-        self.waiting.values().map(|stored| 64 + stored.write.len() as u64).sum()
-    }
-
-    /// All of it, as changes.
-    fn encoded(&self) -> Vec<u8> {
-        let mut payload = Vec::new();
-        if let Some(owner) = &self.owner {
-            payload.push(kind::SESSION);
-            for number in [owner.account, owner.session, self.accepted, self.instance] {
-                payload.extend(number.to_le_bytes());
-            }
-            payload.extend(owner.token);
-        }
-        for (key, stored) in &self.waiting {
-            put_accepted(*key, &stored.write, &mut payload);
-            if let Some(request) = stored.request {
-                encode(&Change::Named { key: *key, request }, &mut payload);
-            }
-        }
-        // It is of those before it, too.
-        if let Some(fingerprint) = &self.fingerprint {
-            payload.push(kind::FINGERPRINT);
-            payload.extend(fingerprint.bytes());
-        }
-        payload
-    }
-
-    /// Takes in the changes of one frame; none if they make no sense.
-    fn take(&mut self, mut payload: &[u8]) -> Option<()> {
-        while let Some((kind, rest)) = payload.split_first() {
-            payload = rest;
-            match *kind {
-                kind::SESSION => {
-                    let (account, session) = (number(&mut payload)?, number(&mut payload)?);
-                    self.accepted = number(&mut payload)?;
-                    self.instance = number(&mut payload)?;
-                    let (token, rest) = payload.split_first_chunk::<32>()?;
-                    payload = rest;
-                    self.owner = Some(Owner { account, session, token: *token });
-                    self.fingerprint = (self.accepted == 0).then(Fingerprint::new);
-                }
-                kind::ACCEPTED => {
-                    let (key, bytes) = (number(&mut payload)?, usize::try_from(number(&mut payload)?).ok()?);
-                    let (write, rest) = payload.split_at_checked(bytes)?;
-                    payload = rest;
-                    self.accept(key, write.to_vec());
-                }
-                kind::NAMED => {
-                    let (key, instance, number) = (number(&mut payload)?, number(&mut payload)?, number(&mut payload)?);
-                    self.apply(&Change::Named { key, request: RequestId { instance, number } });
-                }
-                kind::UNNAMED => self.apply(&Change::Unnamed { key: number(&mut payload)? }),
-                kind::REMOVED => self.apply(&Change::Removed { key: number(&mut payload)? }),
-                kind::FINGERPRINT => {
-                    let (bytes, rest) = payload.split_first_chunk::<32>()?;
-                    payload = rest;
-                    self.fingerprint = Some(Fingerprint::of_bytes(*bytes));
-                }
-                _ => return None,
-            }
-        }
-        Some(())
-    }
-}
-
-fn encode(change: &Change, payload: &mut Vec<u8>) {
-    let mut put = |kind: u8, numbers: &[u64]| {
-        payload.push(kind);
-        numbers.iter().for_each(|number| payload.extend(number.to_le_bytes()));
-    };
-    match change {
-        Change::Accepted { key, operation } => put_accepted(*key, &encoded(operation), payload),
-        Change::Named { key, request } => put(kind::NAMED, &[*key, request.instance, request.number]),
-        Change::Unnamed { key } => put(kind::UNNAMED, &[*key]),
-        Change::Removed { key } => put(kind::REMOVED, &[*key]),
-    }
-}
-
-fn put_accepted(key: u64, write: &[u8], payload: &mut Vec<u8>) {
-    payload.push(kind::ACCEPTED);
-    payload.extend(key.to_le_bytes());
-    payload.extend((write.len() as u64).to_le_bytes());
-    payload.extend(write);
-}
-
-/// The next number of a payload.
-fn number(payload: &mut &[u8]) -> Option<u64> {
-    let (number, rest) = payload.split_first_chunk::<8>()?;
-    *payload = rest;
-    Some(u64::from_le_bytes(*number))
 }
 
 fn checksum(payload: &[u8]) -> [u8; 8] {

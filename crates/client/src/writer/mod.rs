@@ -7,10 +7,11 @@
 //! the background, because the writes after it cannot go before it.
 //!
 //! With a [`DiskOutbox`] a write is on disk when it is accepted, and none is given up: what was not answered in time is
-//! [`Error::OutcomeUnknown`], and stays. What came to nothing and nobody was told of ([`Writer::failed`]) is told to a later process as well, until it says that
-//! it has heard it. Left out: telling a later process that an earlier one's writes were a success, but for there being none left to wait for.
+//! [`Error::OutcomeUnknown`], and stays. What came to nothing ([`Writer::failed`]) is on disk, too, and told to each later process, until one says that
+//! somebody was told. Left out: telling a later process that an earlier one's writes were a success, but for there being none left to wait for.
 
 mod bots;
+mod change;
 mod disk;
 mod fingerprint;
 mod outbox;
@@ -30,9 +31,9 @@ use std::{
     time::Duration,
 };
 
-pub use disk::DiskOutbox;
+pub use change::Failed;
+pub use disk::{DiskOutbox, Left, LeftBehind};
 pub use fingerprint::Fingerprint;
-pub use outbox::Failed;
 use outbox::{Outbox, Outcome, Reply};
 pub use rooms::RoomChanges;
 use threefold_core::{bounds, text};
@@ -178,7 +179,7 @@ pub(crate) fn start(client: Client, disk: Option<DiskOutbox>) -> Result<Writer, 
     let (submissions, receiver) = mpsc::channel(QUEUE);
     let (state_sender, state) = watch::channel(LinkState::Idle);
     let (waiting_sender, waiting) = watch::channel(outbox.waiting());
-    let (failed_sender, failed) = watch::channel(Vec::new());
+    let (failed_sender, failed) = watch::channel(outbox.failed().to_vec());
     let (heard, hearing) = mpsc::channel(1);
     let (counters, over) = (Arc::<Counters>::default(), Arc::<OnceLock<Error>>::default());
     let told = task::Told {
@@ -353,8 +354,8 @@ impl Writer {
         }
     }
 
-    /// Writes of a [`DiskOutbox`] that came to nothing and that nobody was told of, to watch: they were accepted by an earlier process, or their receipts were
-    /// dropped or gave up. They stay in the file, and are told again to the next process, until [`Writer::told`]. When nothing waits any more, all are there.
+    /// Writes of a [`DiskOutbox`] that came to nothing, in this process or an earlier one, to watch; whether or not a receipt has told of it. They stay in the
+    /// file, where they take the place of others, and are told again to the next process, until [`Writer::told`]. When nothing waits any more, all are there.
     #[must_use]
     pub fn failed(&self) -> watch::Receiver<Vec<Failed>> {
         self.failed.clone()

@@ -8,8 +8,10 @@
 //! * After a refusal that says "later" nothing more is sent until all writes under way are answered; then everything
 //!   unanswered goes again from the first. So the order at the server is the order here.
 //!
-//! An outbox that outlives the process tells its storage of each change (`Change`), in order. Two rules more keep the promise through a crash:
+//! An outbox that outlives the process tells its storage of each change (`Change`), in order. Three rules more keep the promise through a crash:
 //! * What a write is called is on disk before the write is first sent under that name: so whatever was sent goes again under the same name.
+//! * That a write came to nothing is on disk before any other says that its number was answered: the cluster forgets the reply then, and what is
+//!   forgotten and not known to have failed was a success.
 //! * A later process never goes on with the numbers of an earlier one, but takes a new instance for what has no number yet; and it takes all that had a
 //!   number as something that may have run.
 
@@ -22,6 +24,7 @@ use threefold_proto::chat::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
+use super::change::{Change, Failed, Kept, Why};
 use crate::{Error, verdict::Verdict};
 
 /// Writes held here: a full window, and as many that wait for it.
@@ -75,49 +78,6 @@ pub(crate) struct Transmission {
     pub(crate) again: bool,
 }
 
-/// A change of an outbox that outlives the process.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Change {
-    /// A write was accepted; the key is its place in the order of all that ever were.
-    Accepted { key: u64, operation: Operation },
-    /// It goes out under this name.
-    Named { key: u64, request: RequestId },
-    /// It certainly never ran under its name, and has none now.
-    Unnamed { key: u64 },
-    /// It was answered.
-    Removed { key: u64 },
-}
-
-/// A write that an outbox on disk held and that came to nothing, of which nobody was told: its receipt was dropped, or died with an earlier process.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// Its place in the order of all that were accepted.
-    pub(crate) key: u64,
-    /// What it was to do.
-    pub operation: Operation,
-    /// Why it came to nothing, or will never be known to have come to anything ([`Error::OutcomeUnknown`]).
-    pub error: Error,
-}
-
-impl Failed {
-    /// What it was to say, where it was a message.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        match &self.operation {
-            Operation::Send(message) => Some(&message.body),
-            _ => None,
-        }
-    }
-}
-
-/// A write that an earlier process left.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) key: u64,
-    pub(crate) request: Option<RequestId>,
-    pub(crate) operation: Operation,
-}
-
 #[derive(Debug)]
 struct Entry {
     /// Its place in the order of all that were accepted.
@@ -136,9 +96,11 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether somebody was there to hear it.
-    fn resolve(&mut self, result: Result<Outcome, Error>) -> bool {
-        self.reply.take().is_some_and(|reply| reply.send(result).is_ok())
+    /// Tells whoever is there to hear it.
+    fn resolve(&mut self, result: Result<Outcome, Error>) {
+        if let Some(reply) = self.reply.take() {
+            drop(reply.send(result));
+        }
     }
 }
 
@@ -160,8 +122,7 @@ pub(crate) struct Outbox {
     unsaved: Option<Vec<Change>>,
     /// Answers must be told to the storage now: somebody waits for it.
     is_urgent: bool,
-    /// What came to nothing and nobody was told of, where the outbox outlives the process. The storage keeps it until somebody was: a later process
-    /// asks for it again, and is answered the same.
+    /// What came to nothing and nobody was told of, where the outbox outlives the process. The storage keeps it until somebody was.
     failed: Vec<Failed>,
 }
 
@@ -169,18 +130,24 @@ impl Outbox {
     /// One that outlives the process: with what earlier ones left, which goes out first, the key of the last write they accepted, and
     /// the latest instance they used.
     pub(crate) fn kept(kept: Vec<Kept>, last_key: u64, last_instance: u64, now: Instant) -> Self {
-        let entry = |Kept { key, request, operation }| Entry {
-            key,
-            operation,
-            deadline: now,
-            reply: None,
-            request,
-            in_flight: false,
-            may_have_run: request.is_some(),
-            transmitted: request.is_some(),
-        };
-        let entries = kept.into_iter().map(entry).collect();
-        Self { entries, last_key, last_instance, unsaved: Some(Vec::new()), ..Self::default() }
+        let mut outbox = Self { last_key, last_instance, unsaved: Some(Vec::new()), ..Self::default() };
+        for Kept { key, request, operation, failed } in kept {
+            if let Some(why) = failed {
+                outbox.failed.push(Failed { key, operation, error: why.into_error() });
+                continue;
+            }
+            outbox.entries.push_back(Entry {
+                key,
+                operation,
+                deadline: now,
+                reply: None,
+                request,
+                in_flight: false,
+                may_have_run: request.is_some(),
+                transmitted: request.is_some(),
+            });
+        }
+        outbox
     }
 
     /// Writes that were not answered.
@@ -197,6 +164,16 @@ impl Outbox {
                 || self.entries.is_empty()
                 || unsaved.len() >= ANSWERS_UNSAVED
                 || !unsaved.iter().all(is_answer))
+    }
+
+    /// Whether there are changes that may wait a while until they are on disk.
+    pub(crate) fn may_save(&self) -> bool {
+        self.unsaved.as_ref().is_some_and(|unsaved| !unsaved.is_empty())
+    }
+
+    /// They have waited long enough.
+    pub(crate) fn hurry(&mut self) {
+        self.is_urgent = true;
     }
 
     /// The changes that the storage has not been told yet, in order.
@@ -231,8 +208,10 @@ impl Outbox {
         self.entries.is_empty()
     }
 
+    /// What failed takes room until somebody was told: each of the others may fail, too.
     pub(crate) fn has_room(&self) -> bool {
-        self.entries.len() < if self.unsaved.is_some() { MOST_ENTRIES_ON_DISK } else { MOST_ENTRIES }
+        let most = if self.unsaved.is_some() { MOST_ENTRIES_ON_DISK } else { MOST_ENTRIES };
+        self.entries.len() + self.failed.len() < most
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -255,9 +234,10 @@ impl Outbox {
         });
     }
 
-    /// Whether writes wait that need a new instance for their numbers.
+    /// Whether writes wait that need a new instance for their numbers, and could have them now: a session has few instances, and a new one may push out that
+    /// of a write that is still to be asked for.
     pub(crate) fn wants_instance(&self) -> bool {
-        self.instance.is_none() && self.entries.iter().any(|entry| entry.request.is_none())
+        self.instance.is_none() && !self.entries.is_empty() && self.entries.iter().all(|entry| entry.request.is_none())
     }
 
     /// The instance for new numbers. One that an earlier process may have used is not taken: a number would be given to another write.
@@ -355,19 +335,16 @@ impl Outbox {
         answered
     }
 
-    /// A write is answered. One on disk that came to nothing stays there until somebody was told.
+    /// A write is answered. One on disk that came to nothing stays there until somebody was told: a receipt is heard by a process, which may end before
+    /// anybody is.
     fn leave(&mut self, mut entry: Entry, result: Result<Outcome, Error>) {
         let error = result.as_ref().err().cloned();
-        let is_heard = entry.resolve(result);
+        entry.resolve(result);
         let Entry { key, operation, .. } = entry;
         match error {
-            Some(error) if self.unsaved.is_some() && !is_heard => {
+            Some(error) if self.unsaved.is_some() => {
+                self.note(|| Change::Failed { key, why: Why::of(&error) });
                 self.failed.push(Failed { key, operation, error });
-                if self.failed.len() > MOST_ENTRIES_ON_DISK {
-                    // Nobody asks for them.
-                    let oldest = self.failed.remove(0);
-                    self.note(|| Change::Removed { key: oldest.key });
-                }
             }
             _ => self.note(|| Change::Removed { key }),
         }
@@ -402,7 +379,8 @@ impl Outbox {
                 self.renumber(index, request.instance)
             }
             ErrorCode::ReplyForgotten if self.unsaved.is_some() && self.entries[index].reply.is_none() => {
-                // Carried out, and its answer was heard: a server forgets one when it is told so. Only the disk does not know that yet.
+                // Carried out: a server forgets a reply when it is told that it came. Of a refusal the disk knows by then; only that of a success it does not
+                // know yet.
                 self.abandon(request.instance);
                 if let Some(Entry { key, .. }) = self.entries.remove(index) {
                     self.note(|| Change::Removed { key });
@@ -413,7 +391,14 @@ impl Outbox {
                 self.abandon(request.instance);
                 self.finish(index, Err(Error::OutcomeUnknown(format!("the answer was lost ({message})"))))
             }
-            ErrorCode::SessionInvalid => Answered::SessionOver(Error::Refused { code, message }),
+            ErrorCode::SessionInvalid => {
+                // Those behind it cannot have run on this stream: their numbers are not due.
+                for entry in &mut self.entries {
+                    let is_behind = |name: RequestId| name.instance == request.instance && name.number > request.number;
+                    entry.in_flight &= !entry.request.is_some_and(is_behind);
+                }
+                Answered::SessionOver(Error::Refused { code, message })
+            }
             code => self.finish(index, Err(Error::Refused { code, message })),
         }
     }
@@ -485,10 +470,16 @@ impl Outbox {
         });
     }
 
-    /// Nothing will be sent any more by this process. What is on disk stays there.
+    /// Nothing will be sent any more by this process. What is on disk stays there. A refusal is told only of what certainly changed nothing.
     pub(crate) fn fail_all(&mut self, error: &Error) {
         for mut entry in self.entries.drain(..) {
-            entry.resolve(Err(error.clone()));
+            let may_have_run = entry.in_flight || entry.may_have_run;
+            entry.resolve(Err(match error {
+                Error::Refused { .. } if may_have_run => {
+                    Error::OutcomeUnknown(format!("sent, and not answered before this: {error}"))
+                }
+                error => error.clone(),
+            }));
         }
     }
 }

@@ -34,6 +34,8 @@ use crate::{
 
 /// A stream with nothing to write is closed after this long.
 const IDLE: Duration = Duration::from_secs(30);
+/// Changes that may wait until they are on disk do so no longer: a program that is killed while it rests has nothing to ask for again.
+const REST: Duration = Duration::from_secs(1);
 /// So often "later" without any progress, and the server is left for another.
 const LATERS: u32 = 3;
 
@@ -57,6 +59,8 @@ pub(super) struct Task {
     outbox: Outbox,
     /// Where the outbox is kept; none while it is being written, and where it ends with the process.
     disk: Option<DiskOutbox>,
+    /// Since when something waits that may wait a while until it is on disk.
+    unsaved: Option<Instant>,
     /// Who is told that what they said is on disk, once it is.
     accepted: Vec<oneshot::Sender<()>>,
     route: Route,
@@ -90,6 +94,7 @@ impl Task {
             open: true,
             outbox,
             disk,
+            unsaved: None,
             accepted: Vec::new(),
             route: Route::default(),
             instance: None,
@@ -185,6 +190,8 @@ impl Task {
             }));
         }
         let deadline = self.outbox.next_deadline();
+        let may_save = self.disk.is_some() && self.outbox.may_save();
+        self.unsaved = may_save.then(|| self.unsaved.unwrap_or_else(Instant::now));
         tokio::select! {
             biased;
             submission = self.submissions.recv(), if self.open && self.outbox.has_room() => match submission {
@@ -205,6 +212,7 @@ impl Task {
                 self.outbox.told(&keys);
                 self.accepted.push(done);
             }
+            () = sleep_until(self.unsaved.map(|since| since + REST)) => self.outbox.hurry(),
             () = sleep_until(deadline) => {
                 let why = self.hindrance.clone().unwrap_or_else(|| self.route.error());
                 self.outbox.expire(Instant::now(), &why);
@@ -286,10 +294,10 @@ impl Task {
 
     /// What waits is given up by this process; that it waits stays told, for what is on disk still does.
     fn end(&mut self, error: Error) {
-        self.told.waiting = None;
         self.outbox.fail_all(&error);
-        // The first reason counts.
+        // The first reason counts; and it is there before anybody is told that nothing more will come.
         let _ = self.told.over.set(error);
+        self.told.waiting = None;
     }
 
     /// Writes over one stream until it fails, or there has been nothing to write for a while.

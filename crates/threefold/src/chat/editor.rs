@@ -145,15 +145,18 @@ impl Editor {
         self.go_to(row + 1, column, cells)
     }
 
-    /// Puts the cursor where somebody points.
+    /// Puts the cursor where somebody points; behind the end of a row it is the row's end. Of a row that goes on in the next one, that is before its last character, for
+    /// behind it is where the next one begins.
     pub fn go_to(&mut self, row: usize, column: usize, cells: usize) -> bool {
         let rows = self.rows(cells);
         let Some(part) = rows.get(row) else { return false };
+        let goes_on = rows.get(row + 1).is_some_and(|next| next.start == part.end);
+        let mut graphemes = self.text[part.clone()].graphemes(true).peekable();
         let mut used = 0;
         let mut place = part.start;
-        for grapheme in self.text[part.clone()].graphemes(true) {
+        while let Some(grapheme) = graphemes.next() {
             used += text::cells(grapheme);
-            if used > column {
+            if used > column || (goes_on && graphemes.peek().is_none()) {
                 break;
             }
             place += grapheme.len();
@@ -372,6 +375,30 @@ mod tests {
         assert_eq!(editor.position(8), (0, 3));
         assert!(editor.down(8));
         assert_eq!(editor.position(8), (1, 3));
+    }
+
+    #[test]
+    fn behind_the_end_of_a_row_is_its_end_and_not_the_next_row() {
+        // "hello " and "brave " go on in the next row, "new" does not.
+        let mut editor = editor("hello brave new\nworld");
+        for (row, last) in [(0, 5), (1, 5), (2, 3), (3, 5)] {
+            for column in 0..12 {
+                assert!(editor.go_to(row, column, 8));
+                assert_eq!(editor.position(8), (row, column.min(last)), "{column} in row {row}");
+            }
+        }
+        assert!(editor.up(8));
+        assert_eq!(editor.position(8), (2, 3));
+        assert!(editor.go_to(3, 5, 8) && editor.up(8) && editor.up(8));
+        assert_eq!(editor.position(8), (1, 3));
+        assert!(editor.go_to(1, 7, 8) && editor.up(8) && editor.down(8) && editor.up(8));
+        assert_eq!(editor.position(8), (0, 5));
+        // Without spaces, and with characters of two cells.
+        editor.set("漢漢漢漢漢");
+        assert!(editor.go_to(0, 7, 4));
+        assert_eq!(editor.position(4), (0, 2));
+        assert!(editor.down(4) && editor.down(4) && !editor.down(4));
+        assert_eq!(editor.position(4), (2, 2));
     }
 
     #[test]

@@ -205,6 +205,11 @@ pub enum News {
     /// What people are shown beside this account's name.
     Named(Result<String, String>),
     Saved(Result<Vec<PathBuf>, String>),
+    /// About what earlier chats left, and the texts of it.
+    Kept {
+        words: String,
+        texts: Vec<String>,
+    },
     Paths {
         request: Request,
         start: usize,

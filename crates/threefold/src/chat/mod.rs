@@ -12,6 +12,7 @@ mod conversation;
 mod editor;
 mod exchange;
 mod format;
+mod kept;
 mod layout;
 mod model;
 mod overlay;

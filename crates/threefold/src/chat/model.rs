@@ -195,6 +195,8 @@ pub struct Model {
     /// The terminal is the one that is looked at.
     pub focused: bool,
     pub mouse: bool,
+    /// What waits outlives the chat.
+    pub is_kept: bool,
     /// How many conversations the list begins after.
     pub list_from: usize,
     pub delivered: u64,
@@ -248,6 +250,7 @@ impl Model {
             arriving: None,
             focused: true,
             mouse: true,
+            is_kept: false,
             list_from: 0,
             delivered: 0,
             marked_delivered: 0,

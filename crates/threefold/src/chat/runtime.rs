@@ -5,9 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crossterm::event::EventStream;
-use futures::StreamExt as _;
 use rustix::process::Signal;
+use threefold::tui::{keys::Keys, terminal};
 use threefold_client::{Cursor, Incoming, Subscription, Typing};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -16,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    ChatArgs,
-    model::{Effect, Event, Model, News, PendingState, Zone},
+    ChatArgs, kept,
+    model::{Effect, Event, Model, News, Pending, PendingState, Zone},
     terminal::Screen,
     theme::Theme,
     update::{self, update},
@@ -58,7 +57,10 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let cursor = Cursor { after: me.position, recovery_id: Vec::new() };
     let mut subscription = context.client.subscribe(cursor, args.invisible)?;
     let (sender, mut news) = mpsc::channel(NEWS);
-    let worker = Worker::start(context.client.clone(), sender)?;
+    let mut kept = kept::open(context)?;
+    model.is_kept = kept.is_on_disk;
+    kept.tell(&sender);
+    let worker = Worker::start(context.client.clone(), &kept.writer, sender);
     worker.carry_out(Effect::ListInvitations);
     worker.carry_out(Effect::LoadOnline);
     if let Some(name) = &args.name {
@@ -68,11 +70,13 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let screen = Screen::take(model.mouse).map_err(failed)?;
     model.size = screen.terminal.size().map(|size| (size.width, size.height)).map_err(failed)?;
     let effects = update(&mut model, Event::Tick(now_ms()));
-    let mut keeper = Keeper { model, screen, worker, typing: subscription.typing(), is_over: false };
+    let keys = Keys::read().map_err(failed)?;
+    let mut keeper = Keeper { model, screen, keys, worker, typing: subscription.typing(), is_over: false };
     keeper.carry_out(effects).map_err(failed)?;
     keeper.keep(&mut subscription, &mut news, &mut signals).await.map_err(failed)?;
-    let Keeper { mut model, screen, worker, .. } = keeper;
+    let Keeper { mut model, screen, keys, worker, .. } = keeper;
     drop(screen);
+    drop(keys);
     // In time or not, what was told until then counts.
     let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news)).await;
     while let Ok(told) = news.try_recv() {
@@ -105,7 +109,15 @@ pub fn outcome(model: &Model) -> Result<(), Failure> {
             PendingState::Waiting | PendingState::Uploading(..) | PendingState::Unknown(_) => None,
         })
         .collect();
+    let is_waiting = |pending: &&Pending| matches!(pending.state, PendingState::Waiting);
+    let waiting = model.outbox.iter().filter(is_waiting).count();
     match (model.outbox.len() - refused.len(), &refused[..]) {
+        (left, _) if model.is_kept && left > 0 && left == waiting => Err(Failure::unavailable(format!(
+            "{} not acknowledged: {} kept, and the next `threefold chat` of this login sends {}",
+            if left == 1 { "a message was".to_owned() } else { format!("{left} messages were") },
+            if left == 1 { "it is" } else { "they are" },
+            if left == 1 { "it" } else { "them" },
+        ))),
         (0, []) => Ok(()),
         (0, [why]) => Err(Failure::declined(format!("a message was not sent: {why}"))),
         (0, [.., why]) => Err(Failure::declined(format!("{} messages were not sent: {why}", refused.len()))),
@@ -121,6 +133,8 @@ pub fn outcome(model: &Model) -> Result<(), Failure> {
 struct Keeper {
     model: Model,
     screen: Screen,
+    /// Behind the screen: see there.
+    keys: Keys,
     worker: Worker,
     typing: Typing,
     is_over: bool,
@@ -133,7 +147,6 @@ impl Keeper {
         news: &mut mpsc::Receiver<News>,
         signals: &mut Signals,
     ) -> std::io::Result<()> {
-        let mut inputs = EventStream::new();
         // Somebody else may stop this process, too: the terminal is given back first.
         let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
         let mut ticks = interval(TICK);
@@ -161,7 +174,7 @@ impl Keeper {
                     (draw_at, taken) = (None, 0);
                     continue;
                 }
-                input = inputs.next() => match input {
+                input = self.keys.next() => match input {
                     Some(input) => Event::Terminal(input?),
                     // The terminal is gone.
                     None => return Ok(()),
@@ -201,6 +214,7 @@ impl Keeper {
                 Effect::Typing(to) => drop(self.typing.tell(to)),
                 Effect::Redraw => self.screen.redraw()?,
                 Effect::Mouse(on) => self.screen.set_mouse(on)?,
+                Effect::Suspend if !terminal::may_stop() => self.model.complain(terminal::NO_SHELL),
                 Effect::Suspend => {
                     self.screen.suspend()?;
                     self.model.size = self.screen.terminal.size().map(|size| (size.width, size.height))?;

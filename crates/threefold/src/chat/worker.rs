@@ -60,12 +60,12 @@ pub struct Worker {
 
 impl Worker {
     /// On behalf of whom the client acts.
-    pub fn start(client: Client, news: mpsc::Sender<News>) -> Result<Self, Failure> {
-        let writer = client.writer()?.with_timeout(PATIENCE);
+    pub fn start(client: Client, writer: &Writer, news: mpsc::Sender<News>) -> Self {
+        let writer = writer.with_timeout(PATIENCE);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let open = Arc::new(AtomicU64::new(0));
         tokio::spawn(write(writer, queue, news.clone(), Arc::clone(&open)));
-        Ok(Self { client, news, jobs, open })
+        Self { client, news, jobs, open }
     }
 
     /// Waits until everything asked for is answered, and told.

@@ -1,6 +1,9 @@
 //! Why a command failed: an exit code for scripts, and one sentence for people that says what to do next.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use serde::Serialize;
 use threefold::exit;
@@ -95,6 +98,16 @@ impl Failure {
         Self { exit_code: REFUSED, code: error.code_name(), message: message.into(), quiet: false }
     }
 
+    /// Several things came to nothing, for that reason or others: with these words.
+    pub fn nothing(code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit_code: REFUSED, code, message: message.into(), quiet: false }
+    }
+
+    /// A short name for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The same, with this said before it.
     #[must_use]
     pub fn after(self, words: &str) -> Self {
@@ -114,10 +127,11 @@ impl Failure {
     /// Prints it on standard error, for commands that go on.
     pub fn print(&self, json: bool) {
         let report = Report { error: Body { code: self.code, message: &self.message } };
-        match serde_json::to_string(&report) {
-            Ok(line) if json => eprintln!("{line}"),
-            _ => eprintln!("threefold: {}", super::output::escape(&self.message)),
-        }
+        // On a terminal that is gone nobody hears it.
+        let _ = match serde_json::to_string(&report) {
+            Ok(line) if json => writeln!(io::stderr(), "{line}"),
+            _ => writeln!(io::stderr(), "threefold: {}", super::output::escape(&self.message)),
+        };
     }
 
     /// Another time it may do.

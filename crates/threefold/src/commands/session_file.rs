@@ -120,6 +120,11 @@ impl SessionFile {
         write().map_err(|error| self.failed(&error))
     }
 
+    /// Where `chat` keeps what was written and is not answered.
+    pub fn outbox(&self) -> PathBuf {
+        self.beside("outbox")
+    }
+
     /// Waits for the lock; it is released when the file is dropped.
     fn lock(&self) -> Result<File, Failure> {
         if let Some(parent) = self.path.parent().filter(|parent| *parent != Path::new("") && !parent.exists()) {

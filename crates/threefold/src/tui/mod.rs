@@ -5,6 +5,7 @@
 //! out: what is shown, which each of them decides.
 
 pub mod figures;
+pub mod keys;
 pub mod progress;
 pub mod signals;
 pub mod terminal;

@@ -34,9 +34,10 @@ impl TerminalSignals {
     /// When the operating system refuses.
     pub fn listen() -> io::Result<Self> {
         // To be known before it is listened for.
-        let is_ignored = fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status));
-        let on_hang_up = if is_ignored { TerminalSignal::HangUpIgnored } else { TerminalSignal::HangUp };
+        let on_hang_up = if is_ignored(Number::HUP) { TerminalSignal::HangUpIgnored } else { TerminalSignal::HangUp };
         let stop = signal(SignalKind::from_raw(Number::TSTP.as_raw()))?;
+        // Whoever reads keys may do so in the background, for the moment until it is noticed that this is where the program goes on: it is not stopped for that.
+        drop(signal(SignalKind::from_raw(Number::TTIN.as_raw()))?);
         Ok(Self(Some(Listening { stop, hang_up: signal(SignalKind::hangup())?, on_hang_up })))
     }
 
@@ -50,10 +51,18 @@ impl TerminalSignals {
     }
 }
 
-/// As the system tells of a process: the mask of ignored signals, in which SIGHUP is the lowest bit.
-fn ignores_hang_up(status: &str) -> bool {
+/// Whether whoever started this process wants it to ignore that signal (`nohup`, a job in the background of a script). To be asked before it is listened for.
+#[must_use]
+pub fn is_ignored(number: Number) -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, number.as_raw()))
+}
+
+/// As the system tells of a process: the mask of ignored signals, in which the first is the lowest bit.
+fn ignores(status: &str, number: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(number - 1).ok().and_then(|place| 1_u64.checked_shl(place));
+    mask.zip(bit).is_some_and(|(mask, bit)| mask & bit != 0)
 }
 
 #[cfg(test)]
@@ -61,9 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whether_hanging_up_is_ignored_is_read_from_the_mask() {
-        assert!(ignores_hang_up("Name:\tx\nSigIgn:\t0000000000001001\n"));
-        assert!(!ignores_hang_up("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"));
-        assert!(!ignores_hang_up(""));
+    fn whether_a_signal_is_ignored_is_read_from_the_mask() {
+        assert!(ignores("Name:\tx\nSigIgn:\t0000000000001001\n", 1));
+        assert!(ignores("SigIgn:\t0000000000001002\n", 2));
+        assert!(!ignores("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n", 1));
+        assert!(!ignores("", 1) && !ignores("SigIgn:\tffffffffffffffff\n", 0));
     }
 }

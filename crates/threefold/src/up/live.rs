@@ -6,8 +6,7 @@ use std::{
 };
 
 use chrono::Local;
-use crossterm::event::{Event as Input, EventStream};
-use futures::StreamExt as _;
+use crossterm::event::Event as Input;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     table::{Process, Table, Wish},
 };
 use crate::tui::{
+    keys::Keys,
     terminal::{self, Screen},
     theme::Theme,
 };
@@ -32,7 +32,7 @@ pub(super) struct Live {
     /// Everything is to be drawn anew.
     is_torn: bool,
     /// None once there is nothing to read any more.
-    inputs: Option<EventStream>,
+    inputs: Option<Keys>,
     ticks: Interval,
     table: Table,
 }
@@ -47,7 +47,7 @@ impl Live {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The mouse stays with the terminal, to mark and copy an address with.
         let painter = Painter::start(Screen::take(false)?)?;
-        Ok(Self { painter, is_torn: false, inputs: Some(EventStream::new()), ticks, table })
+        Ok(Self { painter, is_torn: false, inputs: Some(Keys::read()?), ticks, table })
     }
 
     /// What is to be seen may be changed.
@@ -77,9 +77,14 @@ impl Live {
 
     /// Stops this process until it is to go on; the servers run on. Where it is to go on in the background, the terminal is not taken again.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
+        if !terminal::may_stop() {
+            self.table.remark(terminal::NO_SHELL);
+            return Ok(());
+        }
         self.painter.give_back()?;
         terminal::stop_job()?;
         if !terminal::is_in_foreground() {
+            self.inputs = None;
             return Err(io::Error::other("this runs in the background"));
         }
         self.painter.take_again()
@@ -87,8 +92,13 @@ impl Live {
 
     /// Gives the terminal back, and says what was told on it, the oldest first; none where the terminal takes nothing.
     pub(super) fn leave(self) -> Option<Vec<String>> {
-        let Self { painter, table, .. } = self;
-        painter.leave().then(|| table.told().map(str::to_owned).collect())
+        let Self { painter, table, inputs, .. } = self;
+        let is_given_back = painter.leave();
+        if !is_given_back {
+            terminal::give_back_keys();
+        }
+        drop(inputs);
+        is_given_back.then(|| table.told().map(str::to_owned).collect())
     }
 
     /// The next key that wants something, or none where it is only time to draw. May be dropped while it waits.
@@ -104,6 +114,7 @@ impl Live {
             input = input => match input {
                 Some(Ok(Input::Key(key))) => self.table.key(key, Instant::now()),
                 Some(Ok(_)) => None,
+                // The thread that reads has ended.
                 Some(Err(_)) | None => {
                     self.inputs = None;
                     None

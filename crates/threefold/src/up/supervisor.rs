@@ -122,6 +122,13 @@ impl Supervisor {
     /// Starts all servers and keeps them until a signal.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
+        // What may fail does so before there are servers, and before the terminal is taken.
+        let mut terminal = if self.voice == Voice::Table {
+            let failed = |error| Failure::Refused(format!("cannot listen for signals: {error}"));
+            TerminalSignals::listen().map_err(failed)?
+        } else {
+            TerminalSignals::default()
+        };
         let data_dir = self.slots.first().and_then(|slot| slot.plan.data.parent()).unwrap_or(Path::new("."));
         let data_dir = data_dir.display().to_string();
         self.say(&Event::Starting { servers: self.slots.len(), data_dir: data_dir.clone() });
@@ -132,11 +139,6 @@ impl Supervisor {
             // A terminal that cannot be used gets lines.
             self.live = Live::take(&data_dir, &self.slots).ok();
         }
-        let listen = || {
-            let failed = |error| Failure::Refused(format!("cannot listen for signals: {error}"));
-            TerminalSignals::listen().map_err(failed)
-        };
-        let mut terminal = if self.live.is_some() { listen()? } else { TerminalSignals::default() };
         let result = self.keep(&mut signals, &mut terminal).await;
         self.leave_table(result.is_err());
         self.stop().await;
@@ -198,11 +200,11 @@ impl Supervisor {
         // with an empty directory must ask the others for its place.
         let bootstrap = place == 0 && !self.cluster.bootstrapped;
         let slot = &mut self.slots[place];
-        slot.restart_at = None;
         slot.started = Instant::now();
         let process = ServerProcess::start(&self.executable, &slot.plan, bootstrap)
             .map_err(|error| Failure::Refused(format!("cannot start {}: {error}", slot.plan.name)))?;
         slot.process = Some(process);
+        slot.restart_at = None;
         Ok(())
     }
 
@@ -454,3 +456,6 @@ fn shown(path: &Path) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '/' | '.' | '-' | '_' | '+' | ',');
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
+
+#[cfg(test)]
+mod tests;

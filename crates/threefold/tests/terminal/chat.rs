@@ -186,3 +186,64 @@ fn signals_that_come_while_it_starts_or_that_stop_it_are_heeded() {
     terminal.enter("/quit");
     is_given_back(&terminal);
 }
+
+#[test]
+fn what_was_written_outlives_a_chat_that_is_killed() {
+    if !there_are_terminals() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    alice.done(&["send", "bob", "before"]);
+    bob.done(&["room", "create", "den"]);
+    alice.done(&["join", "#den"]);
+    let terminal = Terminal::open(&alice, (100, 30));
+    terminal.enter("threefold chat '#den'");
+    terminal.wait_for("write to #den");
+    // Another one of the same login has to do without.
+    let second = Terminal::open(&alice, (100, 30));
+    second.enter("threefold chat");
+    second.wait_for("will be lost");
+    second.enter("/quit");
+    is_given_back(&second);
+
+    cluster.kill_all();
+    terminal.enter("to the room");
+    terminal.enter("/msg bob");
+    terminal.wait_for("write to bob");
+    terminal.enter("to bob");
+    let kept = alice.session.with_file_name("alice.session.outbox");
+    until("both to be kept", || {
+        let bytes = std::fs::read(&kept).ok()?;
+        let has = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        (has("to the room") && has("to bob")).then_some(())
+    });
+    assert!(Command::new("kill").args(["-KILL", &terminal.program()]).status().unwrap().success());
+    terminal.close();
+
+    cluster.start_all();
+    cluster.wait_until_whole();
+    bob.done(&["room", "remove", "den", "alice"]);
+    let terminal = Terminal::open(&alice, (100, 30));
+    terminal.enter("threefold chat bob");
+    terminal.wait_for("was not sent (↑ has it)");
+    let is_there = |screen: &str| count(screen, "to bob") == 2 && !screen.contains("(sending)");
+    terminal.wait_until("what was kept, beside the line one writes on", is_there);
+    terminal.press(&["Up"]);
+    terminal.wait_for("› to the room");
+    terminal.press(&["C-u"]);
+    terminal.enter("/quit");
+    is_given_back(&terminal);
+    let bodies = |of: &str| -> Vec<String> {
+        bob.history(of).iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(bodies("alice"), ["before", "to bob"]);
+    assert!(!bodies("#den").contains(&"to the room".to_owned()));
+    // It was told.
+    terminal.enter("clear");
+    terminal.enter("threefold chat bob");
+    let screen = terminal.wait_for("write to bob");
+    assert!(!screen.contains("was not sent"), "{screen}");
+    terminal.enter("/quit");
+    is_given_back(&terminal);
+}

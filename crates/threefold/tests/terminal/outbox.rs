@@ -2,8 +2,9 @@
 //! lines at all, are taken for those it took.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use crate::harness::{Failed, Person, free_ports, shared, text};
@@ -106,11 +107,16 @@ fn a_session_that_ended_is_no_success_while_something_is_kept() {
     assert!(failed.message.contains("3 lines"), "{failed:?}");
     // After a new login, it says how far the old one came.
     sender.person.done(&["login", &sender.person.name]);
-    let failed = sender.fails(&peer, &lines(3));
+    let output = sender.send(&peer, &lines(3));
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(
-        failed.exit == 2 && failed.message.contains("3 writes were taken, 3 of them not acknowledged"),
-        "{failed:?}"
+        said.contains("3 writes were taken, 3 of them not acknowledged as far as it knows: 3 never sent"),
+        "{said}"
     );
+    for line in numbers(3) {
+        assert!(said.contains(&format!("a line kept from before was never sent: {line}\n")), "{said}");
+    }
 }
 
 #[test]
@@ -145,7 +151,7 @@ fn a_disk_that_fails_says_so_and_nothing_behind_the_line_that_was_not_taken_is_s
     let mut shell = Command::new("sh");
     shell.args(["-c", limited, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    shell.stdout(Stdio::null()).stderr(Stdio::piped());
     let output = piped(&mut shell, &input);
     let said = text(output.stderr);
     assert_eq!(output.status.code(), Some(4), "{said}");
@@ -174,8 +180,79 @@ fn a_link_to_an_outbox_is_that_outbox() {
 
 fn piped(command: &mut Command, input: &str) -> Output {
     use std::io::Write as _;
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     // A command that fails may not read it all.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// Somebody who was in a room when a line was kept for it, and no longer is.
+fn thrown_out(name: &str, room: &str) -> (Sender, Person) {
+    let sender = Sender::new(name);
+    let owner = shared().person(&format!("{name}-owner"));
+    owner.done(&["room", "create", room]);
+    sender.person.done(&["join", room]);
+    owner.done(&["room", "remove", room, &sender.person.name]);
+    (sender, owner)
+}
+
+#[test]
+fn a_refusal_outlives_the_run_that_was_killed_after_it() {
+    use std::io::Write as _;
+    let (sender, _owner) = thrown_out("killed", "killed-room");
+    let mut child = sender.command("#killed-room", true).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"line 0\n").unwrap();
+    input.flush().unwrap();
+    // Told while more may come.
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("a line was not sent: ") && said.contains(": line 0"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+    let output = sender.send("#killed-room", &lines(1));
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 0") && said.contains("1 line came to nothing"), "{said}");
+    assert!(sender.send("#killed-room", &lines(1)).status.success(), "it was told");
+}
+
+#[test]
+fn as_long_as_lines_are_kept_the_command_is_to_be_run_again_whatever_else_failed() {
+    let (sender, owner) = thrown_out("mixed", "mixed-room");
+    let long = "x".repeat(20_000);
+    let input = format!("line 0\n\n{long}\nline 1\n");
+    // Kept, and a line that no outbox takes.
+    let output = sender.cut_off().send("#mixed-room", &input);
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("line 3 of the input") && said.contains("20000 bytes"), "{said}");
+    let output = sender.send("#mixed-room", &input);
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        ["line 0", "line 1", "line 3 of the input", "3 lines came to nothing"].iter().all(|part| said.contains(part)),
+        "{said}"
+    );
+    // What no outbox takes, each run tells.
+    let output = sender.send("#mixed-room", &input);
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("line 3 of the input") && said.contains("1 line came to nothing"), "{said}");
+    assert_eq!(bodies(&owner, "#mixed-room"), Vec::<String>::new());
+}
+
+#[test]
+fn more_lines_than_an_outbox_keeps_may_fail_and_each_is_told() {
+    let (sender, _owner) = thrown_out("many", "many-room");
+    let output = sender.send("#many-room", &lines(1_200));
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for number in 0..1_200 {
+        let line = format!(": line {number}\n");
+        assert_eq!(said.matches(&line).count(), 1, "line {number}");
+    }
+    assert!(said.contains("1200 lines came to nothing"), "{}", said.lines().last().unwrap_or_default());
+    assert!(sender.send("#many-room", &lines(1_200)).status.success(), "they were told");
 }

@@ -109,6 +109,11 @@ impl Terminal {
         std::fs::read_to_string(children).unwrap().trim().to_owned()
     }
 
+    /// Closes it, as who closes its window does.
+    pub fn close(&self) {
+        done(self.tmux().arg("kill-server").output().unwrap());
+    }
+
     /// What tmux says of the terminal's state.
     pub fn state(&self, format: &str) -> String {
         done(self.tmux().args(["display-message", "-p", format]).output().unwrap()).trim().to_owned()

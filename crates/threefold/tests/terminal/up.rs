@@ -1,10 +1,14 @@
 //! `up` on a terminal: a live table, with keys that kill and start servers.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use crate::{
     chat::is_given_back,
-    harness::{free_ports, wait},
+    harness::{PROGRAM, free_ports, wait},
     terminal::{Terminal, there_are_terminals},
 };
 
@@ -24,12 +28,31 @@ fn leader(screen: &str) -> Option<String> {
 
 /// `up` in a terminal, with its directory and its first port; `behind` follows on its line.
 fn begun(environment: &[&str], size: (u16, u16), behind: &str) -> (tempfile::TempDir, u16, Terminal) {
+    begun_by("", environment, size, behind)
+}
+
+/// The same, with something before it on its line.
+fn begun_by(before: &str, environment: &[&str], size: (u16, u16), behind: &str) -> (tempfile::TempDir, u16, Terminal) {
     let directory = tempfile::tempdir().unwrap();
     let port = free_ports(PORTS);
     let terminal = Terminal::open_with(environment, size);
-    terminal
-        .enter(&format!("threefold up --data-dir {} --port {port}{behind}", directory.path().join("data").display()));
+    let data = directory.path().join("data");
+    terminal.enter(&format!("{before}threefold up --data-dir {} --port {port}{behind}", data.display()));
     (directory, port, terminal)
+}
+
+/// What a process has had of a processor, in hundredths of a second.
+fn ticks(process: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // Behind the name, which may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+fn wait_for_free_ports(port: u16) {
+    wait("all servers to have ended", || {
+        (port..port + 3).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+    });
 }
 
 #[test]
@@ -70,14 +93,12 @@ fn the_leader_is_killed_and_started_by_keys_and_the_terminal_given_back() {
     terminal.press(&["q"]);
     terminal.wait_for("all servers have stopped");
     is_given_back(&terminal);
-    wait("all servers to have ended", || {
-        (port..port + 3).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
-    });
+    wait_for_free_ports(port);
 }
 
 /// Sends a signal to a process, or with `-` before it to a group.
 fn signal(name: &str, process: &str) {
-    assert!(std::process::Command::new("kill").args([name, "--", process]).status().unwrap().success());
+    assert!(Command::new("kill").args([name, "--", process]).status().unwrap().success());
 }
 
 #[test]
@@ -143,7 +164,60 @@ fn a_signal_ends_it_in_order_and_plain_lines_stay_where_they_are_asked_for() {
     terminal.enter(&up);
     terminal.wait_for("● normal");
     let program = terminal.program();
-    assert!(std::process::Command::new("kill").args(["-TERM", &program]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &program]).status().unwrap().success());
     terminal.wait_for("all servers have stopped");
     is_given_back(&terminal);
+}
+
+/// Ends a process that outlives its terminal, however the test ends.
+struct Ending(String);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.0]).stderr(Stdio::null()).status();
+    }
+}
+
+#[test]
+fn without_its_terminal_it_goes_on_and_rests_where_it_is_told_to() {
+    if !there_are_terminals() {
+        return;
+    }
+    let (directory, port, terminal) =
+        begun_by("sh -c 'trap \"\" HUP; exec \"$@\"' sh ", &["NO_COLOR=1"], (120, 30), "");
+    terminal.wait_for("● normal");
+    let program = terminal.program();
+    let ending = Ending(program.clone());
+    terminal.close();
+    // It reads no keys any more.
+    wait("the table to be left", || {
+        let input = std::fs::read_link(format!("/proc/{program}/fd/0"));
+        input.is_ok_and(|input| input.to_string_lossy().starts_with("pipe:"))
+    });
+    // One that asks a terminal that is gone again and again takes a whole processor.
+    wait("it to rest", || {
+        let before = ticks(&program);
+        std::thread::sleep(Duration::from_millis(500));
+        ticks(&program) - before < 15
+    });
+    let servers = format!("127.0.0.1:{port}");
+    let mut status = Command::new(PROGRAM);
+    status.args(["status", "--servers", &servers, "--session"]).arg(directory.path().join("nobody")).env_clear();
+    let status = status.output().unwrap();
+    assert!(status.status.success(), "{status:?}");
+    drop(ending);
+    wait_for_free_ports(port);
+}
+
+#[test]
+fn it_does_not_stop_where_nobody_would_let_it_go_on() {
+    if !there_are_terminals() {
+        return;
+    }
+    let (_directory, port, terminal) = begun_by("exec ", &["NO_COLOR=1"], (120, 30), "");
+    terminal.wait_for("● normal");
+    terminal.press(&["C-z"]);
+    terminal.wait_for("there is no shell here");
+    terminal.press(&["q"]);
+    wait_for_free_ports(port);
 }

@@ -112,6 +112,10 @@ impl Conversation {
         } else {
             self.service.shared.state().write(&self.session, &write)
         };
+        let unanswered = self.service.behave(|behaviour| behaviour.unanswered);
+        if unanswered.is_some() && unanswered == write.request.map(|request| request.number) {
+            return Ok(());
+        }
         let result = WriteResult { request: write.request, result: Some(answer) };
         if twice {
             self.put(Frame::Result(result.clone())).await?;

@@ -1,10 +1,10 @@
 //! The file, torn and damaged at every byte; and that an outbox comes back as it was.
 
-use threefold_proto::chat::{Done, MarkDelivered, WriteResult, write::Operation, write_result};
+use threefold_proto::chat::{Done, ErrorCode, MarkDelivered, RequestId, WriteResult, write::Operation, write_result};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::*;
-use crate::{Token, writer::outbox::Outbox};
+use super::{content::Stored, *};
+use crate::{Failed, Token, writer::outbox::Outbox};
 
 fn session() -> Session {
     Session {
@@ -29,6 +29,10 @@ fn named(key: u64, instance: u64, number: u64) -> Change {
     Change::Named { key, request: RequestId { instance, number } }
 }
 
+fn failed(key: u64, why: Why) -> Change {
+    Change::Failed { key, why }
+}
+
 /// Keys and names of what waits.
 type Waiting = Vec<(u64, Option<(u64, u64)>)>;
 
@@ -46,6 +50,7 @@ fn script() -> Vec<Vec<Change>> {
         vec![Change::Unnamed { key: 3 }, Change::Removed { key: 2 }, named(3, 11, 1), named(4, 11, 2)],
         vec![Change::Removed { key: 3 }, Change::Removed { key: 4 }],
         vec![accepted(5)],
+        vec![failed(5, Why::Refused(7, "größe".to_owned())), accepted(6)],
     ]
 }
 
@@ -201,7 +206,7 @@ impl Bench {
 
     fn refuse(&mut self, instance: u64, number: u64) {
         let error = threefold_proto::chat::Error {
-            code: threefold_proto::chat::ErrorCode::Forbidden.into(),
+            code: ErrorCode::Forbidden.into(),
             message: "no".to_owned(),
             ..Default::default()
         };
@@ -234,9 +239,6 @@ fn what_was_sent_goes_again_under_its_numbers_and_what_was_not_gets_others() {
     assert_eq!(bench.outbox.waiting(), 68);
     let expected: Vec<_> = (3..=64).map(|number| (10, number, number)).collect();
     assert_eq!(bench.transmit(), expected);
-    // However it comes that the instance of an earlier process is offered again.
-    bench.outbox.set_instance(10);
-    assert!(bench.outbox.wants_instance());
     bench.outbox.set_instance(11);
     assert_eq!(bench.transmit(), [], "nothing overtakes what may not have run");
     let receipt = bench.push(71);
@@ -270,32 +272,130 @@ fn what_is_on_disk_is_not_given_up() {
 }
 
 #[test]
-fn what_came_to_nothing_stays_on_disk_until_somebody_was_told() {
+fn the_instance_of_an_earlier_process_is_not_used_again() {
     let directory = tempfile::tempdir().unwrap();
     let (path, now) = (directory.path().join("outbox"), Instant::now());
     let mut bench = Bench::open(&path, now);
-    let [heard, unheard] = [1, 2].map(|up_to| bench.push(up_to));
+    let _receipt = bench.push(1);
+    bench.outbox.set_instance(10);
+    assert_eq!(bench.transmit(), [(10, 1, 1)]);
+    bench.answer(10, 1);
+    bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
+    drop(bench);
+    let mut bench = Bench::open(&path, now);
+    let _receipt = bench.push(2);
+    // However it comes that it is offered again.
+    bench.outbox.set_instance(10);
+    assert!(bench.outbox.wants_instance());
+    bench.outbox.set_instance(11);
+    assert_eq!(bench.transmit(), [(11, 1, 2)]);
+}
+
+#[test]
+fn what_came_to_nothing_stays_on_disk_until_somebody_was_told_whoever_has_heard_the_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, now) = (directory.path().join("outbox"), Instant::now());
+    let mut bench = Bench::open(&path, now);
+    let [heard, unheard, good] = [1, 2, 3].map(|up_to| bench.push(up_to));
     drop(unheard);
     bench.outbox.set_instance(10);
-    assert_eq!(bench.transmit().len(), 2);
+    assert_eq!(bench.transmit().len(), 3);
     bench.refuse(10, 1);
+    bench.refuse(10, 2);
     assert!(heard.blocking_recv().unwrap().is_err());
+    assert!(bench.outbox.must_save(), "before any other write says that their numbers were answered");
+    bench.answer(10, 3);
+    assert!(good.blocking_recv().unwrap().is_ok());
+    let keys = |bench: &Bench| bench.outbox.failed().iter().map(Failed::number).collect::<Vec<_>>();
     for _ in 0..3 {
-        bench.refuse(10, 2);
-        assert_eq!(bench.outbox.waiting(), 0);
-        assert_eq!(bench.outbox.failed().iter().map(|failed| failed.key).collect::<Vec<_>>(), [2]);
+        assert_eq!((bench.outbox.waiting(), keys(&bench)), (0, vec![1, 2]));
         bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
-        assert_eq!(bench.disk.waiting(), 1);
+        assert_eq!(bench.disk.waiting(), 2);
         drop(bench);
         bench = Bench::open(&path, now);
-        assert_eq!(bench.transmit(), [(10, 2, 2)], "it is asked for again, and nothing else");
+        assert_eq!(bench.transmit(), [], "it is not asked for again");
+        let errors = bench.outbox.failed().iter().map(|failed| &failed.error);
+        assert!(errors.clone().all(|error| error.is_refusal(ErrorCode::Forbidden)));
     }
-    bench.refuse(10, 2);
+    bench.outbox.told(&[1]);
+    assert!(keys(&bench) == [2] && bench.outbox.must_save());
+    bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
+    drop(bench);
+    let mut bench = Bench::open(&path, now);
+    assert_eq!(keys(&bench), [2]);
     bench.outbox.told(&[2]);
-    assert!(bench.outbox.failed().is_empty() && bench.outbox.must_save());
     bench.disk.save(&bench.outbox.take_unsaved()).unwrap();
     drop(bench);
     assert_eq!(DiskOutbox::open(&path, &session()).unwrap().waiting(), 0);
+}
+
+#[test]
+fn what_failed_takes_room_until_somebody_was_told_and_none_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::open(&directory.path().join("outbox"), Instant::now());
+    bench.outbox.set_instance(10);
+    let mut number = 0;
+    while bench.outbox.has_room() {
+        number += 1;
+        drop(bench.push(number));
+        bench.transmit();
+        bench.refuse(10, number);
+    }
+    assert_eq!(bench.outbox.failed().len(), 1_024);
+    bench.outbox.told(&[1]);
+    assert!(bench.outbox.has_room());
+}
+
+#[test]
+fn every_reason_comes_back_as_it_was_however_often_the_file_is_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outbox");
+    let reasons = [
+        Error::Refused { code: ErrorCode::NotInRoom, message: "not in it".to_owned() },
+        Error::OutcomeUnknown("who knows".to_owned()),
+        Error::Protocol(String::new()),
+    ];
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    for (key, error) in (1..).zip(&reasons) {
+        outbox.save(&[accepted(key), named(key, 10, key), failed(key, Why::of(error))]).unwrap();
+    }
+    let told = |outbox: &DiskOutbox| {
+        let kept = outbox.kept().unwrap().into_iter();
+        kept.map(|kept| kept.failed.unwrap().into_error().to_string()).collect::<Vec<_>>()
+    };
+    let expected: Vec<String> = reasons.iter().map(Error::to_string).collect();
+    assert_eq!(told(&outbox), expected);
+    drop(outbox);
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    assert_eq!(told(&outbox), expected);
+    let content = outbox.content.clone();
+    (outbox.file, outbox.bytes) = written(&path, &content).unwrap();
+    drop(outbox);
+    assert_eq!(told(&DiskOutbox::open(&path, &session()).unwrap()), expected);
+    // A code that only a later version knows.
+    let later = Why::Refused(1_000_000, "later".to_owned()).into_error();
+    assert!(later.is_refusal(ErrorCode::Unspecified) && later.to_string() == "later");
+}
+
+#[test]
+fn what_is_left_is_told_without_the_session_it_was_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outbox");
+    assert!(DiskOutbox::left(&path).unwrap().is_none());
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    let all = [accepted(1), accepted(2), accepted(3), accepted(4), Change::Removed { key: 1 }, named(2, 10, 1)];
+    outbox.save(&all).unwrap();
+    outbox.save(&[failed(3, Why::Refused(7, "no".to_owned()))]).unwrap();
+    let before = fs::read(&path).unwrap();
+    let left = DiskOutbox::left(&path).unwrap().unwrap();
+    let told: Vec<_> =
+        left.writes.iter().map(|one| (one.number, one.may_have_been_sent, one.failed.is_some())).collect();
+    assert_eq!(told, [(2, true, false), (3, false, true), (4, false, false)]);
+    assert!(left.is_of(&session()) && !left.is_of(&Session { session: 10, ..session() }));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    drop(outbox);
+    let error = DiskOutbox::open(&path, &Session { session: 10, ..session() }).unwrap_err().to_string();
+    assert!(error.contains("1 never sent, 1 perhaps sent, 1 refused"), "{error}");
 }
 
 #[test]

@@ -192,3 +192,50 @@ fn answers_to_nothing_under_way_are_ignored() {
     assert!(matches!(bench.done(10, 1), Answered::Nothing));
     assert_eq!(bench.result(0).unwrap().unwrap(), Outcome::Done(1));
 }
+
+#[test]
+fn the_end_of_a_session_is_told_as_a_refusal_only_of_what_certainly_did_not_run() {
+    let mut bench = Bench::with(6);
+    let over = || Error::Refused { code: ErrorCode::SessionInvalid, message: String::new() };
+    // The first three were under way when a stream broke, the next two came after.
+    let first: Vec<_> = std::iter::from_fn(|| bench.outbox.transmit()).take(3).collect();
+    assert_eq!(first.len(), 3);
+    bench.outbox.stream_lost();
+    let again: Vec<_> = std::iter::from_fn(|| bench.outbox.transmit()).take(5).collect();
+    assert_eq!(again.len(), 5);
+    bench.done(10, 1);
+    assert!(matches!(bench.refuse(2, ErrorCode::SessionInvalid, 0), Answered::SessionOver(_)));
+    bench.outbox.fail_all(&over());
+    assert!(matches!(bench.result(0), Some(Ok(_))));
+    for index in [1, 2] {
+        assert!(matches!(bench.result(index), Some(Err(Error::OutcomeUnknown(_)))), "{index}");
+    }
+    for index in [3, 4, 5] {
+        assert!(bench.result(index).unwrap().unwrap_err().is_refusal(ErrorCode::SessionInvalid), "{index}");
+    }
+}
+
+#[test]
+fn what_is_under_way_when_a_session_ends_elsewhere_may_have_run() {
+    let mut bench = Bench::with(2);
+    assert!(bench.outbox.transmit().is_some());
+    bench.outbox.fail_all(&Error::Refused { code: ErrorCode::SessionInvalid, message: String::new() });
+    assert!(matches!(bench.result(0), Some(Err(Error::OutcomeUnknown(_)))));
+    assert!(matches!(bench.result(1), Some(Err(Error::Refused { .. }))));
+    // What failed here, is what everybody is told.
+    let mut bench = Bench::with(1);
+    assert!(bench.outbox.transmit().is_some());
+    bench.outbox.fail_all(&Error::Local(String::new()));
+    assert!(matches!(bench.result(0), Some(Err(Error::Local(_)))));
+}
+
+#[test]
+fn no_instance_is_opened_as_long_as_it_could_not_be_used() {
+    let mut bench = Bench::with(3);
+    bench.transmit();
+    bench.refuse(1, ErrorCode::UnknownInstance, 0);
+    assert!(!bench.outbox.wants_instance(), "the others keep their names until it is known what became of them");
+    bench.refuse(2, ErrorCode::UnknownInstance, 0);
+    bench.refuse(3, ErrorCode::UnknownInstance, 0);
+    assert!(bench.outbox.wants_instance());
+}

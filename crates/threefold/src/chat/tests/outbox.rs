@@ -100,7 +100,27 @@ fn the_end_tells_what_was_refused_from_what_nobody_knows() {
     entered(&mut model, "two");
     news(&mut model, News::Sent { local: 2, result: unknown() });
     let (exit, message) = end(&model).unwrap();
-    assert!(exit == 3 && message.starts_with("a message was not acknowledged"), "{message}");
+    assert!(exit == 3 && message.starts_with("a message was not acknowledged: see"), "{message}");
+    // What is on disk goes out with the next chat.
+    let mut model = Model { is_kept: true, ..scene(SIZE, Colours::None) };
+    entered(&mut model, "one");
+    entered(&mut model, "two");
+    let (exit, message) = end(&model).unwrap();
+    assert!(exit == 3 && message.contains("they are kept"), "{message}");
+    news(&mut model, News::Sent { local: 2, result: unknown() });
+    assert!(!end(&model).unwrap().1.contains("kept"), "of one of them nobody knows");
+}
+
+#[test]
+fn what_an_earlier_chat_left_is_told_and_its_text_can_be_had_again() {
+    let mut model = scene(SIZE, Colours::None);
+    let words = "what you wrote before was not sent (↑ has it): you are muted".to_owned();
+    news(&mut model, News::Kept { words, texts: vec!["one".to_owned(), "/two".to_owned()] });
+    assert!(shown(&model).contains("↑ has it"), "{}", shown(&model));
+    for text in ["//two", "one"] {
+        key(&mut model, KeyCode::Up);
+        assert_eq!(model.editor.text(), text);
+    }
 }
 
 #[test]

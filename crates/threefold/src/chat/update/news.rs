@@ -10,7 +10,7 @@ use crate::chat::{
     conversation::{Conversation, Kind},
     model::{Composing, Handle, Link, Model, News, Request, Typist, Write},
     request::Again,
-    text::one_line,
+    text::{as_typed, one_line},
 };
 
 /// Takes it in.
@@ -69,6 +69,12 @@ pub fn take(model: &mut Model, news: News) {
             model.say(format!("saved {}", names.join(", ")));
         }
         News::Saved(Err(why)) => model.complain(why),
+        News::Kept { words, texts } => {
+            for text in texts {
+                model.history.add(&as_typed(&text));
+            }
+            model.complain(one_line(&words));
+        }
     }
 }
 

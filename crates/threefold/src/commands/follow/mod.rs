@@ -8,7 +8,11 @@ mod interruption;
 mod place;
 mod sink;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use interruption::Interruption;
@@ -294,20 +298,24 @@ impl Follower {
     /// For people, beside the output.
     fn notice(&self, text: &str) {
         if !self.context.output.is_json() {
-            eprintln!("threefold: {}", escape(text));
+            // On a terminal that is gone nobody hears it.
+            let _ = writeln!(io::stderr(), "threefold: {}", escape(text));
         }
     }
 
-    /// The cluster's history was replaced, so no place in it means anything any more.
+    /// The cluster's history was replaced, so no place in it means anything any more. The login's place is forgotten if it is one in that history: a file may be of an
+    /// earlier one.
     fn start_over(&mut self) -> Failure {
         self.unsaved = false;
         self.delivered = self.marked;
         let forgotten = self.context.session().and_then(|session| {
             self.context.file.update(session, |present| {
-                present.recovery_id = Vec::new();
-                present.cursor = None;
-                present.delivered_up_to = 0;
-                present.position = 0;
+                if present.recovery_id == self.recovery_id {
+                    present.recovery_id = Vec::new();
+                    present.cursor = None;
+                    present.delivered_up_to = 0;
+                    present.position = 0;
+                }
             })
         });
         let message = "the cluster's history was replaced (restored from a backup): follow again to see it from the \

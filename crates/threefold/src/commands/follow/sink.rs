@@ -49,11 +49,12 @@ impl Sink {
         lock(path, &file).await?;
         // It is known to be ours before anything of it is cut off.
         let (id, end) = match last_line(&mut file).map_err(failed)? {
-            Last::Whole(line, end) => {
-                let numbered = serde_json::from_slice::<Numbered>(&line).map_err(|_| other_content(path))?;
-                (Some(numbered.id), end)
+            Last::Whole { line, end, behind } => {
+                let numbered = serde_json::from_slice::<Numbered>(&line).ok().filter(|_| line.starts_with(BEGINNING));
+                let id = numbered.filter(|_| is_torn(&behind)).ok_or_else(|| other_content(path))?.id;
+                (Some(id), end)
             }
-            Last::Torn(line) if line.starts_with(BEGINNING) || BEGINNING.starts_with(&line) => (None, 0),
+            Last::Torn(line) if is_torn(&line) => (None, 0),
             Last::Torn(_) => return Err(other_content(path)),
         };
         if end != file.metadata().map_err(failed)?.len() {
@@ -92,10 +93,15 @@ fn other_content(path: &Path) -> Failure {
     Failure::usage(format!("{} ends with something that follow --json did not write: use another file", path.display()))
 }
 
+/// Whether a line of ours may begin so.
+fn is_torn(line: &[u8]) -> bool {
+    line.starts_with(BEGINNING) || BEGINNING.starts_with(line)
+}
+
 /// What a file ends with.
 enum Last {
-    /// This line, without its line feed; and where it ends with it. A torn one may follow.
-    Whole(Vec<u8>, u64),
+    /// This line, without its line feed; where it ends with it; and what is behind it, which is torn.
+    Whole { line: Vec<u8>, end: u64, behind: Vec<u8> },
     /// There is no whole line: only this, or nothing.
     Torn(Vec<u8>),
 }
@@ -112,7 +118,11 @@ fn last_line(file: &mut File) -> io::Result<Last> {
         let end = tail.iter().rposition(|byte| *byte == b'\n');
         let before = end.and_then(|end| tail[..end].iter().rposition(|byte| *byte == b'\n'));
         // A usize always fits: memory is smaller than 2^64.
-        let whole = |from: usize, to: usize| Last::Whole(tail[from..to].to_vec(), start + to as u64 + 1);
+        let whole = |from: usize, to: usize| Last::Whole {
+            line: tail[from..to].to_vec(),
+            end: start + to as u64 + 1,
+            behind: tail[to + 1..].to_vec(),
+        };
         // The last line is complete in what was read if its beginning is: a line feed, or the file's.
         match (end, before) {
             (Some(end), Some(before)) => return Ok(whole(before + 1, end)),
@@ -165,10 +175,11 @@ mod tests {
     #[tokio::test]
     async fn lines_longer_than_the_first_look_are_found() {
         let long = "x".repeat(usize::try_from(FIRST_LOOK).unwrap() * 3);
-        let whole = format!("{{\"id\":1}}\n{{\"id\":2,\"body\":\"{long}\"}}\n");
+        let first = "{\"type\":\"read\",\"id\":1}\n";
+        let whole = format!("{first}{{\"type\":\"message\",\"id\":2,\"body\":\"{long}\"}}\n");
         assert_eq!(recover(&whole).await.1, Ok(Some(2)));
         let torn = &whole[..whole.len() - 2];
-        assert_eq!(recover(torn).await, ("{\"id\":1}\n".to_owned(), Ok(Some(1))));
+        assert_eq!(recover(torn).await, (first.to_owned(), Ok(Some(1))));
     }
 
     #[tokio::test]
@@ -176,6 +187,15 @@ mod tests {
         assert_eq!(recover("my diary\n").await, ("my diary\n".to_owned(), Err(2)));
         assert_eq!(recover("{\"a\":1}\n").await, ("{\"a\":1}\n".to_owned(), Err(2)));
         // Without a line feed at its end, or at all; a picture has one anywhere.
+        // Lines of another program, and something behind lines of ours.
+        for other in [
+            "{\"id\":1}\n",
+            "{\"event\":\"x\",\"id\":1}\n",
+            "{\"type\":\"read\",\"id\":1}\nmy diary",
+            "{\"type\":\"read\",\"id\":1}\n{\"a\"",
+        ] {
+            assert_eq!(recover(other).await, (other.to_owned(), Err(2)), "{other}");
+        }
         for other in ["my diary", "{\"a\":1}", "{ }", "first\nsecond", "PNG\u{1}\n\u{2}\n\u{3}"] {
             assert_eq!(recover(other).await, (other.to_owned(), Err(2)));
         }
