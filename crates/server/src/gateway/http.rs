@@ -210,7 +210,7 @@ fn protocols() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Router {
+fn router<D: Door>(grpc: Router, entrance: Entrance<D>) -> Router {
     let gateway = entrance.gateway.clone();
     let socket = Router::new().route("/ws", get(websocket::connect::<D>)).with_state(entrance.clone());
     let plain = Router::new()
@@ -221,7 +221,7 @@ fn router<D: Door>(routes: tonic::service::Routes, entrance: Entrance<D>) -> Rou
     let shared = middleware::from_fn_with_state(entrance, cors::share::<D>);
     let attachments = attachments::http::routes(gateway.clone()).layer(shared);
     let hooks = hooks::routes(gateway.clone());
-    let all = routes.prepare().into_axum_router().reset_fallback();
+    let all = grpc.reset_fallback();
     let all = all.merge(plain).merge(socket).merge(attachments).merge(hooks);
     all.fallback(move |request| async move { page_or_nothing(&gateway, request) })
 }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::Limits,
     node::{
-        Committed, Condition, Followed, Unavailable, Word,
+        Committed, Condition, Followed, Seen, Unavailable, Word,
         limits::{Keeper, Key},
         typing::{Notice, Typing},
     },
@@ -323,7 +323,12 @@ impl Follow for SoloFollower {
         let up_to = self.door.position().max(after);
         let caught = self.door.read(|store| query::events_after(store, self.account, after, up_to, None, 100));
         self.after = caught.reached;
-        Followed { events: caught.events, up_to: caught.reached, typing: Vec::new(), is_of_account: true }
+        Followed {
+            events: caught.events.into_iter().map(Seen::Own).collect(),
+            up_to: caught.reached,
+            typing: Vec::new(),
+            is_of_account: true,
+        }
     }
 }
 

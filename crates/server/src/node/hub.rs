@@ -10,12 +10,13 @@ use std::{
 };
 
 use threefold_core::{
-    AccountId, ConversationId, Event, Position, Scope,
+    AccountId, ConversationId, Position, Scope,
     apply::{Audience, Happened},
     query,
 };
 use tokio::sync::{Notify, watch};
 
+pub use self::seen::Seen;
 use self::{
     followers::{Concern, Followers},
     recent::{Found, Recent},
@@ -25,6 +26,7 @@ use crate::{raft::machine::Observer, storage::StateStore};
 
 mod followers;
 mod recent;
+mod seen;
 
 /// Events read at once for one follower: bounds its memory and the time others wait for the store.
 const EVENTS_AT_ONCE: usize = 256;
@@ -152,7 +154,7 @@ pub struct Follower {
 #[derive(Debug, Default)]
 pub struct Followed {
     /// In the order of their ids; may be empty.
-    pub events: Vec<Event>,
+    pub events: Vec<Seen>,
     /// Everything the reader may see up to here has been given.
     pub up_to: Position,
     /// Who types just now.
@@ -226,21 +228,26 @@ impl Follower {
         if caught_up.reached < up_to {
             self.unread = Some(Unread { up_to, only });
         }
-        Followed { events: caught_up.events, up_to: caught_up.reached, typing: Vec::new(), is_of_account }
+        Followed {
+            events: caught_up.events.into_iter().map(Seen::Own).collect(),
+            up_to: caught_up.reached,
+            typing: Vec::new(),
+            is_of_account,
+        }
     }
 }
 
 impl Follower {
     /// What happened in a room since, where it is read once for all who follow it here.
-    fn read_together(&self, room: ConversationId, up_to: Position) -> Option<Vec<Event>> {
-        let owned = |events: Vec<Arc<Event>>| events.iter().map(|event| Event::clone(event)).collect();
+    fn read_together(&self, room: ConversationId, up_to: Position) -> Option<Vec<Seen>> {
+        let seen = |events: Vec<_>| events.into_iter().map(Seen::Common).collect();
         let find = |inner: &Inner| match inner.followers.attends(self.account, room, self.cursor) {
             true => inner.recent.find(room, self.cursor, up_to),
             false => Found::Nothing,
         };
         let found = find(&self.hub.lock());
         let after = match found {
-            Found::Events(events) => return Some(owned(events)),
+            Found::Events(events) => return Some(seen(events)),
             Found::Missing(after) => after,
             Found::Nothing => return None,
         };
@@ -251,7 +258,7 @@ impl Follower {
         let mut inner = self.hub.lock();
         inner.recent.add(room, after, read.events);
         match find(&inner) {
-            Found::Events(events) => Some(owned(events)),
+            Found::Events(events) => Some(seen(events)),
             Found::Missing(_) | Found::Nothing => None,
         }
     }

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 pub use crate::raft::survivor::condition::{Condition, Word};
-pub use hub::{Followed, Follower, Hub};
+pub use hub::{Followed, Follower, Hub, Seen};
 pub use presence::Present;
 pub use router::Committed;
 

@@ -30,7 +30,7 @@ fn from<T>(request: &Request<T>) -> Option<IpAddr> {
 impl<D: Door> Chat for Service<D> {
     type UploadAttachmentStream = BoxStream<'static, Result<chat::UploadReply, Status>>;
     type DownloadAttachmentStream = BoxStream<'static, Result<chat::DownloadReply, Status>>;
-    type ConverseStream = BoxStream<'static, Result<chat::ServerFrame, Status>>;
+    type ConverseStream = stream::Empty<Result<chat::ServerFrame, Status>>;
 
     async fn register(&self, request: Request<chat::RegisterRequest>) -> Result<Response<chat::SessionReply>, Status> {
         let (deadline, from) = (deadline::of(request.metadata()), from(&request));
@@ -399,12 +399,8 @@ impl<D: Door> Chat for Service<D> {
 
     async fn converse(
         &self,
-        request: Request<Streaming<chat::ClientFrame>>,
+        _: Request<Streaming<chat::ClientFrame>>,
     ) -> Result<Response<Self::ConverseStream>, Status> {
-        // A stream has no deadline of its own: the header's holds for letting it in.
-        let (caller, incoming, _) = self.admit(request).await?;
-        let incoming = incoming.map(|frame| frame.map_err(|status| Refusal::invalid(status.message()))).boxed();
-        let outgoing = self.gateway.converse(caller, incoming).map_err(|refusal| refused(&refusal))?;
-        Ok(Response::new(outgoing.map(|frame| frame.map_err(|refusal| refused(&refusal))).boxed()))
+        Err(Status::internal("this call is taken by `converse.rs`"))
     }
 }

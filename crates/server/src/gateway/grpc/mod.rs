@@ -5,8 +5,10 @@
 
 mod chat;
 mod cluster;
+mod converse;
 pub(super) mod deadline;
 
+use axum::Router;
 use threefold_core::Rejection;
 use threefold_proto::{
     FILE_DESCRIPTOR_SET,
@@ -58,7 +60,7 @@ fn answer<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
 /// When the protocol's own descriptors do not parse.
 pub(super) fn routes<D: Door>(
     gateway: &Gateway<D>,
-) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
+) -> Result<(Router, HealthReporter), tonic_reflection::server::Error> {
     let service = || Service { gateway: gateway.clone() };
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
@@ -75,5 +77,5 @@ pub(super) fn routes<D: Door>(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((routes, reporter))
+    Ok((converse::before(gateway, routes.prepare().into_axum_router()), reporter))
 }

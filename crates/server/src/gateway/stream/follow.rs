@@ -3,7 +3,7 @@
 
 use std::{future::pending, pin::pin, time::Duration};
 
-use threefold_core::{EventBody, Position, Rejection};
+use threefold_core::{Event, EventBody, Position, Rejection};
 use threefold_proto::{
     chat::{self, server_frame},
     convert::{self, Names as _, Refusal},
@@ -13,10 +13,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-use super::{Conversation, Ending, progress::Progress};
+use super::{Conversation, Ending, progress::Progress, told::Shared};
 use crate::{
     gateway::door::{Door, Follow as _},
-    node::Followed,
+    node::{Followed, Seen},
 };
 
 /// How long a server that is behind the client's cursor tries to catch up before it sends the client on.
@@ -111,8 +111,19 @@ impl<D: Door> Conversation<D> {
         for event in events {
             let own = self.caller.session.session;
             let over = matches!(&event.body, EventBody::SessionEnded { session } if *session == own);
-            let event = convert::event(event, &mut names);
-            self.outlet.send(server_frame::Frame::Event(event)).await?;
+            match event {
+                Seen::Own(event) => {
+                    let event = convert::event(event, &mut names);
+                    self.outlet.send(server_frame::Frame::Event(event)).await?;
+                }
+                Seen::Common(common) => {
+                    let make = |event: &Event| {
+                        let event = convert::event(event.clone(), &mut names);
+                        Shared::new(server_frame::Frame::Event(event))
+                    };
+                    self.outlet.send_shared(common.made(Shared::is_fresh, make)).await?;
+                }
+            }
             if over {
                 return Err(Refusal::Rejected(Rejection::SessionInvalid).into());
             }

@@ -1,6 +1,6 @@
 //! A conversation with one client over one stream, whatever carries it: writes in; results and events out.
 //!
-//! Three loops share one task: one reads the client's frames and puts writes in line, one sends their
+//! Four loops share one task, each woken by itself: one reads the client's frames and puts writes in line, one sends their
 //! results in the same order, one follows what the account may see. Promises: writes of a stream are
 //! proposed in the order they came; a client that writes too much is read no further, one that does not
 //! read costs a bounded amount and is let go after a while; a stream ends with an error that says why.
@@ -17,11 +17,12 @@ mod outlet;
 mod progress;
 #[cfg(test)]
 mod tests;
+mod told;
 mod write;
 
 use std::{pin::pin, sync::Arc};
 
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use threefold_proto::{
     chat::{self, client_frame, server_frame},
     convert::Refusal,
@@ -29,6 +30,7 @@ use threefold_proto::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub(super) use outlet::Frames;
+pub(super) use told::{Told, ToldCodec};
 
 use self::outlet::Outlet;
 use super::{Caller, Gateway, door::Door};
@@ -92,27 +94,37 @@ impl<D: Door> Conversation<D> {
         // Unbounded in type only: every entry holds a permit of the window.
         let (pending, answers) = mpsc::unbounded_channel();
         let (subscribe, subscriptions) = mpsc::channel(1);
-        // Both where they stay: what is moved about would have its place in the task twice, and most streams are idle.
-        let mut work = pin!(async {
-            tokio::try_join!(self.read(incoming, pending, subscribe), self.answer(answers), self.follow(subscriptions),)
-        });
-        let mut around = pin!(async {
-            tokio::select! {
-                biased;
-                ended = self.tell_condition() => ended,
-                () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
-                why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
-                () = self.outlet.gone() => Err(Ending::Gone),
+        // Each by itself: what wakes one has no other looked at, and a stream is woken several times for each message.
+        let parts: [BoxFuture<'_, Result<(), Ending>>; 4] = [
+            self.read(incoming, pending, subscribe).boxed(),
+            self.answer(answers).boxed(),
+            self.follow(subscriptions).boxed(),
+            self.around().boxed(),
+        ];
+        let mut parts = FuturesUnordered::from_iter(parts);
+        let ended = loop {
+            match parts.next().await {
+                Some(Err(ending)) => break Err(ending),
+                // What is around a stream has no end of its own.
+                Some(Ok(())) if parts.len() > 1 => {}
+                Some(Ok(())) | None => break Ok(()),
             }
-        });
-        let ended = tokio::select! {
-            biased;
-            ended = &mut work => ended.map(|_| ()),
-            ended = &mut around => ended,
         };
+        drop(parts);
         match ended {
             Ok(()) | Err(Ending::Gone) => {}
             Err(Ending::Refused(refusal)) => self.outlet.end(refusal),
+        }
+    }
+
+    /// Waits for what ends a stream from outside; meanwhile tells how the cluster is.
+    async fn around(&self) -> Result<(), Ending> {
+        tokio::select! {
+            biased;
+            ended = self.tell_condition() => ended,
+            () = self.gateway.closed() => Err(Refusal::unavailable("this server is stopping").into()),
+            why = self.gateway.retired() => Err(Refusal::unavailable(why).into()),
+            () = self.outlet.gone() => Err(Ending::Gone),
         }
     }
 

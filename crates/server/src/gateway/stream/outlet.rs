@@ -21,7 +21,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::Ending;
+use super::{
+    Ending,
+    told::{Shared, Told},
+};
 
 /// Frames that wait for the socket: enough to fill packets while the other side of the line sleeps.
 pub(super) const FRAMES: usize = 256;
@@ -43,7 +46,7 @@ pub(super) struct Outlet {
 
 /// A frame in the line.
 struct Waiting {
-    frame: Box<chat::ServerFrame>,
+    frame: Told,
     /// Of a large one, until it is out.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -51,7 +54,7 @@ struct Waiting {
 /// A frame that there is no room for now, or never more.
 enum Unsent {
     Closed,
-    Large { frame: Box<chat::ServerFrame>, bytes: usize },
+    Large { frame: Told, bytes: usize },
     Full(Waiting),
 }
 
@@ -73,7 +76,18 @@ pub(super) fn new() -> (Outlet, Frames) {
 impl Outlet {
     /// Sends a frame, when there is room. There mostly is, so whoever sends keeps no place for what waiting needs.
     pub fn send(&self, frame: server_frame::Frame) -> impl Future<Output = Result<(), Ending>> + Send {
-        match self.send_now(frame) {
+        let bytes = text_bytes(&frame);
+        self.send_told(Told::Own(Box::new(chat::ServerFrame { frame: Some(frame) })), bytes)
+    }
+
+    /// Sends a frame that others are sent as well.
+    pub fn send_shared(&self, shared: Arc<Shared>) -> impl Future<Output = Result<(), Ending>> + Send {
+        let bytes = shared.frame().frame.as_ref().map_or(0, text_bytes);
+        self.send_told(Told::Shared(shared), bytes)
+    }
+
+    fn send_told(&self, frame: Told, bytes: usize) -> impl Future<Output = Result<(), Ending>> + Send {
+        match self.send_now(frame, bytes) {
             Ok(()) => ready(Ok(())).left_future(),
             Err(Unsent::Closed) => ready(Err(Ending::Gone)).left_future(),
             Err(Unsent::Large { frame, bytes }) => self.send_large(frame, bytes).boxed().right_future(),
@@ -81,9 +95,7 @@ impl Outlet {
         }
     }
 
-    fn send_now(&self, frame: server_frame::Frame) -> Result<(), Unsent> {
-        let bytes = text_bytes(&frame);
-        let frame = Box::new(chat::ServerFrame { frame: Some(frame) });
+    fn send_now(&self, frame: Told, bytes: usize) -> Result<(), Unsent> {
         let room = match bytes {
             0..LARGE => None,
             _ => match Arc::clone(&self.large).try_acquire_many_owned(permits(bytes)) {
@@ -97,7 +109,7 @@ impl Outlet {
         })
     }
 
-    async fn send_large(&self, frame: Box<chat::ServerFrame>, bytes: usize) -> Result<(), Ending> {
+    async fn send_large(&self, frame: Told, bytes: usize) -> Result<(), Ending> {
         let room = self.room(bytes).await?;
         self.wait(Waiting { frame, _room: Some(room) }).await
     }
@@ -154,14 +166,14 @@ fn text_bytes(frame: &server_frame::Frame) -> usize {
 }
 
 impl Stream for Frames {
-    type Item = Result<chat::ServerFrame, Refusal>;
+    type Item = Result<Told, Refusal>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
             return Poll::Ready(None);
         }
         if let Some(Waiting { frame, .. }) = ready!(self.frames.poll_recv(context)) {
-            return Poll::Ready(Some(Ok(*frame)));
+            return Poll::Ready(Some(Ok(frame)));
         }
         self.ended = true;
         Poll::Ready(self.last_word.get().cloned().map(Err))
@@ -188,7 +200,7 @@ mod tests {
         drop(outlet);
         let all: Vec<_> = frames.collect().await;
         assert_eq!(all.len(), FRAMES + 1);
-        assert_eq!(all[FRAMES], Err(Refusal::CursorInvalid));
+        assert!(matches!(all[FRAMES], Err(Refusal::CursorInvalid)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -77,7 +77,7 @@ impl Client {
     }
 
     async fn next(&mut self) -> Frame {
-        self.frames.next().await.unwrap().unwrap().frame.unwrap()
+        self.frames.next().await.unwrap().unwrap().into_frame().frame.unwrap()
     }
 
     async fn result(&mut self) -> chat::WriteResult {
@@ -307,7 +307,7 @@ async fn a_session_that_ends_ends_its_stream() {
     assert!(matches!(client.next().await, Frame::Subscribed(_)));
     door.apply(&Command::EndSession { session: ann.caller.token, target: None });
     loop {
-        match client.frames.next().await.unwrap() {
+        match client.frames.next().await.unwrap().map(Told::into_frame) {
             Ok(ServerFrame { frame: Some(Frame::Event(event)) })
                 if matches!(event.body, Some(chat::event::Body::SessionEnded(_))) =>
             {
@@ -450,6 +450,14 @@ async fn the_task_of_an_idle_stream_is_small() {
     let window = Arc::new(Semaphore::new(write::IN_FLIGHT));
     let conversation = Conversation { gateway: solo.gateway(), caller, outlet, window };
     let incoming = UnboundedReceiverStream::new(mpsc::unbounded_channel().1);
-    let bytes = size_of_val(&conversation.run(incoming, place));
-    assert!(bytes < 3 * 1024, "{bytes} bytes");
+    let (pending, answers) = mpsc::unbounded_channel();
+    let (subscribe, subscriptions) = mpsc::channel(1);
+    // Its parts have memory of their own.
+    let parts = size_of_val(&conversation.read(incoming, pending, subscribe))
+        + size_of_val(&conversation.answer(answers))
+        + size_of_val(&conversation.follow(subscriptions))
+        + size_of_val(&conversation.around());
+    let incoming = UnboundedReceiverStream::new(mpsc::unbounded_channel().1);
+    let task = size_of_val(&conversation.run(incoming, place));
+    assert!(parts < 2560 && task < 512, "{parts} bytes and {task}");
 }

@@ -71,7 +71,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
                 continue;
             }
             let mut names = self.gateway.directory().of(self.gateway.door(), own);
-            let Some(message) = convert::message(event, &mut names) else { continue };
+            let Some(message) = convert::message(event.into_event(), &mut names) else { continue };
             let is_own = message.author == own.0 && message.peer_name != session.name;
             if is_own || message.deleted {
                 continue;

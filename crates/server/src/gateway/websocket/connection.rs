@@ -16,7 +16,7 @@ use axum::{
 };
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use threefold_core::Rejection;
-use threefold_proto::{chat, convert::Refusal, json};
+use threefold_proto::{chat, convert::Refusal};
 use tokio::{
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout},
@@ -29,7 +29,12 @@ use super::{
     ending::Ending,
     frame::{self, Incoming, Nonsense},
 };
-use crate::gateway::{Caller, Gateway, door::Door, grpc::deadline::DEFAULT_PATIENCE, stream::Frames};
+use crate::gateway::{
+    Caller, Gateway,
+    door::Door,
+    grpc::deadline::DEFAULT_PATIENCE,
+    stream::{Frames, Told},
+};
 
 /// Calls of one connection in flight: a page has a handful, and each costs a future.
 const CALLS: usize = 32;
@@ -93,7 +98,7 @@ enum Step {
     Idle,
     Answered(Answered),
     /// The stream has said something, or the last.
-    Said(Option<Result<chat::ServerFrame, Refusal>>),
+    Said(Option<Result<Told, Refusal>>),
     /// The stream has taken what was held for it.
     Taken,
     Heard(Option<Result<Message, axum::Error>>),
@@ -314,13 +319,13 @@ impl<D: Door> Connection<D> {
     }
 
     /// Passes on what the stream says, and what more it has to say just now.
-    async fn pass_on(&mut self, said: Option<Result<chat::ServerFrame, Refusal>>) -> Result<(), Ending> {
+    async fn pass_on(&mut self, said: Option<Result<Told, Refusal>>) -> Result<(), Ending> {
         let mut said = Some(said);
         let mut burst = 0;
         while let Some(frame) = said.take() {
             // Without a last word it has ended because nobody listens any more, which would be us.
             let frame = frame.ok_or(Ending::Gone)??;
-            self.feed(Message::Text(json::write(&frame)?.into())).await?;
+            self.feed(Message::Text(frame.json()?)).await?;
             burst += 1;
             if burst < BURST {
                 said = self.stream.as_mut().and_then(|stream| stream.from.next().now_or_never());

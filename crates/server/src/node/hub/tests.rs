@@ -1,11 +1,11 @@
 //! The hub over the real state machine, without consensus.
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, ops::Deref};
 
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use threefold_core::{
-    AdministratorAction, Command, DeleteScope, EventBody, Operation, Recipient, Reply, RequestId, TokenHash,
+    AdministratorAction, Command, DeleteScope, Event, EventBody, Operation, Recipient, Reply, RequestId, TokenHash,
     apply::Applied,
     entry::Unpacked,
     store::{Changes, Direction, Overlay, Read, StoreError, Visit},
@@ -142,7 +142,7 @@ fn say(text: &str) -> Operation {
 fn texts(follower: &mut Follower) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some(followed) = follower.next().now_or_never() {
-        texts.extend(followed.events.into_iter().filter_map(|event| match event.body {
+        texts.extend(followed.events.into_iter().filter_map(|event| match event.into_event().body {
             EventBody::MessageSent { body, .. } => Some(body),
             _ => None,
         }));
@@ -276,7 +276,7 @@ fn hear(follower: &mut Follower, heard: &mut Vec<u64>) {
     }
 }
 
-fn of_the_room(events: Vec<Event>) -> impl Iterator<Item = u64> {
+fn of_the_room<E: Deref<Target = Event>>(events: impl IntoIterator<Item = E>) -> impl Iterator<Item = u64> {
     events.into_iter().filter(|event| matches!(event.scope, Scope::Conversation(_))).map(|event| event.id.0)
 }
 
@@ -331,7 +331,7 @@ proptest! {
         for (account, after, mut follower, mut heard) in followers {
             hear(&mut follower, &mut heard);
             let expected = query::events_after(&scene.state, account, after, up_to, None, usize::MAX - 1).unwrap();
-            prop_assert_eq!(heard, of_the_room(expected.events).collect::<Vec<_>>());
+            prop_assert_eq!(heard, of_the_room(&expected.events).collect::<Vec<_>>());
         }
     }
 }

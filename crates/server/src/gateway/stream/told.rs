@@ -1,0 +1,166 @@
+//! Frames as they leave a stream: made for one client, or made and encoded once for many.
+//!
+//! What is said in a room is the same to all its members, and each way to send it (protobuf, JSON) is written when the first of
+//! them needs it.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::extract::ws::Utf8Bytes;
+use bytes::{BufMut as _, Bytes};
+use prost::Message as _;
+use threefold_proto::{
+    chat::{self, server_frame},
+    convert::Refusal,
+    json,
+};
+use tokio::time::Instant;
+use tonic::{
+    Status,
+    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
+};
+use tonic_prost::{ProstCodec, ProstDecoder};
+
+/// A frame that bears names is given to others no longer than this: a deleted account's is not shown for longer either
+/// (`gateway/directory.rs`).
+const LIFE: Duration = Duration::from_secs(1);
+
+/// A stream's buffers to begin with, one for each direction: most streams are idle, and keep them all the same.
+const BUFFER_BYTES: usize = 512;
+/// From here on what is encoded leaves before more is.
+const YIELD_BYTES: usize = 32 * 1024;
+
+/// A frame on its way to a client.
+pub(crate) enum Told {
+    /// This client's alone.
+    Own(Box<chat::ServerFrame>),
+    /// The same for many.
+    Shared(Arc<Shared>),
+}
+
+/// A frame that is the same for many.
+pub(crate) struct Shared {
+    frame: chat::ServerFrame,
+    protobuf: OnceLock<Bytes>,
+    json: OnceLock<Utf8Bytes>,
+    made: Instant,
+}
+
+impl Shared {
+    /// Not encoded yet.
+    pub fn new(frame: server_frame::Frame) -> Self {
+        let frame = chat::ServerFrame { frame: Some(frame) };
+        Self { frame, protobuf: OnceLock::new(), json: OnceLock::new(), made: Instant::now() }
+    }
+
+    /// Whether the names in it may still be shown.
+    pub fn is_fresh(&self) -> bool {
+        self.made.elapsed() < LIFE
+    }
+
+    /// The frame itself.
+    pub fn frame(&self) -> &chat::ServerFrame {
+        &self.frame
+    }
+}
+
+impl Told {
+    /// The frame as a text of JSON.
+    ///
+    /// # Errors
+    /// See [`json::write`].
+    pub fn json(&self) -> Result<Utf8Bytes, Refusal> {
+        match self {
+            Self::Own(frame) => Ok(json::write(frame)?.into()),
+            Self::Shared(shared) => match shared.json.get() {
+                Some(text) => Ok(text.clone()),
+                None => {
+                    let text = Utf8Bytes::from(json::write(&shared.frame)?);
+                    Ok(shared.json.get_or_init(|| text).clone())
+                }
+            },
+        }
+    }
+
+    /// The frame itself.
+    #[cfg(test)]
+    pub fn into_frame(self) -> chat::ServerFrame {
+        match self {
+            Self::Own(frame) => *frame,
+            Self::Shared(shared) => shared.frame.clone(),
+        }
+    }
+}
+
+/// How a stream's frames go over gRPC: as any message of protobuf; what is told to many is copied from where it is encoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ToldCodec;
+
+/// The half of [`ToldCodec`] that writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToldEncoder;
+
+fn buffers() -> BufferSettings {
+    BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+}
+
+impl Codec for ToldCodec {
+    type Encode = Told;
+    type Decode = chat::ClientFrame;
+    type Encoder = ToldEncoder;
+    type Decoder = ProstDecoder<chat::ClientFrame>;
+
+    fn encoder(&mut self) -> ToldEncoder {
+        ToldEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<chat::ServerFrame, chat::ClientFrame>::raw_decoder(buffers())
+    }
+}
+
+impl Encoder for ToldEncoder {
+    type Item = Told;
+    type Error = Status;
+
+    fn encode(&mut self, told: Told, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        match told {
+            Told::Own(frame) => frame.encode(to).map_err(|error| Status::internal(error.to_string()))?,
+            Told::Shared(shared) => {
+                to.put_slice(shared.protobuf.get_or_init(|| shared.frame.encode_to_vec().into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_are_told_is_written_once_and_reads_as_what_one_is_told() {
+        let pong = || server_frame::Frame::Pong(chat::Pong { number: 7 });
+        let shared = Arc::new(Shared::new(pong()));
+        let own = Told::Own(Box::new(chat::ServerFrame { frame: Some(pong()) }));
+        let told = || Told::Shared(Arc::clone(&shared));
+        let (first, second) = (told().json().unwrap(), told().json().unwrap());
+        assert_eq!(first, own.json().unwrap());
+        assert_eq!(first.as_str().as_ptr(), second.as_str().as_ptr(), "the same memory");
+        assert_eq!(told().into_frame(), own.into_frame());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_not_shown_for_longer_than_elsewhere() {
+        let shared = Shared::new(server_frame::Frame::Pong(chat::Pong::default()));
+        assert!(shared.is_fresh());
+        tokio::time::advance(LIFE).await;
+        assert!(!shared.is_fresh());
+    }
+}
