@@ -10,6 +10,8 @@ import { Cluster, program } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, composer, goTo, message, send, settled, texts } from './lib/chat.mjs';
 
+/** Looks at a list that has not moved, until it is taken to rest. */
+const RESTS = 20;
 const TIMEOUT = { timeout: 240_000 };
 let cluster;
 let browser;
@@ -93,14 +95,21 @@ test('the server one is connected to dies: the place where one reads does not mo
   await log.evaluate((element) => {
     element.scrollTop = element.scrollHeight / 3;
   });
-  await bob.waitForTimeout(300);
   const place = () => bob.evaluate(() => {
     const log = document.querySelector('[role=log]');
     const top = log.getBoundingClientRect().top;
     const row = [...log.querySelectorAll('[data-id]')].find((one) => one.getBoundingClientRect().bottom > top);
     return { id: row.dataset.id, at: Math.round(row.getBoundingClientRect().top - top) };
   });
-  const before = await place();
+  // Scrolling may load older messages, which come above: where one reads is where one is when they are there.
+  let before;
+  let rests = 0;
+  await until('the list rests', async () => {
+    const now = await place();
+    rests = before && now.id === before.id && now.at === before.at ? rests + 1 : 0;
+    before = now;
+    return rests >= RESTS;
+  });
   const address = await bob.evaluate(async () => (await import('/js/state/app.js')).connection.server.value);
   const name = cluster.names.find((one) => cluster.address(one) === address);
   await cluster.kill(name);

@@ -101,7 +101,9 @@ impl Offline {
     /// this has succeeded.
     pub fn recover(mut self, now_ms: u64) -> Result<Recovered, RecoverError> {
         let recovery_id = ambient::random().map_err(OfflineError::Io)?;
-        offline::beginning_behind(0, 0, now_ms)?;
+        // Before anything is marked: whether there will be room.
+        let last = self.findings.last.map_or(0, |last| last.index);
+        offline::beginning_behind(last, offline::SKIPPED_INDICES, now_ms)?;
         let backup = self.directory.back_up()?;
         self.directory.record_recovery(true)?;
         let (log, state) = stores(&self.directory)?;

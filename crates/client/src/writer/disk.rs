@@ -105,12 +105,7 @@ impl DiskOutbox {
         let failed = |error: io::Error| unusable(path, &error);
         // By whatever name it is called, there is one lock beside it, and it is replaced itself and not the name.
         let place = resolved(path).map_err(failed)?;
-        let lock = private(&beside(&place, "lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(refused(path, &"another program has it open")),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let lock = locked(path, &place)?;
         let owner = Owner::of(session);
         let bytes = read(&place).map_err(failed)?;
         let parsed = bytes.map(|bytes| parse(&bytes)).transpose().map_err(|why| refused(path, &why))?;
@@ -128,13 +123,20 @@ impl DiskOutbox {
         Ok(Self { path: place, file, bytes: whole, content, _lock: lock })
     }
 
-    /// What the outbox at `path` holds, of whatever session; none where there is no file. Changes nothing, and needs no session.
+    /// What the outbox at `path` holds, of whatever session; none where there is no file. Changes nothing, and needs no session. What a program
+    /// has open is not left: that program is sending it.
     ///
     /// # Errors
     /// As for [`DiskOutbox::open`].
     pub fn left(path: impl AsRef<Path>) -> Result<Option<Left>, Error> {
         let path = path.as_ref();
-        let Some(bytes) = read(path).map_err(|error| unusable(path, &error))? else { return Ok(None) };
+        let failed = |error: io::Error| unusable(path, &error);
+        let place = resolved(path).map_err(failed)?;
+        if !place.exists() {
+            return Ok(None);
+        }
+        let _lock = locked(path, &place)?;
+        let Some(bytes) = read(&place).map_err(failed)? else { return Ok(None) };
         let (content, _) = parse(&bytes).map_err(|why| refused(path, &why))?;
         let unknown = || refused(path, &"it holds a write that this version does not know");
         let kept = content.kept().ok_or_else(unknown)?;
@@ -221,6 +223,17 @@ fn unframed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (sum, rest) = rest.split_first_chunk::<8>()?;
     let (payload, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
     (checksum(payload) == *sum).then_some((payload, rest))
+}
+
+/// The lock of the outbox at `place`, which is called `path`.
+fn locked(path: &Path, place: &Path) -> Result<File, Error> {
+    let failed = |error: io::Error| unusable(path, &error);
+    let lock = private(&beside(place, "lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(refused(path, &"another program has it open")),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 /// The place itself, whatever links lead to it; where there is nothing yet, by its directory.

@@ -19,8 +19,9 @@ use tokio::time::Instant;
 
 use super::door::Door;
 
-/// A name is looked up again after this: the longest a deleted account's name is still shown.
-const NAME_LIFE: Duration = Duration::from_secs(1);
+/// A name is looked up again after this. A frame that many are told lives as long (`stream/told.rs`): both together are the longest that a deleted
+/// account's name is still shown.
+pub(super) const NAME_LIFE: Duration = Duration::from_millis(500);
 /// Names and peers kept, each: about 2 MiB; enough for everybody talking within the same second.
 const ENTRIES: usize = 10_000;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use threefold_core::{
-    AccountId, Command, Position,
+    AccountId, Command, ConversationId, Position,
     store::{Read, StoreError},
 };
 use threefold_proto::chat;
@@ -86,14 +86,20 @@ pub trait Door: Clone + Send + Sync + 'static {
 }
 
 /// Gives what a reader may see, in order.
-pub trait Follow: Send {
+pub trait Follow: Send + Sync {
     /// Waits for the next events. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Followed> + Send;
+    /// Whether the reader is known to be in this room now.
+    fn attends(&self, room: ConversationId) -> bool;
 }
 
 impl Follow for Follower {
     fn next(&mut self) -> impl Future<Output = Followed> + Send {
         Follower::next(self)
+    }
+
+    fn attends(&self, room: ConversationId) -> bool {
+        Follower::attends(self, room)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use threefold_core::{
-    AccountId, Command, Position, apply,
+    AccountId, Command, ConversationId, Position, apply,
     entry::Unpacked,
     query,
     store::{MemoryStore, Read, StoreError},
@@ -329,6 +329,11 @@ impl Follow for SoloFollower {
             typing: Vec::new(),
             is_of_account: true,
         }
+    }
+
+    fn attends(&self, _: ConversationId) -> bool {
+        // What it gives was read for this reader alone.
+        false
     }
 }
 

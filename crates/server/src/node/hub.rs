@@ -238,6 +238,11 @@ impl Follower {
 }
 
 impl Follower {
+    /// Whether it is known to be in this room now, as far as it was told.
+    pub fn attends(&self, room: ConversationId) -> bool {
+        self.hub.lock().followers.attends(self.account, room, self.cursor)
+    }
+
     /// What happened in a room since, where it is read once for all who follow it here.
     fn read_together(&self, room: ConversationId, up_to: Position) -> Option<Vec<Seen>> {
         let seen = |events: Vec<_>| events.into_iter().map(Seen::Common).collect();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use threefold_client::{
-    Page, RoomChanges, To,
+    Failed, Page, RoomChanges, To,
     chat::{self, Message, Role},
 };
 
@@ -210,6 +210,8 @@ pub enum News {
         words: String,
         texts: Vec<String>,
     },
+    /// These were told before: once that has been drawn, they need not be kept.
+    KeptNoLonger(Vec<Failed>),
     Paths {
         request: Request,
         start: usize,

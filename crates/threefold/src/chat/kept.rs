@@ -1,10 +1,13 @@
 //! What is kept of what somebody wrote: on disk, in a file beside the login, from when it is written until it is answered.
 //!
 //! Promises: what was written outlives a chat that is killed, and goes out first when the next one begins. What came to nothing after nobody looked any more is
-//! told then, and its text is among what was typed before. Where the file cannot be had, the chat goes on without it, and says so. Left out: showing what an
+//! told then, and its text is among what was typed before; it leaves the disk when it has been on the screen. Where the file cannot be had, the chat goes on without it, and says so. Left out: showing what an
 //! earlier chat left among the messages before they are sent.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use threefold_client::{
     DiskOutbox, Error, Failed, Left, Writer,
@@ -14,6 +17,9 @@ use tokio::sync::mpsc;
 
 use super::model::News;
 use crate::commands::{Failure, context::Context};
+
+/// Files of other logins beside each other, at most.
+const LOGINS: usize = 1_000;
 
 /// The outbox of a chat.
 pub struct Kept {
@@ -51,9 +57,7 @@ pub fn open(context: &Context) -> Result<Kept, Failure> {
 
 /// What another login left is told, and kept under another name.
 fn set_aside(path: &Path, left: &Left) -> Option<News> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".before");
-    let aside = path.with_file_name(name);
+    let aside = (1..LOGINS).map(|number| beside(path, number)).find(|aside| !aside.exists())?;
     // Where this fails, the file cannot be opened either, and that is told.
     fs::rename(path, &aside).ok()?;
     let texts: Vec<String> = left.writes.iter().filter_map(|one| text(&one.operation)).collect();
@@ -67,6 +71,13 @@ fn set_aside(path: &Path, left: &Left) -> Option<News> {
     })
 }
 
+/// Where what another login left is kept.
+fn beside(path: &Path, number: usize) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(if number == 1 { ".before".to_owned() } else { format!(".before-{number}") });
+    path.with_file_name(name)
+}
+
 /// Tells what came to nothing of what earlier chats left. Of this one's writes, their receipts tell.
 async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
     let mut failed = writer.failed();
@@ -74,13 +85,19 @@ async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
     failed.mark_changed();
     while failed.changed().await.is_ok() {
         let now = failed.borrow_and_update().clone();
-        for one in now.iter().filter(|one| one.number() <= before) {
-            if let Some(told) = words(one) {
-                drop(news.send(told).await);
-            }
+        let told: Vec<_> = now.iter().filter(|one| one.number() <= before).filter_map(words).collect();
+        let texts = told.iter().filter_map(|(_, text)| text.clone()).collect();
+        let words = match &told[..] {
+            [] => None,
+            [(words, _)] => Some(words.clone()),
+            [(words, _), rest @ ..] => Some(format!("{words} (and {} more like it: ↑ has the texts)", rest.len())),
+        };
+        if let Some(words) = words {
+            drop(news.send(News::Kept { words, texts }).await);
         }
         if !now.is_empty() {
-            writer.told(&now).await;
+            // Struck from the disk when all that came before it has been drawn.
+            drop(news.send(News::KeptNoLonger(now)).await);
         }
     }
 }
@@ -105,7 +122,7 @@ fn told(words: String, texts: Vec<String>) -> News {
 }
 
 /// What is said of one; nothing of a marker, which is set again anyway.
-fn words(failed: &Failed) -> Option<News> {
+fn words(failed: &Failed) -> Option<(String, Option<String>)> {
     let why = &failed.error;
     let is_unknown = matches!(why, Error::OutcomeUnknown(_));
     let text = text(&failed.operation);
@@ -120,13 +137,14 @@ fn words(failed: &Failed) -> Option<News> {
             if is_unknown {
                 format!("nobody knows whether what you wrote{to} before was sent: {why}")
             } else {
-                format!("what you wrote{to} before was not sent (↑ has it): {why}")
+                let has = if text.is_some() { " (↑ has it)" } else { "" };
+                format!("what you wrote{to} before was not sent{has}: {why}")
             }
         }
         (_, true) => format!("nobody knows whether something that you did before was carried out: {why}"),
         (_, false) => format!("something that you did before was not carried out: {why}"),
     };
-    Some(told(words, text.into_iter().collect()))
+    Some((words, text))
 }
 
 /// What somebody typed for it.

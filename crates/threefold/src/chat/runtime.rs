@@ -7,7 +7,7 @@ use std::{
 
 use rustix::process::Signal;
 use threefold::tui::{keys::Keys, terminal};
-use threefold_client::{Cursor, Incoming, Subscription, Typing};
+use threefold_client::{Cursor, Failed, Incoming, Subscription, Typing, Writer};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -71,7 +71,9 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     model.size = screen.terminal.size().map(|size| (size.width, size.height)).map_err(failed)?;
     let effects = update(&mut model, Event::Tick(now_ms()));
     let keys = Keys::read().map_err(failed)?;
-    let mut keeper = Keeper { model, screen, keys, worker, typing: subscription.typing(), is_over: false };
+    let typing = subscription.typing();
+    let mut keeper =
+        Keeper { model, screen, keys, worker, typing, writer: kept.writer, told: Vec::new(), is_over: false };
     keeper.carry_out(effects).map_err(failed)?;
     keeper.keep(&mut subscription, &mut news, &mut signals).await.map_err(failed)?;
     let Keeper { mut model, screen, keys, worker, .. } = keeper;
@@ -137,6 +139,9 @@ struct Keeper {
     keys: Keys,
     worker: Worker,
     typing: Typing,
+    writer: Writer,
+    /// What is kept until this has been drawn.
+    told: Vec<Failed>,
     is_over: bool,
 }
 
@@ -172,6 +177,10 @@ impl Keeper {
                     let model = &self.model;
                     self.screen.terminal.draw(|frame| view(frame, model))?;
                     (draw_at, taken) = (None, 0);
+                    if !self.told.is_empty() {
+                        let (writer, told) = (self.writer.clone(), std::mem::take(&mut self.told));
+                        tokio::spawn(async move { writer.told(&told).await });
+                    }
                     continue;
                 }
                 input = self.keys.next() => match input {
@@ -179,7 +188,12 @@ impl Keeper {
                     // The terminal is gone.
                     None => return Ok(()),
                 },
-                Some(news) = news.recv() => Event::News(Box::new(news)),
+                Some(news) = news.recv() => {
+                    if let News::KeptNoLonger(told) = &news {
+                        self.told.extend(told.iter().cloned());
+                    }
+                    Event::News(Box::new(news))
+                }
                 incoming = subscription.next(), if is_told => match incoming {
                     Some(incoming) => Event::News(Box::new(told(incoming))),
                     None => {

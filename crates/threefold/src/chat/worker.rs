@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -64,7 +64,7 @@ impl Worker {
         let writer = writer.with_timeout(PATIENCE);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let open = Arc::new(AtomicU64::new(0));
-        tokio::spawn(write(writer, queue, news.clone(), Arc::clone(&open)));
+        tokio::spawn(write(client.clone(), writer, queue, news.clone(), Arc::clone(&open)));
         Self { client, news, jobs, open }
     }
 
@@ -163,15 +163,32 @@ async fn upload(
     Ok(uploaded)
 }
 
-/// Hands writes to the outbox, one after the other, and waits for their answers beside.
-async fn write(writer: Writer, mut queue: mpsc::Receiver<Job>, news: mpsc::Sender<News>, open: Arc<AtomicU64>) {
+/// Hands writes to the outbox, one after the other, and waits for their answers beside. Where the disk fails, on which it is kept, it
+/// goes on without.
+async fn write(
+    client: Client,
+    mut writer: Writer,
+    mut queue: mpsc::Receiver<Job>,
+    news: mpsc::Sender<News>,
+    open: Arc<AtomicU64>,
+) {
+    let has_failed = Arc::new(AtomicBool::new(false));
     while let Some(job) = queue.recv().await {
-        let (news, open) = (news.clone(), Arc::clone(&open));
+        if has_failed.swap(false, Ordering::SeqCst)
+            && let Ok(other) = client.writer()
+        {
+            writer = other.with_timeout(PATIENCE);
+            let words = "the disk failed: what is not sent when this chat ends will be lost".to_owned();
+            drop(news.send(News::Kept { words, texts: Vec::new() }).await);
+        }
+        let (news, open, has_failed) = (news.clone(), Arc::clone(&open), Arc::clone(&has_failed));
         match job {
             Job::Send { local, to, body, reply_to, attachments } => {
                 let receipt = writer.send_with(to, body, reply_to, attachments).await;
                 tokio::spawn(async move {
-                    let result = acknowledged(receipt).await.map_err(not_sent);
+                    let result = acknowledged(receipt).await;
+                    has_failed.fetch_or(matches!(result, Err(Error::Local(_))), Ordering::SeqCst);
+                    let result = result.map_err(not_sent);
                     drop(news.send(News::Sent { local, result }).await);
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -188,6 +205,7 @@ async fn write(writer: Writer, mut queue: mpsc::Receiver<Job>, news: mpsc::Sende
                         sleep(AGAIN).await;
                         result = ended(begin(&writer, &what).await).await;
                     }
+                    has_failed.fetch_or(matches!(result, Err(Error::Local(_))), Ordering::SeqCst);
                     let result = result.map_err(words);
                     drop(news.send(News::Written { what, done, result }).await);
                     open.fetch_sub(1, Ordering::SeqCst);
@@ -202,8 +220,11 @@ async fn acknowledged<T>(receipt: Result<Receipt<T>, Error>) -> Result<T, Error>
 }
 
 fn not_sent(error: Error) -> NotSent {
-    let (is_unknown, are_files_gone) =
-        (matches!(error, Error::OutcomeUnknown(_)), error.is_refusal(ErrorCode::UnknownAttachment));
+    let (is_unknown, are_files_gone) = (
+        // What is on a disk that has failed may have been sent, and may be sent by the next chat.
+        matches!(error, Error::OutcomeUnknown(_) | Error::Local(_)),
+        error.is_refusal(ErrorCode::UnknownAttachment),
+    );
     // What the status line says to do next is for the command line.
     let why = error.to_string();
     match (is_unknown, are_files_gone) {

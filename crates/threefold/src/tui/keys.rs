@@ -1,7 +1,11 @@
 //! What a terminal tells, read by a thread of its own: the library that reads it never comes back from a terminal that is gone, and only that
 //! thread may wait for it.
 
-use std::{io, sync::OnceLock, thread};
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use crossterm::event::{self, Event};
 use rustix::{
@@ -55,10 +59,10 @@ impl Drop for Keys {
 /// Nothing is ever to be read from standard input again.
 fn silence() -> io::Result<()> {
     /// The other end: as long as it is open, what is read is not at its end, either.
-    static OTHER_END: OnceLock<OwnedFd> = OnceLock::new();
+    static OTHER_END: Mutex<Option<OwnedFd>> = Mutex::new(None);
     let (input, other_end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     dup2_stdin(&input)?;
     // One that was there before is of a pipe that nobody reads any more.
-    drop(OTHER_END.set(other_end));
+    drop(OTHER_END.lock().unwrap_or_else(PoisonError::into_inner).replace(other_end));
     Ok(())
 }

@@ -137,20 +137,26 @@ impl Scene {
     /// Cuts servers off by `cut`, which says which ones go on without them; that must be prompt. Says since when, and again which.
     ///
     /// They may, and must, stand still where one of them was out of sync just then, for it was slow: the in-sync set had one of those
-    /// that are cut off in its place (rule 3). That is no failure of what is looked at here, so then it is done again.
+    /// that are cut off in its place (rule 3). That is no failure of what is looked at here, so then it is done again. Who is cut off must
+    /// not take anybody out any more, though: it could never be committed.
     pub fn go_on_without(&self, what: &str, cut: impl Fn() -> Vec<usize>) -> (Mark, Vec<usize>) {
         for _ in 0..ROUNDS {
             let places = cut();
-            let mark = self.mark();
+            let cut_off = self.others(&places);
+            let removals = || cut_off.iter().map(|place| self.removals(*place)).sum::<usize>();
+            let (mark, before) = (self.mark(), removals());
             let go_on =
                 || places.iter().all(|place| self.flows[*place].acknowledged_at(mark.written[*place]).is_some());
+            let give_up = Instant::now() + PATIENCE;
             let one_was_slow = until("messages to be acknowledged, or why they cannot be", || {
+                assert!(Instant::now() < give_up, "{what}: in vain\n{}", self.said());
                 if go_on() { Some(false) } else { self.are_held_by_others(&places).then_some(true) }
             });
             if !one_was_slow {
                 self.go_on_promptly(what, &mark, &places);
                 return (mark, places);
             }
+            assert_eq!(removals(), before, "{what}: somebody was taken out by whom nobody hears\n{}", self.said());
             eprintln!("{what}: one of {places:?} was not in sync; again");
             self.network.heal();
             self.recover();
@@ -158,20 +164,26 @@ impl Scene {
         panic!("{what}: one of those that should go on was never in sync\n{}", self.said());
     }
 
-    /// Whether these servers agree that they are frozen, and that one of them is not in sync while another server is.
+    /// How often a server, leading, has taken another out of the in-sync set.
+    fn removals(&self, place: usize) -> usize {
+        let said = self.cluster.servers[place].said();
+        let is_removal = |line: &&str| line.contains("changing the in-sync set") && !line.contains("Add(");
+        said.lines().filter(is_removal).count()
+    }
+
+    /// Whether these servers agree that they are frozen, and one of them is not in sync while one of the others is, each as far as it
+    /// knows itself.
     fn are_held_by_others(&self, places: &[usize]) -> bool {
-        let name = |place: usize| self.cluster.servers[place].name.as_str();
-        let is_held = |status: Value| {
-            let in_sync = |place: usize| {
-                let mut servers = status["servers"].as_array().into_iter().flatten();
-                servers.any(|server| server["name"] == name(place) && server["in_sync"] == true)
-            };
-            let others = self.others(places);
-            status["state"] == "frozen"
-                && places.iter().any(|place| !in_sync(*place))
-                && others.into_iter().any(in_sync)
+        let is_frozen = |place: &usize| self.cluster.status(*place).is_some_and(|status| status["state"] == "frozen");
+        let is_in_sync = |place: usize| {
+            let status = self.cluster.status(place).unwrap_or_default();
+            let name = self.cluster.servers[place].name.as_str();
+            let mut servers = status["servers"].as_array().into_iter().flatten();
+            servers.any(|server| server["name"] == name && server["in_sync"] == true)
         };
-        places.iter().all(|place| self.cluster.status(*place).is_some_and(is_held))
+        places.iter().all(is_frozen)
+            && places.iter().any(|place| !is_in_sync(*place))
+            && self.others(places).into_iter().any(is_in_sync)
     }
 
     /// Waits until a server says this of the cluster; gives its whole status.

@@ -387,13 +387,15 @@ fn what_is_left_is_told_without_the_session_it_was_of() {
     outbox.save(&all).unwrap();
     outbox.save(&[failed(3, Why::Refused(7, "no".to_owned()))]).unwrap();
     let before = fs::read(&path).unwrap();
+    let error = DiskOutbox::left(&path).unwrap_err().to_string();
+    assert!(error.contains("another program has it open"), "it sends that: {error}");
+    drop(outbox);
     let left = DiskOutbox::left(&path).unwrap().unwrap();
     let told: Vec<_> =
         left.writes.iter().map(|one| (one.number, one.may_have_been_sent, one.failed.is_some())).collect();
     assert_eq!(told, [(2, true, false), (3, false, true), (4, false, false)]);
     assert!(left.is_of(&session()) && !left.is_of(&Session { session: 10, ..session() }));
     assert_eq!(fs::read(&path).unwrap(), before);
-    drop(outbox);
     let error = DiskOutbox::open(&path, &Session { session: 10, ..session() }).unwrap_err().to_string();
     assert!(error.contains("1 never sent, 1 perhaps sent, 1 refused"), "{error}");
 }

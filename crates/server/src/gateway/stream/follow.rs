@@ -3,7 +3,7 @@
 
 use std::{future::pending, pin::pin, time::Duration};
 
-use threefold_core::{Event, EventBody, Position, Rejection};
+use threefold_core::{Event, EventBody, Position, Rejection, Scope};
 use threefold_proto::{
     chat::{self, server_frame},
     convert::{self, Names as _, Refusal},
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Conversation, Ending, progress::Progress, told::Shared};
 use crate::{
-    gateway::door::{Door, Follow as _},
+    gateway::door::{Door, Follow},
     node::{Followed, Seen},
 };
 
@@ -71,7 +71,7 @@ impl<D: Door> Conversation<D> {
                 _ = session_check.tick() => self.check_session()?,
                 () = told => self.tell(progress.tell()).await?,
                 // Apart, so that a stream on which nothing happens is no larger for it.
-                followed = follower.next() => Box::pin(self.pass_on(followed, &mut progress)).await?,
+                followed = follower.next() => Box::pin(self.pass_on(followed, &follower, &mut progress)).await?,
             }
         }
     }
@@ -94,7 +94,7 @@ impl<D: Door> Conversation<D> {
         chat::Subscribed { recovery_id: door.recovery_id().into(), position: start.0, servers: door.client_addresses() }
     }
 
-    async fn pass_on(&self, followed: Followed, progress: &mut Progress) -> Result<(), Ending> {
+    async fn pass_on(&self, followed: Followed, follower: &impl Follow, progress: &mut Progress) -> Result<(), Ending> {
         let Followed { events, up_to, typing, is_of_account } = followed;
         let any = !events.is_empty();
         let mut names = self.gateway.directory().of(self.gateway.door(), self.caller.session.account);
@@ -112,16 +112,17 @@ impl<D: Door> Conversation<D> {
             let own = self.caller.session.session;
             let over = matches!(&event.body, EventBody::SessionEnded { session } if *session == own);
             match event {
-                Seen::Own(event) => {
-                    let event = convert::event(event, &mut names);
-                    self.outlet.send(server_frame::Frame::Event(event)).await?;
-                }
-                Seen::Common(common) => {
+                // Who has left since is told by the name that the room had then.
+                Seen::Common(common) if in_room(follower, &common) => {
                     let make = |event: &Event| {
                         let event = convert::event(event.clone(), &mut names);
                         Shared::new(server_frame::Frame::Event(event))
                     };
                     self.outlet.send_shared(common.made(Shared::is_fresh, make)).await?;
+                }
+                event => {
+                    let event = convert::event(event.into_event(), &mut names);
+                    self.outlet.send(server_frame::Frame::Event(event)).await?;
                 }
             }
             if over {
@@ -149,4 +150,9 @@ impl<D: Door> Conversation<D> {
         self.gateway.renew(&session, self.caller.token);
         Ok(())
     }
+}
+
+/// Whether the reader is in the room of an event.
+fn in_room(follower: &impl Follow, event: &Event) -> bool {
+    matches!(event.scope, Scope::Conversation(room) if follower.attends(room))
 }

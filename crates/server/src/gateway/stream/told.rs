@@ -23,9 +23,10 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstDecoder};
 
-/// A frame that bears names is given to others no longer than this: a deleted account's is not shown for longer either
-/// (`gateway/directory.rs`).
-const LIFE: Duration = Duration::from_secs(1);
+use crate::gateway::directory::NAME_LIFE;
+
+/// A frame that bears names is given to others no longer than this.
+const LIFE: Duration = NAME_LIFE;
 
 /// A stream's buffers to begin with, one for each direction: most streams are idle, and keep them all the same.
 const BUFFER_BYTES: usize = 512;
@@ -46,18 +47,26 @@ pub(crate) struct Shared {
     protobuf: OnceLock<Bytes>,
     json: OnceLock<Utf8Bytes>,
     made: Instant,
+    /// It says where it was said. Whoever made it may have been removed from there meanwhile, and not know the name any more.
+    is_placed: bool,
 }
 
 impl Shared {
     /// Not encoded yet.
     pub fn new(frame: server_frame::Frame) -> Self {
+        let is_placed = match &frame {
+            server_frame::Frame::Event(chat::Event { body: Some(chat::event::Body::Message(message)), .. }) => {
+                !message.room_name.is_empty()
+            }
+            _ => true,
+        };
         let frame = chat::ServerFrame { frame: Some(frame) };
-        Self { frame, protobuf: OnceLock::new(), json: OnceLock::new(), made: Instant::now() }
+        Self { frame, protobuf: OnceLock::new(), json: OnceLock::new(), made: Instant::now(), is_placed }
     }
 
-    /// Whether the names in it may still be shown.
+    /// Whether others may be given it: the names in it may still be shown.
     pub fn is_fresh(&self) -> bool {
-        self.made.elapsed() < LIFE
+        self.is_placed && self.made.elapsed() < LIFE
     }
 
     /// The frame itself.
@@ -157,10 +166,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn names_are_not_shown_for_longer_than_elsewhere() {
+    async fn names_are_not_shown_for_longer_than_a_second() {
+        // Whoever made the frame may have had the name for its whole life.
+        assert!(NAME_LIFE + LIFE <= Duration::from_secs(1));
         let shared = Shared::new(server_frame::Frame::Pong(chat::Pong::default()));
         assert!(shared.is_fresh());
         tokio::time::advance(LIFE).await;
         assert!(!shared.is_fresh());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_say_where_it_was_said_is_for_nobody_else() {
+        let message = |room_name: &str| {
+            let message = chat::Message { room_name: room_name.to_owned(), ..chat::Message::default() };
+            let body = Some(chat::event::Body::Message(message));
+            Shared::new(server_frame::Frame::Event(chat::Event { body, ..chat::Event::default() }))
+        };
+        assert!(message("tea").is_fresh() && !message("").is_fresh());
     }
 }

@@ -22,8 +22,10 @@ pub(super) const EVENTS: usize = 128;
 /// Bytes of a room's events, with what gateways make of them.
 const BYTES: usize = 256 * 1024;
 
-/// An event is kept as it is, as the message that is sent, and encoded in two ways.
-const AS_KEPT: usize = 4;
+/// An event is kept as it is, as the message that is sent, as protobuf, and as JSON, which may take six bytes for one.
+const AS_KEPT: usize = 9;
+/// What a file takes beside its names, and a mention with its name.
+const PART_BYTES: usize = 128;
 
 /// The newest events of some rooms.
 #[derive(Default)]
@@ -150,7 +152,10 @@ fn looks_the_same(body: &EventBody) -> bool {
 
 fn bytes(event: &Event) -> usize {
     let text = match &event.body {
-        EventBody::MessageSent { body, .. } => body.len(),
+        EventBody::MessageSent { body, mentions, attachments, .. } => {
+            let files = attachments.iter().flatten().map(|file| PART_BYTES + file.name.len() + file.content_type.len());
+            body.len() + files.sum::<usize>() + mentions.len() * PART_BYTES
+        }
         _ => 0,
     };
     AS_KEPT * (size_of::<Event>() + text)

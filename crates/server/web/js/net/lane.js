@@ -151,7 +151,7 @@ export class Lane {
     const [write] = this.writes;
     if (!(write?.times > 0)) return;
     if (write.times < NONSENSE_TIMES) this.again(NONSENSE_PAUSE_MS);
-    else this.hear(write.number, { error });
+    else this.hear(write.number, { error: write.times > NONSENSE_TIMES ? UNKNOWN : error });
   }
 
   /** Of what was said so often nobody knows whether it was carried out: what people wrote is shown as failed, and they decide. */

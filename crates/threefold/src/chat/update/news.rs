@@ -69,6 +69,8 @@ pub fn take(model: &mut Model, news: News) {
             model.say(format!("saved {}", names.join(", ")));
         }
         News::Saved(Err(why)) => model.complain(why),
+        // The loop that draws takes note of it.
+        News::KeptNoLonger(_) => {}
         News::Kept { words, texts } => {
             for text in texts {
                 model.history.add(&as_typed(&text));

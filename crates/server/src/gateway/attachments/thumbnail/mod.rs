@@ -45,8 +45,8 @@ use crate::{
 
 /// A file of which a thumbnail is made, in bytes; it is held whole meanwhile.
 const FILE_BYTES: u64 = 32 << 20;
-/// How long one waits for one's turn: a page full of large pictures takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one waits for one's turn: longer than one picture may take, so that whoever is behind a slow one is served.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Who waits for theirs at once, at some KiB each; and of one account: pages full of pictures.
 const WAITING: usize = 1024;
 const WAITING_OF_ONE: usize = 64;

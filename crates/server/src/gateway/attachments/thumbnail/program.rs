@@ -131,8 +131,15 @@ pub(super) mod tests {
     /// A program that does this instead; it finds the directory's path in `$here`.
     pub(in super::super) fn script(directory: &TempDir, lines: &str) -> PathBuf {
         let path = directory.path().join("program");
-        fs::write(&path, format!("#!/bin/sh\nhere={}\n{lines}\n", directory.path().display())).unwrap();
+        let begun = format!("#!/bin/sh\n[ \"$1\" = try ] && exit 0\nhere={}", directory.path().display());
+        fs::write(&path, format!("{begun}\n{lines}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        // A process that another test has just begun has it open for writing until it is another program.
+        let is_busy =
+            |tried: io::Result<_>| tried.is_err_and(|error| error.kind() == io::ErrorKind::ExecutableFileBusy);
+        while is_busy(std::process::Command::new(&path).arg("try").status()) {
+            std::thread::yield_now();
+        }
         path
     }
 
