@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Cluster, Failed, Flow, PROGRAM, Server, check_history, text, until, wait};
+use crate::harness::{Cluster, Failed, Flow, PROGRAM, Person, Server, check_history, text, until, wait};
 
 /// A server's configuration as a file.
 pub fn configuration(cluster: &Cluster, server: &Server) -> String {
@@ -102,24 +102,7 @@ fn one_server_goes_on_alone_and_the_others_come_back_only_when_they_are_emptied(
     assert_eq!(bodies.last(), Some(&Value::from("again")));
 
     // The others, as they were: refused, also when they would be a majority of the old cluster.
-    for place in [1, 2] {
-        cluster.servers[place].log.set_extension("refused");
-        cluster.servers[place].start(&[]);
-    }
-    for place in [1, 2] {
-        let server = &cluster.servers[place];
-        wait("a refusal", || server.said().contains("the cluster was recovered or restored without this server"));
-        let lost = alice.at(&server.client).with_session(&server.data.with_extension("session"), |session| {
-            session["servers"] = Value::Array(Vec::new());
-        });
-        assert_eq!(lost.fails(&["send", "bob", "nowhere", "--timeout", "1"]).exit, 3);
-        assert!(!server.said().contains("this server is a member"), "{}", server.said());
-    }
-    for place in [1, 2] {
-        cluster.servers[place].kill();
-        fs::remove_dir_all(&cluster.servers[place].data).unwrap();
-        cluster.servers[place].start(&[]);
-    }
+    are_refused_until_emptied(&mut cluster, [1, 2], &alice, "bob");
     cluster.wait_until_whole();
     // They carry it: with any one of the three gone the two others have everything.
     for place in 0..3 {
@@ -159,4 +142,26 @@ fn an_interrupted_recovery_is_noticed_and_can_be_finished() {
         alice.at(&cluster.servers[0].client).run(&["send", "alice", "again"]).status.success().then_some(())
     });
     assert_eq!(alice.at(&cluster.servers[0].client).history("alice").len(), 2);
+}
+
+/// Starts servers of a history that another one took the place of, with what they have: they are refused, and take nothing. Then with nothing.
+pub fn are_refused_until_emptied(cluster: &mut Cluster, places: [usize; 2], person: &Person, to: &str) {
+    for place in places {
+        cluster.servers[place].log.set_extension("refused");
+        cluster.servers[place].start(&[]);
+    }
+    for place in places {
+        let server = &cluster.servers[place];
+        wait("a refusal", || server.said().contains("the cluster was recovered or restored without this server"));
+        let lost = person.at(&server.client).with_session(&server.data.with_extension("session"), |session| {
+            session["servers"] = Value::Array(Vec::new());
+        });
+        assert_eq!(lost.fails(&["send", to, "nowhere", "--timeout", "1"]).exit, 3);
+        assert!(!server.said().contains("this server is a member"), "{}", server.said());
+    }
+    for place in places {
+        cluster.servers[place].kill();
+        fs::remove_dir_all(&cluster.servers[place].data).unwrap();
+        cluster.servers[place].start(&[]);
+    }
 }

@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use serde_json::Value;
-
 use super::{
     backup::{at_another, refused, restore, word},
-    recovery::configuration,
+    recovery::{are_refused_until_emptied, configuration},
 };
 use crate::harness::{Cluster, Person, wait};
 
@@ -54,24 +52,7 @@ fn a_living_cluster_is_not_restored_over_and_its_servers_come_back_to_a_restored
     let after = sent(&restored.at(&cluster.servers[0].client), "after");
     assert!(after > since, "no id is given twice");
     // Two of them are a majority of the old cluster, and nothing all the same.
-    for place in [1, 2] {
-        cluster.servers[place].log.set_extension("refused");
-        cluster.servers[place].start(&[]);
-    }
-    for place in [1, 2] {
-        let server = &cluster.servers[place];
-        wait("a refusal", || server.said().contains("the cluster was recovered or restored without this server"));
-        let lost = ann.at(&server.client).with_session(&server.data.with_extension("session"), |session| {
-            session["servers"] = Value::Array(Vec::new());
-        });
-        assert_eq!(lost.fails(&["send", "ann", "nowhere", "--timeout", "1"]).exit, 3);
-        assert!(!server.said().contains("this server is a member"), "{}", server.said());
-    }
-    for place in [1, 2] {
-        cluster.servers[place].kill();
-        fs::remove_dir_all(&cluster.servers[place].data).unwrap();
-        cluster.servers[place].start(&[]);
-    }
+    are_refused_until_emptied(&mut cluster, [1, 2], &ann, "ann");
     cluster.wait_until_whole();
     let ids =
         restored.history_up_to("ann", after).iter().map(|message| message["id"].as_u64().unwrap()).collect::<Vec<_>>();
