@@ -101,9 +101,8 @@ impl Offline {
     /// this has succeeded.
     pub fn recover(mut self, now_ms: u64) -> Result<Recovered, RecoverError> {
         let recovery_id = ambient::random().map_err(OfflineError::Io)?;
-        // Before anything is marked: whether there will be room.
-        let last = self.findings.last.map_or(0, |last| last.index);
-        offline::beginning_behind(last, offline::SKIPPED_INDICES, now_ms)?;
+        // Before anything is marked: what is marked and cannot be recovered can never be used again.
+        offline::may_begin(&self.findings, now_ms)?;
         let backup = self.directory.back_up()?;
         self.directory.record_recovery(true)?;
         let (log, state) = stores(&self.directory)?;
@@ -140,4 +139,24 @@ pub async fn look_at(others: &[PeerConfig], tls: Option<&PeerTls>) -> Result<Vec
         }
     };
     Ok(join_all(others.iter().map(look)).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a server that was started and never admitted, say.
+    #[test]
+    fn a_directory_in_which_nothing_is_to_be_recovered_stays_as_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("server-1");
+        let mut directory = Directory::open(&path, "server-1").unwrap();
+        drop(stores(&directory).unwrap());
+        directory.record_stores().unwrap();
+        drop(directory);
+        let refused = Offline::open(&path, "server-1").unwrap().recover(offline::FIRST_MS + 1).unwrap_err();
+        assert!(matches!(refused, RecoverError::Offline(OfflineError::NoMember)), "{refused}");
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "nothing was copied");
+        Directory::open(&path, "server-1").unwrap();
+    }
 }

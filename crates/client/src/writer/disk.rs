@@ -60,7 +60,10 @@ pub struct DiskOutbox {
 /// What an outbox holds.
 #[derive(Debug)]
 pub struct Left {
+    place: PathBuf,
     owner: Option<Owner>,
+    /// Held while this is there, so that nobody opens it meanwhile; none where nobody ever had it open.
+    _lock: Option<File>,
     /// What is not known to be acknowledged, the oldest first.
     pub writes: Vec<LeftBehind>,
 }
@@ -70,6 +73,22 @@ impl Left {
     #[must_use]
     pub fn is_of(&self, session: &Session) -> bool {
         self.owner.as_ref() == Some(&Owner::of(session))
+    }
+
+    /// Gives the file another name, in the same file system; nobody has it open meanwhile.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn move_to(self, place: &Path) -> io::Result<()> {
+        fs::rename(&self.place, place)
+    }
+
+    /// Removes the file; nobody has it open meanwhile.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn remove(self) -> io::Result<()> {
+        fs::remove_file(&self.place)
     }
 }
 
@@ -124,7 +143,7 @@ impl DiskOutbox {
     }
 
     /// What the outbox at `path` holds, of whatever session; none where there is no file. Changes nothing, and needs no session. What a program
-    /// has open is not left: that program is sending it.
+    /// has open is not left: that program is sending it; and nobody can open it while the answer is held.
     ///
     /// # Errors
     /// As for [`DiskOutbox::open`].
@@ -135,7 +154,8 @@ impl DiskOutbox {
         if !place.exists() {
             return Ok(None);
         }
-        let _lock = locked(path, &place)?;
+        // One that nobody ever had open has no lock beside it, and gets none: it may be a copy, somewhere where nothing can be written.
+        let lock = if beside(&place, "lock").exists() { Some(locked(path, &place)?) } else { None };
         let Some(bytes) = read(&place).map_err(failed)? else { return Ok(None) };
         let (content, _) = parse(&bytes).map_err(|why| refused(path, &why))?;
         let unknown = || refused(path, &"it holds a write that this version does not know");
@@ -146,7 +166,8 @@ impl DiskOutbox {
             failed: failed.map(Why::into_error),
             may_have_been_sent: request.is_some(),
         });
-        Ok(Some(Left { owner: content.owner, writes: writes.collect() }))
+        let writes = writes.collect();
+        Ok(Some(Left { place, owner: content.owner, _lock: lock, writes }))
     }
 
     /// How many writes it has accepted so far, in all runs of all programs: whoever sends a list, one write an entry, goes on behind

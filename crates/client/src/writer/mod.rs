@@ -342,6 +342,12 @@ impl Writer {
         self.waiting.clone()
     }
 
+    /// Why nothing is taken any more; none while it is.
+    #[must_use]
+    pub fn over(&self) -> Option<Error> {
+        self.over.get().cloned()
+    }
+
     /// Waits until everything was answered, what earlier runs have left included. How it was answered, receipts tell, and [`Writer::failed`].
     ///
     /// # Errors

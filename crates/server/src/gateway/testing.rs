@@ -1,7 +1,7 @@
 //! A server in memory for the gateways' tests: the real state machine, without consensus, disks or peers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use threefold_core::{
-    AccountId, Command, ConversationId, Position, apply,
+    AccountId, Command, ConversationId, Event, EventId, Position, Scope, apply,
     entry::Unpacked,
     query,
     store::{MemoryStore, Read, StoreError},
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::Limits,
     node::{
-        Committed, Condition, Followed, Seen, Unavailable, Word,
+        Committed, Common, Condition, Followed, Seen, Unavailable, Word,
         limits::{Keeper, Key},
         typing::{Notice, Typing},
     },
@@ -61,6 +61,9 @@ struct Shared {
     pub pace: Typing,
     /// How often the cluster's state was asked for.
     pub gathered: AtomicU64,
+    /// Who is in every room, as far as followers know. As soon as anybody is, what happens in rooms is read once for all.
+    attending: Mutex<BTreeSet<AccountId>>,
+    common: Mutex<BTreeMap<EventId, Arc<Common>>>,
 }
 
 #[derive(Default)]
@@ -83,6 +86,8 @@ impl Solo {
             gathered: AtomicU64::new(0),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
+            attending: Mutex::default(),
+            common: Mutex::default(),
             present: Mutex::default(),
             answers: Semaphore::new(1_000_000),
             unavailable: AtomicBool::new(false),
@@ -100,6 +105,22 @@ impl Solo {
 
     pub fn deadlines(&self) -> watch::Receiver<Option<Instant>> {
         self.0.deadline.subscribe()
+    }
+
+    /// As this account's followers know it: in every room from now on, or in none.
+    pub fn set_attending(&self, account: AccountId, attends: bool) {
+        let mut attending = self.0.attending.lock().unwrap();
+        let _ = if attends { attending.insert(account) } else { attending.remove(&account) };
+    }
+
+    /// As a follower is given it.
+    fn seen(&self, event: Event) -> Seen {
+        let is_common = matches!(event.scope, Scope::Conversation(_)) && !self.0.attending.lock().unwrap().is_empty();
+        if !is_common {
+            return Seen::Own(event);
+        }
+        let mut common = self.0.common.lock().unwrap();
+        Seen::Common(common.entry(event.id).or_insert_with(|| Arc::new(Common::new(event))).clone())
     }
 
     pub fn gathered(&self) -> u64 {
@@ -324,7 +345,7 @@ impl Follow for SoloFollower {
         let caught = self.door.read(|store| query::events_after(store, self.account, after, up_to, None, 100));
         self.after = caught.reached;
         Followed {
-            events: caught.events.into_iter().map(Seen::Own).collect(),
+            events: caught.events.into_iter().map(|event| self.door.seen(event)).collect(),
             up_to: caught.reached,
             typing: Vec::new(),
             is_of_account: true,
@@ -332,8 +353,7 @@ impl Follow for SoloFollower {
     }
 
     fn attends(&self, _: ConversationId) -> bool {
-        // What it gives was read for this reader alone.
-        false
+        self.door.0.attending.lock().unwrap().contains(&self.account)
     }
 }
 

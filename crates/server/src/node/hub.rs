@@ -16,6 +16,8 @@ use threefold_core::{
 };
 use tokio::sync::{Notify, watch};
 
+#[cfg(test)]
+pub use self::seen::Common;
 pub use self::seen::Seen;
 use self::{
     followers::{Concern, Followers},

@@ -23,6 +23,8 @@ use tokio::{
 };
 
 pub use crate::raft::survivor::condition::{Condition, Word};
+#[cfg(test)]
+pub use hub::Common;
 pub use hub::{Followed, Follower, Hub, Seen};
 pub use presence::Present;
 pub use router::Committed;

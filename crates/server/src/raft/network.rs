@@ -437,10 +437,8 @@ mod tests {
         let log_watch = LogWatch { configurations: Arc::default(), announcer: Arc::default() };
         let survivor = Arc::new(Survivor::new(1, 1, log_watch, Arc::default()));
         let mut factory = NetworkFactory::new(channels, cluster, survivor, watch::channel(None).1);
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer_address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let member = Member::at("server-2", peer_address, "");
+        // Nobody listens there.
+        let member = Member::at("server-2", "127.0.0.1:1", "");
         let mut network = factory.new_client(2, &member).await;
         let began = tokio::time::Instant::now();
         let requests = futures::stream::pending::<AppendEntriesRequest<TypeConfig>>();

@@ -150,6 +150,18 @@ pub fn examine(id: u64, log: &dyn LogStore, state: &dyn StateStore) -> Result<Fi
     Ok(found(id, log, state)?.0)
 }
 
+/// Where a history of its own would begin for a server that has this, at this time; nothing is changed.
+///
+/// # Errors
+/// When it is not a member, the clock cannot be right, or there is no room for another history.
+pub fn may_begin(findings: &Findings, now_ms: u64) -> Result<Beginning, OfflineError> {
+    let is_member = findings.members.iter().any(|peer| peer.id == findings.id);
+    let last = findings.last.filter(|_| is_member).ok_or(OfflineError::NoMember)?;
+    let term = next_epoch(findings.term.max(last.leader_id.term)).ok_or(OfflineError::UsedUp)?;
+    let index = beginning_behind(last.index, SKIPPED_INDICES, now_ms)?;
+    Ok(Beginning { term, index })
+}
+
 /// Gives the server with this id a history of its own, under `recovery_id`, that begins now. Everything is durable when this returns; until
 /// then log and state are not to be used.
 ///
@@ -162,10 +174,8 @@ pub fn begin_history(
     (recovery_id, now_ms): ([u8; 16], u64),
 ) -> Result<Beginning, OfflineError> {
     let (findings, configuration) = found(id, log, state)?;
+    let Beginning { term, index } = may_begin(&findings, now_ms)?;
     let own = findings.members.iter().find(|peer| peer.id == id).ok_or(OfflineError::NoMember)?;
-    let last = findings.last.ok_or(OfflineError::NoMember)?;
-    let term = next_epoch(findings.term.max(last.leader_id.term)).ok_or(OfflineError::UsedUp)?;
-    let index = beginning_behind(last.index, SKIPPED_INDICES, now_ms)?;
     let standing = Standing { survivor_mode: super::membership::survivor_mode(&configuration), ..Standing::default() };
     let alone = Member { standing, ..own.member.clone() };
     let membership = RaftMembership::new(vec![BTreeSet::from([id])], BTreeMap::from([(id, alone)]))

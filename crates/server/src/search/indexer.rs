@@ -68,7 +68,9 @@ impl Indexer {
     /// Keeps the index until it closes.
     pub(super) fn run(self) {
         // The library's threads are started from this one, and so get its priority. Elsewhere it is one of the whole process.
+        // Not in unit tests, which wait for it on machines that may have other things to do.
         if cfg!(target_os = "linux")
+            && !cfg!(test)
             && let Err(error) = rustix::process::nice(NICER)
         {
             tracing::debug!(%error, "the search index is kept at the usual priority");

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,7 +32,7 @@ use tonic::{Code, Request, metadata::MetadataValue, transport::Channel};
 use crate::durability::{Disk, SlowLog};
 
 /// Longer than anything here takes on a busy machine; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Servers on free loopback ports.
 pub struct Cluster {
@@ -257,8 +260,20 @@ async fn run_on(config: Config, disk: Arc<Disk>, stopped: BoxFuture<'static, ()>
     run_in(config, environment, peers, clients, None::<tokio::net::TcpListener>, stopped).await
 }
 
+/// A port that is free now and was given to nobody else in this process.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    // Below the ports of outgoing connections and of port 0, which could take that of a server that is down.
+    const FIRST: u16 = 10_000;
+    const PORTS: u16 = 20_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Another process of the same tests begins elsewhere.
+    let start = u16::try_from(std::process::id() % 97).unwrap() * 200;
+    loop {
+        let port = FIRST + (start + GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn config(directory: &Path, n: usize, (client, peer): (u16, u16), peers: &[PeerConfig]) -> Config {
@@ -307,8 +322,16 @@ impl Person {
             token: token.to_vec().into(),
             device: "test".into(),
         };
-        let mut client = ChatClient::new(cluster.connect(n).await);
-        let reply = client.register(request).await.unwrap().into_inner();
+        let give_up = Instant::now() + PATIENCE;
+        let reply = loop {
+            match ChatClient::new(cluster.connect(n).await).register(request.clone()).await {
+                Ok(reply) => break reply.into_inner(),
+                // The same token is recognised.
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+            }
+            assert!(Instant::now() < give_up, "never registered: {name}");
+            sleep(Duration::from_millis(20)).await;
+        };
         let channels = cluster.configs.iter().map(|config| format!("http://{}", config.client_address)).collect();
         Self { channels, token, instance: reply.instance, number: 0 }
     }

@@ -36,7 +36,7 @@ async fn a_lost_state_beside_a_purged_log_is_noticed() {
         alice.send(0, "bob", text).await;
     }
     let follower = cluster.a_follower().await;
-    assert!(cluster.status(follower).await.purged_index > 0);
+    cluster.wait_until_purged(follower, 1).await;
     cluster.halt(follower).await;
     cluster.lose_state(follower);
     cluster.resume(follower);

@@ -54,6 +54,8 @@ pub enum Effect {
         files: Vec<PathBuf>,
         uploaded: Vec<u64>,
     },
+    /// What failed in the outbox under this number need not be kept any more.
+    Forget(u64),
     /// Another write, with what to say when it is done (empty: nothing).
     Write {
         what: Write,
@@ -205,18 +207,34 @@ pub enum News {
     /// What people are shown beside this account's name.
     Named(Result<String, String>),
     Saved(Result<Vec<PathBuf>, String>),
-    /// About what earlier chats left, and the texts of it.
-    Kept {
-        words: String,
-        texts: Vec<String>,
-    },
-    /// These were told before: once that has been drawn, they need not be kept.
+    /// What earlier chats left came to nothing: it is kept until somebody says what is to become of it.
+    Unsent(Vec<Unsent>),
+    /// These failed in this chat, which shows it: once that has been drawn, they need not be kept.
     KeptNoLonger(Vec<Failed>),
+    /// What is written from now on is not kept: why.
+    NotKept(String),
+    /// Something that nobody asked for, and everybody should know.
+    Remark(String),
     Paths {
         request: Request,
         start: usize,
         choices: Vec<String>,
     },
+}
+
+/// What was written in an earlier chat and is not known to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// Its place in the outbox.
+    pub number: u64,
+    /// What was to be done with it.
+    pub what: String,
+    /// Why it was not, or that nobody knows.
+    pub why: String,
+    /// The conversation that it was for, if its name is known.
+    pub to: Option<String>,
+    /// What was typed.
+    pub text: Option<String>,
 }
 
 /// Why a message has no acknowledgement.

@@ -1,11 +1,11 @@
 //! What is kept of what somebody wrote: on disk, in a file beside the login, from when it is written until it is answered.
 //!
 //! Promises: what was written outlives a chat that is killed, and goes out first when the next one begins. What came to nothing after nobody looked any more is
-//! told then, and its text is among what was typed before; it leaves the disk when it has been on the screen. Where the file cannot be had, the chat goes on without it, and says so. Left out: showing what an
-//! earlier chat left among the messages before they are sent.
+//! listed then ([`super::update`]), and stays on disk until somebody has taken it up or given it up. Where the file cannot be had, the chat goes on without it, and says so.
+//! Left out: showing what an earlier chat left among the messages before they are sent.
 
 use std::{
-    fs,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,7 @@ use threefold_client::{
 };
 use tokio::sync::mpsc;
 
-use super::model::News;
+use super::model::{News, Unsent};
 use crate::commands::{Failure, context::Context};
 
 /// Files of other logins beside each other, at most.
@@ -40,7 +40,7 @@ pub fn open(context: &Context) -> Result<Kept, Failure> {
     if let Ok(Some(left)) = DiskOutbox::left(&path)
         && !left.is_of(session)
     {
-        news.extend(set_aside(&path, &left));
+        news.extend(set_aside(&path, left));
     }
     let opened = DiskOutbox::open(&path, session).and_then(|outbox| {
         let before = outbox.accepted();
@@ -49,26 +49,27 @@ pub fn open(context: &Context) -> Result<Kept, Failure> {
     match opened {
         Ok((before, writer)) => Ok(Kept { writer, is_on_disk: true, news, before }),
         Err(error) => {
-            news.push(told(format!("what is not sent when this chat ends will be lost: {error}"), Vec::new()));
+            news.push(News::NotKept(error.to_string()));
             Ok(Kept { writer: context.client.writer()?, is_on_disk: false, news, before: 0 })
         }
     }
 }
 
-/// What another login left is told, and kept under another name.
-fn set_aside(path: &Path, left: &Left) -> Option<News> {
+/// What another login left is kept under another name, and told; where there is nothing in it, it is gone.
+fn set_aside(path: &Path, left: Left) -> Option<News> {
+    let count = left.writes.iter().filter(|one| one.text().is_some()).count();
+    if count == 0 {
+        // Where this fails, the file cannot be opened either, and that is told.
+        drop(left.remove());
+        return None;
+    }
     let aside = (1..LOGINS).map(|number| beside(path, number)).find(|aside| !aside.exists())?;
-    // Where this fails, the file cannot be opened either, and that is told.
-    fs::rename(path, &aside).ok()?;
-    let texts: Vec<String> = left.writes.iter().filter_map(|one| text(&one.operation)).collect();
-    (!texts.is_empty()).then(|| {
-        let words = format!(
-            "{} of another login are not known to have been sent: ↑ has them, and so has {}",
-            if texts.len() == 1 { "1 message".to_owned() } else { format!("{} messages", texts.len()) },
-            aside.display()
-        );
-        told(words, texts)
-    })
+    left.move_to(&aside).ok()?;
+    let messages = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+    Some(News::Remark(format!(
+        "{messages} of another login are not known to have been sent: {} has what they say",
+        aside.display()
+    )))
 }
 
 /// Where what another login left is kept.
@@ -78,26 +79,25 @@ fn beside(path: &Path, number: usize) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Tells what came to nothing of what earlier chats left. Of this one's writes, their receipts tell.
+/// Tells what came to nothing of what earlier chats left, each once. Of this one's writes, their receipts tell.
 async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
     let mut failed = writer.failed();
     // What is there from before.
     failed.mark_changed();
+    let mut told = BTreeSet::new();
     while failed.changed().await.is_ok() {
         let now = failed.borrow_and_update().clone();
-        let told: Vec<_> = now.iter().filter(|one| one.number() <= before).filter_map(words).collect();
-        let texts = told.iter().filter_map(|(_, text)| text.clone()).collect();
-        let words = match &told[..] {
-            [] => None,
-            [(words, _)] => Some(words.clone()),
-            [(words, _), rest @ ..] => Some(format!("{words} (and {} more like it: ↑ has the texts)", rest.len())),
-        };
-        if let Some(words) = words {
-            drop(news.send(News::Kept { words, texts }).await);
+        let (earlier, own): (Vec<Failed>, Vec<Failed>) = now.into_iter().partition(|one| one.number() <= before);
+        let (shown, markers): (Vec<Failed>, Vec<Failed>) = earlier.into_iter().partition(|one| !is_marker(one));
+        let unsent: Vec<Unsent> = shown.iter().filter(|one| told.insert(one.number())).map(unsent).collect();
+        if !unsent.is_empty() {
+            drop(news.send(News::Unsent(unsent)).await);
         }
-        if !now.is_empty() {
+        // Markers are set again anyway.
+        let over = [own, markers].concat();
+        if !over.is_empty() {
             // Struck from the disk when all that came before it has been drawn.
-            drop(news.send(News::KeptNoLonger(now)).await);
+            drop(news.send(News::KeptNoLonger(over)).await);
         }
     }
 }
@@ -117,41 +117,25 @@ impl Kept {
     }
 }
 
-fn told(words: String, texts: Vec<String>) -> News {
-    News::Kept { words, texts }
+fn is_marker(failed: &Failed) -> bool {
+    matches!(failed.operation, Operation::MarkRead(_) | Operation::MarkDelivered(_))
 }
 
-/// What is said of one; nothing of a marker, which is set again anyway.
-fn words(failed: &Failed) -> Option<(String, Option<String>)> {
-    let why = &failed.error;
-    let is_unknown = matches!(why, Error::OutcomeUnknown(_));
-    let text = text(&failed.operation);
-    let words = match (&failed.operation, is_unknown) {
-        (Operation::MarkRead(_) | Operation::MarkDelivered(_), _) => return None,
-        (Operation::Send(message), is_unknown) => {
-            let to = match message.to.as_ref().and_then(|to| to.to.as_ref()) {
-                Some(To::User(name)) => format!(" to {name}"),
-                Some(To::Room(name)) => format!(" to #{name}"),
-                Some(To::Conversation(_)) | None => String::new(),
-            };
-            if is_unknown {
-                format!("nobody knows whether what you wrote{to} before was sent: {why}")
-            } else {
-                let has = if text.is_some() { " (↑ has it)" } else { "" };
-                format!("what you wrote{to} before was not sent{has}: {why}")
-            }
-        }
-        (_, true) => format!("nobody knows whether something that you did before was carried out: {why}"),
-        (_, false) => format!("something that you did before was not carried out: {why}"),
+/// What is said of one.
+fn unsent(failed: &Failed) -> Unsent {
+    let why = match &failed.error {
+        Error::OutcomeUnknown(_) => format!("perhaps sent: {}", failed.error),
+        error => error.to_string(),
     };
-    Some((words, text))
-}
-
-/// What somebody typed for it.
-fn text(operation: &Operation) -> Option<String> {
-    match operation {
-        Operation::Send(message) if !message.body.is_empty() => Some(message.body.clone()),
-        Operation::Edit(edit) => Some(edit.body.clone()),
-        _ => None,
-    }
+    let (what, to) = match &failed.operation {
+        Operation::Send(message) => match message.to.as_ref().and_then(|to| to.to.as_ref()) {
+            Some(To::User(name)) => (format!("to {name}"), Some(name.clone())),
+            Some(To::Room(name)) => (format!("to #{name}"), Some(format!("#{name}"))),
+            Some(To::Conversation(_)) | None => ("a message".to_owned(), None),
+        },
+        Operation::Edit(_) => ("an edit".to_owned(), None),
+        Operation::React(_) => ("a reaction".to_owned(), None),
+        _ => ("something else".to_owned(), None),
+    };
+    Unsent { number: failed.number(), what, why, to, text: failed.text().map(str::to_owned) }
 }

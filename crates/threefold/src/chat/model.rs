@@ -11,7 +11,7 @@ use threefold_client::{
     chat::{self, Message},
 };
 
-pub use super::exchange::{Effect, Event, News, NotSent, Write};
+pub use super::exchange::{Effect, Event, News, NotSent, Unsent, Write};
 use super::{
     conversation::Conversation,
     editor::{Editor, History},
@@ -197,6 +197,8 @@ pub struct Model {
     pub mouse: bool,
     /// What waits outlives the chat.
     pub is_kept: bool,
+    /// What earlier chats left and could not send.
+    pub unsent: Vec<Unsent>,
     /// How many conversations the list begins after.
     pub list_from: usize,
     pub delivered: u64,
@@ -251,6 +253,7 @@ impl Model {
             focused: true,
             mouse: true,
             is_kept: false,
+            unsent: Vec::new(),
             list_from: 0,
             delivered: 0,
             marked_delivered: 0,

@@ -81,6 +81,8 @@ pub enum Choice {
     Open(String),
     /// The number of a room one is invited to.
     Join(u64),
+    /// Takes up what was not sent, by its number in the outbox.
+    TakeUp(u64),
 }
 
 impl List {

@@ -219,6 +219,12 @@ impl Keeper {
         for effect in effects {
             match effect {
                 Effect::Quit => self.is_over = true,
+                Effect::Forget(number) => {
+                    let writer = self.writer.clone();
+                    let failed: Vec<Failed> =
+                        writer.failed().borrow().iter().filter(|one| one.number() == number).cloned().collect();
+                    tokio::spawn(async move { writer.told(&failed).await });
+                }
                 Effect::Bell => {
                     let mut stdout = std::io::stdout();
                     stdout.write_all(b"\x07")?;

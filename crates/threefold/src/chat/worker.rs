@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -172,22 +172,20 @@ async fn write(
     news: mpsc::Sender<News>,
     open: Arc<AtomicU64>,
 ) {
-    let has_failed = Arc::new(AtomicBool::new(false));
     while let Some(job) = queue.recv().await {
-        if has_failed.swap(false, Ordering::SeqCst)
+        // Looked at before it is given anything more: what a dead one refuses is neither kept nor sent.
+        if matches!(writer.over(), Some(Error::Local(_)))
             && let Ok(other) = client.writer()
         {
             writer = other.with_timeout(PATIENCE);
-            let words = "the disk failed: what is not sent when this chat ends will be lost".to_owned();
-            drop(news.send(News::Kept { words, texts: Vec::new() }).await);
+            drop(news.send(News::NotKept("the disk failed".to_owned())).await);
         }
-        let (news, open, has_failed) = (news.clone(), Arc::clone(&open), Arc::clone(&has_failed));
+        let (news, open) = (news.clone(), Arc::clone(&open));
         match job {
             Job::Send { local, to, body, reply_to, attachments } => {
                 let receipt = writer.send_with(to, body, reply_to, attachments).await;
                 tokio::spawn(async move {
                     let result = acknowledged(receipt).await;
-                    has_failed.fetch_or(matches!(result, Err(Error::Local(_))), Ordering::SeqCst);
                     let result = result.map_err(not_sent);
                     drop(news.send(News::Sent { local, result }).await);
                     open.fetch_sub(1, Ordering::SeqCst);
@@ -205,7 +203,6 @@ async fn write(
                         sleep(AGAIN).await;
                         result = ended(begin(&writer, &what).await).await;
                     }
-                    has_failed.fetch_or(matches!(result, Err(Error::Local(_))), Ordering::SeqCst);
                     let result = result.map_err(words);
                     drop(news.send(News::Written { what, done, result }).await);
                     open.fetch_sub(1, Ordering::SeqCst);
@@ -319,6 +316,7 @@ async fn ask(client: &Client, effect: Effect) -> Vec<News> {
         | Effect::Redraw
         | Effect::Mouse(_)
         | Effect::Suspend
+        | Effect::Forget(_)
         | Effect::Quit => Vec::new(),
     }
 }

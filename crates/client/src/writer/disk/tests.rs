@@ -396,6 +396,9 @@ fn what_is_left_is_told_without_the_session_it_was_of() {
     assert_eq!(told, [(2, true, false), (3, false, true), (4, false, false)]);
     assert!(left.is_of(&session()) && !left.is_of(&Session { session: 10, ..session() }));
     assert_eq!(fs::read(&path).unwrap(), before);
+    let error = DiskOutbox::open(&path, &session()).unwrap_err().to_string();
+    assert!(error.contains("another program has it open"), "it is being looked at: {error}");
+    drop(left);
     let error = DiskOutbox::open(&path, &Session { session: 10, ..session() }).unwrap_err().to_string();
     assert!(error.contains("1 never sent, 1 perhaps sent, 1 refused"), "{error}");
 }
@@ -479,4 +482,23 @@ async fn a_disk_that_fails_is_told_as_such_and_what_was_kept_still_waits() {
     assert!(matches!(writer.settled().await, Err(Error::Local(_))));
     assert_eq!(*writer.waiting().borrow(), 1);
     drop(writer);
+}
+
+#[test]
+fn what_another_session_left_is_moved_away_while_nobody_can_begin_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, aside) = (directory.path().join("outbox"), directory.path().join("aside"));
+    let other = Session { session: 10, ..session() };
+    let mut outbox = DiskOutbox::open(&path, &session()).unwrap();
+    outbox.save(&[accepted(1)]).unwrap();
+    drop(outbox);
+    let left = DiskOutbox::left(&path).unwrap().unwrap();
+    assert!(DiskOutbox::open(&path, &session()).is_err());
+    left.move_to(&aside).unwrap();
+    assert_eq!(DiskOutbox::left(&aside).unwrap().unwrap().writes.len(), 1);
+    // A copy somewhere is looked at without a trace.
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "the file and the old lock");
+    drop(DiskOutbox::open(&path, &other).unwrap());
+    DiskOutbox::left(&path).unwrap().unwrap().remove().unwrap();
+    assert!(!path.exists());
 }

@@ -320,6 +320,66 @@ async fn a_session_that_ends_ends_its_stream() {
     assert_eq!(client.last_word().await, Some(SESSION_INVALID));
 }
 
+/// The next frame that tells of a message, as it leaves the stream.
+async fn told_of_a_message(client: &mut Client) -> Told {
+    loop {
+        let told = client.frames.next().await.unwrap().unwrap();
+        let frame = match &told {
+            Told::Own(frame) => frame.frame.as_ref(),
+            Told::Shared(shared) => shared.frame().frame.as_ref(),
+        };
+        if matches!(frame, Some(Frame::Event(chat::Event { body: Some(chat::event::Body::Message(_)), .. }))) {
+            return told;
+        }
+    }
+}
+
+fn room_name(told: Told) -> String {
+    match told.into_frame().frame {
+        Some(Frame::Event(chat::Event { body: Some(chat::event::Body::Message(message)), .. })) => message.room_name,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_share_what_is_said_and_who_has_left_is_told_apart() {
+    let door = Solo::new();
+    let people = [user(&door, "ann").await, user(&door, "bob").await, user(&door, "cy").await];
+    for one in &people {
+        door.set_attending(one.caller.session.account, true);
+    }
+    let gateway = door.gateway();
+    let mut clients = people.each_ref().map(|one| connect(&gateway, one));
+    let operate = async |client: &mut Client, number, operation| {
+        client.write(number, Some(operation));
+        assert!(client.result().await.result.is_some());
+    };
+    use chat::write::Operation;
+    let tea = |name: &str| Some(chat::Recipient { to: Some(To::Room(name.to_owned())) });
+    let create = chat::CreateRoom { name: "tea".into(), topic: String::new(), public: true };
+    let say = |room: &str| chat::SendMessage { to: tea(room), body: "hello".into(), ..Default::default() };
+    operate(&mut clients[0], 1, Operation::CreateRoom(create)).await;
+    operate(&mut clients[1], 1, Operation::JoinRoom(chat::JoinRoom { room: tea("tea") })).await;
+    operate(&mut clients[2], 1, Operation::JoinRoom(chat::JoinRoom { room: tea("tea") })).await;
+    operate(&mut clients[0], 2, Operation::Send(say("tea"))).await;
+    // The third has left since, and the room is called otherwise now.
+    operate(&mut clients[2], 2, Operation::LeaveRoom(chat::LeaveRoom { room: tea("tea") })).await;
+    door.set_attending(people[2].caller.session.account, false);
+    let rename = chat::ChangeRoom { room: tea("tea"), name: Some("secret".into()), topic: None, public: None };
+    operate(&mut clients[0], 3, Operation::ChangeRoom(rename)).await;
+    for client in &clients {
+        client.subscribe(0);
+    }
+    let [first, second, third] = &mut clients;
+    let (ann_told, bob_told) = (told_of_a_message(first).await, told_of_a_message(second).await);
+    let (Told::Shared(one), Told::Shared(other)) = (&ann_told, &bob_told) else { panic!("each was told by itself") };
+    assert!(std::sync::Arc::ptr_eq(one, other), "made once");
+    assert_eq!(room_name(ann_told), "secret");
+    let cy_told = told_of_a_message(third).await;
+    assert!(matches!(cy_told, Told::Own(_)));
+    assert_eq!(room_name(cy_told), "tea", "by the name that it had when they left");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_account_that_ends_ends_its_streams() {
     let door = Solo::new();

@@ -12,7 +12,7 @@ use axum::extract::ws::Utf8Bytes;
 use bytes::{BufMut as _, Bytes};
 use prost::Message as _;
 use threefold_proto::{
-    chat::{self, server_frame},
+    chat::{self, event::Body, server_frame},
     convert::Refusal,
     json,
 };
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     protobuf: OnceLock<Bytes>,
     json: OnceLock<Utf8Bytes>,
     made: Instant,
-    /// It says where it was said. Whoever made it may have been removed from there meanwhile, and not know the name any more.
+    /// It says where it was said, or happened. Whoever made it may have been removed from there meanwhile, and not know the name any more.
     is_placed: bool,
 }
 
@@ -55,8 +55,8 @@ impl Shared {
     /// Not encoded yet.
     pub fn new(frame: server_frame::Frame) -> Self {
         let is_placed = match &frame {
-            server_frame::Frame::Event(chat::Event { body: Some(chat::event::Body::Message(message)), .. }) => {
-                !message.room_name.is_empty()
+            server_frame::Frame::Event(chat::Event { body: Some(body), .. }) => {
+                room(body).is_none_or(|name| !name.is_empty())
             }
             _ => true,
         };
@@ -73,6 +73,32 @@ impl Shared {
     pub fn frame(&self) -> &chat::ServerFrame {
         &self.frame
     }
+}
+
+/// What a body calls the room that it is about; none: it names no room.
+fn room(body: &Body) -> Option<&str> {
+    let place = match body {
+        Body::Message(message) => return Some(&message.room_name),
+        Body::MessageEdited(edited) => return Some(&edited.room_name),
+        Body::ReactionChanged(changed) => return Some(&changed.room_name),
+        Body::RoomOpened(opened) => &opened.room,
+        Body::MemberJoined(joined) => &joined.room,
+        Body::MemberLeft(left) => &left.room,
+        Body::MemberRemoved(removed) => &removed.room,
+        Body::RoleChanged(changed) => &changed.room,
+        Body::RoomChanged(changed) => &changed.room,
+        Body::MessagesDeleted(_)
+        | Body::ReadMarkerMoved(_)
+        | Body::MessagesHidden(_)
+        | Body::SessionOpened(_)
+        | Body::SessionEnded(_)
+        | Body::PasswordChanged(_)
+        | Body::PasswordReset(_)
+        | Body::PeerRead(_)
+        | Body::Invited(_)
+        | Body::InvitationEnded(_) => return None,
+    };
+    place.as_ref().map(|room| room.name.as_str())
 }
 
 impl Told {
@@ -177,11 +203,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_say_where_it_was_said_is_for_nobody_else() {
-        let message = |room_name: &str| {
-            let message = chat::Message { room_name: room_name.to_owned(), ..chat::Message::default() };
-            let body = Some(chat::event::Body::Message(message));
-            Shared::new(server_frame::Frame::Event(chat::Event { body, ..chat::Event::default() }))
+        let shared = |body: Body| {
+            Shared::new(server_frame::Frame::Event(chat::Event { body: Some(body), ..chat::Event::default() }))
         };
-        assert!(message("tea").is_fresh() && !message("").is_fresh());
+        for name in ["tea", ""] {
+            let (room_name, room) =
+                (|| name.to_owned(), Some(chat::RoomName { conversation: 1, name: name.to_owned() }));
+            let bodies = [
+                Body::Message(chat::Message { room_name: room_name(), ..Default::default() }),
+                Body::MessageEdited(chat::MessageEdited { room_name: room_name(), ..Default::default() }),
+                Body::ReactionChanged(chat::ReactionChanged { room_name: room_name(), ..Default::default() }),
+                Body::MemberJoined(chat::MemberJoined { room: room.clone(), ..Default::default() }),
+                Body::RoomChanged(chat::RoomChanged { room, ..Default::default() }),
+            ];
+            for body in bodies {
+                assert_eq!(shared(body.clone()).is_fresh(), !name.is_empty(), "{body:?}");
+            }
+        }
+        assert!(shared(Body::MessagesDeleted(chat::MessagesDeleted::default())).is_fresh(), "which names nothing");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{self, sleep, timeout},
+    time::{self, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -278,7 +278,8 @@ async fn too_large_binary_or_otherwise_broken_ends_it() {
     let server = start().await;
     let mut ann = Client::registered(&server, "ann").await;
     let body = "x".repeat(FRAME_BYTES + 1);
-    ann.send(body).await;
+    // Whether all of it is taken is not what is asked here.
+    drop(ann.socket.send(body.into()).await);
     assert_eq!(ann.ended().await, (1009, "a frame has at most 256 KiB".to_owned()));
     let mut ann = Client::connect(&server).await;
     ann.send(vec![1, 2, 3]).await;
@@ -453,28 +454,21 @@ async fn whoever_shows_no_session_and_asks_nothing_is_let_go() {
     let mut stranger = Client::connect(&server).await;
     let mut asking = Client::connect(&server).await;
     let mut ann = Client::registered(&server, "ann").await;
-    let pinging = async {
-        loop {
-            sleep(STRANGERS_PATIENCE / 6).await;
-            if stranger.socket.send(Message::Ping(Vec::new().into())).await.is_err() {
-                break;
-            }
-            match stranger.socket.next().await {
-                Some(Ok(Message::Close(Some(frame)))) => return (u16::from(frame.code), frame.reason.to_string()),
-                Some(Ok(_)) => {}
-                _ => break,
-            }
+    let mut ended = None;
+    for _ in 0..9 {
+        pass(STRANGERS_PATIENCE / 6).await;
+        asking.call("status", json!({"local": true})).await.unwrap();
+        if ended.is_none() {
+            // What is closed already need not take it.
+            drop(stranger.socket.send(Message::Ping(Vec::new().into())).await);
+            ended = match stranger.message().await {
+                Some(Ok(Message::Close(Some(frame)))) => Some((u16::from(frame.code), frame.reason.to_string())),
+                Some(Ok(_)) => None,
+                other => panic!("{other:?}"),
+            };
         }
-        (0, String::new())
-    };
-    let until_then = async {
-        for _ in 0..9 {
-            sleep(STRANGERS_PATIENCE / 6).await;
-            asking.call("status", json!({"local": true})).await.unwrap();
-        }
-    };
-    let (ended, ()) = tokio::join!(timeout(PATIENCE, pinging), until_then);
-    assert_eq!(ended.unwrap(), (1008, STRANGERS_END.to_owned()));
+    }
+    assert_eq!(ended, Some((1008, STRANGERS_END.to_owned())));
     assert!(STRANGERS_END.contains(&format!(" {STRANGERS_PATIENCE_S} seconds")), "what is said is what is done");
     ann.call("who_am_i", json!({})).await.unwrap();
 }

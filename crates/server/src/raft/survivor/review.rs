@@ -215,7 +215,7 @@ async fn a_death_stream_that_is_not_answered_is_dialled_again() {
 
 /// Two members that do not hear each other, for a link between them is cut, both follow the leader. If the two others die, each has
 /// no proof of the other's death.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_member_that_hears_nothing_of_another_does_not_promise_that_any_two_may_die() {
     use super::condition::{View, Word};
     let place = RaftLogId::new(CommittedLeader::new(1), 5);

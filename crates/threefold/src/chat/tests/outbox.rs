@@ -6,7 +6,7 @@ use threefold_client::chat::MessageSent;
 
 use super::*;
 use crate::chat::{
-    model::{NotSent, PendingState},
+    model::{NotSent, PendingState, Unsent},
     runtime::outcome,
 };
 
@@ -112,15 +112,52 @@ fn the_end_tells_what_was_refused_from_what_nobody_knows() {
 }
 
 #[test]
-fn what_an_earlier_chat_left_is_told_and_its_text_can_be_had_again() {
+fn what_an_earlier_chat_left_is_listed_until_it_is_taken_up_or_given_up() {
     let mut model = scene(SIZE, Colours::None);
-    let words = "what you wrote before was not sent (↑ has it): you are muted".to_owned();
-    news(&mut model, News::Kept { words, texts: vec!["one".to_owned(), "/two".to_owned()] });
-    assert!(shown(&model).contains("↑ has it"), "{}", shown(&model));
-    for text in ["//two", "one"] {
-        key(&mut model, KeyCode::Up);
-        assert_eq!(model.editor.text(), text);
-    }
+    let left = |number: u64| Unsent {
+        number,
+        what: "to bob".to_owned(),
+        why: "you are muted".to_owned(),
+        to: Some("bob".to_owned()),
+        text: Some(format!("/left {number}")),
+    };
+    news(&mut model, News::Unsent((1..=300).map(left).collect()));
+    assert!(
+        shown(&model).contains("Not sent") && shown(&model).contains("/left 1 · you are muted"),
+        "{}",
+        shown(&model)
+    );
+    // Later: it is kept, and told where nothing else is to be said.
+    key(&mut model, KeyCode::Esc);
+    assert!(shown(&model).contains("300 things that earlier chats wrote were not sent: /unsent"), "{}", shown(&model));
+    entered(&mut model, "/unsent");
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(1)]);
+    key(&mut model, KeyCode::Down);
+    assert!(key(&mut model, KeyCode::Enter).contains(&Effect::Forget(3)));
+    assert_eq!((model.editor.text(), model.unsent.len()), ("//left 3", 298));
+    assert_eq!(model.current().unwrap().title(), "bob");
+    // What is being written is not disturbed, and lost is nothing.
+    news(&mut model, News::Unsent(vec![left(301)]));
+    assert!(model.overlay.is_none() && model.unsent.len() == 299);
+}
+
+#[test]
+fn an_old_message_makes_nobody_join_a_room() {
+    let mut model = scene(SIZE, Colours::None);
+    let to = Some("#gone".to_owned());
+    let left = Unsent { number: 1, what: "to #gone".into(), why: "no".into(), to, text: Some("hello".into()) };
+    news(&mut model, News::Unsent(vec![left]));
+    assert_eq!(key(&mut model, KeyCode::Enter), [Effect::Forget(1)]);
+    assert_eq!(model.editor.text(), "hello");
+}
+
+#[test]
+fn a_disk_that_fails_keeps_nothing_and_nobody_says_so() {
+    let mut model = Model { is_kept: true, ..scene(SIZE, Colours::None) };
+    news(&mut model, News::NotKept("the disk failed".to_owned()));
+    assert!(shown(&model).contains("will be lost with this chat: "), "{}", shown(&model));
+    entered(&mut model, "one");
+    assert!(!outcome(&model).unwrap_err().message().contains("kept"));
 }
 
 #[test]

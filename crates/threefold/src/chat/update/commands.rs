@@ -8,7 +8,7 @@ use threefold_client::{
     chat::{Message, Role},
 };
 
-use super::{go_to, keys, next_unread, open_direct, outbox, overlays, sending, to_bottom};
+use super::{go_to, keys, next_unread, open_direct, outbox, overlays, sending, to_bottom, unsent};
 use crate::chat::{
     conversation::Conversation,
     model::{Composing, Effect, Model, Write},
@@ -60,6 +60,7 @@ pub const COMMANDS: &[Command] = &[
     command("status", "", "show the cluster's servers"),
     command("retry", "", "send again what was not sent, or perhaps not"),
     command("discard", "", "give that up; ↑ has the texts"),
+    command("unsent", "", "list what an earlier chat could not send"),
     command("mouse", "on|off", "let the terminal have the mouse, to mark and copy"),
     command("help", "", "show keys and commands"),
     command("quit", "", "leave"),
@@ -113,6 +114,7 @@ pub fn run(model: &mut Model, line: &str) {
         "status" => overlays::ask_status(model),
         "retry" => outbox::retry(model),
         "discard" => outbox::discard(model),
+        "unsent" => unsent::show(model),
         "mouse" => {
             model.mouse = if rest.is_empty() { !model.mouse } else { rest == "on" };
             model.effect(Effect::Mouse(model.mouse));

@@ -10,6 +10,7 @@ mod outbox;
 mod overlays;
 mod reading;
 mod sending;
+mod unsent;
 
 pub use commands::{COMMANDS, expanded};
 pub use overlays::candidates;

@@ -5,12 +5,12 @@ use threefold_client::{
     chat::{self, Message, Role},
 };
 
-use super::{events, mark, open, outbox, overlays, reading};
+use super::{events, mark, open, outbox, overlays, reading, unsent};
 use crate::chat::{
     conversation::{Conversation, Kind},
     model::{Composing, Handle, Link, Model, News, Request, Typist, Write},
     request::Again,
-    text::{as_typed, one_line},
+    text::one_line,
 };
 
 /// Takes it in.
@@ -71,12 +71,12 @@ pub fn take(model: &mut Model, news: News) {
         News::Saved(Err(why)) => model.complain(why),
         // The loop that draws takes note of it.
         News::KeptNoLonger(_) => {}
-        News::Kept { words, texts } => {
-            for text in texts {
-                model.history.add(&as_typed(&text));
-            }
-            model.complain(one_line(&words));
+        News::Unsent(unsent) => unsent::take(model, unsent),
+        News::NotKept(why) => {
+            model.is_kept = false;
+            model.complain(format!("unsent messages will be lost with this chat: {}", one_line(&why)));
         }
+        News::Remark(words) => model.complain(one_line(&words)),
     }
 }
 

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Position;
 use threefold_client::{Page, To, chat};
 
-use super::{go_to, keys::quit_now, open, reading};
+use super::{go_to, keys::quit_now, open, reading, unsent};
 use crate::{
     chat::{
         editor::Editor,
@@ -67,6 +67,7 @@ pub fn press(model: &mut Model, key: KeyEvent) {
         (Some(_), KeyCode::Char('j')) => step(model, 1),
         (Some(_), KeyCode::Char('q')) => model.overlay = None,
         (Some(_), KeyCode::Enter) => choose(model),
+        (Some(Overlay::List(_)), KeyCode::Delete) => unsent::give_up_chosen(model),
         _ => {}
     }
 }
@@ -140,6 +141,7 @@ fn choose(model: &mut Model) {
                 model.overlay = None;
                 model.write(Write::JoinRoom(To::Conversation(conversation)), "joined");
             }
+            Some(Choice::TakeUp(number)) => unsent::take_up(model, number),
             Some(Choice::Nothing) | None => model.overlay = None,
         },
         Some(Overlay::Search(search)) => {

@@ -137,6 +137,13 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
         }
         Composing::Message => {}
     }
+    if !model.unsent.is_empty() && model.editor.is_empty() && matches!(model.composing, Composing::Message) {
+        let count = match model.unsent.len() {
+            1 => "something that an earlier chat wrote was".to_owned(),
+            more => format!("{more} things that earlier chats wrote were"),
+        };
+        return line(format!("{count} not sent: /unsent"), theme.warning());
+    }
     if let Some(explained) = explained(model) {
         return line(explained, theme.faint());
     }

@@ -138,7 +138,7 @@ async fn answers_keep_the_order_of_the_questions() {
     let read = async {
         let (mut lines, mut heard) = (BufReader::new(reader).lines(), Vec::new());
         loop {
-            let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+            let line: Value = serde_json::from_str(&soon(lines.next_line()).await.unwrap().unwrap()).unwrap();
             let is_last = line["cmd"] == "history";
             heard.push(line);
             if is_last {
@@ -147,7 +147,8 @@ async fn answers_keep_the_order_of_the_questions() {
         }
     };
     all.push('\n');
-    let heard = soon(async { tokio::join!(read, writer.write_all(all.as_bytes())).0 }).await;
+    let (heard, written) = tokio::join!(read, writer.write_all(all.as_bytes()));
+    written.unwrap();
     let (messages, answers): (Vec<_>, Vec<_>) = heard.into_iter().partition(|line| line["cmd"] == "message");
     assert!(
         messages.iter().enumerate().all(|(number, line)| line["body"].as_str() == Some(number.to_string().as_str()))
