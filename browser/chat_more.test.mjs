@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { accessible, faults, launch, open, register } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
-import { PNG, composer, goTo, message, send, texts } from './lib/chat.mjs';
+import { PNG, composer, goTo, knowsRoom, knowsUser, message, send, texts } from './lib/chat.mjs';
 
 const TIMEOUT = { timeout: 240_000 };
 const LINES = 1_200;
@@ -23,6 +23,8 @@ before(async () => {
   bob = await open(browser, cluster.url('server-2'));
   await register(ann, 'ann');
   await register(bob, 'bob');
+  await knowsUser(ann, 'bob');
+  await knowsUser(bob, 'ann');
   await goTo(ann, 'c/bob');
   await goTo(bob, 'c/ann');
   await composer(ann).waitFor();
@@ -75,16 +77,29 @@ test('a long conversation, from its end to its beginning and back: no line is mi
     largest = Math.max(largest, await bob.locator('article.message').count());
     return here;
   };
-  await until('the beginning', async () => {
+  // There are many steps: patience begins anew whenever other lines have come.
+  const along = async (what, step) => {
+    for (let here = {}; !here.done; ) {
+      const { first } = here;
+      here = await until(what, async () => {
+        const now = await step();
+        return (now.done || now.first !== first) && now;
+      });
+    }
+  };
+  await along('the beginning', async () => {
     await scroll(bob, -600);
-    return (await look())[0] === 0 && (await scroll(bob, -600)).top === 0;
-  }, 120_000);
+    const [first] = await look();
+    return { first, done: first === 0 && (await scroll(bob, -600)).top === 0 };
+  });
   assert.equal(seen.size, LINES);
   seen.clear();
-  await until('the end again', async () => {
-    const { rest } = await scroll(bob, 600);
-    return (await look()).at(-1) === LINES - 1 && rest < 50;
-  }, 120_000);
+  await along('the end again', async () => {
+    await scroll(bob, 600);
+    const here = await look();
+    // So near that what comes is followed (`BOTTOM_PX` in views/message_list.js), and with nothing loaded since.
+    return { first: here[0], done: here.at(-1) === LINES - 1 && (await scroll(bob, 0)).rest < 40 };
+  });
   assert.equal(seen.size, LINES);
   assert.ok(largest <= MOST, `${largest} messages in the page`);
 });
@@ -289,6 +304,7 @@ test('who wants it is notified of direct messages and mentions, while the page i
     const { outbox } = await import('/js/state/app.js');
     await outbox.write({ create_room: { name: 'tea', topic: '', public: true } });
   });
+  await knowsRoom(bob, 'tea');
   await goTo(bob, 'room/tea');
   await bob.getByRole('button', { name: 'Join' }).click();
   await composer(bob).waitFor();

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { faults, launch, open, register } from './lib/browser.mjs';
 import { Cluster, program } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
-import { PNG, composer, goTo, message, send, settled, texts } from './lib/chat.mjs';
+import { PNG, composer, goTo, knowsUser, message, send, settled, texts } from './lib/chat.mjs';
 
 /** Looks at a list that has not moved, until it is taken to rest. */
 const RESTS = 20;
@@ -26,6 +26,8 @@ before(async () => {
   bob = await open(browser, cluster.url('server-2'));
   await register(ann, 'ann');
   await register(bob, 'bob');
+  await knowsUser(ann, 'bob');
+  await knowsUser(bob, 'ann');
   await goTo(ann, 'c/bob');
   await goTo(bob, 'c/ann');
   for (const page of [ann, bob]) {
@@ -165,9 +167,11 @@ test('no server at all: said in words, kept, through a reload, and sent once whe
   assert.equal(await composer(page).inputValue(), 'a draft');
   cut = false;
   await until('all is sent', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.sends().length === 0));
+  await knowsUser(ann, 'cat');
   await goTo(ann, 'c/cat');
   await message(ann, 'cat 3').waitFor();
   assert.deepEqual((await texts(ann)).filter((text) => text.startsWith('cat ')), ['cat 1', 'cat 2', 'cat 3']);
+  await until('all of them', async () => (await texts(page)).filter((text) => text.startsWith('cat ')).length === 3);
   assert.deepEqual((await texts(page)).filter((text) => text.startsWith('cat ')), ['cat 1', 'cat 2', 'cat 3']);
   await context.close();
 });
@@ -189,6 +193,7 @@ test('what is refused is shown as failed, and can be tried again or let go', TIM
   await dora.getByRole('button', { name: 'Discard' }).click();
   await dora.getByText(/^Not sent:/).waitFor({ state: 'detached' });
   await send(dora, 'this one goes through');
+  await knowsUser(ann, name);
   await goTo(ann, `c/${name}`);
   await message(ann, 'this one goes through').waitFor();
   await dora.context().close();

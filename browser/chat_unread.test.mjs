@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { faults, launch, open, register } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { sleep, until } from './lib/wait.mjs';
-import { composer, goTo, message, send } from './lib/chat.mjs';
+import { composer, goTo, knowsRoom, message, send } from './lib/chat.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 /** The page takes a third of it to say that something was read. On a slow machine it may not come to it: then nothing is asked of it. */
@@ -62,6 +62,10 @@ async function line(page) {
   });
 }
 
+/** Waits until the page has drawn what came while one looked elsewhere, and stopped above it: where the line is, a drawing decides. */
+const drawn = (page, below) =>
+  until(`the line is drawn above "${below}"`, async () => (await page.locator('.to-newest').count()) === 1 && (await line(page))?.below === below);
+
 async function beginsAt(page, name, below, unread) {
   await until(`it begins at "${below}"`, async () => {
     const found = await line(page);
@@ -76,6 +80,8 @@ async function read(page, name) {
   await page.locator('.scroller').focus();
   await page.keyboard.press('End');
   await isUnread(page, name, 0);
+  // Drawn, too: what comes next begins a line of its own.
+  await page.getByRole('navigation', { name: 'Conversations' }).getByRole('link', { name: /unread/ }).waitFor({ state: 'detached' });
 }
 
 const focused = (page, is) =>
@@ -110,6 +116,7 @@ test('what comes while the page is behind another window is not read by it', TIM
     await focused(bob, false);
     await write({ user: 'bob' }, words, count);
     await isUnread(bob, 'ann', count);
+    await drawn(bob, `${words} 0`);
     await focused(bob, true);
     await beginsAt(bob, 'ann', `${words} 0`, count);
     await read(bob, 'ann');
@@ -140,6 +147,7 @@ test('what came all at once, after the connection was lost, while one looked els
     window.state.hurry();
   });
   await isUnread(bob, 'ann', 300);
+  await drawn(bob, 'at once 0');
   await focused(bob, true);
   await beginsAt(bob, 'ann', 'at once 0', 300);
   await read(bob, 'ann');
@@ -151,6 +159,7 @@ test('who joins a room has read what was said before', TIMEOUT, async () => {
     await outbox.write({ create_room: { name: 'tea', topic: '', public: true } });
   });
   await write({ room: 'tea' }, 'of before', 50);
+  await knowsRoom(bob, 'tea');
   await goTo(bob, 'room/tea');
   await bob.getByRole('button', { name: 'Join' }).click();
   await composer(bob).waitFor();

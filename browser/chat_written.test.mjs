@@ -177,6 +177,22 @@ test('a draft is all tabs’ together: gone on with in any of them, and over in 
   await end(page);
 });
 
+test('a draft that another tab goes on with while a conversation is being opened is not missed', TIMEOUT, async () => {
+  const { page } = await person('opener');
+  await page.evaluate(() => {
+    new MutationObserver((_, observer) => {
+      if (!document.querySelector('.composer textarea')) return;
+      observer.disconnect();
+      // Drawn, and nothing that waits for the picture has run: as the browser would tell of another tab.
+      localStorage.setItem('threefold:draft:c/opener', JSON.stringify({ text: 'written elsewhere', reply: 0, files: [] }));
+      dispatchEvent(new StorageEvent('storage', { key: 'threefold:draft:c/opener' }));
+    }).observe(document.body, { childList: true, subtree: true });
+    location.hash = '#/c/opener';
+  });
+  await until('the draft', async () => (await composer(page).inputValue()) === 'written elsewhere');
+  await end(page);
+});
+
 test('an edit that was begun is gone on with after one has looked elsewhere, or loaded the page anew', TIMEOUT, async () => {
   const { page, cut } = await person('reviser');
   await goTo(page, 'c/reviser');

@@ -73,8 +73,11 @@ test('servers are killed and started from the page, and every message arrives on
   await register(page, 'ann');
   await watched(page);
   await heading(page, 'All is well');
-  const leader = (await cluster.leader()).name;
-  assert.deepEqual(await those(page, 'leader'), [leader]);
+  let leader;
+  await until('the page shows who leads', async () => {
+    leader = (await cluster.leader()).name;
+    return (await those(page, 'leader')).join() === leader;
+  });
   await page.getByRole('button', { name: 'Let them talk' }).click();
   await page.locator('[data-stage="talking"]').waitFor();
   await talked(page, 15);
@@ -136,18 +139,24 @@ test('what is shown is what the command line says', TIMEOUT, async () => {
   const page = await open(browser, cluster.url('server-2'));
   await watched(page);
   await cluster.whole();
-  const status = await cluster.status();
-  for (const server of status.servers) {
-    const facts = Object.fromEntries(
-      await card(page, server.name).locator('.facts > div').evaluateAll((all) => all.map((one) => [...one.children].map((part) => part.textContent))),
-    );
-    assert.equal(facts.Address, server.client_address);
-    assert.equal(digits(facts.Process), server.pid);
-    if (server.role === 'follower') assert.equal((await card(page, server.name).locator('.log').textContent()).includes('in sync'), server.in_sync);
-    assert.equal(facts.Term.split('.').pop(), String(server.term % 2 ** 32));
-  }
-  const leader = status.servers.find((server) => server.role === 'leader');
-  assert.ok(leader.commands > 0, 'the leader counts what it committed');
+  // Asked one after the other, until nothing has changed in between.
+  await until('both say the same', async () => {
+    const status = await cluster.status();
+    for (const server of status.servers) {
+      const facts = Object.fromEntries(
+        await card(page, server.name).locator('.facts > div').evaluateAll((all) => all.map((one) => [...one.children].map((part) => part.textContent))),
+      );
+      assert.equal(facts.Address, server.client_address);
+      assert.equal(digits(facts.Process), server.pid);
+      if (server.role === 'follower') assert.equal((await card(page, server.name).locator('.log').textContent()).includes('in sync'), server.in_sync);
+      assert.equal(facts.Term.split('.').pop(), String(server.term % 2 ** 32));
+    }
+    return true;
+  });
+  await until('the leader counts what it committed', async () => {
+    await cluster.command('ann', 'login', 'ann');
+    return (await cluster.leader()).commands > 0;
+  });
   // Nobody is signed in here: nobody could be spoken for.
   assert.equal(await page.getByRole('button', { name: 'Let them talk' }).count(), 0);
   await page.getByText('It needs somebody who is signed in').waitFor();
@@ -172,7 +181,8 @@ test('it can be used by everyone, light and dark, on a phone and on a desk', TIM
   }
   const page = await open(browser, cluster.url());
   await watched(page);
-  const [victim] = await those(page, 'follower');
+  await heading(page, 'All is well');
+  const victim = await until('one that follows', async () => (await those(page, 'follower'))[0]);
   await kill(page, victim);
   await heading(page, 'Degraded');
   await accessible(page, 'a degraded cluster');

@@ -27,6 +27,22 @@ export function settled(page) {
   return until('everything is sent', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.sends().length === 0));
 }
 
+/** Waits until the server that a page is at has heard of a room: the page asks it for one once, and it may be behind the others. */
+export function knowsRoom(page, room) {
+  return until(`#${room} is known`, () => page.evaluate(async (room) => {
+    const { connection } = await import('/js/state/app.js');
+    return connection.call('get_room', { room: { room } }).then(() => true, () => false);
+  }, room));
+}
+
+/** The same of somebody who was registered a moment ago, at another server. */
+export function knowsUser(page, name) {
+  return until(`${name} is known`, () => page.evaluate(async (name) => {
+    const { people } = await import('/js/state/app.js');
+    return (await people.search(name)).some((one) => one.name === name);
+  }, name));
+}
+
 /** The newest message with this in it. */
 export function message(page, text) {
   return page.locator('article.message').filter({ has: page.locator('.text, .bubble', { hasText: text }) }).last();

@@ -84,6 +84,9 @@ export class Cluster {
     const all = ['up', '--json', '--servers', String(servers), '--port', String(port), '--data-dir', data, ...args];
     this.up = spawn(program(), all, { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
     this.ended = new Promise((resolve) => this.up.once('exit', resolve));
+    /** Whether nothing more is said. */
+    this.silent = false;
+    this.up.once('close', () => (this.silent = true));
     createInterface({ input: this.up.stdout }).on('line', (line) => this.events.push(JSON.parse(line)));
     this.up.stderr.on('data', (text) => (this.complaints += text));
     this.emergency = () => this.up.kill('SIGKILL');
@@ -100,12 +103,12 @@ export class Cluster {
   }
 
   /** Waits until `up` says something of this kind, after the first `after` things it said. */
-  event(kind, is = () => true, after = 0) {
-    return until(`up says "${kind}"`, () => {
-      const found = this.events.slice(after).find((event) => event.event === kind && is(event));
-      if (!found && this.up.exitCode !== null) throw new Error(`up has ended: ${this.complaints}`);
-      return found;
-    });
+  async event(kind, is = () => true, after = 0) {
+    const find = () => this.events.slice(after).find((event) => event.event === kind && is(event));
+    await until(`up says "${kind}"`, () => find() || this.silent);
+    const found = find();
+    if (!found) throw new Error(`up has ended: ${this.complaints}`);
+    return found;
   }
 
   /** What the command line says of the cluster. */
@@ -131,8 +134,8 @@ export class Cluster {
 
   /** Kills a server without a chance to say goodbye, and waits for its end. */
   async kill(name) {
-    const server = (await this.status()).servers.find((server) => server.name === name);
-    if (!server?.pid) throw new Error(`${name} does not run`);
+    // A server that takes its time to answer is told as one that is down.
+    const server = await until(`${name} tells its process`, async () => (await this.status()).servers.find((server) => server.name === name && server.pid));
     const before = this.events.length;
     const other = this.others.find((other) => other.pid === server.pid);
     process.kill(server.pid, 'SIGKILL');
@@ -174,10 +177,15 @@ export class Cluster {
     const patience = setTimeout(() => this.up.kill('SIGKILL'), 15_000);
     await this.ended;
     clearTimeout(patience);
+    await Promise.all(this.others.map((other) => other.ended));
   }
 
   async stop() {
     await this.end();
-    rmSync(this.directory, { recursive: true, force: true });
+    // A server that `up` could not stop may still write for a moment.
+    await until('the directory is removed', () => {
+      rmSync(this.directory, { recursive: true, force: true });
+      return true;
+    });
   }
 }

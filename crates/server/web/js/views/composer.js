@@ -47,7 +47,8 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
     if (whole !== last.current) keepDraft(place, next);
     last.current = whole;
   }, [written, text, replyTo, uploads.done, editing]);
-  useEffect(() => onDraftElsewhere(place, (other) => {
+  // From the first drawing on: what another tab writes after the draft was read must not be missed.
+  useLayoutEffect(() => onDraftElsewhere(place, (other) => {
     const { edit: _, ...rest } = other;
     last.current = JSON.stringify(rest);
     setWritten(other.text);
