@@ -9,8 +9,8 @@ use threefold_model::{
     spaces,
 };
 
-/// Each space is far smaller; a walk that gets here has met a change that makes it grow.
-const LIMITS: Limits = Limits { states: 40_000_000, time: Duration::from_secs(600) };
+/// Each space is far smaller; a walk that gets here has met a change that makes it grow. How long one takes is the machine's affair.
+const LIMITS: Limits = Limits { states: 40_000_000, time: Duration::from_secs(24 * 3600) };
 
 /// Walks a space to its end; what should happen in it must happen, lest the walk be of an empty world.
 #[expect(clippy::unwrap_used, reason = "a test's helper")]

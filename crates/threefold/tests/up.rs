@@ -4,16 +4,22 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Lines, Read as _},
+    io::{BufRead as _, BufReader, Read as _},
     net::{Ipv4Addr, TcpListener},
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_threefold");
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn threefold() -> Command {
     let mut command = Command::new(PROGRAM);
@@ -41,7 +47,7 @@ fn servers(port: u16) -> String {
 /// A running `threefold up --json`.
 struct Up {
     child: Child,
-    events: Lines<BufReader<ChildStdout>>,
+    events: mpsc::Receiver<String>,
 }
 
 impl Up {
@@ -49,14 +55,20 @@ impl Up {
         let mut command = threefold();
         command.args(["up", "--json", "--data-dir"]).arg(directory).args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, events) = mpsc::channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, events }
     }
 
     /// The next event of that name.
     fn wait_for(&mut self, name: &str) -> Value {
+        let give_up = Instant::now() + PATIENCE;
+        let mut before = String::new();
         loop {
-            let line = self.events.next().unwrap_or_else(|| panic!("no event {name}")).unwrap();
+            let line = self.events.recv_timeout(give_up.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|error| panic!("no event {name} ({error}) behind {before}"));
+            before.clone_from(&line);
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["event"] == name {
                 return event;
@@ -70,6 +82,14 @@ impl Up {
 
     fn ends_with(mut self, code: i32) {
         assert_eq!(self.child.wait().unwrap().code(), Some(code));
+    }
+}
+
+/// One whose test has failed leaves nothing behind.
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -104,12 +124,21 @@ fn a_cluster_goes_on_after_a_death_and_after_a_stop() {
     let started = up.wait_for("started");
     let rows = started["servers"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
-    let leader = rows.iter().find(|server| server["role"] == "leader").unwrap();
     client(&servers, &session("alice"), &["register", "alice"]);
     client(&servers, &session("bob"), &["register", "bob"]);
     client(&servers, &session("alice"), &["send", "bob", "one"]);
 
-    kill("-9", pid(leader));
+    // Who leads by now.
+    let give_up = Instant::now() + PATIENCE;
+    let leader = loop {
+        let status: Value = serde_json::from_str(&client(&servers, &session("alice"), &["status", "--json"])).unwrap();
+        let leader = status["servers"].as_array().unwrap().iter().find(|server| server["role"] == "leader");
+        match leader {
+            Some(leader) => break leader.clone(),
+            None => assert!(Instant::now() < give_up, "nobody leads: {status}"),
+        }
+    };
+    kill("-9", pid(&leader));
     let died = up.wait_for("died");
     assert_eq!((&died["server"], &died["ending"]), (&leader["name"], &Value::from("signal 9")));
     assert!(died["command"].as_str().unwrap().contains("serve --config"), "{died}");

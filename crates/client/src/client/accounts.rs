@@ -88,9 +88,21 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn who_am_i(&self) -> Result<WhoAmIReply, Error> {
+        self.ask_who_am_i(false).await
+    }
+
+    /// A position behind everything that was acknowledged to anybody before this call. Needs a leader.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn consistent_position(&self) -> Result<u64, Error> {
+        Ok(self.ask_who_am_i(true).await?.position)
+    }
+
+    async fn ask_who_am_i(&self, consistent: bool) -> Result<WhoAmIReply, Error> {
         self.require_identity()?;
-        let reply =
-            self.call(WhoAmIRequest {}, |mut chat, request| async move { chat.who_am_i(request).await }).await?;
+        let request = WhoAmIRequest { consistent };
+        let reply = self.call(request, |mut chat, request| async move { chat.who_am_i(request).await }).await?;
         self.pool.servers.learn(&self.scheme(), &reply.servers);
         self.saw(reply.position);
         Ok(reply)

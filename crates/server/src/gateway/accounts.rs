@@ -144,6 +144,19 @@ impl<D: Door> Gateway<D> {
         Ok(chat::LogoutReply {})
     }
 
+    /// Says who the caller is, and where this server is, if asked so behind everything that was acknowledged.
+    pub(super) async fn who_am_i_now(
+        &self,
+        caller: &Caller,
+        request: chat::WhoAmIRequest,
+        deadline: Instant,
+    ) -> Result<chat::WhoAmIReply, Refusal> {
+        if request.consistent {
+            self.wait_consistent(deadline).await?;
+        }
+        self.who_am_i(caller)
+    }
+
     /// Says who the caller is.
     pub(super) fn who_am_i(&self, caller: &Caller) -> Result<chat::WhoAmIReply, Refusal> {
         let session = &caller.session;

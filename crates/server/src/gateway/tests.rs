@@ -161,7 +161,7 @@ impl User {
     }
 
     async fn who_am_i(&mut self) -> Result<chat::WhoAmIReply, Status> {
-        let request = self.with(chat::WhoAmIRequest {});
+        let request = self.with(chat::WhoAmIRequest::default());
         Ok(self.chat.who_am_i(request).await?.into_inner())
     }
 }
@@ -259,7 +259,11 @@ async fn logging_out_ends_the_session() {
     let request = ann.with(chat::LogoutRequest {});
     ann.chat.logout(request).await.unwrap();
     assert_eq!(code(ann.who_am_i().await), ErrorCode::SessionInvalid);
-    assert_eq!(code(ann.chat.who_am_i(chat::WhoAmIRequest {}).await), ErrorCode::SessionInvalid, "no token at all");
+    assert_eq!(
+        code(ann.chat.who_am_i(chat::WhoAmIRequest::default()).await),
+        ErrorCode::SessionInvalid,
+        "no token at all"
+    );
 }
 
 #[tokio::test]
@@ -400,6 +404,8 @@ async fn without_a_leader_calls_are_unavailable_and_sessions_not_invalid() {
         ErrorCode::Unavailable
     );
     ann.who_am_i().await.unwrap();
+    let consistent = ann.with(chat::WhoAmIRequest { consistent: true });
+    assert_eq!(code(ann.chat.who_am_i(consistent).await), ErrorCode::Unavailable, "nobody says how far all is");
     let mut stranger = User { chat: ann.chat.clone(), token: Token::new(rand::random()), instance: 1, number: 0 };
     assert_eq!(code(stranger.who_am_i().await), ErrorCode::Unavailable, "opened elsewhere, perhaps");
     assert!(server.get("/readyz").await.starts_with("HTTP/1.1 503"));

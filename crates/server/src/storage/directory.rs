@@ -165,6 +165,24 @@ impl Directory {
         check_restorable(path)
     }
 
+    /// Whether a process has `path` open now, as a server has until its very end. Changes nothing.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_in_use(path: &Path) -> Result<bool, DirectoryError> {
+        let file = path.join(LOCK_FILE);
+        let lock = match File::options().write(true).open(&file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(io_error("open", &file, source)),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(io_error("lock", &file, source)),
+        }
+    }
+
     /// Whether a restoration into `path` was begun and not finished. Changes nothing.
     ///
     /// # Errors

@@ -16,6 +16,9 @@ const USUAL_SERVERS: &str = "127.0.0.1:7400,7401,7402";
 /// An election is over before this.
 const PASSING: Duration = Duration::from_millis(300);
 
+/// Where a leader can be asked, it answers in this; else what the server has is shown.
+const A_LEADER_ANSWERS: Duration = Duration::from_secs(1);
+
 /// What a command works with.
 pub struct Context {
     pub client: Client,
@@ -71,6 +74,13 @@ impl Context {
                 }
             }
         }))
+    }
+
+    /// Makes what is asked from now on show everything that anybody was told is there, if there is a leader to say how far that is: who is
+    /// told that something was sent, and looks at another server at once, is to find it.
+    pub async fn catch_up(&self) {
+        // Without one, reading goes on.
+        drop(tokio::time::timeout(A_LEADER_ANSWERS, self.client.consistent_position()).await);
     }
 
     /// Remembers how far this command has seen, so that the next one sees no less, and the servers it learned.

@@ -44,7 +44,9 @@ pub struct MessagesArgs {
     /// The oldest of this time or later, such as 12:30, 2026-05-17 or "2026-05-17 12:30"
     #[arg(long, value_name = "TIME", value_parser = when::parse, conflicts_with_all = ["before", "after", "around"])]
     from: Option<u64>,
-    /// Including everything that anybody sent before now, at any server
+    /// Fail rather than leave out anything that anybody sent before now, at any server
+    ///
+    /// Without it this is so where a leader answers within a second; else what the server has is shown.
     #[arg(long)]
     consistent: bool,
 }
@@ -74,6 +76,9 @@ pub struct DeleteArgs {
 pub async fn messages(args: MessagesArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let account = context.session()?.account;
+    if !args.consistent {
+        context.catch_up().await;
+    }
     let messages = match (args.after, args.around, args.from) {
         (Some(after), _, _) => forward(&context, &args, Page::After(after)).await?,
         (None, Some(around), _) => around_one(&context, &args, around).await?,
@@ -199,6 +204,7 @@ struct Unread<'a> {
 pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let account = context.session()?.account;
+    context.catch_up().await;
     let mut conversations: Vec<Conversation> = Vec::new();
     loop {
         let after = conversations.last().map_or(0, |last| last.conversation);

@@ -27,6 +27,7 @@ use clap::Args;
 use control::Control;
 use layout::{ClusterFile, Layout, MAX_SERVERS, ServerPlan};
 use supervisor::{Supervisor, Voice};
+use threefold_server::storage::directory::Directory;
 use tokio::time::{Instant, sleep};
 
 use crate::{exit::Failure, tui::terminal::is_in_foreground};
@@ -38,7 +39,9 @@ pub const DEFAULT_PORT: u16 = threefold_client::DEFAULT_PORT;
 
 /// Servers of an `up` that was killed stop by themselves, but not at once: their ports are waited for so long.
 const LEFT_BEHIND: Duration = Duration::from_secs(3);
-/// Between two looks at the ports.
+/// They give their directories back last, when all is on the disk: that is waited for so long.
+const LAST_WRITES: Duration = Duration::from_secs(60);
+/// Between two looks at the ports, and at the directories.
 const PORTS_AGAIN: Duration = Duration::from_millis(100);
 
 /// The options of `threefold up`.
@@ -83,6 +86,7 @@ pub async fn run(args: UpArgs) -> Result<(), Failure> {
     let mut plans = cluster.plans(&layout)?;
     restoring::refuse_unfinished(&args.data_dir, &plans)?;
     wait_for_ports(&plans, !cluster.bootstrapped, patience).await?;
+    wait_for_directories(&plans, args.json).await?;
     layout.prepare(&plans)?;
     layout.save(&cluster)?;
     let executable = env::current_exe().map_err(|error| Failure::Refused(format!("cannot find myself: {error}")))?;
@@ -116,6 +120,26 @@ async fn wait_for_ports(plans: &[ServerPlan], movable: bool, patience: Duration)
             result => return result,
         }
     }
+}
+
+/// Waits until no process has a server's directory open any more: a server started before that would give up soon.
+async fn wait_for_directories(plans: &[ServerPlan], json: bool) -> Result<(), Failure> {
+    let until = Instant::now() + LAST_WRITES;
+    let mut is_told = false;
+    for plan in plans {
+        while Directory::is_in_use(&plan.data).map_err(|error| Failure::Refused(error.to_string()))? {
+            let detail = format!("{} is in use by another process", plan.data.display());
+            if Instant::now() >= until {
+                return Err(Failure::Refused(format!("{detail}: stop it")));
+            }
+            if !is_told {
+                report::report(&report::Event::Waiting { detail }, json);
+                is_told = true;
+            }
+            sleep(PORTS_AGAIN).await;
+        }
+    }
+    Ok(())
 }
 
 /// What was remembered, with what is asked for now.

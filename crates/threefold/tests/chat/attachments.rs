@@ -79,12 +79,18 @@ fn a_file_goes_up_while_the_leader_is_killed_and_comes_down_elsewhere() {
     let content = content(25 << 20);
     let large = file(&cluster, "large.bin", &content);
     let leader = cluster.leader();
-    let applied = |cluster: &Cluster| cluster.own_status(leader).unwrap()["applied_index"].as_u64().unwrap();
-    let before = applied(&cluster);
-    let mut sending = Process::spawn(&mut ann.command(&["send", "bob", "--attach", path(&large), "look", "--json"]));
-    wait("some of the file", || applied(&cluster) > before + 10);
-    assert!(sending.try_wait().unwrap().is_none(), "the leader is to be killed while the file goes up");
+    let applied = || until("a status", || cluster.own_status(leader))["applied_index"].as_u64().unwrap();
+    let mut sending = until("a file that is under way", || {
+        let before = applied();
+        let mut sending =
+            Process::spawn(&mut ann.command(&["send", "bob", "--attach", path(&large), "look", "--json"]));
+        wait("some of the file", || applied() > before + 10);
+        // Held here, so that the leader dies in the middle. On a machine that lets this thread wait it may be too late.
+        sending.signal("-STOP");
+        sending.try_wait().unwrap().is_none().then_some(sending)
+    });
     cluster.kill(&[leader]);
+    sending.signal("-CONT");
     let status = until("the file to be there", || sending.try_wait().unwrap());
     let mut said = String::new();
     sending.stderr.take().unwrap().read_to_string(&mut said).unwrap();

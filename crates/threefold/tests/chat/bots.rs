@@ -27,7 +27,7 @@ fn log_in(person: &Person, secret: &str) -> Result<(), String> {
 
 /// What the list of accounts says of somebody.
 fn entry(reader: &Person, name: &str) -> Value {
-    reader.json(&["users", name]).into_iter().find(|one| one["name"] == name).unwrap()
+    until("an account to be listed", || reader.json(&["users", name]).into_iter().find(|one| one["name"] == name))
 }
 
 fn token_of(made: &[Value]) -> String {
@@ -80,11 +80,11 @@ fn a_bot_does_what_an_account_does_and_is_its_owners() {
 
     // Another token shuts out whoever came with the old one; none shuts out everybody.
     let second = token_of(&ann.json(&["bot", "token", "echo"]));
-    assert_eq!(echo.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
+    wait("the end of its session", || echo.is_refused(&["whoami"], "SESSION_INVALID"));
     assert_eq!(log_in(&echo, &token), Err("WRONG_CREDENTIAL".to_owned()));
     assert_eq!(log_in(&echo, &second), Ok(()));
     ann.done(&["bot", "token", "echo", "--revoke"]);
-    assert_eq!(echo.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
+    wait("the end of its session", || echo.is_refused(&["whoami"], "SESSION_INVALID"));
     assert_eq!(log_in(&echo, &second), Err("WRONG_CREDENTIAL".to_owned()));
     assert_eq!(ann.json(&["bot", "list"])[0]["has_token"], false);
 
@@ -92,15 +92,15 @@ fn a_bot_does_what_an_account_does_and_is_its_owners() {
     let third = token_of(&ann.json(&["bot", "token", "echo"]));
     assert_eq!(log_in(&echo, &third), Ok(()));
     root.done(&["admin", "disable", "ann"]);
-    assert_eq!(echo.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
+    wait("the end of its session", || echo.is_refused(&["whoami"], "SESSION_INVALID"));
     assert_eq!(log_in(&echo, &third), Err("ACCOUNT_DISABLED".to_owned()));
     root.done(&["admin", "enable", "ann"]);
     assert_eq!(log_in(&echo, &third), Ok(()));
     ann.done(&["login", "ann"]);
     ann.done(&["bot", "delete", "echo", "--yes"]);
-    assert_eq!(echo.fails(&["whoami"]).short(), (1, "SESSION_INVALID"));
+    wait("the end of its session", || echo.is_refused(&["whoami"], "SESSION_INVALID"));
     assert!(ann.json(&["bot", "list"]).is_empty());
-    assert_eq!(bob.fails(&["messages", "echo"]).short(), (1, "UNKNOWN_USER"), "nobody is called so any more");
+    wait("that nobody is called so any more", || bob.is_refused(&["messages", "echo"], "UNKNOWN_USER"));
 }
 
 /// An HTTP answer: its status, its headers in lower case, and its body.

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Cluster, Frame, Frames, Lines, PATIENCE, shared, text};
+use crate::harness::{Cluster, Frame, Frames, Lines, PATIENCE, shared, text, wait};
 
 #[test]
 fn both_framings_talk_across_servers_and_what_waited_comes_once() {
@@ -50,9 +50,10 @@ fn both_framings_talk_across_servers_and_what_waited_comes_once() {
     assert_eq!(person.history("tcp-alice").len(), 102);
     person.done(&["send", "tcp-alice", "from elsewhere"]);
     assert_eq!(alice.hear().unwrap()["body"], "from elsewhere");
-    let status = alice.ask(&json!({ "cmd": "status" }));
-    let address = &status["servers"][2]["chat_address"];
-    assert_eq!(address, cluster.servers[2].chat.as_str());
+    wait("every server's own part of the status", || {
+        let status = alice.ask(&json!({ "cmd": "status" }));
+        status["servers"][2]["chat_address"] == cluster.servers[2].chat.as_str()
+    });
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn empty_and_refill(cluster: &mut Cluster, place: usize, flow: &Flow) {
     wait("a purge", || {
         (0..3).all(|place| cluster.own_status(place).is_some_and(|status| number(&status, "purged_index") > 0))
     });
-    let old = number(&cluster.own_status(place).unwrap(), "id");
+    let old = number(&until("a status", || cluster.own_status(place)), "id");
     cluster.servers[place].kill();
     fs::remove_dir_all(&cluster.servers[place].data).unwrap();
     flow.wait_for_more(30);

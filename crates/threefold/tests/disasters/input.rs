@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, path::Path};
 
 use threefold_client::{Client, Error, Options, Page, Session, chat::ErrorCode, parse_servers};
 
-use crate::harness::{Failed, Person, shared, text};
+use crate::harness::{Failed, Person, shared, text, until, wait};
 
 /// Every command that needs a login, with arguments that make sense.
 const LOGGED_IN: [&[&str]; 12] = [
@@ -125,6 +125,8 @@ fn paging_beyond_its_bounds() {
     let lines: String = (0..230).map(|number| format!("{number}\n")).collect();
     assert!(alice.piped(&["send", "paging-bob", "--lines"], lines.as_bytes()).status.success());
     let count = |arguments: &[&str]| bob.json(&[&["messages", "paging-alice"], arguments].concat()).len();
+    // From here on what was seen here is seen everywhere.
+    wait("all of it", || count(&["4294967295"]) == 230);
     assert_eq!(count(&[]), 20);
     assert_eq!(count(&["4294967295"]), 230);
     assert_eq!(count(&["4294967295", "--after", "0"]), 230);
@@ -169,8 +171,10 @@ fn sessions_that_have_ended() {
     let alice = cluster.person("ended-alice");
     // By another device, by a new password, and by itself while somebody kept a copy.
     let [phone, tablet] = ["phone", "tablet"].map(|device| alice.elsewhere(device));
-    let sessions = alice.json(&["sessions"]);
-    let phone_session = sessions.iter().find(|session| session["device"] == "phone").unwrap()["session"].to_string();
+    let phone_session = until("the phone's session", || {
+        let sessions = alice.json(&["sessions"]);
+        sessions.iter().find(|session| session["device"] == "phone").map(|phone| phone["session"].to_string())
+    });
     alice.done(&["sessions", "--end", &phone_session]);
     // Once more does no harm; one that never was is unknown.
     alice.done(&["sessions", "--end", &phone_session]);
@@ -183,6 +187,11 @@ fn sessions_that_have_ended() {
     let invented = alice.with_session(&invented, |session| session["token"] = "5a".repeat(32).into());
     alice.done(&["logout"]);
     for person in [&phone, &tablet, &copy, &invented] {
+        // Every server has heard of it.
+        for server in &cluster.servers {
+            let person = person.at(&server.client);
+            wait("the end of a session", || person.is_refused(&["whoami"], "SESSION_INVALID"));
+        }
         for command in LOGGED_IN {
             let mut command = person.command(&[command, &["--json"]].concat());
             let failed = Failed::of(command.env("THREEFOLD_NEW_PASSWORD", "battery staple"), b"");

@@ -2,20 +2,23 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Lines},
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     path::Path,
-    process::{ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::harness::{Flow, PROGRAM, Person, Process, check_history, free_ports, text};
+use crate::harness::{Flow, PATIENCE, PROGRAM, Person, Process, check_history, free_ports, text};
 
 /// A running `up --json`; its servers end with it.
 struct Up {
     child: Process,
-    events: Lines<BufReader<ChildStdout>>,
+    events: mpsc::Receiver<String>,
 }
 
 fn command(data: &Path, arguments: &[&str]) -> Command {
@@ -27,14 +30,20 @@ fn command(data: &Path, arguments: &[&str]) -> Command {
 impl Up {
     fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Process::spawn(command(data, arguments).stdout(Stdio::piped()));
-        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, events) = mpsc::channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, events }
     }
 
     /// The next event of that name.
     fn wait_for(&mut self, name: &str) -> Value {
+        let give_up = Instant::now() + PATIENCE;
+        let mut before = String::new();
         loop {
-            let line = self.events.next().unwrap_or_else(|| panic!("no event {name}")).unwrap();
+            let line = self.events.recv_timeout(give_up.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|error| panic!("no event {name} ({error}) behind {before}"));
+            before.clone_from(&line);
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["event"] == name {
                 return event;
@@ -121,6 +130,26 @@ fn ctrl_c_while_messages_flow_and_a_server_started_by_hand() {
     let (code, said) = fails(&data, &["--port", &port.to_string()]);
     assert_eq!(code, 1);
     assert!(said.contains("another `threefold up` or `restore` runs in"), "{said}");
+    up.interrupt();
+}
+
+#[test]
+fn a_server_that_is_not_at_its_end_yet_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut up = Up::start(&data, &["--port", &port().to_string()]);
+    up.wait_for("started");
+    up.interrupt();
+    // As one of a killed `up` has it while it writes its state to a slow disk, its ports given back.
+    let lock = fs::File::options().write(true).open(data.join("server-2/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut up = Up::start(&data, &[]);
+    let waiting = up.wait_for("waiting");
+    assert!(waiting["detail"].as_str().unwrap().ends_with("server-2 is in use by another process"), "{waiting}");
+    // Longer than a server itself would wait.
+    thread::sleep(Duration::from_secs(1));
+    drop(lock);
+    up.wait_for("started");
     up.interrupt();
 }
 

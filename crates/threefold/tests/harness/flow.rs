@@ -44,7 +44,6 @@ pub struct Flowed {
     pub author: String,
     /// Ids as acknowledged, in order.
     pub ids: Vec<u64>,
-    pub longest_gap: Duration,
 }
 
 impl Flowed {
@@ -62,7 +61,7 @@ impl Flow {
 
     /// The same, with this pause between two messages.
     pub fn paced(from: &Person, to: &str, pace: Duration) -> Self {
-        let mut command = from.command(&["send", to, "--lines", "--json", "--timeout", "60"]);
+        let mut command = from.command(&["send", to, "--lines", "--json", "--timeout", "600"]);
         let mut child = Process::spawn(command.stdin(Stdio::piped()));
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut flow = Self {
@@ -125,8 +124,7 @@ impl Flow {
 
     fn flowed(&self) -> Flowed {
         let all = lock(&self.acknowledged);
-        let longest_gap = all.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap_or_default();
-        Flowed { author: self.author.clone(), ids: all.iter().map(|one| one.id).collect(), longest_gap }
+        Flowed { author: self.author.clone(), ids: all.iter().map(|one| one.id).collect() }
     }
 }
 

@@ -37,7 +37,7 @@ pub use server::{Server, make_certificates};
 pub use visitor::{Visitor, Visitors, place};
 
 /// Longer than anything here takes on a busy machine; a test that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{PROGRAM, Place, until};
+use super::{PATIENCE, PROGRAM, Place, until};
 
 /// Everybody's.
 pub const PASSWORD: &str = "correct horse";
@@ -57,7 +57,12 @@ impl Person {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(PROGRAM);
-        command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        // As long as a test waits: on a busy machine the usual ten seconds are nothing.
+        if !arguments.contains(&"--timeout") {
+            command.args(["--timeout", &PATIENCE.as_secs().to_string()]);
+        }
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env("THREEFOLD_SERVERS", &self.servers).env("THREEFOLD_SESSION", &self.session);
         command.env("THREEFOLD_PASSWORD", PASSWORD);
         command
@@ -85,14 +90,21 @@ impl Person {
         Failed::of(&mut self.command(&[arguments, &["--json"]].concat()), b"")
     }
 
+    /// Whether a command is refused with this code by now: a server that is a moment behind may still do it.
+    pub fn is_refused(&self, arguments: &[&str], code: &str) -> bool {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
+        output.status.code() == Some(1) && error["error"]["code"] == code
+    }
+
     /// Runs a command with this on its standard input.
     pub fn piped(&self, arguments: &[&str], input: &[u8]) -> Output {
         feed(&mut self.command(arguments), input)
     }
 
-    /// All messages with somebody.
+    /// All messages with somebody, and what anybody was told is there. Needs a leader, and waits for one.
     pub fn history(&self, peer: &str) -> Vec<Value> {
-        self.json(&["messages", peer, "1000000"])
+        self.json(&["messages", peer, "1000000", "--consistent"])
     }
 
     /// The same, once this message is among them: what others have seen acknowledged may take a moment to get here.

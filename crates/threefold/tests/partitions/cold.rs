@@ -26,8 +26,10 @@ fn after_a_power_cut_two_of_three_servers_wait_for_the_third_and_go_on_with_it()
 fn after_the_sole_survivor_died_too_the_others_wait_for_it() {
     let Some(mut scene) = Scene::start(3, &[]) else { return };
     let (survivor, others) = (2, [0, 1]);
-    scene.cluster.kill(&others);
-    scene.go_on(&scene.mark(), &[survivor]);
+    scene.go_on_without("two of three killed", |scene| {
+        scene.cluster.kill(&others);
+        vec![survivor]
+    });
     scene.says_word(survivor, "sole survivor");
     scene.cluster.kill(&[survivor]);
     scene.start_again(&others);
@@ -47,8 +49,10 @@ fn after_the_sole_survivor_died_too_the_others_wait_for_it() {
 fn the_sole_survivor_killed_and_started_again_goes_on_alone() {
     let Some(mut scene) = Scene::start(3, &[]) else { return };
     let (survivor, others) = (0, [1, 2]);
-    scene.cluster.kill(&others);
-    scene.go_on(&scene.mark(), &[survivor]);
+    scene.go_on_without("two of three killed", |scene| {
+        scene.cluster.kill(&others);
+        vec![survivor]
+    });
     scene.says_word(survivor, "sole survivor");
     scene.cluster.kill(&[survivor]);
     let mark = scene.mark();

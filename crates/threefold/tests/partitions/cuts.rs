@@ -4,11 +4,11 @@ use crate::{network::Cut, scene::Scene};
 
 /// One server cut off from the two others: they go on, it does not, and in the end all agree.
 fn one_is_cut_off(cut: Cut) {
-    let Some(scene) = Scene::start(3, &[]) else { return };
+    let Some(mut scene) = Scene::start(3, &[]) else { return };
     // First the leader, then a follower.
     for distance in [0, 1] {
         let alone = (scene.cluster.leader() + distance) % 3;
-        scene.go_on_without(&format!("one of three cut off ({cut:?})"), || {
+        scene.go_on_without(&format!("one of three cut off ({cut:?})"), |scene| {
             let others = scene.others(&[alone]);
             scene.network.divide(cut, &[&[alone], &others]);
             others
@@ -53,11 +53,11 @@ fn three_servers_that_cannot_reach_each_other_acknowledge_nothing() {
 
 #[test]
 fn a_leader_of_three_that_nobody_hears_or_that_hears_nobody_is_replaced() {
-    let Some(scene) = Scene::start(3, &[]) else { return };
+    let Some(mut scene) = Scene::start(3, &[]) else { return };
     for cut in [Cut::Drop, Cut::Refuse] {
         for heard in [false, true] {
             let what = format!("a leader cut off one way ({cut:?}, heard: {heard})");
-            let (mark, others) = scene.go_on_without(&what, || {
+            let (mark, others) = scene.go_on_without(&what, |scene| {
                 let leader = scene.cluster.leader();
                 let others = scene.others(&[leader]);
                 let (from, to) = if heard { (&others[..], &[leader][..]) } else { (&[leader][..], &others[..]) };
@@ -75,16 +75,16 @@ fn a_leader_of_three_that_nobody_hears_or_that_hears_nobody_is_replaced() {
 
 #[test]
 fn two_of_three_servers_that_both_reach_only_the_third_go_on() {
-    let Some(scene) = Scene::start(3, &[]) else { return };
+    let Some(mut scene) = Scene::start(3, &[]) else { return };
     for cut in Cut::ALL {
         // Between the leader and a follower, then between two followers.
         for middle in [1, 0] {
-            let leader = scene.cluster.leader();
-            let middle = (leader + middle) % 3;
-            let ends = scene.others(&[middle]);
-            scene.network.divide(cut, &[&ends[..1], &ends[1..]]);
-            let mark = scene.mark();
-            scene.go_on_promptly(&format!("two of three cut from each other ({cut:?})"), &mark, &[middle]);
+            let (mark, _) = scene.go_on_beside(&format!("two of three cut from each other ({cut:?})"), |scene| {
+                let middle = (scene.cluster.leader() + middle) % 3;
+                let ends = scene.others(&[middle]);
+                scene.network.divide(cut, &[&ends[..1], &ends[1..]]);
+                vec![middle]
+            });
             // Who may choose finds a server that can.
             scene.go_on(&mark, &[scene.roamer()]);
             scene.network.heal();

@@ -15,12 +15,13 @@ fn vanish(scene: &mut Scene, places: &[usize]) {
 #[test]
 fn three_servers_survive_the_loss_of_one_host() {
     let Some(mut scene) = Scene::start(3, &[]) else { return };
-    let lost = scene.cluster.leader();
-    vanish(&mut scene, &[lost]);
-    let mark = scene.mark();
-    scene.go_on_promptly("the host of one of three lost", &mark, &scene.others(&[lost]));
+    let (_, left) = scene.go_on_without("the host of one of three lost", |scene| {
+        let lost = scene.cluster.leader();
+        vanish(scene, &[lost]);
+        scene.others(&[lost])
+    });
     scene.network.heal();
-    scene.start_again(&[lost]);
+    scene.start_again(&scene.others(&left));
     scene.recover();
     scene.judge();
 }
@@ -56,19 +57,26 @@ fn five_servers_survive_the_loss_of_two_hosts() {
 #[test]
 fn a_cut_and_then_a_crash_behind_it_lose_nothing() {
     let Some(mut scene) = Scene::start(3, &[]) else { return };
-    let cut_off = scene.cluster.leader();
-    let others = scene.others(&[cut_off]);
-    scene.network.divide(Cut::Drop, &[&[cut_off], &others]);
-    scene.go_on(&scene.mark(), &others);
-    scene.are_frozen(&[cut_off]);
-    // Two are left, and in sync; one of them dies, and the other has its proof.
-    scene.says_word(others[1], "degraded");
-    scene.cluster.kill(&others[..1]);
-    let mark = scene.mark();
-    scene.go_on_promptly("one cut off and one killed", &mark, &others[1..]);
+    let mut struck = [0, 0];
+    scene.go_on_without("one cut off and one killed", |scene| {
+        let (_, others) = scene.go_on_without("one cut off", |scene| {
+            let cut_off = scene.cluster.leader();
+            let others = scene.others(&[cut_off]);
+            scene.network.divide(Cut::Drop, &[&[cut_off], &others]);
+            others
+        });
+        let cut_off = scene.others(&others)[0];
+        scene.are_frozen(&[cut_off]);
+        // Two are left, and in sync; one of them dies, and the other has its proof.
+        scene.says_word(others[1], "degraded");
+        scene.cluster.kill(&others[..1]);
+        struck = [cut_off, others[0]];
+        others[1..].to_vec()
+    });
+    let [cut_off, killed] = struck;
     scene.are_frozen(&[cut_off]);
     scene.network.heal();
-    scene.start_again(&others[..1]);
+    scene.start_again(&[killed]);
     scene.recover();
     scene.judge();
 }

@@ -4,16 +4,17 @@ use crate::scene::Scene;
 
 #[test]
 fn three_servers_go_on_while_one_is_stopped() {
-    let Some(scene) = Scene::start(3, &[]) else { return };
+    let Some(mut scene) = Scene::start(3, &[]) else { return };
     // First the leader, then a follower.
     for distance in [0, 1] {
-        let stopped = (scene.cluster.leader() + distance) % 3;
-        scene.signal("-STOP", &[stopped]);
-        let mark = scene.mark();
-        scene.go_on_promptly("one of three stopped", &mark, &scene.others(&[stopped]));
+        let (mark, others) = scene.go_on_without("one of three stopped", |scene| {
+            let stopped = (scene.cluster.leader() + distance) % 3;
+            scene.signal("-STOP", &[stopped]);
+            scene.others(&[stopped])
+        });
         // Whoever was connected to it notices its silence, and goes on at another.
         scene.go_on(&mark, &[scene.roamer()]);
-        scene.signal("-CONT", &[stopped]);
+        scene.signal("-CONT", &scene.others(&others));
         scene.recover();
     }
     scene.judge();
@@ -40,15 +41,16 @@ fn the_last_of_three_acknowledges_nothing_while_two_are_stopped() {
 #[test]
 fn the_last_of_three_goes_on_once_the_stopped_ones_are_dead() {
     let Some(mut scene) = Scene::start(3, &[]) else { return };
-    let left = (scene.cluster.leader() + 1) % 3;
-    let stopped = scene.others(&[left]);
-    scene.signal("-STOP", &stopped);
-    scene.are_frozen(&[left]);
-    scene.cluster.kill(&stopped);
-    let mark = scene.mark();
-    scene.go_on_promptly("two of three stopped, then killed", &mark, &[left]);
-    scene.says_word(left, "sole survivor");
-    scene.start_again(&stopped);
+    let (_, left) = scene.go_on_without("two of three stopped, then killed", |scene| {
+        let left = (scene.cluster.leader() + 1) % 3;
+        let stopped = scene.others(&[left]);
+        scene.signal("-STOP", &stopped);
+        scene.are_frozen(&[left]);
+        scene.cluster.kill(&stopped);
+        vec![left]
+    });
+    scene.says_word(left[0], "sole survivor");
+    scene.start_again(&scene.others(&left));
     scene.recover();
     scene.judge();
 }

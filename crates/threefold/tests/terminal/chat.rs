@@ -177,7 +177,7 @@ fn signals_that_come_while_it_starts_or_that_stop_it_are_heeded() {
     terminal.wait_for("No conversation is open.");
     // By its own key, too; and what is drawn anew is all there.
     terminal.press(&["C-z"]);
-    terminal.wait_for("Stopped");
+    terminal.wait_until("it has stopped again", |screen| count(screen, "Stopped") == 2);
     terminal.enter("fg");
     terminal.wait_for("No conversation is open.");
     terminal.press(&["C-l", "h", "i"]);

@@ -127,7 +127,7 @@ fn stopped_from_outside_it_gives_the_terminal_back_until_it_goes_on() {
     terminal.wait_for("● normal");
     // And where it is to go on in the background, it does so in lines.
     terminal.press(&["C-z"]);
-    terminal.wait_for("Stopped");
+    terminal.wait_until("it has stopped again", |screen| screen.matches("Stopped").count() == 2);
     terminal.enter("bg");
     // Were it stopped, it could not say so.
     terminal.enter("kill %1");

@@ -48,8 +48,8 @@ impl<D: Door> Chat for Service<D> {
     }
 
     async fn who_am_i(&self, request: Request<chat::WhoAmIRequest>) -> Result<Response<chat::WhoAmIReply>, Status> {
-        let (caller, _, _) = self.admit(request).await?;
-        answer(self.gateway.who_am_i(&caller))
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.who_am_i_now(&caller, request, deadline).await)
     }
 
     async fn delete_account(

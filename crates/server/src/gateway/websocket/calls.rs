@@ -95,7 +95,7 @@ macro_rules! table {
 table! {
     (gateway, caller, deadline)
     "logout": _request as chat::LogoutRequest => gateway.log_out(caller, deadline).await;
-    "who_am_i": _request as chat::WhoAmIRequest => gateway.who_am_i(caller);
+    "who_am_i": request as chat::WhoAmIRequest => gateway.who_am_i_now(caller, request, deadline).await;
     "delete_account": request as chat::DeleteAccountRequest => gateway.delete_account(caller, request, deadline).await;
     "change_password": request as chat::ChangePasswordRequest => gateway.change_password(caller, request, deadline).await;
     "list_sessions": _request as chat::ListSessionsRequest => Ok::<_, Refusal>(gateway.list_sessions(caller));

@@ -2,7 +2,8 @@
 //!
 //! Promises: every event after the start once and in order. The place is remembered after the output is flushed: on
 //! standard output a kill may repeat the last lines, with `--output` nothing is repeated, whatever happens. A file has events of one history,
-//! the one that is written down beside it (`place`).
+//! the one that is written down beside it (`place`). `--once` ends behind everything that was acknowledged to anybody before it began,
+//! not where the server that it happens to ask is.
 
 mod interruption;
 mod place;
@@ -15,6 +16,7 @@ use std::{
 };
 
 use clap::Args;
+use futures::future::{BoxFuture, FutureExt as _};
 use interruption::Interruption;
 use place::Place;
 use sink::Sink;
@@ -39,6 +41,11 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 const LAST_MARK: Duration = Duration::from_secs(1);
 /// At the end, a reader of the output is given so long to take what is being written.
 const LAST_WRITE: Duration = Duration::from_millis(500);
+/// `--once` asks for so long how far all is, before it begins without knowing it: while nobody leads, what is there is shown all the same.
+const ALL_IS_KNOWN: Duration = Duration::from_millis(500);
+/// A server that has told all it has, and is behind that, is asked again so long after its last word: whom nothing concerns any more, it does
+/// not tell how far it is.
+const BEHIND: Duration = Duration::from_millis(50);
 /// Lines of one write, at most.
 const BATCH: usize = 256;
 
@@ -69,6 +76,14 @@ pub async fn follow(args: FollowArgs, options: ClientOptions) -> Result<(), Fail
     let context = Context::logged_in(&options)?;
     let session = context.session()?;
     let (sink, cursor, own_place) = start(&args, session).await?;
+    let client = context.client.clone();
+    let mut asking: Option<Asking> = args.once.then(|| async move { client.consistent_position().await }.boxed());
+    let mut target = None;
+    if let Some(asked) = &mut asking
+        && let Ok(known) = tokio::time::timeout(ALL_IS_KNOWN, asked).await
+    {
+        (target, asking) = (Some(known?), None);
+    }
     let follower = Follower {
         subscription: context.client.subscribe(cursor.clone(), args.invisible)?,
         writer: context.client.writer()?,
@@ -79,7 +94,12 @@ pub async fn follow(args: FollowArgs, options: ClientOptions) -> Result<(), Fail
         printed: cursor.after,
         recovery_id: cursor.recovery_id,
         context,
-        target: None,
+        invisible: args.invisible,
+        at: String::new(),
+        asking,
+        target,
+        caught_up: 0,
+        has_told_all: false,
         delivered: 0,
         marked: 0,
         unsaved: false,
@@ -140,6 +160,9 @@ impl OwnPlace {
     }
 }
 
+/// See [`threefold_client::Client::consistent_position`].
+type Asking = BoxFuture<'static, Result<u64, threefold_client::Error>>;
+
 struct Follower {
     context: Context,
     subscription: Subscription,
@@ -149,8 +172,17 @@ struct Follower {
     account: u64,
     /// With `--once`: how long to wait for anything.
     patience: Option<Duration>,
+    invisible: bool,
+    /// The server that was last told of; empty while another is sought.
+    at: String,
+    /// With `--once`: how far all is, while that is not known.
+    asking: Option<Asking>,
     /// With `--once`: everything up to here is to be printed.
     target: Option<u64>,
+    /// How far the server has told everything.
+    caught_up: u64,
+    /// The server of this subscription has told all it had.
+    has_told_all: bool,
     /// Everything up to here is printed and flushed.
     printed: u64,
     recovery_id: Vec<u8>,
@@ -189,8 +221,10 @@ impl Follower {
     async fn print(&mut self) -> Result<(), Failure> {
         let mut save_at: Option<Instant> = None;
         let mut mark_at: Option<Instant> = None;
+        let mut again_at: Option<Instant> = None;
+        let mut came_at = Instant::now();
         loop {
-            let patience = self.patience.map(|patience| Instant::now() + patience);
+            let patience = self.patience.map(|patience| came_at + patience);
             let first = tokio::select! {
                 biased;
                 () = self.interruption.comes() => return Ok(()),
@@ -204,14 +238,37 @@ impl Follower {
                     mark_at = None;
                     continue;
                 }
+                known = all_is_known(&mut self.asking) => {
+                    let target = known?;
+                    (self.asking, self.target) = (None, Some(target));
+                    if self.caught_up >= target {
+                        return Ok(());
+                    }
+                    came_at = Instant::now();
+                    again_at = self.has_told_all.then(|| came_at + BEHIND);
+                    continue;
+                }
+                () = until(again_at) => {
+                    again_at = None;
+                    self.has_told_all = false;
+                    let cursor = Cursor { after: self.printed, recovery_id: self.recovery_id.clone() };
+                    self.subscription = self.context.client.subscribe(cursor, self.invisible)?;
+                    continue;
+                }
                 incoming = self.subscription.next() => incoming,
                 () = until(patience) => return Err(out_of_patience()),
             };
             let Some(first) = first else { return Ok(()) };
+            let before = (self.printed, self.caught_up);
             if self.take(first).await? {
                 return Ok(());
             }
             let now = Instant::now();
+            if before != (self.printed, self.caught_up) {
+                came_at = now;
+            }
+            let is_behind = self.has_told_all && self.target.is_some_and(|target| self.caught_up < target);
+            again_at = is_behind.then(|| now + BEHIND);
             if self.unsaved {
                 save_at = save_at.or(Some(now + SAVE_EVERY));
             }
@@ -272,18 +329,25 @@ impl Follower {
             }
             Incoming::CaughtUp { position } => {
                 batch.printed = batch.printed.max(position);
+                self.caught_up = self.caught_up.max(position);
+                self.has_told_all = true;
                 batch.done = self.patience.is_some() && self.target.is_some_and(|target| position >= target);
             }
-            Incoming::Connected { server, recovery_id, position } => {
+            Incoming::Connected { server, recovery_id, .. } => {
                 if let Some(own) = &mut self.own_place {
                     own.connected(&recovery_id)?;
                 }
                 self.unsaved |= self.recovery_id != recovery_id;
                 self.recovery_id = recovery_id;
-                self.target = self.target.or(Some(position));
-                self.notice(&format!("following at {server}"));
+                if self.at != server {
+                    self.notice(&format!("following at {server}"));
+                    self.at = server;
+                }
             }
-            Incoming::Reconnecting { why } => self.notice(&format!("reconnecting ({why})")),
+            Incoming::Reconnecting { why } => {
+                self.at.clear();
+                self.notice(&format!("reconnecting ({why})"));
+            }
             Incoming::Condition(condition) => {
                 self.notice(&format!("the cluster is {}: {}", condition.state, condition.detail));
             }
@@ -364,6 +428,13 @@ impl Follower {
 
 fn out_of_patience() -> Failure {
     threefold_client::Error::Unavailable { cause: "nothing came in time".to_owned(), tried: Vec::new() }.into()
+}
+
+async fn all_is_known(asking: &mut Option<Asking>) -> Result<u64, threefold_client::Error> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// For ever if there is no such time.
