@@ -133,10 +133,10 @@ impl<'a> Transcript<'a> {
         // At the top the screen is full, if there is enough.
         let (mut seen, mut above) = match seen {
             Some(seen) => (seen, place - 1),
-            None => return self.from_top(0, height),
+            None => return self.with_top(0, height),
         };
         while seen < height {
-            let Some(before) = above.checked_sub(1) else { return self.from_top(0, height) };
+            let Some(before) = above.checked_sub(1) else { return self.with_top(0, height) };
             seen += self.count(before);
             above = before;
         }
@@ -157,7 +157,7 @@ impl<'a> Transcript<'a> {
     }
 
     /// The place at which the first row is that of this entry, or as far down as there are rows.
-    fn from_top(&self, first: usize, height: usize) -> Bottom {
+    fn with_top(&self, first: usize, height: usize) -> Bottom {
         let mut left = height;
         for place in first..self.entries.len() {
             let rows = self.count(place);
@@ -191,7 +191,7 @@ impl<'a> Transcript<'a> {
         for place in wanted..end {
             needed += self.count(place);
             if needed > height + hidden {
-                return self.from_top(wanted, height);
+                return self.with_top(wanted, height);
             }
         }
         self.conversation.bottom

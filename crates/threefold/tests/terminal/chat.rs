@@ -396,9 +396,14 @@ fn a_small_and_a_large_terminal_show_it_pleasantly() {
             screens.push(format!("{name} {width}x{height}\n{screen}"));
         };
         look("room", answer);
+        // What follows too soon after it would be taken for one key with it.
+        let close = || {
+            terminal.press(&["Escape"]);
+            terminal.wait_until("nothing over the messages", |screen| !screen.contains('┌'));
+        };
         terminal.press(&["C-o"]);
         look("switcher", "Go to");
-        terminal.press(&["Escape"]);
+        close();
         for (line, text) in [
             ("/rooms", "Enter goes there"),
             ("/who mi", "Enter opens"),
@@ -407,11 +412,11 @@ fn a_small_and_a_large_terminal_show_it_pleasantly() {
         ] {
             terminal.enter(line);
             look(line, text);
-            terminal.press(&["Escape"]);
+            close();
         }
         terminal.press(&["F1"]);
         look("help", "Help");
-        terminal.press(&["Escape"]);
+        close();
         terminal.enter("/msg benedict");
         look("direct", "birthday");
         terminal.enter("/quit");

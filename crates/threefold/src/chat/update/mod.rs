@@ -166,6 +166,11 @@ pub fn go_to(model: &mut Model, name: &str) {
         }
         Some(room) => match model.handle_called(name) {
             Some(handle) if model.conversations.get(&handle).is_some_and(Conversation::is_in) => open(model, handle),
+            // Whether this account is in it, the list says.
+            _ if !model.is_loaded => {
+                model.overlay = None;
+                model.arriving = Some(To::Room(room.to_owned()));
+            }
             _ => {
                 model.overlay = None;
                 model.write(Write::JoinRoom(To::Room(room.to_owned())), format!("joined {name}"));

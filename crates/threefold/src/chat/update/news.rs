@@ -5,7 +5,7 @@ use threefold_client::{
     chat::{self, Message, Role},
 };
 
-use super::{events, mark, open, outbox, overlays, reading, unsent};
+use super::{events, go_to, mark, open, outbox, overlays, reading, unsent};
 use crate::chat::{
     conversation::{Conversation, Kind},
     model::{Composing, Effect, Handle, Link, Model, News, Request, Typist, Write},
@@ -178,11 +178,23 @@ fn conversations(model: &mut Model, request: Request, result: Result<Vec<chat::C
             }
         }
     }
-    if !std::mem::replace(&mut model.is_loaded, true) {
+    let is_first = !std::mem::replace(&mut model.is_loaded, true);
+    if is_first {
         model.effect(Effect::ListInvitations);
         model.looked_online_ms = model.now_ms;
         model.effect(Effect::LoadOnline);
     }
+    match model.arriving.clone() {
+        // Somebody went elsewhere meanwhile.
+        Some(_) if is_first && model.open.is_some() => model.arriving = None,
+        Some(To::Room(room)) if is_first => go_to(model, &format!("#{room}")),
+        Some(_) => {}
+        None => open_first(model),
+    }
+}
+
+/// Where something happened last, unless something else is open or begun.
+fn open_first(model: &mut Model) {
     if model.open.is_none()
         && model.is_idle()
         && let Some(first) = model.listed().first()
@@ -253,6 +265,12 @@ fn written(model: &mut Model, what: Write, done: String, result: Result<(), Stri
             // Nobody asked for a marker.
             if !what.is_marker() {
                 model.complain(why);
+            }
+            if let (Write::JoinRoom(to), Some(wanted)) = (&what, &model.arriving)
+                && to == wanted
+            {
+                model.arriving = None;
+                open_first(model);
             }
         }
         Ok(()) => {
