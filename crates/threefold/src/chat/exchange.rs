@@ -77,10 +77,22 @@ pub enum Effect {
         request: Request,
         pattern: String,
     },
+    /// Who is called so, for completion: part of a name, or its beginning and `*`.
+    FindPeople {
+        request: Request,
+        pattern: String,
+    },
     ListInvitations,
     Status(Request),
     /// What people are shown beside this account's name.
     ShowName,
+    /// Who reacted to a message.
+    LoadReactions {
+        request: Request,
+        message: u64,
+    },
+    /// Gives the terminal a text to paste elsewhere.
+    Copy(String),
     /// Save what is attached to a message.
     Save {
         message: Message,
@@ -102,7 +114,7 @@ pub enum Effect {
 impl Effect {
     /// It is for the terminal, and asks nothing of the cluster.
     pub fn is_of_the_terminal(&self) -> bool {
-        matches!(self, Self::Bell | Self::Redraw | Self::Mouse(_) | Self::Suspend | Self::Quit)
+        matches!(self, Self::Copy(_) | Self::Bell | Self::Redraw | Self::Mouse(_) | Self::Suspend | Self::Quit)
     }
 }
 
@@ -177,6 +189,10 @@ pub enum News {
         local: Local,
         attachment: u64,
     },
+    /// It is on disk.
+    Taken {
+        local: Local,
+    },
     Sent {
         local: Local,
         result: Result<chat::MessageSent, NotSent>,
@@ -200,6 +216,16 @@ pub enum News {
         pattern: String,
         result: Result<chat::SearchAccountsReply, String>,
     },
+    /// Who is called so; `request` asked.
+    People {
+        request: Request,
+        pattern: String,
+        result: Result<chat::SearchAccountsReply, String>,
+    },
+    Reactions {
+        request: Request,
+        result: Result<chat::ListReactionsReply, String>,
+    },
     Status {
         request: Request,
         result: Result<chat::ClusterStatus, String>,
@@ -207,6 +233,8 @@ pub enum News {
     /// What people are shown beside this account's name.
     Named(Result<String, String>),
     Saved(Result<Vec<PathBuf>, String>),
+    /// What earlier chats left, and what waits on disk to be sent: all of it; nothing, once it is answered.
+    Left(Vec<String>),
     /// What earlier chats left came to nothing: it is kept until somebody says what is to become of it.
     Unsent(Vec<Unsent>),
     /// These failed in this chat, which shows it: once that has been drawn, they need not be kept.

@@ -13,12 +13,16 @@ pub struct Names<'a> {
     pub own: &'a str,
 }
 
-/// The parts of a text, each in its style.
+/// Around lines of code.
+const FENCE: &str = "```";
+
+/// The parts of a text, each in its style. Each byte is looked at a few times at most, whatever the text.
 pub fn spans(text: &str, names: &Names<'_>, theme: Theme) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
-    for (place, part) in text.split("```").enumerate() {
+    let mut parts = fenced(text).enumerate().peekable();
+    while let Some((place, part)) = parts.next() {
         // Between an odd and an even fence stands code; a fence that is never closed is just text.
-        let is_fenced = place % 2 == 1 && text.split("```").count() > place + 1;
+        let is_fenced = place % 2 == 1 && parts.peek().is_some();
         if is_fenced {
             spans.push(Span::styled(part.trim_matches('\n').to_owned(), theme.code()));
         } else {
@@ -31,10 +35,23 @@ pub fn spans(text: &str, names: &Names<'_>, theme: Theme) -> Vec<Span<'static>> 
     spans
 }
 
+/// What stands between fences.
+fn fenced(text: &str) -> impl Iterator<Item = &str> {
+    text.split(FENCE).inspect(|part| look(part.len() + FENCE.len()))
+}
+
+/// So many bytes are looked at: tests count them.
+fn look(bytes: usize) {
+    #[cfg(test)]
+    tests::LOOKED.with(|looked| looked.set(looked.get() + bytes));
+    let _ = bytes;
+}
+
 fn inline(text: &str, style: Style, names: &Names<'_>, theme: Theme, spans: &mut Vec<Span<'static>>) {
     let mut plain = 0;
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
+        look(c.len_utf8());
         let rest = &text[at..];
         let starts_word = text[..at].chars().next_back().is_none_or(|before| !before.is_alphanumeric());
         let found = match c {
@@ -88,7 +105,9 @@ enum Part<'a> {
 /// What stands between this mark, with which `text` begins, and the next one.
 fn enclosed<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     let inner = &text[mark.len()..];
-    let inner = &inner[..inner.find(mark)?];
+    let found = inner.find(mark);
+    look(found.unwrap_or(inner.len()));
+    let inner = &inner[..found?];
     let tight = !inner.starts_with(char::is_whitespace) && !inner.ends_with(char::is_whitespace);
     (!inner.is_empty() && tight).then_some(inner)
 }
@@ -97,6 +116,7 @@ fn enclosed<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
 fn link(text: &str) -> Option<usize> {
     let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme))?;
     let end = text.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(text.len());
+    look(end);
     let link = text[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*', '_']);
     (link.len() > scheme.len()).then_some(link.len())
 }
@@ -105,6 +125,7 @@ fn link(text: &str) -> Option<usize> {
 fn mention(text: &str, names: &Names<'_>) -> Option<usize> {
     let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     let end = text[1..].find(|c| !is_name(c)).map_or(text.len(), |at| at + 1);
+    look(end);
     // A sentence's full stop is none of the name.
     let name = text[1..end].trim_end_matches(['.', '-']);
     let whole = [&text[1..end], name].into_iter().find(|name| names.mentioned.contains(&name.to_lowercase()))?;
@@ -113,10 +134,16 @@ fn mention(text: &str, names: &Names<'_>) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::chat::theme::Colours;
+
+    thread_local! {
+        pub static LOOKED: Cell<usize> = const { Cell::new(0) };
+    }
 
     fn shown(text: &str) -> Vec<(String, Modifier)> {
         let mentioned = ["bob".to_owned(), "a.b".to_owned()];
@@ -161,6 +188,54 @@ mod tests {
             [plain("hi "), ("@Bob".to_owned(), Modifier::BOLD), plain(", "), plain("@a.b"), plain(".")]
         );
         assert_eq!(shown("x\n```\nlet *a*;\n```"), [plain("x\n"), ("let *a*;".to_owned(), Modifier::UNDERLINED)]);
+    }
+
+    #[test]
+    fn no_text_is_looked_at_again_and_again() {
+        const BYTES: usize = 16 * 1024;
+        for piece in [
+            "```",
+            "``` ",
+            "```a",
+            "`",
+            "` ",
+            "`a",
+            "*",
+            "* ",
+            "**",
+            "** ",
+            "**a ",
+            "*a ",
+            "_",
+            "_a ",
+            "*_",
+            "**_*`",
+            "a*",
+            "@",
+            "@a ",
+            "@bob",
+            "http://",
+            "http:// ",
+            "h",
+            "https://a ",
+            "http://)",
+            "http://.",
+            "(http://",
+            "\n",
+            "*\n",
+            "** _`",
+            "@a.b-",
+            "x_",
+            "***",
+            "*** a",
+        ] {
+            for end in ["", "`", "*", "**", "_", "```", " a"] {
+                let text = piece.repeat(BYTES / piece.len()) + end;
+                LOOKED.set(0);
+                shown(&text);
+                assert!(LOOKED.get() <= 8 * text.len(), "{} bytes looked at for {piece:?} and {end:?}", LOOKED.get());
+            }
+        }
     }
 
     proptest! {

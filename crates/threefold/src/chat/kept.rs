@@ -1,8 +1,8 @@
 //! What is kept of what somebody wrote: on disk, in a file beside the login, from when it is written until it is answered.
 //!
-//! Promises: what was written outlives a chat that is killed, and goes out first when the next one begins. What came to nothing after nobody looked any more is
-//! listed then ([`super::update`]), and stays on disk until somebody has taken it up or given it up. Where the file cannot be had, the chat goes on without it, and says so.
-//! Left out: showing what an earlier chat left among the messages before they are sent.
+//! Promises: what was written (a message with files: once those are uploaded) outlives a chat that is killed, and goes out first when the next one begins. What came to nothing after nobody looked any more is
+//! listed then ([`super::update`]), and stays on disk until somebody has taken it up or given it up. Where the file cannot be had, the chat goes on without it, and says so. What an earlier
+//! chat left is told until it is answered; left out: showing it among the messages of its conversation, whose name nobody here knows before a server answers.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use threefold_client::{
-    DiskOutbox, Error, Failed, Left, Writer,
+    DiskOutbox, Error, Failed, Left, LeftBehind, Writer,
     chat::{recipient::To, write::Operation},
 };
 use tokio::sync::mpsc;
@@ -30,27 +30,37 @@ pub struct Kept {
     pub news: Vec<News>,
     /// Writes of earlier chats have numbers up to this.
     before: u64,
+    /// Those of them that wait.
+    waiting: usize,
 }
 
 /// Opens the outbox beside the login.
 pub fn open(context: &Context) -> Result<Kept, Failure> {
     let (path, session) = (context.file.outbox(), context.session()?);
     let mut news = Vec::new();
-    // What another login left can never be sent.
-    if let Ok(Some(left)) = DiskOutbox::left(&path)
-        && !left.is_of(session)
-    {
-        news.extend(set_aside(&path, left));
+    let mut texts = Vec::new();
+    match DiskOutbox::left(&path) {
+        Ok(Some(left)) if left.is_of(session) => {
+            texts = left.writes.iter().filter(|one| one.failed.is_none()).filter_map(waits).collect();
+        }
+        // What another login left can never be sent.
+        Ok(Some(left)) => news.extend(set_aside(&path, left)),
+        Ok(None) | Err(_) => {}
     }
     let opened = DiskOutbox::open(&path, session).and_then(|outbox| {
-        let before = outbox.accepted();
-        Ok((before, context.client.writer_with(outbox)?))
+        let (before, waiting) = (outbox.accepted(), outbox.waiting());
+        Ok((before, waiting, context.client.writer_with(outbox)?))
     });
     match opened {
-        Ok((before, writer)) => Ok(Kept { writer, is_on_disk: true, news, before }),
+        Ok((before, waiting, writer)) => {
+            if !texts.is_empty() {
+                news.push(News::Left(texts));
+            }
+            Ok(Kept { writer, is_on_disk: true, news, before, waiting })
+        }
         Err(error) => {
             news.push(News::NotKept(error.to_string()));
-            Ok(Kept { writer: context.client.writer()?, is_on_disk: false, news, before: 0 })
+            Ok(Kept { writer: context.client.writer()?, is_on_disk: false, news, before: 0, waiting: 0 })
         }
     }
 }
@@ -102,13 +112,34 @@ async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
     }
 }
 
+/// Tells when so many writes, which wait from before, are answered: they go out before all others.
+async fn tell_answered(writer: Writer, waiting: usize, news: mpsc::Sender<News>) {
+    let mut left = writer.waiting();
+    loop {
+        let so_far = writer.statistics();
+        let answered = so_far.acknowledged + so_far.refused;
+        if *left.borrow_and_update() == 0 || answered >= u64::try_from(waiting).unwrap_or(u64::MAX) {
+            drop(news.send(News::Left(Vec::new())).await);
+            return;
+        }
+        if left.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 impl Kept {
     /// Begins to tell.
     pub fn tell(&mut self, news: &mpsc::Sender<News>) {
         let (told, sender) = (std::mem::take(&mut self.news), news.clone());
+        let answered = self.is_on_disk.then(|| tell_answered(self.writer.clone(), self.waiting, news.clone()));
         tokio::spawn(async move {
             for one in told {
                 drop(sender.send(one).await);
+            }
+            // Behind the word of what waits.
+            if let Some(answered) = answered {
+                answered.await;
             }
         });
         if self.is_on_disk {
@@ -138,4 +169,15 @@ fn unsent(failed: &Failed) -> Unsent {
         _ => ("something else".to_owned(), None),
     };
     Unsent { number: failed.number(), what, why, to, text: failed.text().map(str::to_owned) }
+}
+
+/// What waits, as it is told; nothing of what nobody typed.
+fn waits(left: &LeftBehind) -> Option<String> {
+    let Operation::Send(message) = &left.operation else { return left.text().map(str::to_owned) };
+    let to = match message.to.as_ref().and_then(|to| to.to.as_ref()) {
+        Some(To::User(name)) => format!("to {name}: "),
+        Some(To::Room(name)) => format!("to #{name}: "),
+        Some(To::Conversation(_)) | None => String::new(),
+    };
+    Some(format!("{to}{}", left.text().unwrap_or("a file")))
 }

@@ -14,8 +14,10 @@ mod exchange;
 mod format;
 mod kept;
 mod layout;
+mod leaving;
 mod model;
 mod overlay;
+mod people;
 mod request;
 mod runtime;
 #[cfg(test)]
@@ -28,6 +30,7 @@ mod worker;
 use std::io::IsTerminal as _;
 
 use clap::Args;
+use model::Bell;
 use theme::{Colours, Theme};
 use threefold::tui::{terminal, text, theme};
 
@@ -41,6 +44,9 @@ pub struct ChatArgs {
     /// Which colours to use [default: as NO_COLOR, COLORTERM and TERM say]
     #[arg(long, value_enum, value_name = "WHICH")]
     colours: Option<Colours>,
+    /// For which direct messages and mentions to ring the terminal's bell
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Bell::Away)]
+    bell: Bell,
     /// Leave the mouse to the terminal, to mark and copy with
     #[arg(long)]
     no_mouse: bool,

@@ -16,6 +16,7 @@ use super::{
     conversation::Conversation,
     editor::{Editor, History},
     overlay::Overlay,
+    people::People,
     request::Again,
     text::as_typed,
     theme::Theme,
@@ -49,6 +50,8 @@ pub struct Pending {
     pub uploaded: Vec<u64>,
     pub time_ms: u64,
     pub state: PendingState,
+    /// It is on disk, and goes out whatever becomes of this chat.
+    pub is_kept: bool,
     /// The event that seems to be this message: it came before the answer, and is shown in its place.
     pub seen_as: Option<u64>,
     /// The newest message that was there when it was written; the greatest number there is, if that was not known.
@@ -56,6 +59,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Not all of its files are at the cluster: until then, it is nowhere but here.
+    pub fn needs_upload(&self) -> bool {
+        self.uploaded.len() < self.files.len()
+    }
+
     /// What one types to say it.
     pub fn as_typed(&self) -> String {
         match &self.files[..] {
@@ -140,12 +148,32 @@ pub struct Completion {
     pub index: usize,
 }
 
-/// Paths that were asked for, to complete this text with.
+/// What was asked for, to complete this text with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathsAsked {
+pub struct Completing {
     pub request: Request,
     pub text: String,
     pub cursor: usize,
+}
+
+/// A conversation with somebody whom nobody here has seen, and who may not be there at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Doubt {
+    pub request: Request,
+    pub handle: Handle,
+    /// What was open before.
+    pub before: Option<Handle>,
+}
+
+/// For which direct messages and mentions the terminal is rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bell {
+    /// None
+    Never,
+    /// Those in conversations that are not looked at
+    Away,
+    /// All
+    Always,
 }
 
 /// Everything on the screen.
@@ -172,14 +200,20 @@ pub struct Model {
     pub history: History,
     pub composing: Composing,
     pub completion: Option<Completion>,
-    pub paths_asked: Option<PathsAsked>,
+    /// Paths or names are to complete it.
+    pub completing: Option<Completing>,
+    /// What the cluster was asked for, of names: each once.
+    pub patterns_asked: BTreeSet<String>,
+    pub doubt: Option<Doubt>,
     pub overlay: Option<Overlay>,
     pub flash: Option<Flash>,
     pub outbox: Vec<Pending>,
+    /// What earlier chats left on disk, and goes out first.
+    pub left: Vec<String>,
     /// Names in lower case.
     pub online: BTreeSet<String>,
-    /// Names that were seen, for completion.
-    pub people: BTreeSet<String>,
+    /// Who was seen: for completion, and for what they are called.
+    pub people: People,
     pub invitations: Vec<chat::Invitation>,
     pub typists: Vec<Typist>,
     /// When it was last told that this account types.
@@ -192,11 +226,12 @@ pub struct Model {
     pub quotes_again: Again,
     /// A room that was joined, and is to be shown once the event of it is here.
     pub arriving: Option<To>,
-    /// The terminal is the one that is looked at.
+    /// The terminal is the one that is looked at; one that never tells counts as such.
     pub focused: bool,
+    pub bell: Bell,
+    /// When it was rung last.
+    pub rang_ms: u64,
     pub mouse: bool,
-    /// What waits outlives the chat.
-    pub is_kept: bool,
     /// What earlier chats left and could not send.
     pub unsent: Vec<Unsent>,
     /// How many conversations the list begins after.
@@ -237,12 +272,15 @@ impl Model {
             history: History::default(),
             composing: Composing::Message,
             completion: None,
-            paths_asked: None,
+            completing: None,
+            patterns_asked: BTreeSet::new(),
+            doubt: None,
             overlay: None,
             flash: None,
             outbox: Vec::new(),
+            left: Vec::new(),
             online: BTreeSet::new(),
-            people: BTreeSet::new(),
+            people: People::default(),
             invitations: Vec::new(),
             typists: Vec::new(),
             told_typing_ms: 0,
@@ -251,8 +289,9 @@ impl Model {
             quotes_again: Again::default(),
             arriving: None,
             focused: true,
+            bell: Bell::Away,
+            rang_ms: 0,
             mouse: true,
-            is_kept: false,
             unsent: Vec::new(),
             list_from: 0,
             delivered: 0,
@@ -348,6 +387,11 @@ impl Model {
     /// Messages that wait for the cluster.
     pub fn waiting(&self) -> usize {
         self.outbox.iter().filter(|pending| !pending.state.is_given_up()).count()
+    }
+
+    /// Unread messages anywhere.
+    pub fn unread(&self) -> u64 {
+        self.conversations.values().filter(|one| one.is_in()).map(|one| one.unread).sum()
     }
 
     /// Unread messages elsewhere.

@@ -7,20 +7,21 @@ use std::{
 
 use rustix::process::Signal;
 use threefold::tui::{keys::Keys, terminal};
-use threefold_client::{Cursor, Failed, Incoming, Subscription, Typing, Writer};
+use threefold_client::{Client, Cursor, Failed, Incoming, Subscription, Writer, chat::WhoAmIReply};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
 use super::{
     ChatArgs, kept,
-    model::{Effect, Event, Model, News, Pending, PendingState, Zone},
+    leaving::outcome,
+    model::{Effect, Event, Model, News, Zone},
     terminal::Screen,
     theme::Theme,
     update::{self, update},
-    view::view,
+    view::{title, view},
     worker::Worker,
 };
 use crate::commands::{Failure, context::Context};
@@ -33,6 +34,10 @@ const FRAME: Duration = Duration::from_millis(20);
 const NEWS: usize = 256;
 /// Events taken in between two drawings, at most, so that a flood does not keep the screen from being drawn.
 const AT_ONCE: usize = 1_000;
+/// No answer from any server for so long is worth a word.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A cluster that does not answer is asked again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
 /// At the end, the last markers are given so long to be taken.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -46,23 +51,12 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let session = context.session()?;
     let mut signals = Signals::listen()?;
     let mut model = Model::new(session.account, &session.name, theme, Zone::Local, now_ms());
-    model.mouse = !args.no_mouse;
-    // Where the cluster is now: what comes after is told, what was before is read.
-    let me = tokio::select! {
-        biased;
-        () = signals.next() => return Ok(()),
-        me = context.client.who_am_i() => me?,
-    };
-    model.account = me.account;
-    let cursor = Cursor { after: me.position, recovery_id: Vec::new() };
-    let mut subscription = context.client.subscribe(cursor, args.invisible)?;
+    (model.mouse, model.bell) = (!args.no_mouse, args.bell);
     let (sender, mut news) = mpsc::channel(NEWS);
     let mut kept = kept::open(context)?;
-    model.is_kept = kept.is_on_disk;
     kept.tell(&sender);
-    let worker = Worker::start(context.client.clone(), &kept.writer, sender);
-    worker.carry_out(Effect::ListInvitations);
-    worker.carry_out(Effect::LoadOnline);
+    let beginning = Beginning::ask(&context.client, args.invisible, sender.clone());
+    let worker = Worker::start(context.client.clone(), &kept.writer, kept.is_on_disk, sender);
     if let Some(name) = &args.name {
         update::go_to(&mut model, name);
     }
@@ -71,14 +65,17 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     model.size = screen.terminal.size().map(|size| (size.width, size.height)).map_err(failed)?;
     let effects = update(&mut model, Event::Tick(now_ms()));
     let keys = Keys::read().map_err(failed)?;
-    let typing = subscription.typing();
+    let (writer, told) = (kept.writer, Vec::new());
     let mut keeper =
-        Keeper { model, screen, keys, worker, typing, writer: kept.writer, told: Vec::new(), is_over: false };
+        Keeper { model, screen, keys, worker, subscription: None, writer, told, is_over: false, refused: None };
     keeper.carry_out(effects).map_err(failed)?;
-    keeper.keep(&mut subscription, &mut news, &mut signals).await.map_err(failed)?;
-    let Keeper { mut model, screen, keys, worker, .. } = keeper;
+    keeper.keep(beginning, &mut news, &mut signals).await.map_err(failed)?;
+    let Keeper { mut model, screen, keys, worker, refused, .. } = keeper;
     drop(screen);
     drop(keys);
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
     // In time or not, what was told until then counts.
     let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news)).await;
     while let Ok(told) = news.try_recv() {
@@ -98,37 +95,56 @@ async fn settle(model: &mut Model, worker: &Worker, news: &mut mpsc::Receiver<Ne
     }
 }
 
-/// What is to be said at the end, when nobody sees the screen any more.
-pub fn outcome(model: &Model) -> Result<(), Failure> {
-    if let Some(why) = &model.over {
-        return Err(Failure::declined(why.clone()));
+/// Finds out where the cluster is now: what comes after is told, what was before is read. Until a server answers, the screen is there without.
+struct Beginning {
+    begun: oneshot::Receiver<Result<(WhoAmIReply, Subscription), Failure>>,
+    /// It was told.
+    is_over: bool,
+}
+
+impl Beginning {
+    /// Asks until somebody answers. Why nobody does is told meanwhile.
+    fn ask(client: &Client, invisible: bool, news: mpsc::Sender<News>) -> Self {
+        let (told, begun) = oneshot::channel();
+        let client = client.clone();
+        tokio::spawn(async move {
+            let result = answered(&client, &news).await.and_then(|me| {
+                let cursor = Cursor { after: me.position, recovery_id: Vec::new() };
+                Ok((me, client.subscribe(cursor, invisible)?))
+            });
+            // Else nobody waits for it any more.
+            drop(told.send(result));
+        });
+        Self { begun, is_over: false }
     }
-    let refused: Vec<&String> = model
-        .outbox
-        .iter()
-        .filter_map(|pending| match &pending.state {
-            PendingState::Failed(why) => Some(why),
-            PendingState::Waiting | PendingState::Uploading(..) | PendingState::Unknown(_) => None,
-        })
-        .collect();
-    let is_waiting = |pending: &&Pending| matches!(pending.state, PendingState::Waiting);
-    let waiting = model.outbox.iter().filter(is_waiting).count();
-    match (model.outbox.len() - refused.len(), &refused[..]) {
-        (left, _) if model.is_kept && left > 0 && left == waiting => Err(Failure::unavailable(format!(
-            "{} not acknowledged: {} kept, and the next `threefold chat` of this login sends {}",
-            if left == 1 { "a message was".to_owned() } else { format!("{left} messages were") },
-            if left == 1 { "it is" } else { "they are" },
-            if left == 1 { "it" } else { "them" },
-        ))),
-        (0, []) => Ok(()),
-        (0, [why]) => Err(Failure::declined(format!("a message was not sent: {why}"))),
-        (0, [.., why]) => Err(Failure::declined(format!("{} messages were not sent: {why}", refused.len()))),
-        (1, _) => Err(Failure::unavailable(
-            "a message was not acknowledged: see with `threefold messages` whether it was sent",
-        )),
-        (more, _) => Err(Failure::unavailable(format!(
-            "{more} messages were not acknowledged: see with `threefold messages` which were sent"
-        ))),
+
+    /// The first answer. May be dropped while it waits; to be asked only until it was given.
+    async fn next(&mut self) -> Result<(WhoAmIReply, Subscription), Failure> {
+        let begun = (&mut self.begun).await;
+        self.is_over = true;
+        begun.unwrap_or_else(|_| Err(Failure::usage("the chat did not begin")))
+    }
+}
+
+/// Who this is, as soon as a server says so, or refuses to.
+async fn answered(client: &Client, news: &mpsc::Sender<News>) -> Result<WhoAmIReply, Failure> {
+    loop {
+        let mut me = std::pin::pin!(client.who_am_i());
+        let answer = tokio::select! {
+            biased;
+            answer = &mut me => answer,
+            () = sleep(PATIENCE) => {
+                drop(news.send(News::Reconnecting("no answer so far".to_owned())).await);
+                me.await
+            }
+        };
+        match answer.map_err(Failure::from) {
+            Err(failure) if failure.is_unavailable() => {
+                drop(news.send(News::Reconnecting(failure.message().to_owned())).await);
+                sleep(AGAIN).await;
+            }
+            answer => return answer,
+        }
     }
 }
 
@@ -138,17 +154,20 @@ struct Keeper {
     /// Behind the screen: see there.
     keys: Keys,
     worker: Worker,
-    typing: Typing,
+    /// None as long as no server has answered.
+    subscription: Option<Subscription>,
     writer: Writer,
     /// What is kept until this has been drawn.
     told: Vec<Failed>,
     is_over: bool,
+    /// Why the chat cannot begin.
+    refused: Option<Failure>,
 }
 
 impl Keeper {
     async fn keep(
         &mut self,
-        subscription: &mut Subscription,
+        mut beginning: Beginning,
         news: &mut mpsc::Receiver<News>,
         signals: &mut Signals,
     ) -> std::io::Result<()> {
@@ -176,6 +195,7 @@ impl Keeper {
                 () = sleep_until(draw_at.unwrap_or_else(Instant::now)), if draw_at.is_some() => {
                     let model = &self.model;
                     self.screen.terminal.draw(|frame| view(frame, model))?;
+                    self.screen.set_title(&title(model))?;
                     (draw_at, taken) = (None, 0);
                     if !self.told.is_empty() {
                         let (writer, told) = (self.writer.clone(), std::mem::take(&mut self.told));
@@ -194,7 +214,19 @@ impl Keeper {
                     }
                     Event::News(Box::new(news))
                 }
-                incoming = subscription.next(), if is_told => match incoming {
+                begun = beginning.next(), if !beginning.is_over => match begun {
+                    Ok((me, subscription)) => {
+                        self.model.account = me.account;
+                        self.model.people.saw_as(&me.name, &me.display_name);
+                        self.subscription = Some(subscription);
+                        continue;
+                    }
+                    Err(refused) => {
+                        self.refused = Some(refused);
+                        return Ok(());
+                    }
+                },
+                incoming = next_of(&mut self.subscription), if is_told => match incoming {
                     Some(incoming) => Event::News(Box::new(told(incoming))),
                     None => {
                         is_told = false;
@@ -203,8 +235,10 @@ impl Keeper {
                 },
                 _ = ticks.tick() => Event::Tick(now_ms()),
             };
-            if let Event::Terminal(_) = event {
+            if let Event::Terminal(input) = &event {
                 self.model.now_ms = now_ms();
+                #[cfg(debug_assertions)]
+                panic_if_wanted(input);
             }
             let effects = update(&mut self.model, event);
             self.carry_out(effects)?;
@@ -230,8 +264,13 @@ impl Keeper {
                     stdout.write_all(b"\x07")?;
                     stdout.flush()?;
                 }
+                Effect::Copy(text) => self.screen.copy(&text)?,
                 // Of a conversation that was opened with a name that cannot be one, nobody needs to hear.
-                Effect::Typing(to) => drop(self.typing.tell(to)),
+                Effect::Typing(to) => {
+                    if let Some(subscription) = &self.subscription {
+                        drop(subscription.typing().tell(to));
+                    }
+                }
                 Effect::Redraw => self.screen.redraw()?,
                 Effect::Mouse(on) => self.screen.set_mouse(on)?,
                 Effect::Suspend if !terminal::may_stop() => self.model.complain(terminal::NO_SHELL),
@@ -243,6 +282,28 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+}
+
+/// A test sees what a panic leaves behind: the variable says where F12 makes one. No release has it.
+#[cfg(debug_assertions)]
+#[allow(clippy::panic, reason = "that is what it is for")]
+fn panic_if_wanted(input: &crossterm::event::Event) {
+    use crossterm::event::{Event as Input, KeyCode};
+    let is_wanted = matches!(input, Input::Key(key) if key.code == KeyCode::F(12));
+    match std::env::var("THREEFOLD_TEST_PANIC").as_deref() {
+        Ok("loop") if is_wanted => panic!("a test wants it"),
+        Ok("task") if is_wanted => drop(tokio::spawn(async { panic!("a test wants it") })),
+        Ok("thread") if is_wanted => drop(std::thread::spawn(|| panic!("a test wants it"))),
+        _ => {}
+    }
+}
+
+/// What comes next; nothing before there is a subscription.
+async fn next_of(subscription: &mut Option<Subscription>) -> Option<Incoming> {
+    match subscription {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
     }
 }
 

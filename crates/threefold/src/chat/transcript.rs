@@ -22,8 +22,16 @@ use crate::commands::output::bytes;
 const WIDE: usize = 60;
 /// Messages of one author within this time stand together.
 const TOGETHER_MS: u64 = 5 * 60 * 1000;
+/// Cells of a name before what it said, at most.
+const QUOTED_NAME: usize = 24;
 /// Keys from here on are of messages on their way.
 pub const PENDING: u64 = 1 << 60;
+
+#[cfg(test)]
+thread_local! {
+    /// Entries that were laid out: tests count them.
+    pub static LAID_OUT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// One row.
 #[derive(Clone, Debug)]
@@ -104,48 +112,94 @@ impl<'a> Transcript<'a> {
         }
     }
 
-    /// The place so many rows further up (or down), as far as there are rows.
+    /// The place so many rows further up (or down), as far as there are rows. Only what lies on the way, and what is seen then, is laid out.
     pub fn scrolled(&self, up: isize, height: usize) -> Bottom {
-        let counts: Vec<usize> = (0..self.entries.len()).map(|place| self.rows(place).len()).collect();
         let (end, hidden) = self.bottom();
-        let below: usize = counts[end..].iter().sum::<usize>() + hidden;
-        let most = counts.iter().sum::<usize>().saturating_sub(height);
-        self.place_above(below.saturating_add_signed(up).min(most), &counts)
+        if up < 0 {
+            return self.down(end, hidden, up.unsigned_abs());
+        }
+        let (mut place, mut hidden) = (end, hidden.saturating_add(up.unsigned_abs()));
+        // Below `place`, so many rows are out of sight that belong to what is before it.
+        let mut seen = None;
+        while let Some(before) = place.checked_sub(1) {
+            let rows = self.count(before);
+            if hidden < rows {
+                seen = Some(rows - hidden);
+                break;
+            }
+            hidden -= rows;
+            place = before;
+        }
+        // At the top the screen is full, if there is enough.
+        let (mut seen, mut above) = match seen {
+            Some(seen) => (seen, place - 1),
+            None => return self.with_top(0, height),
+        };
+        while seen < height {
+            let Some(before) = above.checked_sub(1) else { return self.with_top(0, height) };
+            seen += self.count(before);
+            above = before;
+        }
+        self.at(place, hidden)
+    }
+
+    /// So many rows further down than this many hidden rows of what is before `place`.
+    fn down(&self, mut place: usize, mut hidden: usize, mut rows: usize) -> Bottom {
+        while rows > hidden {
+            rows -= hidden;
+            if place == self.entries.len() {
+                return Bottom::Newest;
+            }
+            hidden = self.count(place);
+            place += 1;
+        }
+        self.at(place, hidden - rows)
+    }
+
+    /// The place at which the first row is that of this entry, or as far down as there are rows.
+    fn with_top(&self, first: usize, height: usize) -> Bottom {
+        let mut left = height;
+        for place in first..self.entries.len() {
+            let rows = self.count(place);
+            if rows >= left {
+                return self.at(place + 1, rows - left);
+            }
+            left -= rows;
+        }
+        Bottom::Newest
+    }
+
+    /// The place behind which the screen ends: before `place`, and so many rows further up.
+    fn at(&self, place: usize, hidden: usize) -> Bottom {
+        match place.checked_sub(1).and_then(|last| self.entries.get(last)) {
+            None => Bottom::Newest,
+            Some(_) if place == self.entries.len() && hidden == 0 => Bottom::Newest,
+            Some(last) => Bottom::At { item: last.key(), hidden },
+        }
     }
 
     /// The place at which this entry is in sight: the present one, if it is.
     pub fn showing(&self, key: u64, height: usize) -> Bottom {
-        let counts: Vec<usize> = (0..self.entries.len()).map(|place| self.rows(place).len()).collect();
-        let Some(place) = self.entries.iter().position(|entry| entry.key() == key) else {
+        let Some(wanted) = self.entries.iter().position(|entry| entry.key() == key) else {
             return self.conversation.bottom;
         };
         let (end, hidden) = self.bottom();
-        let below: usize = counts[end..].iter().sum::<usize>() + hidden;
-        let after: usize = counts[place + 1..].iter().sum();
-        if after < below {
-            return self.place_above(after, &counts);
+        if wanted >= end || (wanted + 1 == end && hidden > 0) {
+            return self.at(wanted + 1, 0);
         }
-        let needed = after + counts[place];
-        if needed > below + height {
-            self.place_above(needed.saturating_sub(height), &counts)
-        } else {
-            self.conversation.bottom
-        }
-    }
-
-    /// The place with so many rows below it.
-    fn place_above(&self, below: usize, counts: &[usize]) -> Bottom {
-        if below == 0 {
-            return Bottom::Newest;
-        }
-        let mut left = below;
-        for (entry, count) in self.entries.iter().zip(counts).rev() {
-            if left < *count {
-                return Bottom::At { item: entry.key(), hidden: left };
+        let mut needed = 0_usize;
+        for place in wanted..end {
+            needed += self.count(place);
+            if needed > height + hidden {
+                return self.with_top(wanted, height);
             }
-            left -= count;
         }
         self.conversation.bottom
+    }
+
+    /// Rows of one entry.
+    fn count(&self, place: usize) -> usize {
+        self.rows(place).len()
     }
 
     /// Whether the topmost entries are in sight.
@@ -163,6 +217,8 @@ impl<'a> Transcript<'a> {
 
     /// The rows of one entry, with what divides it from the one before.
     fn rows(&self, place: usize) -> Vec<Row> {
+        #[cfg(test)]
+        LAID_OUT.with(|all| all.set(all.get() + 1));
         let entry = &self.entries[place];
         let before = place.checked_sub(1).map(|before| &self.entries[before]);
         let mut lines = Vec::new();
@@ -253,6 +309,9 @@ impl<'a> Transcript<'a> {
         let theme = self.model.theme;
         let text = safe(pending.body.trim_end_matches('\n'));
         let (mark, remark) = match &pending.state {
+            PendingState::Waiting if pending.needs_upload() => {
+                (Span::styled("…", theme.faint()), Span::styled(" (waiting to be uploaded)", theme.faint()))
+            }
             PendingState::Waiting => (Span::styled("…", theme.faint()), Span::styled(" (sending)", theme.faint())),
             PendingState::Uploading(done, total) => {
                 let percent = (done * 100).checked_div(*total).unwrap_or(0);
@@ -304,8 +363,11 @@ impl<'a> Transcript<'a> {
         let known = self.conversation.message(id).or_else(|| self.model.quoted.get(&id).and_then(Option::as_ref));
         let text = match known {
             Some(message) if message.deleted => "a deleted message".to_owned(),
-            Some(message) if message.body.is_empty() => format!("{}: a file", one_line(&message.author_name)),
-            Some(message) => format!("{}: {}", one_line(&message.author_name), one_line(&message.body)),
+            Some(message) => {
+                let name = self.model.people.briefly(&message.author_name, QUOTED_NAME);
+                let body = if message.body.is_empty() { "a file".to_owned() } else { one_line(&message.body) };
+                format!("{name}: {body}")
+            }
             None if self.model.quoted.contains_key(&id) => "a message that is not there any more".to_owned(),
             None => "…".to_owned(),
         };
@@ -319,7 +381,8 @@ impl<'a> Transcript<'a> {
             0..WIDE => 1,
             // Mark, time, space, name, and what divides them from the text.
             WIDE..100 => 1 + 5 + 1 + 12 + 3,
-            _ => 1 + 5 + 1 + 16 + 3,
+            100..130 => 1 + 5 + 1 + 16 + 3,
+            _ => 1 + 5 + 1 + 24 + 3,
         }
     }
 
@@ -335,7 +398,6 @@ impl<'a> Transcript<'a> {
         let theme = self.model.theme;
         let margin = self.margin();
         let time = self.model.zone.at(head.time_ms).format("%H:%M").to_string();
-        let name = if head.name.is_empty() { "(deleted user)".to_owned() } else { one_line(head.name) };
         let name_style = theme.name(head.author);
         let room = self.width.saturating_sub(margin);
         let mut text: Vec<Line<'static>> = quote.map(Line::from).into_iter().collect();
@@ -344,20 +406,28 @@ impl<'a> Transcript<'a> {
         }
         text.extend(extra.iter().flat_map(|line| wrap(line, room)));
         if margin == 1 && !continues {
-            let name = cut(&name, self.width.saturating_sub(8));
-            let start = [Span::styled(name, name_style), Span::styled(format!(" {time}"), theme.faint())];
-            lines.push(Line::from([vec![head.mark.clone()], start.to_vec()].concat()));
+            let called = self.model.people.called(head.name, self.width.saturating_sub(8));
+            let account = called.account.map(|account| format!(" {account}")).unwrap_or_default();
+            lines.push(Line::from(vec![
+                head.mark.clone(),
+                Span::styled(called.name, name_style),
+                Span::styled(format!("{account} {time}"), theme.faint()),
+            ]));
         }
         for (row, line) in text.into_iter().enumerate() {
             let mut spans = vec![head.mark.clone()];
             if margin > 1 {
                 let cells = margin - 10;
-                let is_first = row == 0 && !continues;
-                let (time, name) =
-                    if is_first { (time.clone(), pad_left(&name, cells)) } else { (" ".repeat(5), " ".repeat(cells)) };
-                spans.push(Span::styled(format!("{time} "), theme.faint()));
-                spans.push(Span::styled(name, name_style));
-                spans.push(Span::styled(" │ ", theme.faint()));
+                if row == 0 && !continues {
+                    let called = self.model.people.called(head.name, cells);
+                    let left = " ".repeat(cells.saturating_sub(called.width()));
+                    let account = called.account.map(|account| format!(" {account}")).unwrap_or_default();
+                    spans.push(Span::styled(format!("{time} {left}"), theme.faint()));
+                    spans.push(Span::styled(called.name, name_style));
+                    spans.push(Span::styled(format!("{account} │ "), theme.faint()));
+                } else {
+                    spans.push(Span::styled(format!("{} │ ", " ".repeat(6 + cells)), theme.faint()));
+                }
             }
             spans.extend(line.spans);
             lines.push(Line::from(spans));

@@ -34,6 +34,8 @@ const PAGE: u32 = 200;
 const PAGES: usize = 25;
 /// Messages of one page of a conversation.
 const MESSAGES: u32 = 60;
+/// Names that complete one, at most.
+const NAMES: u32 = 50;
 /// Writes that wait to be taken by the outbox.
 const QUEUE: usize = 1_024;
 /// An upload that no server takes is tried again after this time.
@@ -60,8 +62,9 @@ pub struct Worker {
 
 impl Worker {
     /// On behalf of whom the client acts.
-    pub fn start(client: Client, writer: &Writer, news: mpsc::Sender<News>) -> Self {
-        let writer = writer.with_timeout(PATIENCE);
+    /// `is_on_disk`: what this writer takes outlives the chat.
+    pub fn start(client: Client, writer: &Writer, is_on_disk: bool, news: mpsc::Sender<News>) -> Self {
+        let writer = (writer.with_timeout(PATIENCE), is_on_disk);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let open = Arc::new(AtomicU64::new(0));
         tokio::spawn(write(client.clone(), writer, queue, news.clone(), Arc::clone(&open)));
@@ -167,7 +170,7 @@ async fn upload(
 /// goes on without.
 async fn write(
     client: Client,
-    mut writer: Writer,
+    (mut writer, mut is_on_disk): (Writer, bool),
     mut queue: mpsc::Receiver<Job>,
     news: mpsc::Sender<News>,
     open: Arc<AtomicU64>,
@@ -177,13 +180,16 @@ async fn write(
         if matches!(writer.over(), Some(Error::Local(_)))
             && let Ok(other) = client.writer()
         {
-            writer = other.with_timeout(PATIENCE);
+            (writer, is_on_disk) = (other.with_timeout(PATIENCE), false);
             drop(news.send(News::NotKept("the disk failed".to_owned())).await);
         }
         let (news, open) = (news.clone(), Arc::clone(&open));
         match job {
             Job::Send { local, to, body, reply_to, attachments } => {
                 let receipt = writer.send_with(to, body, reply_to, attachments).await;
+                if is_on_disk && receipt.is_ok() {
+                    drop(news.send(News::Taken { local }).await);
+                }
                 tokio::spawn(async move {
                     let result = acknowledged(receipt).await;
                     let result = result.map_err(not_sent);
@@ -298,6 +304,14 @@ async fn ask(client: &Client, effect: Effect) -> Vec<News> {
             let result = client.search_accounts(&pattern, PAGE, "").await.map_err(words);
             vec![News::Users { request, pattern, result }]
         }
+        Effect::FindPeople { request, pattern } => {
+            let result = client.search_accounts(&pattern, NAMES, "").await.map_err(words);
+            vec![News::People { request, pattern, result }]
+        }
+        Effect::LoadReactions { request, message } => {
+            let result = client.reactions(message, "", PAGE, None).await.map_err(words);
+            vec![News::Reactions { request, result }]
+        }
         Effect::ListInvitations => client.invitations().await.map(News::Invitations).into_iter().collect(),
         Effect::Status(request) => vec![News::Status { request, result: client.status().await.map_err(words) }],
         Effect::ShowName => {
@@ -313,6 +327,7 @@ async fn ask(client: &Client, effect: Effect) -> Vec<News> {
         | Effect::Write { .. }
         | Effect::Typing(_)
         | Effect::Bell
+        | Effect::Copy(_)
         | Effect::Redraw
         | Effect::Mouse(_)
         | Effect::Suspend

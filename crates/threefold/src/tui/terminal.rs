@@ -1,6 +1,7 @@
 //! The terminal, taken over for a while and always given back: at the end, after a panic, and after a signal.
 
 use std::{
+    env,
     io::{self, IsTerminal as _, Stdout, Write},
     panic,
     sync::{
@@ -24,8 +25,16 @@ use rustix::{
     termios::tcgetpgrp,
 };
 
+use super::text::one_line;
+
 /// The terminal is not as it was.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Nor is the title of its window.
+static TITLED: AtomicBool = AtomicBool::new(false);
+/// Remembers the title that a window has, where the terminal can.
+const KEEP_TITLE: &str = "\u{1b}[22;0t";
+/// Gives it the title back that it had; where the terminal does not know, it has none.
+const FORMER_TITLE: &str = "\u{1b}]0;\u{7}\u{1b}[23;0t";
 
 /// A terminal that is given back when this is dropped.
 #[derive(Debug)]
@@ -35,6 +44,8 @@ pub struct Screen {
     /// Ends what the terminal says.
     is_silent: Arc<AtomicBool>,
     mouse: bool,
+    /// Of the window, if it was given one.
+    title: Option<String>,
 }
 
 /// Standard output, as long as something is drawn on it. What draws has a last word when it is dropped, and takes it to standard error, and the process down,
@@ -71,7 +82,7 @@ impl Screen {
         give_back_on_panic();
         enter(mouse)?;
         let (terminal, is_silent) = drawn().inspect_err(|_| give_back())?;
-        Ok(Self { terminal, is_silent, mouse })
+        Ok(Self { terminal, is_silent, mouse, title: None })
     }
 
     /// Whether the mouse is read, or left to the terminal.
@@ -87,6 +98,38 @@ impl Screen {
             stdout.execute(DisableMouseCapture)?
         };
         Ok(())
+    }
+
+    /// Calls the window so, until the terminal is given back.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    pub fn set_title(&mut self, title: &str) -> io::Result<()> {
+        if self.title.as_deref() == Some(title) || !has_title(&env::var("TERM").unwrap_or_default()) {
+            return Ok(());
+        }
+        self.title = Some(title.to_owned());
+        self.tell_title()
+    }
+
+    fn tell_title(&self) -> io::Result<()> {
+        let Some(title) = &self.title else { return Ok(()) };
+        let mut stdout = io::stdout();
+        if !TITLED.swap(true, Ordering::SeqCst) {
+            stdout.write_all(KEEP_TITLE.as_bytes())?;
+        }
+        stdout.execute(terminal::SetTitle(one_line(title)))?;
+        Ok(())
+    }
+
+    /// Gives the terminal a text for its clipboard (OSC 52); most ask their user first whether programs may, and say nothing if not.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout();
+        stdout.write_all(format!("\u{1b}]52;c;{}\u{7}", base64(text.as_bytes())).as_bytes())?;
+        stdout.flush()
     }
 
     /// Draws everything anew the next time.
@@ -124,6 +167,7 @@ impl Screen {
     /// When the terminal cannot be used.
     pub fn take_again(&mut self) -> io::Result<()> {
         enter(self.mouse)?;
+        self.tell_title()?;
         self.redraw()
     }
 }
@@ -181,13 +225,34 @@ fn give_back() {
         return;
     }
     let mut stdout = io::stdout();
-    let _ = stdout.write_all(farewell().as_bytes());
+    let _ = stdout.write_all(farewell(TITLED.swap(false, Ordering::SeqCst)).as_bytes());
     let _ = terminal::disable_raw_mode();
     let _ = stdout.flush();
 }
 
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |place: usize| u32::from(group.get(place).copied().unwrap_or(0));
+        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for place in 0..4_u32 {
+            let digit = usize::try_from((bits >> (18 - 6 * place)) & 63).unwrap_or(0);
+            let is_there = place <= u32::try_from(group.len()).unwrap_or(3);
+            text.push(if is_there { char::from(DIGITS[digit]) } else { '=' });
+        }
+    }
+    text
+}
+
+/// Whether this kind of terminal has a window with a title: one without might show what was meant to be it.
+fn has_title(term: &str) -> bool {
+    !term.is_empty() && !["dumb", "linux", "vt"].iter().any(|without| term.starts_with(without))
+}
+
 /// What a terminal is told when it is given back.
-fn farewell() -> String {
+fn farewell(is_titled: bool) -> String {
     fn told(command: impl Command, words: &mut String) {
         // A string takes everything.
         let _ = command.write_ansi(words);
@@ -198,6 +263,9 @@ fn farewell() -> String {
     told(DisableBracketedPaste, &mut words);
     told(LeaveAlternateScreen, &mut words);
     told(cursor::Show, &mut words);
+    if is_titled {
+        words.push_str(FORMER_TITLE);
+    }
     words
 }
 
@@ -219,7 +287,10 @@ fn give_back_on_panic() {
             }
             if takes_output() {
                 if is_taken {
-                    let _ = rustix::io::write(rustix::stdio::stdout(), farewell().as_bytes());
+                    let _ = rustix::io::write(
+                        rustix::stdio::stdout(),
+                        farewell(TITLED.swap(false, Ordering::SeqCst)).as_bytes(),
+                    );
                 }
             } else if io::stderr().is_terminal() {
                 return;
@@ -242,9 +313,26 @@ mod tests {
 
     #[test]
     fn a_terminal_is_told_all_that_it_was_told_when_it_was_taken() {
-        let words = farewell();
+        let words = farewell(true);
         for mode in ["1000l", "1004l", "2004l", "1049l", "25h"] {
             assert!(words.contains(&format!("\u{1b}[?{mode}")), "{mode} in {words:?}");
+        }
+        assert!(words.ends_with(FORMER_TITLE) && !farewell(false).contains(FORMER_TITLE));
+    }
+
+    #[test]
+    fn what_is_copied_is_written_as_terminals_read_it() {
+        for (text, written) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("\u{3ff}\u{1b}", "z78b")]
+        {
+            assert_eq!(base64(text.as_bytes()), written);
+        }
+    }
+
+    #[test]
+    fn a_terminal_without_a_window_is_told_no_title() {
+        for (term, has) in [("tmux-256color", true), ("xterm", true), ("linux", false), ("vt100", false), ("", false)] {
+            assert_eq!(has_title(term), has, "{term}");
         }
     }
 }

@@ -255,3 +255,174 @@ fn what_was_written_outlives_a_chat_that_is_killed() {
     terminal.enter("/quit");
     is_given_back(&terminal);
 }
+
+#[test]
+fn it_opens_where_no_server_answers_and_says_what_is_kept_and_what_is_not() {
+    if !there_are_terminals() {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| cluster.person(name));
+    alice.done(&["send", "bob", "before"]);
+    let file = cluster.directory.join("plan.txt");
+    std::fs::write(&file, "the plan").unwrap();
+    cluster.kill_all();
+    let terminal = Terminal::open(&alice, (300, 30));
+    terminal.enter("threefold chat bob");
+    terminal.wait_for("No server answers yet");
+    terminal.enter("written early");
+    terminal.wait_for("written early (sending)");
+    terminal.enter(&format!("/attach {} see this", file.display()));
+    terminal.wait_for("(waiting to be uploaded)");
+    let kept = alice.session.with_file_name("alice.session.outbox");
+    until("the text to be kept", || {
+        let bytes = std::fs::read(&kept).ok()?;
+        bytes.windows(13).any(|part| part == b"written early").then_some(())
+    });
+    terminal.enter("/quit");
+    terminal.wait_for("will not be kept");
+    terminal.press(&["y"]);
+    terminal.wait_for("its file was not uploaded");
+    is_given_back(&terminal);
+    let screen = terminal.screen().replace('\n', "");
+    assert!(screen.contains("a message was not acknowledged: it is kept, and the next"), "{screen}");
+    assert!(screen.contains("is not kept") && screen.contains("/attach"), "{screen}");
+    // What is kept is told, also before anybody can be asked in which conversation it belongs.
+    terminal.enter("clear");
+    terminal.enter("threefold chat");
+    terminal.wait_for("Kept from before");
+    terminal.wait_for("… to bob: written early");
+    cluster.start_all();
+    cluster.wait_until_whole();
+    let is_sent = |screen: &str| {
+        screen.contains("write to bob") && screen.contains("written early") && !screen.contains("Kept from before")
+    };
+    terminal.wait_until("what was kept, sent", is_sent);
+    let bodies = || -> Vec<String> {
+        bob.history("alice").iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect()
+    };
+    until("it to arrive", || (bodies().len() == 2).then_some(()));
+    assert_eq!(bodies(), ["before", "written early"]);
+    terminal.enter("/quit");
+    is_given_back(&terminal);
+}
+
+#[test]
+fn a_session_that_is_over_is_told_at_once_and_the_terminal_given_back() {
+    if !there_are_terminals() {
+        return;
+    }
+    let cluster = crate::harness::shared();
+    let person = cluster.person("terminal-gina");
+    let other = person.elsewhere("other");
+    other.done(&["sessions", "--end-others"]);
+    let terminal = Terminal::open(&person, (80, 24));
+    terminal.enter("threefold chat || echo \"it ended with $?\"");
+    terminal.wait_for("it ended with 1");
+    is_given_back(&terminal);
+    let screen = terminal.screen();
+    assert!(screen.replace('\n', "").contains("threefold login NAME"), "{screen}");
+}
+
+#[test]
+fn a_panic_anywhere_gives_the_terminal_back() {
+    if !there_are_terminals() {
+        return;
+    }
+    let cluster = crate::harness::shared();
+    for place in ["loop", "task", "thread"] {
+        let person = cluster.person(&format!("terminal-panic-{place}"));
+        let servers = format!("THREEFOLD_SERVERS={}", person.servers);
+        let session = format!("THREEFOLD_SESSION={}", person.session.display());
+        let terminal = Terminal::open_with(&[&servers, &session, &format!("THREEFOLD_TEST_PANIC={place}")], (100, 30));
+        let modes = |name: &str| cluster.directory.join(format!("terminal-panic-{place}-{name}"));
+        let state = "#{alternate_on} #{mouse_any_flag} #{cursor_flag} #{pane_title}";
+        let (before, title) = (terminal.state(state), terminal.state("#{pane_title}"));
+        // A shell that runs scripts leaves the terminal as it finds it.
+        let line = "sh -c 'stty -a >\"$1\"; threefold chat; stty -a >\"$2\"' sh";
+        terminal.enter(&format!("{line} {} {}", modes("before").display(), modes("after").display()));
+        terminal.wait_for("No conversation is open.");
+        until("the terminal to be taken", || (terminal.state(state) == "1 1 1 threefold").then_some(()));
+        terminal.press(&["F12"]);
+        terminal.wait_for("panicked at");
+        is_given_back(&terminal);
+        assert_eq!(terminal.state(state), before);
+        assert_ne!(title, "threefold");
+        let [before, after] = ["before", "after"].map(|name| std::fs::read_to_string(modes(name)).unwrap());
+        assert!(before.contains(" echo ") && before.contains(" icanon "), "{before}");
+        assert_eq!(after, before, "{place}");
+    }
+}
+
+#[test]
+fn a_small_and_a_large_terminal_show_it_pleasantly() {
+    if !there_are_terminals() {
+        return;
+    }
+    let cluster = crate::harness::shared();
+    let [mia, ben, tom] = ["mia", "benedict", "tom-of-the-hills"].map(|name| cluster.person(name));
+    mia.done(&["display-name", "Mia Möwe"]);
+    ben.done(&["display-name", "Benedict B. Longfellow"]);
+    mia.done(&["room", "create", "harbour", "--topic", "boats, tides and the weather of tomorrow"]);
+    for person in [&ben, &tom] {
+        person.done(&["join", "#harbour"]);
+    }
+    mia.done(&["room", "create", "quiet-corner"]);
+    let say = |person: &crate::harness::Person, to: &str, text: &str| person.done(&["send", to, text]);
+    say(&ben, "#harbour", "Good morning! The **tide** turns at 10:40, and the ferry `north-2` is late again.");
+    say(&ben, "#harbour", "See https://tides.example/harbour for the table.");
+    say(&tom, "#harbour", "@mia are you coming?\n\nWe leave from the second pier:\n```\npier 2, boat \"Lachs\"\n```");
+    say(&mia, "#harbour", "Yes! Keep a place for me; I bring bread, cheese and the large thermos with tea.");
+    say(&ben, "#harbour", "晴れ後曇り 🌤️ says the forecast");
+    say(&ben, "mia", "psst: it is Tom's birthday");
+    say(&tom, "mia", "Could you bring the map?");
+    let small = Terminal::open(&mia, (40, 12));
+    small.enter("threefold chat '#harbour'");
+    small.wait_for("says the forecast");
+    let large = Terminal::open(&mia, (200, 60));
+    large.enter("threefold chat '#harbour'");
+    large.wait_for("says the forecast");
+    large.enter("/react +1");
+    small.wait_for("👍 1");
+    small.enter("/reply bring an umbrella");
+    let mut screens = Vec::new();
+    for (terminal, (width, height), answer) in
+        [(&small, (40, 12), "╭ "), (&large, (200, 60), "╭ Benedict B. Longfellow: 晴れ")]
+    {
+        let mut look = |name: &str, text: &str| {
+            let screen = terminal.wait_for(text);
+            assert_eq!(screen.trim_end_matches('\n').lines().count().max(height), height);
+            assert!(screen.lines().all(|line| line.chars().count() <= width), "{screen}");
+            screens.push(format!("{name} {width}x{height}\n{screen}"));
+        };
+        look("room", answer);
+        // What follows too soon after it would be taken for one key with it.
+        let close = || {
+            terminal.press(&["Escape"]);
+            terminal.wait_until("nothing over the messages", |screen| !screen.contains('┌'));
+        };
+        terminal.press(&["C-o"]);
+        look("switcher", "Go to");
+        close();
+        for (line, text) in [
+            ("/rooms", "Enter goes there"),
+            ("/who mi", "Enter opens"),
+            ("/members", "owner · Mia"),
+            ("/search tea", "1 found"),
+        ] {
+            terminal.enter(line);
+            look(line, text);
+            close();
+        }
+        terminal.press(&["F1"]);
+        look("help", "Help");
+        close();
+        terminal.enter("/msg benedict");
+        look("direct", "birthday");
+        terminal.enter("/quit");
+        is_given_back(terminal);
+    }
+    for screen in screens {
+        println!("{screen}");
+    }
+}

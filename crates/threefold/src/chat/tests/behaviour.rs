@@ -9,7 +9,8 @@ use threefold_client::chat::{
 use super::*;
 use crate::chat::{
     conversation::Bottom,
-    model::{NotSent, PendingState},
+    model::{Bell, NotSent, PendingState},
+    view::title,
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -142,8 +143,7 @@ fn what_is_looked_at_is_read_and_the_rest_counted() {
     event(&mut model, 51, Body::Message(direct(51, BOB, "elsewhere")));
     assert_eq!(model.unread_elsewhere().0, before + 1);
     update(&mut model, Event::Terminal(Input::FocusLost));
-    let effects = event(&mut model, 52, Body::Message(direct(52, BOB, "nobody looks")));
-    assert!(effects.contains(&Effect::Bell));
+    event(&mut model, 52, Body::Message(direct(52, BOB, "nobody looks")));
     event(&mut model, 53, Body::Message(in_tea(53, BOB, "nobody looks here either")));
     assert_eq!(model.current().unwrap().unread, 1);
     assert!(shown(&model).contains("── new ─"), "{}", shown(&model));
@@ -380,4 +380,88 @@ fn nothing_of_others_controls_the_terminal() {
     let screen = drawn(&model);
     assert!(screen.content().iter().all(|cell| !cell.symbol().chars().any(|c| c.is_control() || c == '\u{202e}')));
     assert!(text_of(&screen).contains("\\u{1b}[2J"));
+}
+
+#[test]
+fn the_bell_rings_for_what_is_not_looked_at_also_where_the_terminal_tells_no_focus() {
+    let rings = |bell: Bell, focused: bool, message: Message| {
+        let mut model = scene(SIZE, Colours::None);
+        (model.bell, model.focused) = (bell, focused);
+        event(&mut model, 50, Body::Message(message)).contains(&Effect::Bell)
+    };
+    let mention = || Message {
+        mentions: vec![Mention { account: ALICE, name: "alice".to_owned() }],
+        ..in_tea(50, BOB, "@alice")
+    };
+    let elsewhere = || Message { conversation: 300, room_name: "garden".to_owned(), ..mention() };
+    let unmentioned = || Message { mentions: Vec::new(), ..elsewhere() };
+    // The room with tea is open.
+    for (message, focused, expected) in [
+        (direct(50, BOB, "hi"), true, [false, true, true]),
+        (direct(50, BOB, "hi"), false, [false, true, true]),
+        (direct(50, ALICE, "mine"), true, [false, false, false]),
+        (elsewhere(), true, [false, true, true]),
+        (unmentioned(), false, [false, false, false]),
+        (mention(), true, [false, false, true]),
+        (mention(), false, [false, true, true]),
+    ] {
+        let told = [Bell::Never, Bell::Away, Bell::Always].map(|bell| rings(bell, focused, message.clone()));
+        assert_eq!(told, expected, "{focused} {message:?}");
+    }
+    // All that was missed rings once.
+    let mut model = scene(SIZE, Colours::None);
+    let effects: Vec<Effect> =
+        (50..90).flat_map(|id| event(&mut model, id, Body::Message(direct(id, BOB, "hi")))).collect();
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::Bell).count(), 1);
+    update(&mut model, Event::Tick(NOON + 1_000));
+    assert!(event(&mut model, 91, Body::Message(direct(91, BOB, "hi"))).contains(&Effect::Bell));
+}
+
+#[test]
+fn the_window_is_called_by_what_is_open_and_unread() {
+    let mut model = scene(SIZE, Colours::None);
+    assert_eq!(title(&model), "(14) #tea · threefold");
+    assert_eq!(title(&empty(SIZE, Colours::None)), "threefold");
+    let evil = format!("x\u{1b}]0;owned\u{7}\u{9c}\u{202e}\n{}", "漢".repeat(200));
+    let message = Message { conversation: 400, peer_name: evil, ..message(90, BOB, "hi") };
+    event(&mut model, 90, Body::Message(message));
+    let handle = model.handle_of(400).unwrap();
+    crate::chat::update::open(&mut model, handle);
+    let called = title(&model);
+    assert!(
+        crate::chat::text::width(&called) <= 80 && !called.chars().any(|c| c.is_control() || c == '\u{202e}'),
+        "{called:?}"
+    );
+}
+
+#[test]
+fn a_selected_message_leads_to_what_it_answers_to_who_reacted_and_elsewhere() {
+    use threefold_client::chat::{ListReactionsReply, ReactedBy};
+    let mut model = scene(SIZE, Colours::None);
+    let select = |model: &mut Model, id: u64| model.current_mut().unwrap().selected = Some(id);
+    select(&mut model, 6);
+    assert_eq!(key(&mut model, KeyCode::Char('o')), []);
+    assert_eq!(model.current().unwrap().selected, Some(5), "it is here");
+    assert_eq!(key(&mut model, KeyCode::Char('o')), []);
+    assert!(shown(&model).contains("answers none") && model.current().unwrap().selected == Some(5));
+    event(&mut model, 50, Body::Message(Message { reply_to: 1, ..in_tea(50, BOB, "an answer to what is far up") }));
+    select(&mut model, 50);
+    let effects = key(&mut model, KeyCode::Char('o'));
+    assert_eq!(pages(&effects), [(To::Conversation(200), Page::Around(1))]);
+    select(&mut model, 6);
+    assert!(matches!(&key(&mut model, KeyCode::Char('w'))[..], [Effect::LoadReactions { message: 6, .. }]));
+    let reacted =
+        |emoji: &str, name: &str| ReactedBy { emoji: emoji.to_owned(), name: name.to_owned(), ..ReactedBy::default() };
+    let reactions = vec![reacted("👍", "bob"), reacted("🍵", "")];
+    let request = last_request(&model);
+    news(&mut model, News::Reactions { request, result: Ok(ListReactionsReply { reactions, more: false }) });
+    assert!(shown(&model).contains("👍 bob") && shown(&model).contains("🍵 (deleted user)"), "{}", shown(&model));
+    key(&mut model, KeyCode::Esc);
+    select(&mut model, 6);
+    assert_eq!(
+        key(&mut model, KeyCode::Char('y')),
+        [Effect::Copy("It is on the shelf.\nSecond row, left.".to_owned())]
+    );
+    select(&mut model, 8);
+    assert_eq!(key(&mut model, KeyCode::Char('y')), [], "deleted");
 }

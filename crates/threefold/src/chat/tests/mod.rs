@@ -3,8 +3,10 @@
 mod anything;
 mod behaviour;
 mod outbox;
+mod people;
 mod reading;
 mod screens;
+mod scrolling;
 mod typing;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};

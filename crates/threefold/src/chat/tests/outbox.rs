@@ -6,8 +6,8 @@ use threefold_client::chat::MessageSent;
 
 use super::*;
 use crate::chat::{
+    leaving::outcome,
     model::{NotSent, PendingState, Unsent},
-    runtime::outcome,
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -102,13 +102,18 @@ fn the_end_tells_what_was_refused_from_what_nobody_knows() {
     let (exit, message) = end(&model).unwrap();
     assert!(exit == 3 && message.starts_with("a message was not acknowledged: see"), "{message}");
     // What is on disk goes out with the next chat.
-    let mut model = Model { is_kept: true, ..scene(SIZE, Colours::None) };
+    let mut model = scene(SIZE, Colours::None);
     entered(&mut model, "one");
     entered(&mut model, "two");
+    assert!(!end(&model).unwrap().1.contains("kept"), "the disk has not taken them yet");
+    for local in [1, 2] {
+        news(&mut model, News::Taken { local });
+    }
     let (exit, message) = end(&model).unwrap();
     assert!(exit == 3 && message.contains("they are kept"), "{message}");
     news(&mut model, News::Sent { local: 2, result: unknown() });
-    assert!(!end(&model).unwrap().1.contains("kept"), "of one of them nobody knows");
+    let (_, message) = end(&model).unwrap();
+    assert!(message.contains("it is kept") && message.contains("; a message was not acknowledged: see"), "{message}");
 }
 
 #[test]
@@ -153,7 +158,7 @@ fn an_old_message_makes_nobody_join_a_room() {
 
 #[test]
 fn a_disk_that_fails_keeps_nothing_and_nobody_says_so() {
-    let mut model = Model { is_kept: true, ..scene(SIZE, Colours::None) };
+    let mut model = scene(SIZE, Colours::None);
     news(&mut model, News::NotKept("the disk failed".to_owned()));
     assert!(shown(&model).contains("will be lost with this chat: "), "{}", shown(&model));
     entered(&mut model, "one");
@@ -179,4 +184,26 @@ fn what_waits_when_the_history_is_replaced_waits_where_it_belongs() {
         key(&mut model, KeyCode::Up);
         assert_eq!(model.editor.text(), text);
     }
+}
+
+#[test]
+fn a_message_is_kept_only_once_its_files_are_uploaded() {
+    let mut model = scene(SIZE, Colours::None);
+    entered(&mut model, "/attach plan.pdf see this");
+    entered(&mut model, "and that");
+    news(&mut model, News::Taken { local: 2 });
+    assert!(shown(&model).contains("see this (waiting to be uploaded)"), "{}", shown(&model));
+    entered(&mut model, "/quit");
+    assert!(shown(&model).contains("what you wrote with it will not be kept"), "{}", shown(&model));
+    let end = |model: &Model| outcome(model).err().map(|failure| (failure.exit_code(), failure.message().to_owned()));
+    let (exit, message) = end(&model).unwrap();
+    assert_eq!(exit, 3);
+    assert!(message.starts_with("a message was not acknowledged: it is kept"), "{message}");
+    let lost = "a message was not sent, and is not kept, for its file was not uploaded: /attach \"plan.pdf\" see this";
+    assert!(message.ends_with(lost), "{message}");
+    news(&mut model, News::Uploading { local: 1, done: 3, total: 6 });
+    assert!(end(&model).unwrap().1.ends_with(lost), "half of it is none");
+    news(&mut model, News::Uploaded { local: 1, attachment: 77 });
+    news(&mut model, News::Taken { local: 1 });
+    assert!(end(&model).unwrap().1.starts_with("2 messages were not acknowledged: they are kept"));
 }

@@ -172,3 +172,114 @@ fn completion_offers_what_there_is() {
     key(&mut model, KeyCode::Tab);
     assert_snapshot!("commands_offered", shown(&model));
 }
+
+/// Asks for a list, and shows the answer.
+fn show(model: &mut Model, line: &str, answer: &dyn Fn(u64) -> News, name: &str) {
+    entered(model, line);
+    let request = last_request(model);
+    news(model, answer(request));
+    let (width, height) = model.size;
+    assert_snapshot!(format!("{name}_{width}x{height}"), shown(model));
+    key(model, KeyCode::Esc);
+}
+
+#[test]
+fn rooms_people_members_and_invitations() {
+    use threefold_client::chat::{Account, Invitation, ListRoomsReply, Person, SearchAccountsReply};
+    for (width, height) in [(40, 12), (80, 16)] {
+        let mut model = named((width, height));
+        let garden = Room { name: "garden".to_owned(), role: Role::Unspecified.into(), members: 1, ..tea() };
+        let cellar = Room { name: "cellar".to_owned(), public: false, invited: true, ..garden.clone() };
+        let rooms = ListRoomsReply { rooms: vec![tea(), garden, cellar], more: false };
+        show(
+            &mut model,
+            "/rooms",
+            &|request| News::Rooms { request, pattern: String::new(), result: Ok(rooms.clone()) },
+            "rooms",
+        );
+        let account = |name: &str, display_name: &str, online| Account {
+            name: name.to_owned(),
+            display_name: display_name.to_owned(),
+            online,
+            ..Account::default()
+        };
+        let accounts = vec![account("carol", "", false), account("bob", "Robert \"Bob\" Builder the Elder", true)];
+        let people = SearchAccountsReply { accounts, more: true };
+        show(
+            &mut model,
+            "/who",
+            &|request| News::Users { request, pattern: String::new(), result: Ok(people.clone()) },
+            "who",
+        );
+        let handle = model.open.unwrap();
+        let members = model.current().unwrap().members.clone();
+        let members = ListMembersReply { members, more: false };
+        show(
+            &mut model,
+            "/members",
+            &|request| News::Members { request, handle, result: Ok(members.clone()) },
+            "members",
+        );
+        let invitation = |room_name: &str, topic: &str| Invitation {
+            room_name: room_name.to_owned(),
+            topic: topic.to_owned(),
+            by: Some(Person { account: BOB, name: "bob".to_owned() }),
+            ..Invitation::default()
+        };
+        let open = vec![invitation("cellar", "wine and potatoes"), invitation("attic", "")];
+        show(&mut model, "/invitations", &|_| News::Invitations(open.clone()), "invitations");
+        assert_snapshot!(format!("invited_{width}x{height}"), shown(&model));
+    }
+}
+
+/// The scene, with people who chose names.
+fn named(size: (u16, u16)) -> Model {
+    let mut model = scene(size, Colours::None);
+    let said = |id, author, chosen: &str, body: &str| {
+        Body::Message(Message { author_display_name: chosen.to_owned(), ..in_tea(id, author, body) })
+    };
+    event(&mut model, 50, said(50, BOB, "Robert \"Bob\" Builder the Elder", "I chose a long name."));
+    event(&mut model, 51, said(51, CAROL, "Caro", "And I a short one."));
+    event(&mut model, 52, said(52, 4, "alice", "I am somebody else."));
+    model
+}
+
+#[test]
+fn people_by_the_names_they_chose() {
+    for (width, height) in [(40, 12), (84, 16), (140, 30)] {
+        assert_snapshot!(format!("named_{width}x{height}"), shown(&named((width, height))));
+    }
+}
+
+#[test]
+fn somebody_types() {
+    let mut model = named((80, 12));
+    for (account, name) in [(CAROL, "carol"), (BOB, "bob"), (4, "Ωlga")] {
+        let notice = threefold_client::chat::TypingNotice {
+            conversation: 200,
+            account,
+            account_name: name.to_owned(),
+            position: 60,
+        };
+        news(&mut model, News::Typing(notice));
+        assert_snapshot!(
+            format!("typing_{name}").replace('Ω', "o"),
+            shown(&model).lines().rev().nth(1).unwrap_or_default()
+        );
+    }
+}
+
+#[test]
+fn where_no_server_answers_what_is_kept_is_told() {
+    let mut model = empty((60, 14), Colours::None);
+    news(&mut model, News::Left(vec!["to bob: see you\nat nine".to_owned(), "a file".to_owned()]));
+    news(&mut model, News::Reconnecting("no answer so far".to_owned()));
+    assert_snapshot!("no_server", shown(&model));
+    crate::chat::update::go_to(&mut model, "bob");
+    entered(&mut model, "a first word");
+    assert_snapshot!("no_server_open", shown(&model));
+    let end = crate::chat::leaving::outcome(&model).unwrap_err();
+    assert!(end.message().starts_with("2 messages were not acknowledged: they are kept"), "{}", end.message());
+    news(&mut model, News::Left(Vec::new()));
+    assert!(!shown(&model).contains("2 messages wait") && shown(&model).contains("a message waits"));
+}

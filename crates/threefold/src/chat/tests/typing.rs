@@ -117,7 +117,8 @@ fn no_word_deletes() {
     assert_eq!(model.current().unwrap().selected, Some(50));
     for letter in "Dynamic dynasty".chars() {
         let effects = key(&mut model, KeyCode::Char(letter));
-        assert!(effects.is_empty() && !matches!(model.overlay, Some(Overlay::Question { .. })), "{letter}");
+        let is_harmless = effects.iter().all(|effect| matches!(effect, Effect::Copy(_)));
+        assert!(is_harmless && !matches!(model.overlay, Some(Overlay::Question { .. })), "{letter}");
     }
     let asks = |model: &mut Model, modifiers, words: &str| {
         with(model, modifiers, KeyCode::Delete);
@@ -163,4 +164,30 @@ fn paths_complete_what_stood_there_when_they_were_asked_for() {
     let request = last_request(&model);
     news(&mut model, found(request));
     assert_eq!(model.editor.text(), "/attach /tmp/");
+}
+
+#[test]
+fn a_room_that_is_begun_with_is_the_first_to_be_read() {
+    let room = |role: Role| Some(Room { role: role.into(), ..tea() });
+    let in_room = || Conversation { conversation: 200, room: room(Role::Member), ..Conversation::default() };
+    let begun = || {
+        let mut model = empty(SIZE, Colours::None);
+        crate::chat::update::go_to(&mut model, "#tea");
+        assert_eq!(model.effects, []);
+        update(&mut model, Event::Tick(NOON));
+        model
+    };
+    let mut model = begun();
+    let effects = listed(&mut model, Ok(vec![with_bob(), in_room()]));
+    assert_eq!(pages(&effects), [(To::Conversation(200), Page::Before(0))], "and nothing else is opened, and so read");
+    assert_eq!(model.current().unwrap().title(), "#tea");
+    // One that is to be joined first, and one that cannot be.
+    let mut model = begun();
+    let effects = listed(&mut model, Ok(vec![with_bob()]));
+    let what = Write::JoinRoom(To::Room("tea".to_owned()));
+    assert!(effects.contains(&Effect::Write { what: what.clone(), done: "joined #tea".to_owned() }), "{effects:?}");
+    assert!(model.open.is_none());
+    news(&mut model, News::Written { what, done: String::new(), result: Err("there is no such room".to_owned()) });
+    assert_eq!(model.current().unwrap().title(), "bob");
+    assert!(shown(&model).contains("there is no such room"));
 }

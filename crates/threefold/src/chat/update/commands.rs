@@ -141,6 +141,9 @@ pub fn on_selected(model: &mut Model, selected: u64, key: KeyCode, shift: bool) 
         // No letter: nobody should delete by typing a word whose next letter says yes.
         KeyCode::Delete => delete(model, shift),
         KeyCode::Char('s') => save(model, ""),
+        KeyCode::Char('o') => original(model, selected),
+        KeyCode::Char('w') => overlays::ask_reactions(model, selected),
+        KeyCode::Char('y') => copy(model, selected),
         KeyCode::Char('g') | KeyCode::Home => super::scroll(model, isize::MAX),
         KeyCode::Char('G') | KeyCode::End => to_bottom(model),
         KeyCode::Char('/') => return false,
@@ -161,8 +164,10 @@ fn talk(model: &mut Model, rest: &str) {
         overlays::switcher(model);
         return;
     }
-    open_direct(model, name);
-    if !text.trim().is_empty() {
+    if text.trim().is_empty() {
+        go_to(model, name);
+    } else {
+        open_direct(model, name);
         sending::send(model, text.trim().to_owned(), 0, Vec::new());
     }
 }
@@ -288,6 +293,24 @@ fn reply(model: &mut Model, message: u64, text: &str) {
     }
     if let Some(current) = model.current_mut() {
         current.selected = None;
+    }
+}
+
+/// Goes to the message that this one answers.
+fn original(model: &mut Model, selected: u64) {
+    match model.message(selected).map(|(_, message)| (message.conversation, message.reply_to)) {
+        Some((_, 0)) | None => model.say("this message answers none"),
+        Some((conversation, message)) => overlays::show_message(model, conversation, message),
+    }
+}
+
+fn copy(model: &mut Model, selected: u64) {
+    let body = model.message(selected).map(|(_, message)| message.body.clone()).unwrap_or_default();
+    if body.is_empty() {
+        model.say("there is no text in it");
+    } else {
+        model.effect(Effect::Copy(body));
+        model.say("given to the terminal to paste elsewhere, if it takes it");
     }
 }
 

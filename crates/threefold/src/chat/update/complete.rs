@@ -1,8 +1,10 @@
 //! Completion: of commands, names, rooms, emoji, and paths (which only the outside knows).
 
+use super::people;
 use crate::chat::{
     conversation::Conversation,
-    model::{Completion, Effect, Model, PathsAsked, Request},
+    model::{Completing, Completion, Effect, Model, Request},
+    text::one_line,
     update::COMMANDS,
 };
 
@@ -60,23 +62,55 @@ fn begin(model: &mut Model) {
     let (start, typed) = (word.start, text[word].to_owned());
     let command = text[..start].split_whitespace().next().and_then(|first| first.strip_prefix('/'));
     if command == Some("attach") || (command == Some("save")) {
-        let (request, text, cursor) = (model.request(), text, model.editor.cursor());
-        model.paths_asked = Some(PathsAsked { request, text, cursor });
+        let request = model.request();
+        wait_for(model, request);
         model.effect(Effect::CompletePath { request, start, prefix: typed });
         return;
     }
     let choices = choices(model, start, &typed, command);
+    // Whom nobody here has seen, the cluster may know: asked for this time, or, where there is something to choose from, for the next.
+    let is_first = text[..start].split_whitespace().count() == 1;
+    if is_first && matches!(command, Some("msg" | "m" | "query" | "invite" | "remove" | "kick" | "role")) {
+        let request = people::ask(model, &format!("{}*", typed.trim_start_matches('@')));
+        if let Some(request) = request.filter(|_| choices.is_empty()) {
+            wait_for(model, request);
+        }
+    }
     offer(model, start, choices);
 }
 
-/// Paths were found: they are for what stood there when they were asked for, and for nothing that was typed since.
+/// What stands there now is to be completed by this answer.
+fn wait_for(model: &mut Model, request: Request) {
+    let (text, cursor) = (model.editor.text().to_owned(), model.editor.cursor());
+    model.completing = Some(Completing { request, text, cursor });
+}
+
+/// An answer is for what stood there when it was asked for, and for nothing that was typed since.
+fn is_awaited(model: &mut Model, request: Request) -> bool {
+    let (text, cursor) = (model.editor.text(), model.editor.cursor());
+    let is_it = |asked: &mut Completing| asked.request == request && asked.text == text && asked.cursor == cursor;
+    model.completing.take_if(is_it).is_some() && model.overlay.is_none()
+}
+
+/// Paths were found.
 pub fn found(model: &mut Model, request: Request, start: usize, choices: Vec<String>) {
-    let is_it = |asked: &PathsAsked| {
-        asked.request == request && asked.text == model.editor.text() && asked.cursor == model.editor.cursor()
-    };
-    if model.paths_asked.take_if(|asked| is_it(asked)).is_some() {
+    if is_awaited(model, request) {
         offer(model, start, choices);
     }
+}
+
+/// People were found, and are among those who were seen.
+pub fn people_found(model: &mut Model, request: Request) {
+    if !is_awaited(model, request) {
+        return;
+    }
+    let word = model.editor.word();
+    let (start, typed) = (word.start, model.editor.text()[word].to_owned());
+    let choices = names(model, &typed.trim_start_matches('@').to_lowercase());
+    if choices.is_empty() {
+        model.say(format!("nobody is called {}…", one_line(&typed)));
+    }
+    offer(model, start, choices);
 }
 
 /// Offers these; one alone is taken, and what all have in common.
@@ -110,7 +144,7 @@ fn choices(model: &Model, start: usize, typed: &str, command: Option<&str>) -> V
         return names.map(|name| format!("/{name}")).collect();
     }
     if let Some(begun) = lower.strip_prefix('@') {
-        return people(model, begun).into_iter().map(|name| format!("@{name}")).collect();
+        return names(model, begun).into_iter().map(|name| format!("@{name}")).collect();
     }
     if lower.starts_with('#') || matches!(command, Some("join" | "leave")) {
         let begun = lower.trim_start_matches('#');
@@ -137,21 +171,21 @@ fn choices(model: &Model, start: usize, typed: &str, command: Option<&str>) -> V
             .collect();
     }
     if matches!(command, Some("msg" | "invite" | "remove" | "role" | "room")) || !typed.is_empty() {
-        return people(model, &lower);
+        return names(model, &lower);
     }
     Vec::new()
 }
 
 /// Names that begin so; those who are in the open conversation first.
-fn people(model: &Model, begun: &str) -> Vec<String> {
-    let fits = |name: &&String| !name.is_empty() && name.to_lowercase().starts_with(begun);
+fn names(model: &Model, begun: &str) -> Vec<String> {
+    let fits = |name: &&String| !name.is_empty() && model.people.begins(name, begun);
     let current = model.current();
     let members = current.map(|current| current.members.iter().map(|member| &member.name).collect::<Vec<_>>());
     let peer = current.and_then(Conversation::peer).map(str::to_owned);
-    let mut names: Vec<String> = peer.iter().filter(fits).cloned().collect();
-    names.extend(members.into_iter().flatten().filter(fits).cloned());
-    names.extend(model.people.iter().filter(fits).cloned());
+    let mut all: Vec<String> = peer.iter().filter(fits).cloned().collect();
+    all.extend(members.into_iter().flatten().filter(fits).cloned());
+    all.extend(model.people.names().filter(fits).cloned());
     let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| *name != model.name && seen.insert(name.clone()));
-    names
+    all.retain(|name| *name != model.name && seen.insert(name.clone()));
+    all
 }

@@ -8,11 +8,14 @@ use super::outbox;
 use crate::{
     chat::{
         conversation::{Conversation, Item, Kind},
-        model::{Effect, Handle, Model},
+        model::{Bell, Effect, Handle, Model},
         text::one_line,
     },
     commands::render::role_name,
 };
+
+/// Between two rings of the bell.
+const RING_EVERY_MS: u64 = 1_000;
 
 /// Takes an event in.
 pub fn take(model: &mut Model, event: chat::Event) {
@@ -94,9 +97,7 @@ fn place(model: &mut Model, message: &Message) -> Handle {
 fn message_came(model: &mut Model, message: Message) {
     let handle = place(model, &message);
     model.delivered = model.delivered.max(message.id);
-    if !message.author_name.is_empty() {
-        model.people.insert(message.author_name.clone());
-    }
+    model.people.saw_as(&message.author_name, &message.author_display_name);
     let is_own = message.author == model.account;
     let (conversation, author) = (message.conversation, message.author);
     model.typists.retain(|typist| typist.conversation != conversation || typist.account != author);
@@ -130,7 +131,20 @@ fn message_came(model: &mut Model, message: Message) {
     if one.is_open_ended() || (is_open && !one.has_newer) {
         one.put(message.id, Item::Message(message));
     }
-    if is_news && !is_own && !model.focused && (mentions_me || is_direct) {
+    if is_news && !is_own && (mentions_me || is_direct) {
+        ring(model, is_elsewhere);
+    }
+}
+
+/// Rings, if it is wanted: once for what comes at about the same time, such as all that was missed.
+fn ring(model: &mut Model, is_elsewhere: bool) {
+    let is_wanted = match model.bell {
+        Bell::Never => false,
+        Bell::Away => is_elsewhere,
+        Bell::Always => true,
+    };
+    if is_wanted && model.now_ms.saturating_sub(model.rang_ms) >= RING_EVERY_MS {
+        model.rang_ms = model.now_ms;
         model.effect(Effect::Bell);
     }
 }

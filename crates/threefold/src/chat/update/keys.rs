@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{complete, mark, next_unread, open, overlays, scroll, sending, show_selected, step, to_bottom};
+use super::{complete, mark, next_unread, open, overlays, people, scroll, sending, show_selected, step, to_bottom};
 use crate::chat::{
     conversation::Conversation,
     layout::Areas,
@@ -29,7 +29,10 @@ pub fn press(model: &mut Model, key: KeyEvent) {
 /// Text that was pasted is text, whatever is in it.
 pub fn paste(model: &mut Model, text: &str) {
     match &mut model.overlay {
-        Some(Overlay::Switcher { filter, .. }) => filter.insert(&text.replace('\n', " ")),
+        Some(Overlay::Switcher { filter, .. }) => {
+            filter.insert(&text.replace('\n', " "));
+            people::ask_for_switcher(model);
+        }
         Some(_) => {}
         None => insert(model, text),
     }
@@ -84,7 +87,13 @@ pub fn quit(model: &mut Model) {
         0 => quit_now(model),
         waiting => {
             let messages = if waiting == 1 { "a message is".to_owned() } else { format!("{waiting} messages are") };
-            let text = format!("{messages} not acknowledged yet. Quit all the same?");
+            let lost = model.outbox.iter().filter(|one| !one.state.is_given_up() && one.needs_upload()).count();
+            let lost = match lost {
+                0 => String::new(),
+                1 => " A file is not uploaded: what you wrote with it will not be kept.".to_owned(),
+                more => format!(" The files of {more} are not uploaded: those will not be kept."),
+            };
+            let text = format!("{messages} not acknowledged yet.{lost} Quit all the same?");
             model.overlay = Some(Overlay::Question { text, answer: Answer::Quit });
         }
     }

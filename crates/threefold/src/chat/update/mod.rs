@@ -8,6 +8,7 @@ mod mouse;
 mod news;
 mod outbox;
 mod overlays;
+mod people;
 mod reading;
 mod sending;
 mod unsent;
@@ -21,7 +22,7 @@ use threefold_client::To;
 use super::{
     conversation::{Bottom, Conversation, Kind},
     layout::Areas,
-    model::{Effect, Event, Handle, Model, Write},
+    model::{Composing, Effect, Event, Handle, Model, Write},
     transcript::Transcript,
 };
 
@@ -114,7 +115,15 @@ pub fn open(model: &mut Model, handle: Handle) {
 
 /// Puts away what is open; then nothing is.
 pub fn leave(model: &mut Model) {
-    let Some(current) = model.open.take().and_then(|handle| model.conversations.get_mut(&handle)) else { return };
+    let Some(handle) = model.open.take() else { return };
+    let is_begun = model.outbox.iter().any(|pending| pending.handle == handle);
+    let Some(current) = model.conversations.get_mut(&handle) else { return };
+    if current.id.is_none() && !current.is_room() && !is_begun && model.editor.is_empty() {
+        // A name that was looked at: nobody has written there.
+        model.composing = Composing::Message;
+        model.conversations.remove(&handle);
+        return;
+    }
     current.draft = (std::mem::take(&mut model.editor), std::mem::take(&mut model.composing));
     current.divider = None;
     current.selected = None;
@@ -151,10 +160,17 @@ pub fn open_direct(model: &mut Model, name: &str) -> Handle {
 pub fn go_to(model: &mut Model, name: &str) {
     match name.strip_prefix('#') {
         None => {
-            open_direct(model, name);
+            let before = model.open;
+            let handle = open_direct(model, name);
+            people::doubt(model, handle, before);
         }
         Some(room) => match model.handle_called(name) {
             Some(handle) if model.conversations.get(&handle).is_some_and(Conversation::is_in) => open(model, handle),
+            // Whether this account is in it, the list says.
+            _ if !model.is_loaded => {
+                model.overlay = None;
+                model.arriving = Some(To::Room(room.to_owned()));
+            }
             _ => {
                 model.overlay = None;
                 model.write(Write::JoinRoom(To::Room(room.to_owned())), format!("joined {name}"));

@@ -5,10 +5,10 @@ use threefold_client::{
     chat::{self, Message, Role},
 };
 
-use super::{events, mark, open, outbox, overlays, reading, unsent};
+use super::{events, go_to, mark, open, outbox, overlays, reading, unsent};
 use crate::chat::{
     conversation::{Conversation, Kind},
-    model::{Composing, Handle, Link, Model, News, Request, Typist, Write},
+    model::{Composing, Effect, Handle, Link, Model, News, Request, Typist, Write},
     request::Again,
     text::one_line,
 };
@@ -33,13 +33,16 @@ pub fn take(model: &mut Model, news: News) {
             model.invitations = open;
         }
         News::Online(accounts) => {
-            model.people.extend(accounts.iter().map(|account| account.name.clone()));
+            saw_accounts(model, &accounts);
             model.online = accounts.into_iter().map(|account| account.name.to_lowercase()).collect();
         }
         News::Members { request, handle, result } => members(model, request, handle, result),
         News::History { request, handle, reply } => history(model, request, handle, reply),
         News::Quoted { asked, result: Ok(messages) } => {
             model.quotes_again = Again::default();
+            for message in &messages {
+                model.people.saw_as(&message.author_name, &message.author_display_name);
+            }
             model.quoted.extend(asked.into_iter().map(|id| (id, None)));
             model.quoted.extend(messages.into_iter().map(|message| (message.id, Some(message))));
         }
@@ -50,18 +53,16 @@ pub fn take(model: &mut Model, news: News) {
         }
         News::Uploading { local, done, total } => outbox::uploading(model, local, done, total),
         News::Uploaded { local, attachment } => outbox::uploaded(model, local, attachment),
+        News::Taken { local } => outbox::taken(model, local),
         News::Sent { local, result } => outbox::sent(model, local, result),
         News::Written { what, done, result } => written(model, what, done, result),
         News::Found { request, result } => overlays::found(model, request, result),
         News::Rooms { request, pattern, result } => overlays::rooms(model, request, &pattern, result),
         News::Users { request, pattern, result } => overlays::users(model, request, &pattern, result),
+        News::People { request, pattern, result } => super::people::found(model, request, &pattern, result),
+        News::Reactions { request, result } => overlays::reactions(model, request, result),
         News::Status { request, result } => overlays::status(model, request, result),
-        News::Named(Ok(name)) if name.is_empty() => {
-            model.say("nothing is shown beside your name: /name TEXT chooses it");
-        }
-        News::Named(Ok(name)) => {
-            model.say(format!("beside your name stands: {} (/name - takes it away)", one_line(&name)));
-        }
+        News::Named(Ok(name)) => named(model, &name),
         News::Named(Err(why)) => model.complain(why),
         News::Paths { request, start, choices } => super::complete::found(model, request, start, choices),
         News::Saved(Ok(paths)) => {
@@ -69,14 +70,30 @@ pub fn take(model: &mut Model, news: News) {
             model.say(format!("saved {}", names.join(", ")));
         }
         News::Saved(Err(why)) => model.complain(why),
+        News::Left(texts) => model.left = texts,
         // The loop that draws takes note of it.
         News::KeptNoLonger(_) => {}
         News::Unsent(unsent) => unsent::take(model, unsent),
         News::NotKept(why) => {
-            model.is_kept = false;
             model.complain(format!("unsent messages will be lost with this chat: {}", one_line(&why)));
         }
         News::Remark(words) => model.complain(one_line(&words)),
+    }
+}
+
+fn named(model: &mut Model, name: &str) {
+    model.people.saw_as(&model.name, name);
+    model.say(if name.is_empty() {
+        "nothing is shown beside your name: /name TEXT chooses it".to_owned()
+    } else {
+        format!("beside your name stands: {} (/name - takes it away)", one_line(name))
+    });
+}
+
+/// These are there, and are shown so.
+pub fn saw_accounts(model: &mut Model, accounts: &[chat::Account]) {
+    for account in accounts {
+        model.people.saw_as(&account.name, &account.display_name);
     }
 }
 
@@ -147,8 +164,9 @@ fn conversations(model: &mut Model, request: Request, result: Result<Vec<chat::C
             unnumbered(model, known)
                 .unwrap_or_else(|| model.add(Conversation::new(Kind::Direct(known.peer_name.clone()))))
         });
-        if !known.peer_name.is_empty() {
-            model.people.insert(known.peer_name.clone());
+        model.people.saw(&known.peer_name);
+        if let Some(last) = &known.last {
+            model.people.saw_as(&last.author_name, &last.author_display_name);
         }
         if let Some(one) = model.conversations.get_mut(&handle) {
             // Events may have come since; what they said of a conversation that was read holds.
@@ -160,7 +178,23 @@ fn conversations(model: &mut Model, request: Request, result: Result<Vec<chat::C
             }
         }
     }
-    model.is_loaded = true;
+    let is_first = !std::mem::replace(&mut model.is_loaded, true);
+    if is_first {
+        model.effect(Effect::ListInvitations);
+        model.looked_online_ms = model.now_ms;
+        model.effect(Effect::LoadOnline);
+    }
+    match model.arriving.clone() {
+        // Somebody went elsewhere meanwhile.
+        Some(_) if is_first && model.open.is_some() => model.arriving = None,
+        Some(To::Room(room)) if is_first => go_to(model, &format!("#{room}")),
+        Some(_) => {}
+        None => open_first(model),
+    }
+}
+
+/// Where something happened last, unless something else is open or begun.
+fn open_first(model: &mut Model) {
     if model.open.is_none()
         && model.is_idle()
         && let Some(first) = model.listed().first()
@@ -181,7 +215,7 @@ fn unnumbered(model: &Model, listed: &chat::Conversation) -> Option<Handle> {
 
 fn members(model: &mut Model, request: Request, handle: Handle, result: Result<chat::ListMembersReply, String>) {
     if let Ok(reply) = &result {
-        model.people.extend(reply.members.iter().map(|member| member.name.clone()));
+        reply.members.iter().for_each(|member| model.people.saw(&member.name));
     }
     overlays::members(model, request, &result);
     let now_ms = model.now_ms;
@@ -212,9 +246,9 @@ fn history(model: &mut Model, request: Request, handle: Handle, reply: Result<ch
         }
     };
     let own: Vec<Message> = reply.messages.iter().filter(|message| message.author == model.account).cloned().collect();
-    model
-        .people
-        .extend(reply.messages.iter().map(|message| message.author_name.clone()).filter(|name| !name.is_empty()));
+    for message in &reply.messages {
+        model.people.saw_as(&message.author_name, &message.author_display_name);
+    }
     // Perhaps written here, and shown by the page before it is acknowledged.
     own.iter().for_each(|message| outbox::seen(model, handle, message));
     if let Some(one) = model.conversations.get_mut(&handle) {
@@ -232,6 +266,12 @@ fn written(model: &mut Model, what: Write, done: String, result: Result<(), Stri
             if !what.is_marker() {
                 model.complain(why);
             }
+            if let (Write::JoinRoom(to), Some(wanted)) = (&what, &model.arriving)
+                && to == wanted
+            {
+                model.arriving = None;
+                open_first(model);
+            }
         }
         Ok(()) => {
             if !done.is_empty() {
@@ -240,6 +280,7 @@ fn written(model: &mut Model, what: Write, done: String, result: Result<(), Stri
             match what {
                 // Shown once the event of it is here.
                 Write::JoinRoom(to) => model.arriving = Some(to),
+                Write::DisplayName(chosen) => model.people.saw_as(&model.name, &chosen),
                 Write::CreateRoom { name, .. } => model.arriving = Some(To::Room(name)),
                 _ => {}
             }

@@ -27,6 +27,13 @@ pub fn uploaded(model: &mut Model, local: Local, attachment: u64) {
     }
 }
 
+/// It is on disk.
+pub fn taken(model: &mut Model, local: Local) {
+    if let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) {
+        pending.is_kept = true;
+    }
+}
+
 /// The answer to a message, or none.
 pub fn sent(model: &mut Model, local: Local, result: Result<chat::MessageSent, NotSent>) {
     let Some(place) = model.outbox.iter().position(|pending| pending.local == local) else { return };

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Position;
 use threefold_client::{Page, To, chat};
 
-use super::{go_to, keys::quit_now, open, reading, unsent};
+use super::{go_to, keys::quit_now, open, people, reading, unsent};
 use crate::{
     chat::{
         editor::Editor,
@@ -20,7 +20,11 @@ const INVITATIONS: &str = "Invitations";
 const MEMBERS: &str = "Members";
 const ROOMS: &str = "Rooms";
 const PEOPLE: &str = "People";
+const REACTIONS: &str = "Reactions";
 const STATUS: &str = "Servers";
+
+/// Cells of the name of somebody who reacted.
+const REACTED: usize = 40;
 
 /// A key, while something stands over the conversation.
 pub fn press(model: &mut Model, key: KeyEvent) {
@@ -60,6 +64,7 @@ pub fn press(model: &mut Model, key: KeyEvent) {
                 _ => {}
             }
             *index = 0;
+            people::ask_for_switcher(model);
         }
         (Some(_), KeyCode::Home) => step(model, isize::MIN),
         (Some(_), KeyCode::End) => step(model, isize::MAX),
@@ -147,7 +152,7 @@ fn choose(model: &mut Model) {
         Some(Overlay::Search(search)) => {
             let Some(message) = search.found.get(search.index).and_then(|found| found.message.clone()) else { return };
             model.overlay = None;
-            show_message(model, &message);
+            show_message(model, message.conversation, message.id);
         }
         Some(Overlay::Help { .. }) => model.overlay = None,
         Some(Overlay::Question { .. }) | None => {}
@@ -155,18 +160,18 @@ fn choose(model: &mut Model) {
 }
 
 /// Goes to a message, with what lies around it.
-fn show_message(model: &mut Model, message: &chat::Message) {
-    let Some(handle) = model.handle_of(message.conversation) else {
+pub fn show_message(model: &mut Model, conversation: u64, message: u64) {
+    let Some(handle) = model.handle_of(conversation) else {
         model.complain("that conversation is not among yours any more");
         return;
     };
     open(model, handle);
     let Some(one) = model.conversations.get_mut(&handle) else { return };
-    if one.message(message.id).is_some() {
-        one.selected = Some(message.id);
+    if one.message(message).is_some() {
+        one.selected = Some(message);
         super::show_selected(model);
     } else {
-        reading::ask(model, handle, Page::Around(message.id));
+        reading::ask(model, handle, Page::Around(message));
     }
 }
 
@@ -177,11 +182,11 @@ pub fn switcher(model: &mut Model) {
 /// Where one may go: conversations first, then people.
 pub fn candidates(model: &Model, filter: &str) -> Vec<String> {
     let filter = filter.trim().trim_start_matches('@').to_lowercase();
-    let fits = |name: &String| name.to_lowercase().contains(&filter);
+    let fits = |name: &String| model.people.contains(name, &filter);
     let titles =
         model.listed().into_iter().filter_map(|handle| model.conversations.get(&handle)).map(|one| one.title());
     let mut names: Vec<String> = titles.filter(fits).collect();
-    let others = model.people.iter().filter(|name| **name != model.name && fits(name) && !names.contains(name));
+    let others = model.people.names().filter(|name| **name != model.name && fits(name) && !names.contains(name));
     let others: Vec<String> = others.cloned().collect();
     names.extend(others);
     // A name that nobody here has said yet.
@@ -254,6 +259,11 @@ pub fn ask_status(model: &mut Model) {
     model.effect(Effect::Status(request));
 }
 
+pub fn ask_reactions(model: &mut Model, message: u64) {
+    let request = begin(model, REACTIONS);
+    model.effect(Effect::LoadReactions { request, message });
+}
+
 pub fn ask_members(model: &mut Model) {
     match model.open.filter(|_| model.current().is_some_and(|current| current.is_room())) {
         Some(handle) => {
@@ -286,7 +296,9 @@ pub fn invitations(model: &mut Model, open: &[chat::Invitation]) {
 }
 
 pub fn members(model: &mut Model, request: Request, result: &Result<chat::ListMembersReply, String>) {
-    fill(model, request, result.as_ref(), |list, reply| fill_members(list, &reply.members, reply.more));
+    let chosen = |member: &chat::Member| model.people.chosen(&member.name).unwrap_or_default().to_owned();
+    let chosen: Vec<String> = result.iter().flat_map(|reply| &reply.members).map(chosen).collect();
+    fill(model, request, result.as_ref(), |list, reply| fill_members(list, &reply.members, &chosen, reply.more));
 }
 
 fn fill_invitations(list: &mut List, open: &[chat::Invitation]) {
@@ -304,16 +316,17 @@ fn fill_invitations(list: &mut List, open: &[chat::Invitation]) {
         .collect();
 }
 
-fn fill_members(list: &mut List, members: &[chat::Member], more: bool) {
+fn fill_members(list: &mut List, members: &[chat::Member], chosen: &[String], more: bool) {
     list.remark = if more { "and more" } else { "" }.to_owned();
     list.rows = members
         .iter()
-        .map(|member| {
+        .zip(chosen)
+        .map(|(member, chosen)| {
             let online = if member.online { "● " } else { "○ " };
             let role = if member.role() == chat::Role::Member { "" } else { role_name(member.role()) };
             Row {
                 label: format!("{online}{}", one_line(&member.name)),
-                detail: role.to_owned(),
+                detail: [role, chosen].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · "),
                 choice: Choice::Open(member.name.clone()),
             }
         })
@@ -362,7 +375,7 @@ pub fn rooms(model: &mut Model, request: Request, pattern: &str, result: Result<
 
 pub fn users(model: &mut Model, request: Request, pattern: &str, result: Result<chat::SearchAccountsReply, String>) {
     if let Ok(reply) = &result {
-        model.people.extend(reply.accounts.iter().map(|account| account.name.clone()));
+        super::news::saw_accounts(model, &reply.accounts);
     }
     fill(model, request, result, |list, reply| {
         list.remark = match (reply.accounts.is_empty(), reply.more) {
@@ -389,6 +402,25 @@ pub fn users(model: &mut Model, request: Request, pattern: &str, result: Result<
                 }
             })
             .collect();
+    });
+}
+
+/// Who reacted, and with what.
+pub fn reactions(model: &mut Model, request: Request, result: Result<chat::ListReactionsReply, String>) {
+    let called = |one: &chat::ReactedBy| model.people.called(&one.name, REACTED);
+    let called: Vec<_> = result.iter().flat_map(|reply| &reply.reactions).map(called).collect();
+    fill(model, request, result, |list, reply| {
+        list.remark = match (reply.reactions.is_empty(), reply.more) {
+            (true, _) => "nobody has reacted".to_owned(),
+            (false, true) => "and more".to_owned(),
+            (false, false) => "Enter opens a conversation".to_owned(),
+        };
+        let rows = reply.reactions.iter().zip(called).map(|(one, called)| Row {
+            label: format!("{} {}", one_line(&one.emoji), called.name),
+            detail: called.account.unwrap_or_default(),
+            choice: if one.name.is_empty() { Choice::Nothing } else { Choice::Open(one.name.clone()) },
+        });
+        list.rows = rows.collect();
     });
 }
 

@@ -81,6 +81,7 @@ pub fn send(model: &mut Model, body: String, reply_to: u64, files: Vec<PathBuf>)
             uploaded: Vec::new(),
             time_ms: 0,
             state: PendingState::Waiting,
+            is_kept: false,
             seen_as: None,
             after: 0,
         },
@@ -99,7 +100,8 @@ pub fn send_again(model: &mut Model, message: Pending) {
     let after = if is_loaded || current.newest > 0 { current.newest } else { u64::MAX };
     let to = current.to();
     model.next_local += 1;
-    let pending = Pending { local, time_ms, after, state: PendingState::Waiting, seen_as: None, ..message };
+    let pending =
+        Pending { local, time_ms, after, state: PendingState::Waiting, is_kept: false, seen_as: None, ..message };
     let Pending { body, reply_to, files, uploaded, .. } = pending.clone();
     model.outbox.push(pending);
     model.effect(Effect::Send { local, to, body, reply_to, files, uploaded });

@@ -45,6 +45,23 @@ pub fn view(frame: &mut Frame<'_>, model: &Model) {
     }
 }
 
+/// Of what earlier chats left, so many are shown.
+const MOST_LEFT: usize = 5;
+/// Cells of a name within a sentence, at most.
+const NAME: usize = 32;
+/// Cells of the window's title.
+const TITLE: usize = 80;
+
+/// What the window is called: how much is unread, and what is open. Nothing in it controls a terminal.
+pub fn title(model: &Model) -> String {
+    let unread = match model.unread() {
+        0 => String::new(),
+        unread => format!("({unread}) "),
+    };
+    let open = model.current().map(|current| format!("{} · ", one_line(&current.title()))).unwrap_or_default();
+    cut(&format!("{unread}{open}threefold"), TITLE)
+}
+
 /// One line in the first row of an area, cut where it ends.
 pub fn line(frame: &mut Frame<'_>, area: Rect, line: Line<'_>) {
     if area.is_empty() {
@@ -70,18 +87,7 @@ fn divide(frame: &mut Frame<'_>, model: &Model, x: u16) {
 fn messages(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     let height = usize::from(area.height);
     let Some(handle) = model.open else {
-        let words: &[&str] = match (&model.link, model.is_loaded) {
-            (_, true) => &[
-                "No conversation is open.",
-                "",
-                "/msg NAME   talk with somebody",
-                "/rooms      look for rooms",
-                "/room NAME  make one",
-                "/help       keys and commands",
-            ],
-            (Link::Lost(_), false) => &["No server answers yet. Trying again …"],
-            (_, false) => &["Connecting …"],
-        };
+        let words = nothing_open(model);
         let top = height.saturating_sub(words.len()) / 2;
         for (place, words) in words.iter().enumerate() {
             line(frame, row(area, top + place), Line::styled(format!("  {words}"), model.theme.faint()));
@@ -93,6 +99,8 @@ fn messages(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     let top = height - rows.len();
     if let Some(current) = model.current().filter(|_| top > 0) {
         let words = match (current.is_loading(), rows.is_empty(), current.has_older) {
+            // What was written here before, only a server knows.
+            _ if !model.is_loaded => connecting(model),
             (true, _, _) => "loading …",
             (false, true, _) => "Nobody has written here yet.",
             (false, false, true) => "…",
@@ -103,6 +111,36 @@ fn messages(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     for (place, shown) in rows.into_iter().enumerate() {
         line(frame, row(area, top + place), shown.line);
     }
+}
+
+/// As long as nothing was read.
+fn connecting(model: &Model) -> &'static str {
+    match &model.link {
+        Link::Lost(_) => "No server answers yet. Trying again …",
+        Link::Connecting | Link::Connected(_) => "Connecting …",
+    }
+}
+
+/// What stands where no conversation is.
+fn nothing_open(model: &Model) -> Vec<String> {
+    let words: &[&str] = if model.is_loaded {
+        &[
+            "No conversation is open.",
+            "",
+            "/msg NAME   talk with somebody",
+            "/rooms      look for rooms",
+            "/room NAME  make one",
+            "/help       keys and commands",
+        ]
+    } else {
+        &[connecting(model)]
+    };
+    let mut words: Vec<String> = words.iter().map(|words| (*words).to_owned()).collect();
+    if !model.left.is_empty() {
+        words.extend([String::new(), "Kept from before, and sent first:".to_owned()]);
+        words.extend(model.left.iter().take(MOST_LEFT).map(|text| format!("… {}", one_line(text))));
+    }
+    words
 }
 
 /// What is worth a word now: what went wrong, what is being done, what one may do.
@@ -120,7 +158,8 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     }
     if let Link::Lost(why) = &model.link {
         let waiting = waiting(model);
-        return line(format!("reconnecting …{waiting} ({})", one_line(why)), theme.warning());
+        let words = if model.is_loaded { "reconnecting …" } else { "no server answers yet" };
+        return line(format!("{words}{waiting} ({})", one_line(why)), theme.warning());
     }
     if model.condition.state == "frozen" {
         let waiting = waiting(model);
@@ -149,7 +188,12 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     }
     let current = model.current();
     if current.is_some_and(|current| current.selected.is_some()) && model.editor.is_empty() {
-        return line("r reply · x react · e edit · Del delete · s save · Esc out".to_owned(), theme.accent());
+        let words = if cells < 80 {
+            "r reply · x react · e edit · Del delete · F1 all · Esc out"
+        } else {
+            "r reply · x react · e edit · Del delete · s save · o original · w who · y copy · Esc out"
+        };
+        return line(words.to_owned(), theme.accent());
     }
     if current.is_some_and(|current| !current.is_at_bottom()) {
         let new = current.map_or(0, |current| current.unread);
@@ -159,7 +203,7 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     if let Some(words) = typing(model) {
         return line(words, theme.faint());
     }
-    if model.waiting() > 0 {
+    if model.waiting() + model.left.len() > 0 {
         return line(format!("sending{}", waiting(model)), theme.faint());
     }
     if !matches!(model.condition.state.as_str(), "" | "normal") {
@@ -178,8 +222,12 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
 /// Who is writing here now.
 fn typing(model: &Model) -> Option<String> {
     let id = model.current()?.id?;
-    let names: Vec<String> =
-        model.typists.iter().filter(|typist| typist.conversation == id).map(|typist| one_line(&typist.name)).collect();
+    let names: Vec<String> = model
+        .typists
+        .iter()
+        .filter(|typist| typist.conversation == id)
+        .map(|typist| model.people.briefly(&typist.name, NAME))
+        .collect();
     match &names[..] {
         [] => None,
         [one] => Some(format!("{one} is typing …")),
@@ -189,7 +237,7 @@ fn typing(model: &Model) -> Option<String> {
 }
 
 fn waiting(model: &Model) -> String {
-    match model.waiting() {
+    match model.waiting() + model.left.len() {
         0 => String::new(),
         1 => " · a message waits".to_owned(),
         more => format!(" · {more} messages wait"),
@@ -198,7 +246,7 @@ fn waiting(model: &Model) -> String {
 
 fn quoted(model: &Model, id: u64) -> String {
     model.message(id).map_or_else(String::new, |(_, message)| {
-        format!("{}: {}", one_line(&message.author_name), cut(&one_line(&message.body), 30))
+        format!("{}: {}", model.people.briefly(&message.author_name, NAME), cut(&one_line(&message.body), 30))
     })
 }
 

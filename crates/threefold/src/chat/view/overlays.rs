@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{Block, Clear, Widget as _},
 };
 
-use super::{line, row};
+use super::{NAME, line, row};
 use crate::chat::{
     layout::{Areas, PROMPT},
     model::Model,
@@ -39,6 +39,9 @@ const KEYS: &[(&str, &str)] = &[
     ("  e", "edit it"),
     ("  Delete, Shift-Delete", "delete it for you, for everyone"),
     ("  s", "save its files"),
+    ("  o", "go to the message that it answers"),
+    ("  w", "see who reacted"),
+    ("  y", "copy its text, where the terminal lets programs do that (tmux: set-clipboard on)"),
     ("Ctrl-A Ctrl-E", "to the start, the end of the line"),
     ("Alt-B Alt-F", "a word back, forth"),
     ("Ctrl-W Alt-D", "cut the word before, behind"),
@@ -208,9 +211,18 @@ fn switcher(frame: &mut Frame<'_>, model: &Model, inner: Rect, filter: &str, ind
             (false, true) => "●",
             (false, false) => "○",
         };
-        let text = format!("{sign} {}", pad(&one_line(name), cells.saturating_sub(3 + width(&count))));
-        let style = if at == index { theme.bar() } else { Style::new() };
-        line(frame, row(inner, place + 1), Line::styled(format!("{text} {count}"), style));
+        // What is chosen here is the account: it stands first.
+        let room = cells.saturating_sub(3 + width(&count));
+        let label = cut(&one_line(name), room);
+        let chosen = model.people.chosen(name).unwrap_or_default();
+        let beside = pad(&format!("  {chosen}"), room.saturating_sub(width(&label)));
+        let faint = if at == index { Style::new() } else { theme.faint() };
+        let shown = Line::from(vec![
+            Span::raw(format!("{sign} {label}")),
+            Span::styled(beside, faint),
+            Span::raw(format!(" {count}")),
+        ]);
+        line(frame, row(inner, place + 1), if at == index { shown.patch_style(theme.bar()) } else { shown });
     }
     let x =
         inner.x + u16::try_from(PROMPT.chars().count() + width(filter)).unwrap_or(0).min(inner.width.saturating_sub(1));
@@ -246,11 +258,11 @@ fn draw_search(frame: &mut Frame<'_>, model: &Model, inner: Rect, search: &Searc
         let Some(message) = &found.message else { continue };
         let when = model.zone.at(message.time_ms).format("%Y-%m-%d %H:%M");
         let place_name = if message.room_name.is_empty() {
-            one_line(&message.peer_name)
+            model.people.briefly(&message.peer_name, NAME)
         } else {
             format!("#{}", one_line(&message.room_name))
         };
-        let head = format!("{when}  {place_name}  {}", one_line(&message.author_name));
+        let head = format!("{when}  {place_name}  {}", model.people.briefly(&message.author_name, NAME));
         let head = Line::styled(pad(&head, cells), theme.bold());
         let is_chosen = at == search.index;
         line(frame, row(inner, place * FOUND_ROWS), if is_chosen { head.patch_style(theme.bar()) } else { head });

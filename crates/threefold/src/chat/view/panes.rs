@@ -12,6 +12,7 @@ use super::{line, row};
 use crate::chat::{
     conversation::{Conversation, Kind},
     model::{Link, Model},
+    people::Called,
     text::{cut, one_line, pad, width},
 };
 
@@ -58,13 +59,16 @@ fn entry(model: &Model, one: &Conversation, is_open: bool, cells: usize) -> Line
         (0, _) => "999+".to_owned(),
         (mentions, unread) => format!("@{mentions} {unread}"),
     };
-    let title = one.title();
-    let title = one_line(title.strip_prefix('#').filter(|_| one.is_room()).unwrap_or(&title));
     let room = cells.saturating_sub(3 + width(&count) + usize::from(!count.is_empty()) * 2);
     let is_unread = one.unread > 0;
     let title_style = if is_unread { theme.bold() } else { Style::new() };
     let count_style = if one.mentions > 0 { theme.warning() } else { theme.accent() };
-    let mut spans = vec![Span::raw(" "), sign, Span::styled(pad(&title, room), title_style)];
+    let called = match &one.kind {
+        Kind::Direct(name) => model.people.called(name, room),
+        Kind::Room(of) => Called { name: cut(&one_line(&of.name), room), account: None },
+    };
+    let mut spans = vec![Span::raw(" "), sign];
+    spans.extend(padded(called, room, title_style, theme.faint()));
     if !count.is_empty() {
         spans.push(Span::raw(" "));
         spans.push(Span::styled(count, count_style));
@@ -72,6 +76,13 @@ fn entry(model: &Model, one: &Conversation, is_open: bool, cells: usize) -> Line
     }
     let entry = Line::from(spans);
     if is_open { entry.patch_style(theme.bar()) } else { entry }
+}
+
+/// A name in so many cells, with the account's beside it.
+fn padded(called: Called, room: usize, style: Style, faint: Style) -> [Span<'static>; 3] {
+    let left = " ".repeat(room.saturating_sub(called.width()));
+    let account = called.account.map(|account| format!(" {account}")).unwrap_or_default();
+    [Span::styled(called.name, style), Span::styled(account, faint), Span::raw(left)]
 }
 
 /// What the open conversation is, and what happens elsewhere.
@@ -84,10 +95,14 @@ pub fn header(frame: &mut Frame<'_>, model: &Model, area: Rect, with_list: bool)
     match model.current() {
         None => spans.push(Span::styled("threefold", theme.bold())),
         Some(current) => {
-            let title = cut(&one_line(&current.title()), room);
+            let called = match &current.kind {
+                Kind::Direct(name) => model.people.called(name, room),
+                Kind::Room(_) => Called { name: cut(&one_line(&current.title()), room), account: None },
+            };
             let about = about(model, current);
-            let left = room.saturating_sub(width(&title) + 2);
-            spans.push(Span::styled(title, theme.bold()));
+            let left = room.saturating_sub(called.width() + 2);
+            spans.push(Span::styled(called.name, theme.bold()));
+            spans.extend(called.account.map(|account| Span::raw(format!(" {account}"))));
             if left > 3 && !about.is_empty() {
                 spans.push(Span::raw(format!("  {}", cut(&about, left))));
             }
@@ -102,7 +117,8 @@ pub fn header(frame: &mut Frame<'_>, model: &Model, area: Rect, with_list: bool)
 
 fn about(model: &Model, current: &Conversation) -> String {
     match &current.kind {
-        Kind::Direct(name) if name.is_empty() => String::new(),
+        // Before a server has answered, nobody here knows.
+        Kind::Direct(name) if name.is_empty() || !model.is_loaded => String::new(),
         Kind::Direct(name) => if model.is_online(name) { "online" } else { "offline" }.to_owned(),
         Kind::Room(room) => one_line(&room.topic),
     }
@@ -151,12 +167,10 @@ pub fn side(frame: &mut Frame<'_>, model: &Model, area: Rect) {
         };
         let room = cells.saturating_sub(5 + width(role));
         let style = if *is_online { Style::new() } else { Style::new().add_modifier(Modifier::DIM) };
-        let spans = vec![
-            sign,
-            Span::styled(pad(&one_line(&member.name), room), style),
-            Span::raw(" "),
-            Span::styled(role, theme.faint()),
-        ];
+        let mut spans = vec![sign];
+        spans.extend(padded(model.people.called(&member.name, room), room, style, theme.faint()));
+        spans.push(Span::raw(" "));
+        spans.push(Span::styled(role, theme.faint()));
         line(frame, row(area, place + 1), Line::from(spans));
     }
 }
