@@ -8,8 +8,8 @@ fn three_servers_do_not_triple_the_guesses() {
     let cluster = Cluster::start(&["--login-rate", "6", "--registration-rate", "3"]);
     let [ann, bob] = ["ann", "bob"].map(|name| cluster.person(name));
     let guess = |place: usize, name: &str, password: &str| {
-        let mut command =
-            bob.elsewhere("guesses").at(&cluster.servers[place % 3].client).command(&["login", name, "--json"]);
+        let guesser = cluster.stranger("guesser").at(&cluster.servers[place % 3].client);
+        let mut command = guesser.command(&["login", name, "--json"]);
         Failed::of(command.env("THREEFOLD_PASSWORD", password), b"")
     };
     let codes: Vec<String> = (0..12).map(|number| guess(number, "ann", "wrong horse").code).collect();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 mod chat;
+mod documented;
 mod fields;
 #[path = "../harness/mod.rs"]
 mod harness;
