@@ -4,10 +4,12 @@
 
 mod chat;
 mod documented;
+mod documents;
 mod fields;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod outbox;
+mod progress;
 mod scripts;
 mod terminal;
 mod up;
