@@ -38,6 +38,14 @@
 //! # }
 //! ```
 //!
+//! A subscription is a `futures::Stream` as well: `StreamExt` filters it and joins it with others.
+//!
+//! # TLS
+//!
+//! Addresses with `https://` are spoken to under TLS 1.2 or newer, and so are all servers that one of them tells of. Servers themselves speak
+//! without TLS to clients: before each stands a proxy that takes it away. [`Options::certificate_authority`] holds the certificate of
+//! the authority that signed theirs; there is no default, so that nobody is trusted by accident.
+//!
 //! # A file
 //!
 //! ```no_run
@@ -100,6 +108,11 @@
 //! ```
 //!
 //! Left out on purpose: storing anything else (the program decides where its session and cursor live).
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod addresses;
 mod attachments;

@@ -6,7 +6,11 @@
 //!
 //! Left out: a buffer. A program that does not read slows the server down, not the other way round.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use threefold_proto::chat::{
     self, Condition, ErrorCode, Event, Recipient, ServerFrame, Subscribe, TypingNotice, client_frame,
@@ -65,7 +69,8 @@ pub enum Incoming {
     Ended(Error),
 }
 
-/// The receiving end. Dropping it ends the subscription.
+/// The receiving end. Dropping it ends the subscription. It is a [`futures::Stream`], too, for whoever combines it with others; that ends
+/// behind [`Incoming::Ended`].
 #[derive(Debug)]
 pub struct Subscription {
     incoming: mpsc::Receiver<Incoming>,
@@ -106,6 +111,14 @@ impl Subscription {
     #[must_use]
     pub fn typing(&self) -> Typing {
         self.typing.clone()
+    }
+}
+
+impl futures::Stream for Subscription {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.incoming.poll_recv(context)
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
+use futures::StreamExt as _;
 use threefold_client::{
     Client, Cursor, Error, Incoming, Subscription, chat::ErrorCode, chat::event::Body, fake::FakeCluster,
 };
@@ -52,6 +53,26 @@ async fn what_came_before_and_what_comes_later_arrive_the_same_way() {
     let mut again = bob.subscribe(Cursor { after: cursor, recovery_id: vec![1] }, false).unwrap();
     send(&alice, 20..21).await;
     assert_eq!(take(&mut again, 1, &mut cursor).await, numbers(20..21));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_is_a_stream_like_any_other() {
+    let (cluster, alice, bob) = cluster(3).await;
+    send(&alice, 0..5).await;
+    let subscription = bob.subscribe(Cursor::default(), false).unwrap();
+    let bodies = subscription.filter_map(async |incoming| match incoming {
+        Incoming::Event(event) => match event.body {
+            Some(Body::Message(message)) => Some(message.body),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(bodies.take(5).collect::<Vec<_>>().await, numbers(0..5));
+    // Its end is the end of the stream.
+    let subscription = bob.subscribe(Cursor::default(), false).unwrap();
+    cluster.with_state(|state| state.sessions.clear());
+    let rest: Vec<Incoming> = subscription.collect().await;
+    assert!(matches!(rest.last(), Some(Incoming::Ended(_))), "{rest:?}");
 }
 
 #[tokio::test(start_paused = true)]

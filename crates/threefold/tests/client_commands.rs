@@ -183,8 +183,54 @@ fn people_sessions_and_passwords() {
     fs::write(world.path("password"), "battery staple\n").unwrap();
     let path = world.path("password");
     world.done("other", &["login", "alice", "--password-file", path.to_str().unwrap()]);
-    world.done("other", &["delete-account", "--password-file", path.to_str().unwrap()]);
+    world.done("other", &["delete-account", "--yes", "--password-file", path.to_str().unwrap()]);
     assert_eq!(world.fails("alice", &["whoami"]), (1, "SESSION_INVALID".to_owned()));
+}
+
+#[test]
+fn a_login_of_another_account_is_not_lost_by_a_slip() {
+    let world = World::with(&["alice", "bob"]);
+    let kept = fs::read(world.path("alice")).unwrap();
+    for slip in [["login", "bob"], ["register", "carol"]] {
+        let output = world.run("alice", &slip);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("holds the login of alice") && said.contains("--force"), "{said}");
+        assert_eq!(fs::read(world.path("alice")).unwrap(), kept, "as it was");
+    }
+    assert_eq!(world.done("alice", &["users", "carol"]), "nobody has such a name\n", "nobody was asked");
+    // The same account again, however it is written, takes the place of its own login.
+    world.done("alice", &["login", "Alice"]);
+    world.done("alice", &["login", "bob", "--force"]);
+    assert_eq!(world.done("alice", &["whoami"]), "bob\n");
+    world.done("alice", &["logout"]);
+    world.done("alice", &["login", "alice"]);
+}
+
+#[test]
+fn all_conversations_are_listed_and_not_only_the_unread_ones() {
+    let world = World::with(&["alice", "bob", "carol"]);
+    assert!(world.done("alice", &["conversations"]).contains("no conversations yet"));
+    world.done("alice", &["send", "bob", "to bob"]);
+    world.done("carol", &["send", "alice", "from carol"]);
+    assert_eq!(world.json("alice", &["unread"]).len(), 1);
+    let all = world.json("alice", &["conversations"]);
+    let peers: Vec<&str> = all.iter().map(|one| one["peer"].as_str().unwrap()).collect();
+    assert_eq!(peers, ["carol", "bob"], "the newest first");
+    assert_eq!((&all[0]["unread"], &all[1]["unread"]), (&1.into(), &0.into()));
+    let shown = world.done("alice", &["conversations"]);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].starts_with("carol ") && lines[0].contains("1 unread") && lines[1].starts_with("bob "), "{shown}");
+}
+
+#[test]
+fn a_list_that_goes_on_says_so_to_programs_too() {
+    let world = World::with(&["alice", "bob", "carol"]);
+    let page = world.json("alice", &["users", "--limit", "2"]);
+    assert_eq!(page.len(), 3, "{page:?}");
+    assert_eq!(page[2], serde_json::json!({"type": "more", "after": page[1]["name"]}));
+    let rest = world.json("alice", &["users", "--after", page[1]["name"].as_str().unwrap()]);
+    assert_eq!(rest.len(), 1, "{rest:?}");
 }
 
 #[test]

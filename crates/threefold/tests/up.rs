@@ -171,65 +171,6 @@ fn a_cluster_goes_on_after_a_death_and_after_a_stop() {
     up.ends_with(0);
 }
 
-/// The commands of a block of a document, as printed.
-fn block(document: &str, name: &str) -> String {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document)).unwrap();
-    let marker = format!("<!-- {name}: a test runs these lines -->\n```sh\n");
-    let (_, block) = text.split_once(&marker).unwrap();
-    block.split_once("```").unwrap().0.to_owned()
-}
-
-/// Runs a block in this directory, beside a cluster whose first port is this.
-fn run_block(document: &str, name: &str, directory: &Path, port: u16) -> String {
-    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("bash");
-    command.args(["-euc", &block(document, name)]).current_dir(directory).env("PATH", &path);
-    command.env("THREEFOLD_SERVERS", servers(port)).env("THREEFOLD_PASSWORD", "correct horse");
-    said(&command.output().unwrap())
-}
-
-#[test]
-fn the_readme_works_as_printed() {
-    let directory = tempfile::tempdir().unwrap();
-    let port = free_port(2);
-    let mut up = Up::start(&directory.path().join("data"), &["--port", &port.to_string()]);
-    up.wait_for("started");
-    let run = |block: &str| run_block("README.md", block, directory.path(), port);
-    let conversation = run("first conversation");
-    for expected in ["alice → you: Hello Bob!", "bob → you: Hello Alice, how are you?"] {
-        assert!(conversation.contains(expected), "{conversation}");
-    }
-    let after = run("kill a server");
-    assert!(after.contains("alice → you: Still there?") && after.contains("is degraded"), "{after}");
-    up.signal("-TERM");
-    up.ends_with(0);
-}
-
-#[test]
-fn the_guide_works_as_printed() {
-    let directory = tempfile::tempdir().unwrap();
-    let port = free_port(3);
-    let mut up = Up::start(&directory.path().join("threefold-data"), &["--port", &port.to_string()]);
-    up.wait_for("started");
-    let run = |block: &str| run_block("docs/guide.md", &format!("guide {block}"), directory.path(), port);
-    let first = run("first steps");
-    assert!(first.contains("ann → you: Hello!") && first.contains("server-2"), "{first}");
-    let daily = run("every day");
-    assert!(
-        daily.contains("Does anybody have the oolong") && daily.contains("exported 2 conversations, 4 messages"),
-        "{daily}"
-    );
-    let followed = fs::read_to_string(directory.path().join("ben.jsonl")).unwrap();
-    assert!(followed.contains("leaves.txt"), "{followed}");
-    let backup = run("backup");
-    let held = "2 accounts, 2 sessions, 1 direct conversation, 1 room, 4 messages, 1 file (12 bytes)";
-    assert_eq!(backup.matches(held).count(), 2, "{backup}");
-    assert!(run("restore").contains(held));
-    assert!(directory.path().join("restored/server-1.toml").exists());
-    up.signal("-TERM");
-    up.ends_with(0);
-}
-
 /// `threefold serve` for a server called `a`, with certificates of its own.
 fn serve(directory: &Path, certificate: &str, arguments: &[&str]) -> Command {
     let certs = directory.join("certs");

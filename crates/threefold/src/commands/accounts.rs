@@ -8,6 +8,7 @@ use threefold_client::Session;
 
 use super::{
     ClientOptions, Failure,
+    confirm::Confirmation,
     context::Context,
     output::{Unprinted, escape, table, time},
     password::Source,
@@ -29,6 +30,9 @@ pub struct LoginArgs {
     /// What to call this device in the list of sessions
     #[arg(long, env = "THREEFOLD_DEVICE", default_value = "command line")]
     device: String,
+    /// Though the session file holds the login of another account: that one is forgotten here, not logged out
+    #[arg(long)]
+    force: bool,
 }
 
 /// Of `delete-account`.
@@ -37,6 +41,8 @@ pub struct DeleteAccountArgs {
     /// Read the password from the first line of this file (`-`: standard input)
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Of `passwd`.
@@ -88,9 +94,22 @@ fn opened(context: &Context, session: &Session, human: &str) -> Result<(), Failu
     Ok(context.output.result(&value, || format!("{human} {name}"))?)
 }
 
+impl LoginArgs {
+    /// A login of the same account takes the place of the one before; another account's is not lost by a slip.
+    fn spare_another(&self, context: &Context) -> Result<(), Failure> {
+        let another = context.session().ok().filter(|session| !session.name.eq_ignore_ascii_case(&self.name));
+        let Some(Session { name, .. }) = another.filter(|_| !self.force) else { return Ok(()) };
+        let file = context.file.path().display();
+        Err(Failure::usage(format!(
+            "{file} holds the login of {name}: run `threefold logout` first, keep this one elsewhere with --session FILE, or say --force"
+        )))
+    }
+}
+
 /// Creates an account and logs in.
 pub async fn register(args: LoginArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::anonymous(&options)?;
+    args.spare_another(&context)?;
     let password = password(args.password_file.as_ref(), "New password: ", true)?;
     let session = context.client.register(&args.name, &password, &args.device).await?;
     opened(&context, &session, "registered and logged in as")
@@ -99,6 +118,7 @@ pub async fn register(args: LoginArgs, options: ClientOptions) -> Result<(), Fai
 /// Logs in.
 pub async fn login(args: LoginArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::anonymous(&options)?;
+    args.spare_another(&context)?;
     let password = password(args.password_file.as_ref(), "Password: ", false)?;
     let session = context.client.log_in(&args.name, &password, &args.device).await?;
     opened(&context, &session, "logged in as")
@@ -183,7 +203,9 @@ struct Deleted<'a> {
 pub async fn delete_account(args: DeleteAccountArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let session = context.session()?;
-    let prompt = format!("Password of {} (the account will be deleted for ever): ", session.name);
+    // Before the password, which may stand in the environment: then nothing else would ask.
+    args.confirmation.of("Deleting an account", &session.name)?;
+    let prompt = format!("Password of {}: ", session.name);
     let password = password(args.password_file.as_ref(), &prompt, false)?;
     context.client.delete_account(&password).await?;
     context.file.remove(session)?;

@@ -13,7 +13,7 @@ use super::{
     ClientOptions, Failure,
     confirm::Confirmation,
     context::Context,
-    output::{escape, table, time},
+    output::{More, escape, table, time},
     password::Source,
 };
 
@@ -145,7 +145,7 @@ async fn log(args: &LogArgs, options: &ClientOptions) -> Result<(), Failure> {
     context.output.remark(&table(&rows))?;
     match page.acts.last() {
         None => context.output.remark("no administrator has done anything")?,
-        Some(last) if page.more => context.output.remark(&format!("there are more: --before {}", last.position))?,
+        Some(last) if page.more => context.output.more(More::before(last.position))?,
         Some(_) => {}
     }
     context.remember()

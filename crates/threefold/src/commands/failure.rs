@@ -173,7 +173,7 @@ fn after_refusal(code: ErrorCode) -> &'static str {
         ErrorCode::SessionInvalid => "; run `threefold login NAME`",
         ErrorCode::NameTaken => "; choose another, or run `threefold login` if it is yours",
         ErrorCode::UnknownUser => "; look for names with `threefold users`",
-        ErrorCode::UnknownConversation => "; see yours with `threefold unread`",
+        ErrorCode::UnknownConversation => "; see yours with `threefold conversations`",
         ErrorCode::UnknownMessage | ErrorCode::UnknownAttachment => "; see ids with `threefold messages NAME`",
         ErrorCode::UnknownSession => "; see them with `threefold sessions`",
         ErrorCode::UnknownBot => "; see them with `threefold bot list`",

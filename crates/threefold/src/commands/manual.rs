@@ -41,9 +41,9 @@ pub fn man(args: &ManArgs, program: Command) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{ffi::OsString, fs, path::Path};
 
-    use clap::{Command, CommandFactory as _};
+    use clap::{Command, CommandFactory as _, error::ErrorKind};
 
     /// The commands that do something, by all their words.
     fn leaves(command: &Command, before: &str, all: &mut Vec<String>) {
@@ -74,6 +74,27 @@ mod tests {
         }
         for row in named {
             assert!(commands.iter().any(|command| is_of(row, command)), "{row} is no command");
+        }
+    }
+
+    /// What is named in the middle of a sentence may lack what it needs, but must be there: the command, and each option.
+    #[test]
+    fn every_command_within_a_sentence_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let documents = ["README.md", "docs/guide.md", "docs/commands.md", "docs/replication.md", "docs/protocols.md"];
+        for document in documents.into_iter().chain(["docs/cluster-page.md", "docs/permissions.md"]) {
+            let text = fs::read_to_string(root.join(document)).unwrap();
+            let spans = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+            for span in spans.filter(|span| span.starts_with("threefold ") && *span != "threefold help COMMAND") {
+                let command = span.split(['<', '>', '|']).next().unwrap_or_default();
+                let words = command.split_whitespace().map(|word| OsString::from(word.trim_matches('\'')));
+                let parsed = super::super::spoken::<crate::Cli>(words);
+                let is_one = parsed.as_ref().map_or_else(
+                    |error| !error.use_stderr() || error.kind() == ErrorKind::MissingRequiredArgument,
+                    |_| true,
+                );
+                assert!(is_one, "{document}: {span}: {}", parsed.err().unwrap());
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `messages unread read delete-message`: conversations as they are stored.
+//! `messages read delete-message`: conversations as they are stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,14 +6,14 @@ use clap::Args;
 use serde::Serialize;
 use threefold_client::{
     Page,
-    chat::{Conversation, HistoryReply, Message},
+    chat::{HistoryReply, Message},
 };
 
 use super::{
     ClientOptions, Failure,
     context::Context,
-    output::{Unprinted, escape, table},
-    render::{Line, name, quote, room_name},
+    output::{Unprinted, escape},
+    render::{Line, quote},
     when,
 };
 
@@ -181,68 +181,6 @@ async fn backward(context: &Context, args: &MessagesArgs) -> Result<Vec<Message>
 
 fn left(wanted: u32, have: usize) -> Option<u32> {
     wanted.checked_sub(u32::try_from(have).ok()?).filter(|left| *left > 0)
-}
-
-#[derive(Serialize)]
-struct Unread<'a> {
-    conversation: u64,
-    peer: &'a str,
-    /// The room, without `#`; absent in a direct conversation.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    room: &'a str,
-    unread: u64,
-    /// Those of them that mention this account.
-    unread_mentions: u64,
-    read_up_to: u64,
-    /// How far the other one has read.
-    peer_read_up_to: u64,
-    messages: u64,
-    last: Option<Line<'a>>,
-}
-
-/// Lists conversations with unread messages.
-pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
-    let context = Context::logged_in(&options)?;
-    let account = context.session()?.account;
-    context.catch_up().await;
-    let mut conversations: Vec<Conversation> = Vec::new();
-    loop {
-        let after = conversations.last().map_or(0, |last| last.conversation);
-        let page = context.client.conversations(true, PAGE, after).await?;
-        let end = !page.more || page.conversations.is_empty();
-        conversations.extend(page.conversations);
-        if end {
-            break;
-        }
-    }
-    let mut rows = Vec::new();
-    for known in &conversations {
-        let room = known.room.as_ref().map_or("", |room| &room.name);
-        if context.output.is_json() {
-            let value = Unread {
-                conversation: known.conversation,
-                peer: &known.peer_name,
-                room,
-                unread: known.unread,
-                unread_mentions: known.unread_mentions,
-                read_up_to: known.read_up_to,
-                peer_read_up_to: known.peer_read_up_to,
-                messages: known.messages,
-                last: known.last.as_ref().map(|last| Line::message(last, account)),
-            };
-            context.output.result(&value, String::new)?;
-        }
-        let mentions = match known.unread_mentions {
-            0 => String::new(),
-            1 => "one mentions you".to_owned(),
-            more => format!("{more} mention you"),
-        };
-        let place = if room.is_empty() { name(&known.peer_name) } else { room_name(room) };
-        rows.push(vec![known.unread.to_string(), place, mentions]);
-    }
-    context.output.remark(if rows.is_empty() { "nothing unread" } else { "" })?;
-    context.output.remark(&table(&rows))?;
-    context.remember()
 }
 
 /// Where messages are, in words.

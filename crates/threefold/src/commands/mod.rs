@@ -9,6 +9,7 @@ pub mod backup;
 mod bots;
 mod confirm;
 pub mod context;
+mod conversations;
 mod edit;
 mod export;
 mod failure;
@@ -65,6 +66,7 @@ pub struct ClientOptions {
     #[arg(
         long,
         global = true,
+        env = "THREEFOLD_TIMEOUT",
         value_name = "SECONDS",
         default_value = "10",
         value_parser = parse_seconds,
@@ -122,6 +124,8 @@ pub enum ClientCommand {
     Search(With<search::SearchArgs>),
     /// Save the files attached to a message
     Download(With<files::DownloadArgs>),
+    /// List your conversations, the newest first
+    Conversations(With<Nothing>),
     /// List conversations with unread messages
     Unread(With<Nothing>),
     /// Mark messages as read
@@ -168,6 +172,7 @@ impl ClientCommand {
             Self::Register(with) | Self::Login(with) => &with.options,
             Self::Logout(with)
             | Self::Whoami(with)
+            | Self::Conversations(with)
             | Self::Unread(with)
             | Self::Online(with)
             | Self::Status(with)
@@ -302,7 +307,8 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Messages(with) => messages::messages(with.args, with.options).await,
         ClientCommand::Search(with) => search::search(with.args, with.options).await,
         ClientCommand::Download(with) => files::download(with.args, with.options).await,
-        ClientCommand::Unread(with) => messages::unread(with.options).await,
+        ClientCommand::Conversations(with) => conversations::conversations(with.options).await,
+        ClientCommand::Unread(with) => conversations::unread(with.options).await,
         ClientCommand::Read(with) => messages::read(with.args, with.options).await,
         ClientCommand::DeleteMessage(with) => messages::delete(with.args, with.options).await,
         ClientCommand::DisplayName(with) => accounts::display_name(with.args, with.options).await,

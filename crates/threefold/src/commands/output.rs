@@ -1,6 +1,9 @@
 //! Printing: for people, or one JSON object a line. What others wrote is never given to a terminal as it is.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
 
 use chrono::{DateTime, Local, TimeZone as _};
 use serde::Serialize;
@@ -34,6 +37,16 @@ impl Output {
         if self.json { Ok(()) } else { self.line(text) }
     }
 
+    /// Says that a list goes on behind this one: an object for programs, and for people with which option to see it.
+    pub fn more<T: Serialize + Display>(self, from: More<T>) -> io::Result<()> {
+        let words = match &from {
+            More { after: Some(after), .. } => format!("there are more: --after {}", escape(&after.to_string())),
+            More { before: Some(before), .. } => format!("there are more: --before {}", escape(&before.to_string())),
+            More { .. } => String::new(),
+        };
+        self.result(&from, || words)
+    }
+
     fn line(self, line: &str) -> io::Result<()> {
         if line.is_empty() {
             return Ok(());
@@ -41,6 +54,28 @@ impl Output {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{line}")?;
         stdout.flush()
+    }
+}
+
+/// The last line of a list that goes on: a script that reads only rows would take a part for the whole.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "more")]
+pub struct More<T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<T>,
+}
+
+impl<T> More<T> {
+    /// Behind this one.
+    pub fn after(last: T) -> Self {
+        Self { after: Some(last), before: None }
+    }
+
+    /// Before this one, in a list that begins with the newest.
+    pub fn before(last: T) -> Self {
+        Self { after: None, before: Some(last) }
     }
 }
 

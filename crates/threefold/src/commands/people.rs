@@ -8,7 +8,7 @@ use super::{
     ClientOptions, Failure,
     accounts::both_names,
     context::Context,
-    output::{escape, table, time},
+    output::{More, escape, table, time},
 };
 
 /// Of `users`.
@@ -85,7 +85,7 @@ pub async fn users(args: UsersArgs, options: ClientOptions) -> Result<(), Failur
     print(&context, &page.accounts)?;
     match page.accounts.last() {
         None => context.output.remark("nobody has such a name")?,
-        Some(last) if page.more => context.output.remark(&format!("there are more: --after {}", escape(&last.name)))?,
+        Some(last) if page.more => context.output.more(More::after(&last.name))?,
         Some(_) => {}
     }
     context.remember()

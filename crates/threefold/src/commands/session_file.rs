@@ -46,6 +46,11 @@ impl SessionFile {
             .ok_or_else(|| Failure::usage("no home directory: name a file with --session FILE"))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The session, if there is one. Warns if others can read it.
     pub fn load(&self) -> Result<Option<Session>, Failure> {
         let session = self.read()?;

@@ -1,5 +1,7 @@
 //! `status`: the cluster's servers, as one of them sees them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use threefold::tui::figures::{term, uptime};
 use threefold_client::{
@@ -13,6 +15,9 @@ use super::{
     output::{escape, table},
 };
 
+/// LAG is in log entries; STARTS counts how often the data directory was opened, so that another number is another process.
+const HEADER: [&str; 13] =
+    ["ID", "NAME", "ADDRESS", "PID", "ROLE", "SYNC", "TERM", "LAST", "APPLIED", "LAG", "STARTS", "CLIENTS", "UPTIME"];
 /// The place of the column that only survivor mode needs.
 const SYNC_COLUMN: usize = 5;
 
@@ -50,11 +55,14 @@ struct Server<'a> {
     commands: u64,
     commit_latency_us: u64,
     commit_latency_p99_us: u64,
+    /// How many committed entries it has not applied yet; null where it is down.
+    lag: Option<u64>,
 }
 
-impl<'a> From<&'a ServerStatus> for Server<'a> {
-    fn from(server: &'a ServerStatus) -> Self {
+impl<'a> Server<'a> {
+    fn of(server: &'a ServerStatus, committed: u64) -> Self {
         Self {
+            lag: lag(server, committed),
             id: server.id,
             name: &server.name,
             client_address: &server.client_address,
@@ -96,7 +104,7 @@ pub async fn status(options: ClientOptions) -> Result<(), Failure> {
     let value = Cluster {
         state: &status.state,
         detail: &status.detail,
-        servers: status.servers.iter().map(Server::from).collect(),
+        servers: status.servers.iter().map(|server| Server::of(server, committed(&status))).collect(),
     };
     context.output.result(&value, || human(&status))?;
     failure.map_or(Ok(()), Err)
@@ -113,16 +121,41 @@ fn all_down(addresses: Vec<String>) -> ClusterStatus {
 }
 
 fn human(status: &ClusterStatus) -> String {
-    let header = ["ID", "NAME", "ADDRESS", "PID", "ROLE", "SYNC", "TERM", "LAST", "APPLIED", "CLIENTS", "UPTIME"];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(status.servers.iter().map(row));
+    let mut rows = vec![HEADER.map(str::to_owned).to_vec()];
+    let committed = committed(status);
+    rows.extend(status.servers.iter().map(|server| row(server, committed)));
     // Under plain Raft there is no in-sync set.
     if !status.servers.iter().any(|server| server.in_sync) {
         rows.iter_mut().for_each(|row| drop(row.remove(SYNC_COLUMN)));
     }
     let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", escape(&status.detail)) };
     let pace = status.servers.iter().find_map(pace).unwrap_or_default();
-    format!("{}\n\nThe cluster is {}{detail}.{pace}", table(&rows), escape(&status.state))
+    let versions = versions(&status.servers);
+    format!("{}\n\nThe cluster is {}{detail}.{versions}{pace}", table(&rows), escape(&status.state))
+}
+
+/// The furthest that the log is known to be committed.
+fn committed(status: &ClusterStatus) -> u64 {
+    let up = status.servers.iter().filter(|server| server.role != "down");
+    up.map(|server| server.committed_index).max().unwrap_or(0)
+}
+
+/// How many committed entries a server has not applied yet.
+fn lag(server: &ServerStatus, committed: u64) -> Option<u64> {
+    (server.role != "down").then(|| committed.saturating_sub(server.applied_index))
+}
+
+/// Which versions run, where there are several: somebody upgrades, server by server.
+fn versions(servers: &[ServerStatus]) -> String {
+    let mut by_version: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for server in servers.iter().filter(|server| server.role != "down") {
+        by_version.entry(&server.version).or_default().push(escape(&server.name));
+    }
+    if by_version.len() < 2 {
+        return String::new();
+    }
+    let each = by_version.iter().map(|(version, names)| format!("{} on {}", escape(version), names.join(", ")));
+    format!("\nThe servers have different versions: {}.", each.collect::<Vec<_>>().join("; "))
 }
 
 /// How quickly a leader that has something to do commits it.
@@ -137,7 +170,7 @@ fn pace(server: &ServerStatus) -> Option<String> {
     })
 }
 
-fn row(server: &ServerStatus) -> Vec<String> {
+fn row(server: &ServerStatus, committed: u64) -> Vec<String> {
     let down = server.role == "down";
     let number = |value: u64| if down && value == 0 { "-".to_owned() } else { value.to_string() };
     vec![
@@ -153,6 +186,8 @@ fn row(server: &ServerStatus) -> Vec<String> {
         if down { "-".to_owned() } else { term(server.term) },
         number(server.last_index),
         number(server.applied_index),
+        lag(server, committed).map_or("-".to_owned(), |lag| lag.to_string()),
+        if down { "-".to_owned() } else { server.incarnation.to_string() },
         number(server.clients.into()),
         if down { "-".to_owned() } else { uptime(server.uptime_ms) },
     ]
@@ -172,7 +207,9 @@ mod tests {
             role: "leader".to_owned(),
             term: 3,
             last_index: 90,
-            applied_index: 90,
+            committed_index: 90,
+            applied_index: 88,
+            incarnation: 4,
             clients: 2,
             uptime_ms: 3_700_000,
             ..ServerStatus::default()
@@ -187,9 +224,9 @@ mod tests {
         };
         assert_eq!(
             human(&status),
-            "ID  NAME      ADDRESS         PID  ROLE    TERM  LAST  APPLIED  CLIENTS  UPTIME\n\
-             1   server-1  127.0.0.1:7400  12   leader  3     90    90       2        1h 1m\n\
-             2   server-2                  -    down    -     -     -        -        -\n\n\
+            "ID  NAME      ADDRESS         PID  ROLE    TERM  LAST  APPLIED  LAG  STARTS  CLIENTS  UPTIME\n\
+             1   server-1  127.0.0.1:7400  12   leader  3     90    88       2    4       2        1h 1m\n\
+             2   server-2                  -    down    -     -     -        -    -       -        -\n\n\
              The cluster is degraded: 1 of 2 servers is down."
         );
     }
@@ -202,6 +239,21 @@ mod tests {
         let lines = shown.lines().collect::<Vec<_>>();
         assert!(lines[0].contains("SYNC") && lines[1].contains("yes") && lines[2].contains("no"), "{shown}");
         assert!(lines[1].contains("1.7"), "{shown}");
+    }
+
+    #[test]
+    fn different_versions_are_told_while_a_cluster_is_upgraded() {
+        let server = |name: &str, version: &str, role: &str| ServerStatus {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            role: role.to_owned(),
+            ..ServerStatus::default()
+        };
+        let mut servers =
+            vec![server("a", "0.1.0", "leader"), server("b", "0.1.0", "follower"), server("c", "", "down")];
+        assert_eq!(versions(&servers), "");
+        servers.push(server("d", "0.2.0", "follower"));
+        assert_eq!(versions(&servers), "\nThe servers have different versions: 0.1.0 on a, b; 0.2.0 on d.");
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn accounts_and_sessions_outlive_the_leader() {
 
     cluster.start_all();
     cluster.wait_until_whole();
-    let mut delete = ann.command(&["delete-account"]);
+    let mut delete = ann.command(&["delete-account", "--yes"]);
     assert!(delete.env("THREEFOLD_PASSWORD", "battery staple").output().unwrap().status.success());
     assert_eq!(log_in(&phone, "battery staple").short(), (1, "WRONG_CREDENTIAL"));
     assert_eq!(phone.fails(&["register", "ann"]).short(), (1, "NAME_TAKEN"));

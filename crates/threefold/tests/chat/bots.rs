@@ -62,7 +62,7 @@ fn a_bot_does_what_an_account_does_and_is_its_owners() {
     assert_eq!(echo.fails(&["bot", "create", "other"]).short(), (1, "NOT_FOR_BOTS"));
     assert_eq!(echo.fails(&["webhook", "create", "tea", "other"]).code, "FORBIDDEN", "a member like any");
     assert_eq!(echo.fails(&["admin", "log"]).short(), (1, "NOT_ADMINISTRATOR"));
-    let mut leave = echo.command(&["delete-account", "--json"]);
+    let mut leave = echo.command(&["delete-account", "--yes", "--json"]);
     assert_eq!(Failed::of(leave.env("THREEFOLD_PASSWORD", &token), b"").code, "NOT_FOR_BOTS");
     let mut change = echo.command(&["passwd", "--json"]);
     change.env("THREEFOLD_PASSWORD", &token).env("THREEFOLD_NEW_PASSWORD", "battery staple");

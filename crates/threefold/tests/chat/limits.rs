@@ -31,8 +31,8 @@ struct Guessed {
 fn guess_in_turn(cluster: &Cluster) -> Guessed {
     let [ann, bob] = ["ann", "bob"].map(|name| cluster.person(name));
     let guess = |place: usize, name: &str, password: &str| {
-        let mut command =
-            bob.elsewhere("guesses").at(&cluster.servers[place % 3].client).command(&["login", name, "--json"]);
+        let guesser = cluster.stranger("guesser").at(&cluster.servers[place % 3].client);
+        let mut command = guesser.command(&["login", name, "--json"]);
         Failed::of(command.env("THREEFOLD_PASSWORD", password), b"")
     };
     let codes: Vec<String> = (0..12).map(|number| guess(number, "ann", "wrong horse").code).collect();

@@ -107,6 +107,6 @@ fn a_private_room_shows_nothing_to_others_and_nothing_of_before() {
     say(&ann, "#plans", "alone again");
     assert_eq!(bodies(&bob.history("#plans")), ["for both"]);
     // An account that is deleted leaves its rooms, and an empty room's name is free.
-    ann.done(&["delete-account"]);
+    ann.done(&["delete-account", "--yes"]);
     wait("that the room is gone", || eve.run(&["room", "create", "plans"]).status.success());
 }

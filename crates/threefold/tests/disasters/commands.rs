@@ -60,10 +60,12 @@ fn a_deleted_account_leaves_what_others_received() {
     let phone = alice.elsewhere("phone");
     alice.done(&["send", "gone-bob", "remember me"]);
     bob.done(&["send", "gone-alice", "I shall"]);
-    let wrong = Failed::of(alice.command(&["delete-account", "--json"]).env("THREEFOLD_PASSWORD", "wrong horse"), b"");
+    assert_eq!(alice.fails(&["delete-account"]).short(), (2, "USAGE"), "nobody to ask, whatever the environment holds");
+    let delete = ["delete-account", "--yes", "--json"];
+    let wrong = Failed::of(alice.command(&delete).env("THREEFOLD_PASSWORD", "wrong horse"), b"");
     assert_eq!(wrong.short(), (1, "WRONG_CREDENTIAL"));
     assert_eq!(alice.done(&["whoami"]), "gone-alice\n");
-    assert_eq!(alice.done(&["delete-account"]), "deleted the account gone-alice\n");
+    assert_eq!(alice.done(&["delete-account", "--yes"]), "deleted the account gone-alice\n");
     assert!(!alice.session.exists());
     wait("the end of the other session", || phone.is_refused(&["whoami"], "SESSION_INVALID"));
     assert_eq!(alice.fails(&["login", "gone-alice"]).short(), (1, "WRONG_CREDENTIAL"));

@@ -77,7 +77,7 @@ fn an_unknown_user_and_a_wrong_password_are_told_the_same() {
     refused(&guess("same-known"), "WRONG_CREDENTIAL", "");
     assert_eq!(guess("same-known"), guess("same-nobody"));
     assert_eq!(guess("same-known"), guess("no name at all"));
-    let mut command = known.command(&["delete-account", "--json"]);
+    let mut command = known.command(&["delete-account", "--yes", "--json"]);
     refused(&Failed::of(command.env("THREEFOLD_PASSWORD", "wrong horse"), b""), "WRONG_CREDENTIAL", "");
     let mut command = known.command(&["passwd", "--json"]);
     command.env("THREEFOLD_PASSWORD", "wrong horse").env("THREEFOLD_NEW_PASSWORD", "battery staple");
@@ -145,7 +145,11 @@ fn paging_beyond_its_bounds() {
         usage(&bob.fails(&["users", "--limit", limit]), "");
     }
     refused(&bob.fails(&["users", &"x".repeat(65)]), "INVALID", "64 bytes");
-    assert_eq!(bob.json(&["users", "paging-*", "--limit", "1"]).len(), 1);
+    let page = bob.json(&["users", "paging-*", "--limit", "1"]);
+    assert_eq!(page.len(), 2, "{page:?}");
+    assert_eq!(page[1], serde_json::json!({"type": "more", "after": page[0]["name"]}));
+    let rest = bob.json(&["users", "paging-*", "--after", page[0]["name"].as_str().unwrap()]);
+    assert!(!rest.is_empty() && rest.iter().all(|one| one.get("type").is_none()), "all of it: {rest:?}");
     assert_eq!(bob.json(&["users", "--after", "zzzzzzzz"]).len(), 0);
 
     // The program never asks for more than a page at a time; another program may.

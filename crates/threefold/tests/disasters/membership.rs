@@ -150,6 +150,8 @@ fn what_would_do_harm_is_refused_and_what_is_done_already_is_done() {
     let (down, up) = ((leads + 1) % 3, (leads + 2) % 3);
     cluster.servers[down].kill();
     let [down, up] = [down, up].map(|place| cluster.servers[place].name.clone());
+    let meant_a_room = operator.refused(&["remove", "bob"]);
+    assert!(meant_a_room.contains("no server is called bob") && meant_a_room.contains("room remove"), "{meant_a_room}");
     let message = operator.refused(&["remove", &up]);
     assert!(message.contains("only 1 of 2 servers would be up") && message.contains(&down), "{message}");
     assert!(operator.refused(&["transfer-leader", &down]).contains("does not answer"));

@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
 mod chat;
+mod documented;
+mod documents;
 mod fields;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod outbox;
+mod progress;
 mod scripts;
 mod terminal;
 mod up;

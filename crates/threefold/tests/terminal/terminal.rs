@@ -77,6 +77,11 @@ impl Terminal {
         done(self.tmux().args(["capture-pane", "-p"]).output().unwrap())
     }
 
+    /// Keeps all that programs write to it from now on, also what is written over at once.
+    pub fn keep(&self, file: &Path) {
+        done(self.tmux().args(["pipe-pane", &format!("cat > '{}'", file.display())]).output().unwrap());
+    }
+
     /// Makes it another size.
     pub fn resize(&mut self, (width, height): (u16, u16)) {
         (self.width, self.height) = (width, height);

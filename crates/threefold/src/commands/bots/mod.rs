@@ -1,7 +1,7 @@
 //! `bot`: accounts for programs. `webhook` has a file of its own.
 //!
 //! A token is shown once, when it is made, and on standard output alone: a script takes it from there. It logs the bot in like a
-//! password: `THREEFOLD_PASSWORD=TOKEN threefold login BOT`.
+//! password: `THREEFOLD_PASSWORD=TOKEN threefold login BOT --session BOT.json`.
 
 pub mod webhooks;
 

@@ -10,7 +10,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use target::Target;
-use threefold::settings::Address;
+use threefold::{
+    settings::Address,
+    tui::{progress::Progress, text::one_line},
+};
 use threefold_server::{
     peer::operator::{AdminMember, Answer, NotDone, Operator},
     raft::Order,
@@ -22,15 +25,18 @@ use super::{
     output::{Output, escape, table},
 };
 
+/// What a removal that came to nothing was about.
+const ABOUT_SERVERS: &str = "this is about servers (`threefold room remove ROOM NAME` takes somebody out of a room)";
+
 /// Between two looks whether a server has come in.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What an operator can ask of a cluster.
 #[derive(Subcommand, Debug)]
 pub enum OperatorCommand {
-    /// Let a further server into the cluster
+    /// Let a further server into the cluster (with '#room': go into that room)
     Join(With<JoinArgs>),
-    /// Take a server out of the cluster
+    /// Take a server out of the cluster (people out of a room: `room remove`)
     Remove(With<RemoveArgs>),
     /// Put a new server in the place of another
     Replace(With<ReplaceArgs>),
@@ -90,7 +96,8 @@ pub struct JoinArgs {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Refused where the servers that remain would be without a majority that is up. A removed server does \
-                        not come back by itself, also not with an empty directory: `threefold join` lets it in again."
+                        not come back by itself, also not with an empty directory: `threefold join` lets it in again.\n\n\
+                        To take somebody out of a room: `threefold room remove ROOM NAME`."
 )]
 pub struct RemoveArgs {
     /// The server's name
@@ -188,6 +195,14 @@ impl OperatorCommand {
 
 /// Carries out an operator's command.
 pub async fn run(command: OperatorCommand) -> Result<(), Failure> {
+    let is_removal = matches!(command, OperatorCommand::Remove(_));
+    carry_out(command).await.map_err(|failure| {
+        // Whoever meant a room would look for the fault in the cluster.
+        if is_removal && !failure.is_unavailable() { failure.after(ABOUT_SERVERS) } else { failure }
+    })
+}
+
+async fn carry_out(command: OperatorCommand) -> Result<(), Failure> {
     let options = command.options();
     let operator = options.target.operator()?;
     let give_up = Instant::now() + options.timeout;
@@ -205,10 +220,13 @@ async fn until_member(
     gone: Option<&str>,
     give_up: Instant,
 ) -> Result<Answer, Failure> {
+    let begun = Instant::now();
+    let mut shown: Option<(bool, Progress)> = None;
     loop {
         let left = give_up.saturating_duration_since(Instant::now());
         let answer = operator.order(&Order::Look, left).await?;
-        let is_in = answer.members.iter().any(|member| member.name == name && member.voter);
+        let there = answer.members.iter().find(|member| member.name == name);
+        let is_in = there.is_some_and(|member| member.voter);
         let is_gone = !answer.members.iter().any(|member| Some(member.name.as_str()) == gone);
         if is_in && is_gone {
             return Ok(Answer { detail: format!("{name} is a member"), ..answer });
@@ -217,8 +235,22 @@ async fn until_member(
             let said = format!("{name} may join, but is not a member yet; does it run? Its log says what it waits for");
             return Err(Failure::unavailable(said));
         }
+        // How much it has still to be sent nobody tells an operator: the bar is of the time there is.
+        let is_there = there.is_some();
+        if shown.as_ref().is_none_or(|(was_there, _)| *was_there != is_there) {
+            let words = if is_there { "catches up" } else { "is waited for" };
+            let total = (give_up - begun).as_secs();
+            shown = Some((is_there, Progress::new(format!("{} {words}", one_line(name)), total, seconds)));
+        }
+        if let Some((_, progress)) = &mut shown {
+            progress.at(begun.elapsed().as_secs());
+        }
         sleep(LOOK_AGAIN).await;
     }
+}
+
+fn seconds(count: u64) -> String {
+    format!("{count} s")
 }
 
 impl From<NotDone> for Failure {

@@ -8,7 +8,7 @@ use super::{MembersArgs, WhichArgs, bare, called};
 use crate::commands::{
     ClientOptions, Failure,
     context::Context,
-    output::{escape, table, time},
+    output::{More, escape, table, time},
     render::{name, role_name, room_name},
 };
 
@@ -81,7 +81,7 @@ pub async fn rooms(args: RoomsArgs, options: ClientOptions) -> Result<(), Failur
     context.output.remark(&table(&rows))?;
     match page.rooms.last() {
         None => context.output.remark("there is no such room")?,
-        Some(last) if page.more => context.output.remark(&format!("there are more: --after {}", escape(&last.name)))?,
+        Some(last) if page.more => context.output.more(More::after(&last.name))?,
         Some(_) => {}
     }
     context.remember()
@@ -132,7 +132,7 @@ pub async fn members(args: MembersArgs, options: ClientOptions) -> Result<(), Fa
     }
     context.output.remark(&table(&rows))?;
     if let Some(last) = page.members.last().filter(|_| page.more) {
-        context.output.remark(&format!("there are more: --after {}", last.account))?;
+        context.output.more(More::after(last.account))?;
     }
     context.remember()
 }

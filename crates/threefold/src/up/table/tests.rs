@@ -243,6 +243,21 @@ fn a_return_ends_with_in_sync() {
     assert_eq!(table.told().last(), Some(&*format!("the cluster is normal: {ALL_WELL}")));
 }
 
+#[test]
+fn a_bar_is_shown_once_there_is_something_to_measure() {
+    let mut table = normal(Colours::None);
+    let empty = ServerStatus { in_sync: false, applied_index: 0, last_index: 0, ..status(3, "follower") };
+    let mut seen = |applied_index: u64| {
+        let third = ServerStatus { applied_index, ..empty.clone() };
+        table.look(Some(&cluster("degraded", "", vec![status(1, "leader"), status(2, "follower"), third])));
+        shown(&table, (80, 24))
+    };
+    // While it is sent a copy of the state, it has applied nothing.
+    let filled = seen(0);
+    assert!(filled.contains("server-3 catches up: it is ") && !filled.contains(" 0 %"), "{filled}");
+    assert!(seen(6_345).contains("server-3 catches up █"));
+}
+
 proptest! {
     #[test]
     fn nothing_is_wider_than_the_terminal(

@@ -210,7 +210,12 @@ fn catching_up(table: &Table, cells: usize) -> Vec<Line<'static>> {
         let (up, from) = (server.up()?, server.behind_since?);
         let (done, total) = (up.applied_index.saturating_sub(from), committed.saturating_sub(from));
         let words = format!("{} catches up", one_line(&server.name));
-        let line = progress::line(&words, done, total, plainly, cells.saturating_sub(MARKER));
+        let room = cells.saturating_sub(MARKER);
+        // What is sent as a copy of the whole state counts at its end, all at once: a bar would stand at nothing, and then be gone.
+        let line = match done {
+            0 => cut(&format!("{words}: it is {total} entries behind"), room),
+            _ => progress::line(&words, done, total, plainly, room),
+        };
         // What is over before anybody can read it needs no bar.
         (total > super::BEHIND).then(|| Line::styled(cut(&format!("  {line}"), cells), table.theme.warning()))
     };

@@ -1,0 +1,58 @@
+//! Talks with somebody: sends the lines of standard input, and prints what arrives, through any failover.
+//!
+//! `THREEFOLD_PASSWORD=... cargo run --example talk -- alice bob`, beside `threefold up` with the accounts alice and bob.
+
+use std::{env, error::Error, process::ExitCode};
+
+use futures::StreamExt as _;
+use threefold_client::{Client, Incoming, Options, chat::event::Body, parse_servers};
+use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let (Ok(password), [name, peer]) = (env::var("THREEFOLD_PASSWORD"), arguments.as_slice()) else {
+        eprintln!("usage: THREEFOLD_PASSWORD=... talk NAME WITH");
+        return ExitCode::from(2);
+    };
+    match talk(name, &password, peer).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("talk: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn talk(name: &str, password: &str, peer: &str) -> Result<(), Box<dyn Error>> {
+    let servers = env::var("THREEFOLD_SERVERS").unwrap_or_else(|_| "127.0.0.1:7400,7401,7402".to_owned());
+    let client = Client::new(Options::new(parse_servers(&servers)?))?;
+    let session = client.log_in(name, password, "talk").await?;
+    let client = client.with_session(session.clone())?;
+    let writer = client.writer()?;
+    let mut events = client.subscribe(session.start(), false)?.fuse();
+    let mut lines = BufReader::new(stdin()).lines();
+    loop {
+        tokio::select! {
+            biased;
+            incoming = events.next() => match incoming {
+                Some(Incoming::Event(event)) => {
+                    if let Some(Body::Message(message)) = event.body {
+                        println!("{}: {}", message.author_name, message.body);
+                    }
+                }
+                Some(Incoming::Reconnecting { why }) => eprintln!("talk: {why}; going on at another server"),
+                Some(Incoming::Ended(error)) => return Err(error.into()),
+                Some(_) => {}
+                None => return Ok(()),
+            },
+            line = lines.next_line() => match line? {
+                // The second await is its acknowledgement, which the next line need not wait for; the outbox keeps the order.
+                Some(line) => drop(writer.send(peer, line).await?),
+                None => break,
+            },
+        }
+    }
+    // Nothing is left behind.
+    Ok(writer.settled().await?)
+}
