@@ -59,6 +59,7 @@ test('edits, reactions and deletions are seen at once while no server answers, m
   await composer(page).waitFor();
   await send(page, 'and a message');
   await page.getByText('One message and 4 changes are waiting').waitFor();
+  assert.equal(await page.getByRole('checkbox').count(), 0, 'nothing is being chosen');
   await goTo(page, 'settings');
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('dialog', { name: 'Sign out?' }).getByText('One message and 4 changes are not sent yet, and would be lost.').waitFor();

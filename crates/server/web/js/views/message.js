@@ -60,7 +60,7 @@ export class Message extends Component {
           ${(last || write || message.waits || message.edited_at_ms > 0) && html`<${Meta} message=${message} own=${own} seen=${seen} />`}
         </div>
         ${message.reactions?.length > 0 && html`<${Reactions} message=${message} />`}
-        ${write?.why && html`<div class="fault-line" role="alert"><${Icon} name="warning" size=${16} />Not sent: ${write.why}
+        ${write?.why && html`<div class="fault-line" role="alert">Not sent: ${write.why}
           <button class="button slim" onClick=${() => host.retry(write)}>Try again</button>
           <button class="button slim" onClick=${() => host.discard(write)}>Discard</button>
         </div>`}

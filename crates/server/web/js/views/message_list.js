@@ -235,7 +235,7 @@ export class MessageList extends Component {
         const last = !next || dayKey(next.time_ms) !== day || !goesWith(message, next);
         const key = message.write?.note?.key ?? timeline.keys.get(message.id) ?? message.id;
         made.push(html`<${Message} key=${key} message=${message} own=${own} first=${first} last=${last}
-          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target} chosen=${!message.write && chosen?.has(message.id)}
+          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target} chosen=${message.write ? null : chosen?.has(message.id)}
           host=${this.host(host)} direct=${!chat?.room} me=${me.value?.name ?? ''} />`);
       }
       before = message;
