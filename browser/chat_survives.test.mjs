@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
-import { faults, launch, open, register } from './lib/browser.mjs';
+import { accessible, faults, launch, open, register } from './lib/browser.mjs';
 import { Cluster, program } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, composer, goTo, knowsUser, message, send, settled, texts } from './lib/chat.mjs';
@@ -161,6 +161,7 @@ test('no server at all: said in words, kept, through a reload, and sent once whe
   await send(page, 'cat 2');
   await send(page, 'cat 3');
   await page.getByText('2 messages are waiting and will be sent').waitFor();
+  await accessible(page, 'reconnecting');
   await composer(page).fill('a draft');
   await page.reload();
   await message(page, 'cat 3').waitFor();
@@ -188,6 +189,7 @@ test('what is refused is shown as failed, and can be tried again or let go', TIM
     outbox.write({ send: { to: { user: 'ann' }, body: 'x'.repeat(17000) } }, { place: 'c/ann', at: Date.now(), after: 0 });
   });
   await dora.getByText(/^Not sent:/).waitFor();
+  await accessible(dora, 'a failed message');
   await dora.getByRole('button', { name: 'Try again' }).click();
   await dora.getByText(/^Not sent:/).waitFor();
   await dora.getByRole('button', { name: 'Discard' }).click();
@@ -210,6 +212,11 @@ test('a frozen cluster is said in words; what is written then is kept, and sent 
   await ann.getByText(/The cluster is frozen: too few servers are left/).first().waitFor();
   await send(ann, 'ann while it is frozen');
   await ann.locator('article.pending', { hasText: 'ann while it is frozen' }).waitFor();
+  await accessible(ann, 'a frozen cluster, in the chat');
+  await goTo(ann, 'cluster');
+  await ann.getByRole('heading', { name: 'Frozen' }).waitFor();
+  await accessible(ann, 'a frozen cluster');
+  await goTo(ann, 'c/bob');
   await cluster.restart(first);
   await settled(ann);
   await message(bob, 'ann while it is frozen').waitFor();

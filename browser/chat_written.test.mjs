@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { launch, open, signIn } from './lib/browser.mjs';
+import { accessible, launch, open, signIn } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
-import { composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
+import { act, composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
 import { PICTURE, end, isUp, person as newPerson, tab as newTab } from './lib/person.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
@@ -25,6 +25,69 @@ after(async () => {
 
 const person = (name) => newPerson(cluster, browser, name);
 const tab = (context) => newTab(cluster, context);
+
+test('edits, reactions and deletions are seen at once while no server answers, marked, counted, and done when one does', TIMEOUT, async () => {
+  const { page, cut } = await person('changer');
+  await goTo(page, 'c/changer');
+  for (const text of ['to be edited', 'to be liked', 'to be withdrawn', 'to be hidden']) await send(page, text);
+  await settled(page);
+  await cut(true);
+  await menu(page, 'to be edited', 'Edit');
+  await send(page, 'edited meanwhile');
+  await act(page, 'to be liked', 'React');
+  await page.getByRole('dialog', { name: 'Reactions' }).getByRole('button', { name: 'heart', exact: true }).click();
+  for (const [text, whom] of [['to be withdrawn', 'everyone'], ['to be hidden', 'me']]) {
+    await menu(page, text, `Delete for ${whom}`);
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  }
+  const changed = async () => {
+    await message(page, 'edited meanwhile').waitFor();
+    await message(page, 'to be liked').getByRole('button', { name: /^❤️ 1, yours/ }).waitFor();
+    await message(page, 'Message deleted').waitFor();
+    await message(page, 'to be hidden').waitFor({ state: 'detached' });
+    assert.deepEqual((await texts(page)).slice(0, 2), ['edited meanwhile', 'to be liked']);
+  };
+  const waiting = async (count) => {
+    await until('they wait', async () => (await page.locator('article.pending').count()) === count);
+    assert.equal(await page.getByRole('button', { name: '❤️ 1, yours, waiting to be sent' }).count(), count / 2);
+  };
+  await changed();
+  await waiting(2);
+  await page.getByText('4 changes are waiting and will be sent.').waitFor();
+  await accessible(page, 'waiting changes');
+  await page.reload();
+  await composer(page).waitFor();
+  await send(page, 'and a message');
+  await page.getByText('One message and 4 changes are waiting').waitFor();
+  assert.equal(await page.getByRole('checkbox').count(), 0, 'nothing is being chosen');
+  await goTo(page, 'settings');
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('dialog', { name: 'Sign out?' }).getByText('One message and 4 changes are not sent yet, and would be lost.').waitFor();
+  await page.keyboard.press('Escape');
+  await goTo(page, 'c/changer');
+  // What is shown never goes back to what was: each of its states is noted.
+  await page.evaluate(() => {
+    window.seen = new Set();
+    new MutationObserver(() => document.querySelectorAll('.bubble > .text').forEach((one) => window.seen.add(one.innerText))).observe(document.body, { childList: true, subtree: true, characterData: true });
+  });
+  await cut(false);
+  await until('all is done', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.waiting().length === 0));
+  await changed();
+  await waiting(0);
+  const device = await open(browser, cluster.url('server-2'));
+  await signIn(device, 'changer');
+  await goTo(device, 'c/changer');
+  await message(device, 'and a message').waitFor();
+  assert.deepEqual(await texts(device), ['edited meanwhile', 'to be liked', 'and a message']);
+  await message(device, 'to be liked').getByRole('button', { name: '❤️ 1, yours', exact: true }).waitFor();
+  // What stays when nothing is foreseen any more is the same.
+  await until('nothing is foreseen', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.lately.length === 0));
+  assert.deepEqual(await texts(page), ['edited meanwhile', 'to be liked', 'and a message']);
+  const seen = await page.evaluate(() => [...window.seen]);
+  for (const text of ['to be edited', 'to be withdrawn', 'to be hidden']) assert.equal(seen.includes(text), false, text);
+  await device.context().close();
+  await end(page);
+});
 
 test('a number that another tab has used up long ago is no answer to what was said by it once', TIMEOUT, async () => {
   const { page } = await person('forgotten');

@@ -53,22 +53,36 @@ async function weight() {
   console.log(`weight: ${files.length} files, ${sent} bytes as they are sent, gzipped (${sources} with their comments)`);
 }
 
+/** By whoever loads the page again, by a browser that has a session and nothing of the page, and by one that has neither. */
 async function firstView(page) {
   await goTo(page, '');
-  const all = [];
+  const storageState = await page.context().storageState();
+  const [again, session, stranger] = [[], [], []];
   for (let round = 0; round < ROUNDS; round += 1) {
     await page.reload();
-    all.push(await page.evaluate(() => new Promise((resolve) => {
-      const look = () => {
-        const [{ responseStart }] = performance.getEntriesByType('navigation');
-        if (document.querySelector('.entry')) requestAnimationFrame(() => resolve(performance.now() - responseStart));
-        else requestAnimationFrame(look);
-      };
-      look();
-    })));
+    again.push(await shownAfter(page, '.entry'));
+    for (const [all, options, there] of [[session, { storageState }, '.entry'], [stranger, {}, '.sign-in input']]) {
+      const context = await browser.newContext(options);
+      const fresh = await context.newPage();
+      await fresh.goto(cluster.url(), { waitUntil: 'commit' });
+      all.push(await shownAfter(fresh, there));
+      await context.close();
+    }
     await page.waitForTimeout(2000);
   }
-  console.log(`first usable view (signed in, the list shown) after the response: ${rounded(all)} ms`);
+  console.log(`first usable view after the response: loaded again, the list ${rounded(again)} ms; a fresh profile with a session, the list ${rounded(session)} ms; ` +
+    `without one, signing in ${rounded(stranger)} ms`);
+}
+
+function shownAfter(page, selector) {
+  return page.evaluate((selector) => new Promise((resolve) => {
+    const look = () => {
+      const [{ responseStart }] = performance.getEntriesByType('navigation');
+      if (document.querySelector(selector)) requestAnimationFrame(() => resolve(performance.now() - responseStart));
+      else requestAnimationFrame(look);
+    };
+    look();
+  }), selector);
 }
 
 async function metrics(page) {

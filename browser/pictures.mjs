@@ -1,14 +1,25 @@
-// Makes the pictures of the page for the documents: `node pictures.mjs [directory]`. A small cluster, some people, a conversation.
+// Makes the pictures of the page: `node pictures.mjs` those that the documents show, `node pictures.mjs directory` all of them, for who wants to see
+// how each view looks on a desk and on a phone, in the light and in the dark. A small cluster, some people, a conversation.
 
+import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { DESKTOP, PHONE, launch, open, register } from './lib/browser.mjs';
 import { act, composer, goTo, message, send } from './lib/chat.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { Cluster, program } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 
-const directory = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '../docs/images'));
+/** What the documents show. */
+const SHOWN = new Set([
+  'chat-light', 'chat-dark', 'phone-chat-light', 'phone-chat-dark', 'phone-list-dark', 'search-light', 'cluster-light', 'cluster-dark', 'phone-cluster-light', 'first-light', 'room-dark',
+  'phone-settings-light', 'phone-reconnecting-light', 'frozen-light',
+]);
+/** What is animated has come to rest, and what comes from the servers is there. */
+const REST_MS = 400;
+const all = process.argv[2];
+const directory = resolve(all ?? join(dirname(fileURLToPath(import.meta.url)), '../docs/images'));
 mkdirSync(directory, { recursive: true });
 
 const cluster = await Cluster.start();
@@ -21,6 +32,85 @@ try {
 }
 
 async function main() {
+  const first = await open(browser, cluster.url());
+  await first.getByText('Whoever makes the first one').waitFor();
+  await pictures(first, 'first');
+  await first.context().close();
+
+  const { mira, jonas } = await people();
+  const newcomer = await open(browser, cluster.url('server-3'));
+  await newcomer.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await pictures(newcomer, 'sign-in');
+  await register(newcomer, 'zoe');
+  await newcomer.getByRole('heading', { name: 'Welcome, zoe' }).waitFor();
+  await pictures(newcomer, 'welcome');
+  await newcomer.context().close();
+
+  await mira.mouse.move(5, 5);
+  await until('the list has settled', async () => (await mira.getByRole('link', { name: /unread/ }).count()) >= 2);
+  await pictures(mira, 'chat', () => message(mira, 'save me a piece').waitFor());
+  await goTo(mira, '');
+  await pictures(mira, 'list');
+  for (const [view, name, there] of [
+    ['search/ferry', 'search', '.found-title'],
+    ['rooms', 'rooms', '.list li'],
+    ['new', 'new', '.list li'],
+    ['settings', 'settings', '.list li'],
+    ['admin', 'admin', '.list li'],
+  ]) {
+    await goTo(mira, view);
+    await mira.locator(there).first().waitFor();
+    await pictures(mira, name);
+  }
+  await goTo(mira, 'room/harbour');
+  await mira.getByRole('button', { name: 'Members and settings of the room' }).click();
+  await mira.getByRole('complementary').getByText('owner').waitFor();
+  await pictures(mira, 'room');
+  await mira.getByRole('button', { name: 'Close' }).click();
+
+  await mira.evaluate(async () => {
+    const { connection, chats, outbox } = await import('/js/state/app.js');
+    const { id } = chats.room('harbour');
+    outbox.fail({ operation: { send: { to: { conversation: id }, body: 'Which pier is it?' } }, note: { place: `k/${id}`, at: Date.now() } }, { message: 'its files are no longer there. It can go without them.' });
+    // No server answers any more.
+    connection.connect = () => {};
+    connection.lost(null);
+  });
+  await send(mira, 'I am on my way to the clock');
+  await mira.getByText('One message is waiting').waitFor();
+  await pictures(mira, 'reconnecting', () => toEnd(mira));
+  await mira.reload();
+  await theCluster(jonas);
+}
+
+/** The cluster's page while two talk and servers die; and a cluster that is frozen. */
+async function theCluster(page) {
+  await page.goto(cluster.url('server-2'));
+  await goTo(page, 'cluster');
+  await page.getByRole('button', { name: 'Let them talk' }).click();
+  const delivered = async () => Number((await page.locator('.counts dd:not(.meter)').nth(2).innerText()).replace(/\D/g, ''));
+  await until('they talk for a while', async () => (await delivered()) > 150);
+  const leader = (await cluster.leader()).name;
+  await page.getByRole('button', { name: `Kill ${leader}` }).click();
+  await until('it is degraded', async () => (await page.locator('#the-state').innerText()).startsWith('Degraded'));
+  const before = await delivered();
+  await until('they go on', async () => (await delivered()) > before + 60);
+  // The charts are below the rest.
+  await pictures(page, 'cluster', () => {}, { ...DESKTOP, height: 990 });
+  await page.getByRole('button', { name: 'Stop', exact: true }).click();
+  await page.locator('[data-stage="ended"]').waitFor();
+  await page.getByRole('button', { name: `Start ${leader}` }).click();
+  await cluster.whole();
+  await promisify(execFile)(program(), ['survivor-mode', 'off', '--data-dir', cluster.data]);
+  for (const name of cluster.names.filter((name) => name !== 'server-2')) await cluster.kill(name);
+  await until('it is frozen', async () => (await page.locator('#the-state').innerText()) === 'Frozen');
+  await pictures(page, 'frozen');
+  await goTo(page, 'room/harbour');
+  await pictures(page, 'frozen-chat', () => toEnd(page));
+}
+
+/** Four people, what they are called, two rooms, and what they have said. */
+async function people() {
   const people = {};
   for (const [place, name] of ['mira', 'jonas', 'aiko', 'samir'].entries()) {
     people[name] = await open(browser, cluster.url(cluster.names[place % 3]));
@@ -69,29 +159,7 @@ async function main() {
   await message(jonas, 'صباح').waitFor();
   await send(jonas, '@mira save me a piece!');
   await message(mira, 'save me a piece').waitFor();
-
-  await mira.mouse.move(5, 5);
-  await until('the list has settled', async () => (await mira.getByRole('link', { name: /unread/ }).count()) >= 2);
-  for (const [scheme, dark] of [['light', false], ['dark', true]]) {
-    await mira.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-    await mira.setViewportSize(DESKTOP);
-    await goTo(mira, 'room/harbour');
-    await message(mira, 'save me a piece').waitFor();
-    await picture(mira, `chat-${scheme}`);
-    await mira.setViewportSize(PHONE);
-    await mira.waitForTimeout(300);
-    await mira.locator('.scroller').evaluate((element) => element.scrollTo(0, element.scrollHeight));
-    await picture(mira, dark ? 'phone-chat-dark' : 'phone-chat-light');
-    if (dark) {
-      await goTo(mira, '');
-      await picture(mira, 'phone-list-dark');
-    } else {
-      await mira.setViewportSize(DESKTOP);
-      await goTo(mira, 'search/ferry');
-      await mira.getByRole('list', { name: 'Messages' }).waitFor();
-      await picture(mira, 'search-light');
-    }
-  }
+  return people;
 }
 
 async function named(page, display) {
@@ -120,9 +188,24 @@ async function react(page, text, emoji) {
   await page.getByRole('dialog', { name: 'Reactions' }).getByRole('button', { name: emoji, exact: true }).click();
 }
 
-async function picture(page, name) {
-  await page.waitForTimeout(400);
-  await page.screenshot({ path: join(directory, `${name}.png`) });
+function toEnd(page) {
+  return page.locator('.scroller').evaluate((element) => element.scrollTo(0, element.scrollHeight));
+}
+
+/** How it looks: on a desk and on a phone, in the light and in the dark. */
+async function pictures(page, name, prepare = () => {}, desktop = DESKTOP) {
+  for (const [size, viewport] of [['', desktop], ['phone-', PHONE]]) {
+    for (const colorScheme of ['light', 'dark']) {
+      const path = `${size}${name}-${colorScheme}`;
+      if (!all && !SHOWN.has(path)) continue;
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await page.waitForTimeout(REST_MS);
+      await prepare();
+      await page.screenshot({ path: join(directory, `${path}.png`) });
+    }
+  }
+  await page.setViewportSize(DESKTOP);
 }
 
 /** A picture to attach, drawn here. */

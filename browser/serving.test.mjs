@@ -6,7 +6,8 @@ import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { faults, launch, open } from './lib/browser.mjs';
+import { accessible, faults, launch, open, register } from './lib/browser.mjs';
+import { goTo } from './lib/chat.mjs';
 import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -61,6 +62,33 @@ test('every module is sent in a form that browsers understand', TIMEOUT, async (
   }
   assert.deepEqual(faults(page), []);
   await page.context().close();
+});
+
+test('a view that could not be fetched can be had again: it, or what it is made of', TIMEOUT, async () => {
+  // The server is away; it dies while it gives out the view; or while it gives out what the view needs.
+  for (const [place, missing] of [/icon\.svg/, /views\/settings\.js/, /views\/page\.js/].entries()) {
+    const page = await open(browser, 'about:blank');
+    let away = true;
+    await page.route(missing, (route) => (away ? route.abort('connectionrefused') : route.continue()));
+    await page.goto(cluster.url());
+    await register(page, `late-${place}`);
+    await page.evaluate(() => {
+      window.neverReloaded = true;
+    });
+    await goTo(page, 'settings');
+    await page.getByText('This part of the page could not be fetched').waitFor();
+    if (place === 0) await accessible(page, 'a view that is not there');
+    away = false;
+    const anew = page.getByRole('button', { name: 'Load the page again' });
+    const there = page.getByRole('heading', { name: 'Settings', level: 1 });
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await there.or(anew).first().waitFor();
+    if (place === 2 && (await anew.count())) await anew.click();
+    await there.waitFor();
+    if (place < 2) assert.equal(await page.evaluate(() => window.neverReloaded), true);
+    assert.deepEqual(faults(page), []);
+    await page.context().close();
+  }
 });
 
 test('the policy refuses inline scripts, markup from texts, frames and other places', TIMEOUT, async () => {

@@ -56,9 +56,11 @@ export function faults(page) {
   return known.get(page);
 }
 
-/** Registers somebody through the page, and waits until they are in. */
+/** Registers somebody through the page, and waits until they are in. Where nobody has an account yet, the page offers to make one by itself. */
 export async function register(page, name, password = PASSWORD) {
-  await page.getByRole('button', { name: 'Make an account' }).click();
+  const again = page.getByLabel('Password, again');
+  await again.or(page.getByRole('button', { name: 'Make an account' })).first().waitFor();
+  if (!(await again.count())) await page.evaluate(() => [...document.querySelectorAll('.link-button')].find((one) => one.textContent === 'Make an account')?.click());
   await page.getByLabel('Name', { exact: true }).fill(name);
   await page.getByLabel('Password', { exact: true }).fill(password);
   await page.getByLabel('Password, again').fill(password);
@@ -87,6 +89,30 @@ export async function accessible(page, what) {
     assert.equal(words.join('\n'), '', `${what}, ${colorScheme}`);
   }
   await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+}
+
+/** Asserts that nothing is cut off at its sides, by the window or by what scrolls around it. What ends in an ellipsis is cut as it should be, and
+ * code is scrolled. */
+export async function inside(page, what) {
+  await settled(page);
+  const cut = await page.evaluate(() => {
+    const edges = (element) => {
+      for (let around = element.parentElement; around; around = around.parentElement) {
+        const { overflowX, textOverflow } = getComputedStyle(around);
+        if (textOverflow === 'ellipsis' || around.matches('pre, svg')) return null;
+        if (overflowX === 'visible') continue;
+        const left = around.getBoundingClientRect().left + around.clientLeft;
+        return [Math.max(0, left), Math.min(innerWidth, left + around.clientWidth)];
+      }
+      return [0, innerWidth];
+    };
+    return [...document.body.querySelectorAll('*')].flatMap((element) => {
+      const { left, right, width, height } = element.getBoundingClientRect();
+      const [from, to] = (width * height > 1 && !element.closest('.hidden-visually, .skip') && edges(element)) || [left, right];
+      return left < from - 1 || right > to + 1 ? [`${element.localName}.${element.className}: ${left} to ${right}, seen ${from} to ${to}`] : [];
+    });
+  });
+  assert.deepEqual(cut.slice(0, 8), [], what);
 }
 
 /** Waits until no colour is on its way to another one. */

@@ -577,6 +577,7 @@ impl Cluster for Service {
                 detail: "all servers are there".to_owned(),
                 servers: servers.into_iter().enumerate().map(describe).collect(),
                 recovery_id: state.recovery_id.clone().into(),
+                ..chat::ClusterStatus::default()
             })
         })
         .await

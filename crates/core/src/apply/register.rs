@@ -68,12 +68,14 @@ mod tests {
     #[test]
     fn the_first_account_ever_administers() {
         let mut world = World::new();
+        assert!(!query::any_account(&world.store).unwrap());
         let (ann, bob) = (world.register("ann"), world.register("bob"));
         let account = |device: &Device| query::account(&world.store, device.account).unwrap().unwrap();
         assert!(account(&ann).administrator && !account(&bob).administrator);
         assert_eq!(account(&ann).name.as_deref(), Some("ann"));
         world.run(&Command::DeleteAccount { session: ann.token, credential_version: 1 });
         world.run(&Command::DeleteAccount { session: bob.token, credential_version: 1 });
+        assert!(query::any_account(&world.store).unwrap(), "there was one");
         let eve = world.register("eve");
         assert!(!query::account(&world.store, eve.account).unwrap().unwrap().administrator);
     }

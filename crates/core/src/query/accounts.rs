@@ -23,6 +23,14 @@ pub fn account(store: &dyn Read, account: AccountId) -> Result<Option<AccountInf
     record.map(|record| info(store, account, record)).transpose()
 }
 
+/// Whether an account was ever made: if not, the next one is an administrator.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn any_account(store: &dyn Read) -> Result<bool, StoreError> {
+    Ok(!scan::keys(store, &Range::accounts(), 1)?.is_empty())
+}
+
 /// A live account by name, any case.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use threefold_core::query;
 use threefold_proto::chat;
 use tokio::{sync::Mutex, time::Instant};
 
@@ -35,6 +36,7 @@ impl<D: Door> Gateway<D> {
         chat::ClusterStatus {
             servers: vec![door.local_status()],
             recovery_id: door.recovery_id().into(),
+            empty: !door.read(query::any_account),
             ..chat::ClusterStatus::default()
         }
     }
@@ -44,6 +46,13 @@ impl<D: Door> Gateway<D> {
 mod tests {
     use super::*;
     use crate::gateway::testing::Solo;
+
+    #[tokio::test]
+    async fn who_comes_first_is_told_so() {
+        let gateway = Solo::new().gateway();
+        let own = chat::StatusRequest { local: true };
+        assert!(gateway.status(&own).await.empty);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn many_who_ask_at_once_ask_the_servers_once_or_twice() {

@@ -418,7 +418,9 @@ async fn status_health_and_reflection_need_no_session() {
     let channel = server.channel().await;
     let mut cluster = ClusterClient::new(channel.clone());
     let status = cluster.status(chat::StatusRequest { local: true }).await.unwrap().into_inner();
-    assert_eq!(status.servers[0].role, "leader");
+    assert_eq!((&*status.servers[0].role, status.empty), ("leader", true));
+    server.user("ann").await;
+    assert!(!cluster.status(chat::StatusRequest { local: true }).await.unwrap().into_inner().empty);
     let status = cluster.status(chat::StatusRequest { local: false }).await.unwrap().into_inner();
     assert_eq!(status.state, "normal");
 

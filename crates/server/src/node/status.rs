@@ -3,6 +3,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use prost::Message as _;
+use threefold_core::query;
 use threefold_proto::{chat, peer};
 use tokio::time::{Instant, timeout};
 
@@ -55,6 +56,11 @@ impl Node {
         }
     }
 
+    /// No account was ever made, as far as this server knows.
+    pub fn is_empty(&self) -> bool {
+        !self.read(query::any_account)
+    }
+
     /// The cluster's state; asks the other servers, each for at most `patience`.
     pub async fn status(&self, patience: Duration) -> chat::ClusterStatus {
         let overview = self.inner.engine.overview();
@@ -64,7 +70,13 @@ impl Node {
         servers.push(self.local_status());
         servers.sort_by(|a, b| a.name.cmp(&b.name));
         let Condition { word, detail } = self.inner.engine.condition().borrow().clone();
-        chat::ClusterStatus { state: word.word().to_owned(), detail, servers, recovery_id: self.recovery_id().into() }
+        chat::ClusterStatus {
+            state: word.word().to_owned(),
+            detail,
+            servers,
+            recovery_id: self.recovery_id().into(),
+            empty: self.is_empty(),
+        }
     }
 
     async fn ask(&self, peer: &Peer, patience: Duration) -> chat::ServerStatus {

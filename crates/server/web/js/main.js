@@ -1,6 +1,6 @@
 // Begins the page.
 
-import { html, render } from '../vendor/preact.js';
+import { html, render } from './preact.js';
 import { begin } from './state/app.js';
 import { applyLook } from './state/look.js';
 import { App } from './views/app.js';

@@ -1,11 +1,14 @@
 //! A source as it is sent: without what is only for who works on it. Comments, indentation and spaces are an eighth of the page's weight.
 //!
-//! Promises: lines keep their numbers, so that a fault says where it is; every word and sign stays, in its order; strings, regular
-//! expressions and templates stay as they are, but for the indentation in html`...`, where it means no more than any space; a source that
-//! is not understood is sent as it is. Left out: what would take a parser, such as shorter names.
+//! Promises: a script's lines keep their numbers, so that a fault says where it is; every word and sign stays, in its order, but for the
+//! last `;` of a style's block; strings, regular expressions and templates stay as they are, but for the indentation in html`...`, where
+//! it means no more than any space; a source that is not understood is sent as it is. Left out: what would take a parser, such as shorter
+//! names.
 
 /// Signs beside which a space says nothing in a script. None that makes another sign, or a comment, with what may follow it (`+ +`, `/ /`).
 const APART: &[u8] = b",;:(){}[]=>&|?";
+/// And in a style. Before a `:` a space may say that any descendant is meant, and after a `)` that there is one.
+const STYLE_APART: &[u8] = b",;{}>";
 
 /// Where something stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,10 @@ impl Scan<'_> {
     }
 
     fn end_line(&mut self) {
+        if !self.is_script {
+            self.pass(1);
+            return;
+        }
         self.skip(1);
         self.sent.push(b'\n');
         self.space = false;
@@ -87,10 +94,14 @@ impl Scan<'_> {
 
     fn take(&mut self, bytes: usize) {
         let (taken, rest) = self.rest.split_at(bytes.min(self.rest.len()));
-        let parts =
-            |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'\n' && !(self.is_script && APART.contains(byte)));
-        if self.space && parts(self.sent.last()) && parts(taken.first()) {
+        let apart = if self.is_script { APART } else { STYLE_APART };
+        let parts = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'\n' && !apart.contains(byte));
+        let is_value = !self.is_script && self.sent.last() == Some(&b':');
+        if self.space && !is_value && parts(self.sent.last()) && parts(taken.first()) {
             self.sent.push(b' ');
+        }
+        if !self.is_script && taken == b"}" && self.sent.last() == Some(&b';') {
+            self.sent.pop();
         }
         self.sent.extend_from_slice(taken);
         (self.space, self.before, self.rest) = (false, taken, rest);
@@ -186,11 +197,15 @@ mod tests {
         assert_eq!(thinned(source, true), "\n\n\n\nlet a=1;\n\n\nb('//','/*');\n");
         let source = "async (x) => a + +b - -c ? [...d] : e / 2 !== f, typeof g, return  /* why */  h ?? { i };";
         assert_eq!(thinned(source, true), "async(x)=>a + +b - -c?[...d]:e / 2 !==f,typeof g,return h??{i};");
-        let source = "/* all */\n.a :hover > b {\n  /* one */\n  flex: 1 / -1;\n  content: \"/* x\";\n}\n@media (c) and (d) { }\n";
-        assert_eq!(
-            thinned(source, false),
-            "\n.a :hover > b {\n\nflex: 1 / -1;\ncontent: \"/* x\";\n}\n@media (c) and (d) { }\n"
-        );
+    }
+
+    #[test]
+    fn a_style_keeps_the_spaces_that_say_something() {
+        let source = "/* all */\n.a :hover > b,\n  p\n  q {\n  /* one */\n  flex: 1 / -1;\n  content: \"/* x ; \" ;\n}\n@media (c: 1) and (d) {\n}\n";
+        let thin = ".a :hover>b,p q{flex:1 / -1;content:\"/* x ; \"}@media (c:1) and (d){}";
+        assert_eq!(thinned(source, false), thin);
+        let source = "a { margin: -1px 0 calc(1px + -2px); --x: a( b ) c; }\n\n:root .b { }";
+        assert_eq!(thinned(source, false), "a{margin:-1px 0 calc(1px + -2px);--x:a( b ) c}:root .b{}");
     }
 
     #[test]
@@ -234,7 +249,8 @@ mod tests {
             let spaced = format!("{source}\n  ;");
             assert_ne!(thinned(&spaced, is_script), spaced, "{path} is not understood");
             let sent = thinned(source, is_script);
-            assert_eq!(sent.matches('\n').count(), source.matches('\n').count(), "{path}");
+            let lines = if is_script { source.matches('\n').count() } else { 0 };
+            assert_eq!(sent.matches('\n').count(), lines, "{path}");
             assert_eq!(thinned(&sent, is_script), sent, "{path}: there is nothing left to leave out");
         }
     }

@@ -35,7 +35,7 @@ export function standing(status, server, old = false) {
   if (!isUp(server)) return { word: 'down', tone: 'bad', words: 'does not answer' };
   if (server.role === 'leader') {
     if (status.state === 'sole survivor') return { word: 'sole survivor', tone: 'warning', words: 'goes on alone' };
-    return { word: 'leader', tone: 'lead', words: 'orders all writes' };
+    return { word: 'leader', tone: 'lead', words: status.state === 'frozen' ? 'waits for the others' : 'orders all writes' };
   }
   if (server.role === 'candidate') return { word: 'candidate', tone: 'warning', words: 'stands for election' };
   const lag = lagOf(status, server);

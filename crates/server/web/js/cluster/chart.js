@@ -1,6 +1,6 @@
 // A small chart of the last minute: lines over time, in SVG, newest at the right.
 
-import { h, html } from '../../vendor/preact.js';
+import { h, html } from '../preact.js';
 import { WINDOW_MS } from './watch.js';
 
 const WIDTH = 300;

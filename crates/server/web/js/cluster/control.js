@@ -1,29 +1,29 @@
 // Killing and starting servers, where `threefold up` runs them on this machine. The server that gave out this page says whether, and
-// hands over the address and the token of that `up`'s control endpoint; ordinary servers have nothing to hand over.
+// hands over the address and the token of that `up`'s control endpoint; ordinary servers have nothing to hand over. It is asked as soon as
+// this is fetched, for no other server tells its page: by the time somebody looks it may be dead.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 
 const AGAIN_MS = 4000;
 
-/** {address, token}, or null: nothing can be done from here. */
-export const control = signal(null);
+/** {address, token}; null: nothing can be done from here; undefined: that is not known. */
+export const control = signal(undefined);
 
-let known = false;
-let timer = 0;
-
-/** Finds out; once it is known, nothing is asked again. */
-export async function find() {
-  clearTimeout(timer);
-  if (known) return;
+/** Finds out. */
+async function find() {
   try {
     const answer = await fetch('/up', { cache: 'no-store' });
-    known = answer.ok;
-    control.value = answer.status === 200 ? await answer.json() : null;
+    if (answer.ok) {
+      control.value = answer.status === 200 ? await answer.json() : null;
+      return;
+    }
   } catch {
     // The server of this page is down at the moment.
   }
-  if (!known) timer = setTimeout(find, AGAIN_MS);
+  setTimeout(find, AGAIN_MS);
 }
+
+find();
 
 /** `deed`: 'kill' or 'start'. Says why not, if not. */
 export async function order(server, deed) {
@@ -36,7 +36,6 @@ export async function order(server, deed) {
   }
   if (answer.status === 401) {
     // Another `up` has taken the place of the one this page knew.
-    known = false;
     find();
   }
   if (!answer.ok) throw new Error((await answer.text()).trim() || `it was refused (${answer.status})`);

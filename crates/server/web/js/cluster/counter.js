@@ -1,6 +1,6 @@
 // The counters of the conversation that shows the promise, and what they come to.
 
-import { html } from '../../vendor/preact.js';
+import { html } from '../preact.js';
 import { me } from '../state/app.js';
 import { control } from './control.js';
 import { begin, counts, end, stage } from './promise.js';

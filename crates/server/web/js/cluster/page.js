@@ -1,13 +1,13 @@
 // The cluster, watched: its servers as they are now, a minute of figures, what happened; beside `up`, buttons that kill and start servers,
 // and a conversation that counts itself meanwhile. It shows what `threefold status` prints, from the same answer.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { connection, me } from '../state/app.js';
 import { Icon } from '../ui/icon.js';
 import { Toasts } from '../ui/toast.js';
 import { leaderOf, termOf, toneOf } from './changes.js';
 import { Chart } from './chart.js';
-import { control, find } from './control.js';
+import { control } from './control.js';
 import { Counter } from './counter.js';
 import { Server } from './server_card.js';
 import { events, OLD_MS, samples, seenAt, status, watch } from './watch.js';
@@ -18,11 +18,12 @@ await styled('/cluster.css');
 
 /** This view's own looks, fetched with it. */
 function styled(href) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const link = document.createElement('link');
     link.rel = 'stylesheet';
     link.href = href;
-    link.onload = link.onerror = resolve;
+    link.onload = resolve;
+    link.onerror = reject;
     document.head.append(link);
   });
 }
@@ -30,7 +31,6 @@ function styled(href) {
 export function ClusterPage() {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
-    find();
     const ticking = setInterval(() => setNow(Date.now()), TICK_MS);
     const unwatch = watch();
     return () => {
@@ -56,7 +56,7 @@ export function ClusterPage() {
           <${Timeline} />
         </div>
         ${found && html`<${Figures} now=${Math.max(now, seenAt.value)} />`}
-        ${!control.value && html`<p class="soft small">On one machine, <code>threefold up</code> gives this page buttons that kill and start each server.</p>`}
+        ${control.value === null && html`<p class="soft small">On one machine, <code>threefold up</code> gives this page buttons that kill and start each server.</p>`}
       </div>
     </div>
     ${!me.value && html`<${Toasts} />`}`;

@@ -3,7 +3,7 @@
 //
 // The conversation lives in this page only. Both accounts are deleted when it ends; what an interrupted one left, when the next begins.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { Connection } from '../net/connection.js';
 import { randomHex, recall, remember } from '../net/storage.js';
 

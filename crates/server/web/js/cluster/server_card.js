@@ -1,6 +1,6 @@
 // One server: what it is at the moment, where its log stands, and, beside `up`, what one can do to it.
 
-import { html, useState } from '../../vendor/preact.js';
+import { html, useState } from '../preact.js';
 import { connection } from '../state/app.js';
 import { say } from '../ui/toast.js';
 import { isUp, lagOf, standing, termOf } from './changes.js';

@@ -1,7 +1,7 @@
 // Watches the cluster while somebody looks: asks any server for the status that `threefold status` prints, and keeps the last minute of
 // it and what happened. It asks over the page's one connection, so it goes on at another server when that one's dies.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { connection } from '../state/app.js';
 import { changes, committedBetween, lagOf, leaderOf } from './changes.js';
 

@@ -3,12 +3,17 @@
 //
 // It tells its owner, by the handlers, what comes; it keeps nothing but the cursor.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { Servers, address } from './servers.js';
 
+/** How long a server has to take a connection; twice as long after each round in vain, for the network may be slow. */
 const OPEN_PATIENCE_MS = 3000;
+const MOST_PATIENCE = 16;
+/** So long it has more time: it may have been one server that hung, or a machine that slept. */
+const PATIENT_MS = 60000;
 /** Between two looks whether the server lives; how long it may be silent before it is asked, while something is awaited and while not; and
- * how long it may leave that unanswered. A server that dies closes its connections at once: this is for one that hangs. */
+ * how long it may leave that unanswered. A server that dies closes its connections at once: this is for one that hangs. What comes slowly
+ * is heard only when all of it is there: so the next time it has twice as long. */
 const LOOK_PAUSE_MS = 1500;
 const AWAITING_MS = 2000;
 const IDLE_MS = 10000;
@@ -51,6 +56,7 @@ export class Connection {
     this.lastHeard = 0;
     this.asked = 0;
     this.lostAt = 0;
+    this.patience = 1;
     this.opened = false;
     /** What comes now is news: everything missed has been heard, or was missed only now. */
     this.live = false;
@@ -105,6 +111,7 @@ export class Connection {
     if (this.wanted && !this.socket) {
       clearTimeout(this.timer);
       this.servers.failures = 0;
+      this.patience = 1;
       this.connect();
     } else this.look();
   }
@@ -120,7 +127,7 @@ export class Connection {
     }
     this.socket = socket;
     this.opened = false;
-    this.timer = setTimeout(() => this.lost(null), OPEN_PATIENCE_MS);
+    this.timer = setTimeout(() => this.lost(null), OPEN_PATIENCE_MS * this.servers.patience(MOST_PATIENCE));
     socket.onopen = () => this.greet();
     socket.onmessage = (event) => this.hear(event.data);
     socket.onclose = (event) => this.lost(event);
@@ -315,7 +322,11 @@ export class Connection {
     if (!this.wanted || !this.socket || !this.opened) return;
     const now = Date.now();
     const asked = this.asked > this.lastHeard;
-    if (asked && now - this.asked >= SILENCE_MS) {
+    if (asked && now - this.asked >= SILENCE_MS * this.patience) {
+      this.patience = Math.min(MOST_PATIENCE, this.patience * 2);
+      setTimeout(() => {
+        this.patience = Math.max(1, this.patience / 2);
+      }, PATIENT_MS);
       this.asked = 0;
       this.lost(null);
     } else if (!asked && now - this.lastHeard >= (this.calls.size > 0 || this.handlers.awaits() ? AWAITING_MS : IDLE_MS)) {

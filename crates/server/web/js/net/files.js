@@ -1,6 +1,6 @@
 // Attachments over plain HTTP, at whichever server this page talks with: up with progress, down as something to show or to save.
 
-import { effect } from '../../vendor/preact.js';
+import { effect } from '../preact.js';
 import { connection, phase } from '../state/app.js';
 import { Refused, unavailable } from './connection.js';
 import { address } from './servers.js';

@@ -1,12 +1,14 @@
 // Everything this tab wants to have done and has no answer for. Each tab has a lane of its own; what a closed tab left behind is taken
 // over by the next one, under the numbers it had.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { Lane } from './lane.js';
 import { onChangedElsewhere, recall, remember, remembered, randomHex } from './storage.js';
 
 /** How long other tabs have to say that a lane is theirs. */
 const CLAIM_MS = 400;
+/** So long what was answered is still shown as it will be. */
+const LATELY_MS = 1500;
 /** Where a tab remembers, for itself alone, which lane is its own: only from one page to the next, for a duplicate of a tab begins with
  * all that it remembers. */
 const PLACE = 'threefold:lane';
@@ -28,6 +30,17 @@ function lastPlace() {
   }
 }
 
+/** Where one has read is said by the page. */
+const isOfPerson = ({ operation }) => !operation.mark_read;
+
+/** "2 messages and one change are": what it comes to, in words; nothing for nothing. */
+export function tally(writes) {
+  const messages = writes.filter(({ operation }) => operation.send).length;
+  const count = (many, one) => many && (many === 1 ? `one ${one}` : `${many} ${one}s`);
+  const words = [count(messages, 'message'), count(writes.length - messages, 'change')].filter(Boolean).join(' and ');
+  return words && `${words[0].toUpperCase()}${words.slice(1)} ${writes.length === 1 ? 'is' : 'are'}`;
+}
+
 export class Outbox {
   /** `connection` carries; `settled(write, result)` hears of every answer; `forgetful()` that this browser keeps nothing; `say(words)` tells
    * the person of what was refused though nobody waits for it any more. */
@@ -37,6 +50,8 @@ export class Outbox {
     this.version = signal(0);
     this.lanes = [];
     this.failed = [];
+    /** What was answered a moment ago: the news of it may still be on its way. */
+    this.lately = [];
     this.channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel('threefold') : null;
     this.channel?.addEventListener('message', ({ data }) => {
       if (data?.who) this.claim();
@@ -130,6 +145,7 @@ export class Outbox {
     for (const lane of this.lanes) lane.stop();
     this.lanes = [];
     this.failed = [];
+    this.lately = [];
     place(null);
     this.changed();
   }
@@ -178,6 +194,13 @@ export class Outbox {
     const [own, ...adopted] = this.lanes;
     this.lanes = [own, ...adopted.filter((lane) => lane.writes.length > 0 || lane.forget())];
     this.settled(write, result);
+    if (!result.error && !write.operation.send) {
+      this.lately.push(write);
+      setTimeout(() => {
+        this.lately = this.lately.filter((one) => one !== write);
+        this.changed();
+      }, LATELY_MS);
+    }
     this.changed();
   }
 
@@ -214,17 +237,20 @@ export class Outbox {
     return was;
   }
 
-  /** How many messages all tabs together have not sent. */
+  /** What all tabs together have not sent. */
   unsent() {
     const elsewhere = remembered('lane:').filter((name) => this.lanes.every(({ id }) => name !== `lane:${id}`));
-    const writes = elsewhere.flatMap((name) => recall(name)?.writes ?? []);
-    return this.sends().length + writes.filter((write) => write.operation.send).length;
+    return [...this.failed, ...this.waiting(), ...elsewhere.flatMap((name) => recall(name)?.writes ?? []).filter(isOfPerson)];
+  }
+
+  /** What people have done and no server has answered, oldest first. */
+  waiting() {
+    return this.lanes.flatMap((lane) => lane.writes).filter(isOfPerson);
   }
 
   /** Messages on their way, and those that failed, oldest first. */
   sends() {
-    const waiting = this.lanes.flatMap((lane) => lane.writes.filter((write) => write.operation.send));
-    return [...this.failed, ...waiting];
+    return [...this.failed, ...this.waiting().filter((write) => write.operation.send)];
   }
 
   changed() {

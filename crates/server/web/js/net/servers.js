@@ -37,6 +37,11 @@ export class Servers {
     this.failures = 0;
   }
 
+  /** How many times longer than at first to wait for one. */
+  patience(most) {
+    return Math.min(most, 2 ** Math.floor(this.failures / this.all().length));
+  }
+
   /** Goes on to the next server; says how long to wait before trying it. */
   failed() {
     const count = this.all().length;

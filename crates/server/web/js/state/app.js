@@ -1,7 +1,7 @@
 // The one instance of each part, wired together: what comes from the connection goes to the stores, and what people do goes to the
 // outbox. Signing in and out is here, because it concerns them all.
 
-import { signal, batch } from '../../vendor/preact.js';
+import { signal, batch } from '../preact.js';
 import { Connection } from '../net/connection.js';
 import { Outbox } from '../net/outbox.js';
 import { forgetAll, onChangedElsewhere, randomHex, recall, remember } from '../net/storage.js';

@@ -1,11 +1,13 @@
 // The conversations of the account: what each is called, what was said last, how much is unread. Loaded once, then kept by events.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { recall, remember, remembered } from '../net/storage.js';
 
+/** So many are asked for at once; half as many after each time that no answer has come, for the network may be slow. */
 const PAGE = 200;
-/** Beyond so many pages the list is cut: nobody scrolls through more. */
-const PAGES = 25;
+const LEAST = 12;
+/** Beyond so many the list is cut: nobody scrolls through more. */
+const MOST = 5000;
 const RECOUNT_MS = 500;
 
 export class Chats {
@@ -18,6 +20,7 @@ export class Chats {
     this.map = new Map();
     this.invitations = signal([]);
     this.held = null;
+    this.page = PAGE;
     /** While what came during the loading is applied: the list may know it already. */
     this.replaying = false;
     this.due = false;
@@ -51,8 +54,8 @@ export class Chats {
     const found = [];
     try {
       let after = 0;
-      for (let page = 0; page < PAGES; page += 1) {
-        const reply = await this.connection.call('list_conversations', { limit: PAGE, after, position });
+      while (found.length < MOST) {
+        const reply = await this.connection.call('list_conversations', { limit: this.page, after, position });
         const conversations = reply.conversations ?? [];
         found.push(...conversations);
         if (!reply.more || conversations.length === 0) break;
@@ -60,6 +63,7 @@ export class Chats {
       }
     } catch (error) {
       console.warn('threefold: the conversations could not be listed:', error.message);
+      this.page = Math.max(LEAST, this.page >> 1);
       setTimeout(() => this.held === held && this.me.value && this.load(position, held), 2000);
       return;
     }
@@ -186,6 +190,14 @@ export class Chats {
     }, RECOUNT_MS);
   }
 
+  /** The newest message is gone: the one before it is asked for. */
+  async findLast(id, gone) {
+    this.update(id, { last: { ...gone, body: '', attachments: [] } });
+    const request = { in: { conversation: id }, limit: 1, from: { before: 0 }, position: this.connection.cursor };
+    const { messages = [] } = await this.connection.call('history', request).catch(() => ({}));
+    if (this.get(id)?.last?.id === gone.id) this.update(id, { last: messages[0] ?? null });
+  }
+
   /** Becoming a member: what the room is like is asked for. */
   async joined(id) {
     try {
@@ -239,7 +251,7 @@ const HANDLERS = {
   },
   messages_hidden({ conversation, messages }) {
     const { last } = this.map.get(conversation) ?? {};
-    if (last && messages?.includes(last.id)) this.update(conversation, { last: { ...last, hidden: true, body: '' } });
+    if (last && messages?.includes(last.id)) this.findLast(conversation, last);
     this.recount(conversation);
   },
   message_edited({ conversation, message, by, body, mentions }) {

@@ -1,7 +1,7 @@
 // What is being written, kept for each conversation until it is sent: {text, reply, files, edit}; `edit` is the message that is being
 // edited, with its new text in `draft`. All tabs have the same.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { onChangedElsewhere, recall, remember } from '../net/storage.js';
 import { forgetful } from '../ui/toast.js';
 

@@ -1,6 +1,6 @@
 // How the page looks: light, dark, or as the system does.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { recall, remember } from '../net/storage.js';
 
 /** 'system', 'light', 'dark' */

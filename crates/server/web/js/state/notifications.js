@@ -1,6 +1,6 @@
 // Desktop notifications, where the person has asked for them: of direct messages and mentions, while the page is not looked at.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { recall, remember } from '../net/storage.js';
 import { plain } from '../text/markdown.js';
 

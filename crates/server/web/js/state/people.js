@@ -1,6 +1,6 @@
 // Who is online, and what people like to be called. Presence is asked for now and then while the page is looked at.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 
 const PAUSE_MS = 15000;
 /** The answer names everybody: the more there are, the more seldom it is asked for, also where connections come and go. */

@@ -1,6 +1,6 @@
 // Which view is open: the part of the address behind `#`. Nothing else decides it, so going back, reloading and links all work.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 
 export const route = signal(parse(location.hash));
 

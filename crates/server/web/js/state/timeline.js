@@ -1,12 +1,13 @@
 // The part of a conversation that is on the screen: a window of messages without gaps, moved by scrolling, kept by events. It never
 // holds more than LIMIT messages, however long the conversation is.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 import { same } from './chats.js';
 
 const LIMIT = 240;
-const FIRST_PAGE = 60;
+/** So many are asked for at once; half as many after each time that no answer has come, for the network may be slow. */
 const PAGE = 60;
+const LEAST = 8;
 /** What could not be asked now may be asked again, after a while. */
 const PASSING = new Set(['unavailable', 'overloaded', 'rate_limited']);
 const AGAIN_MS = 2000;
@@ -26,6 +27,7 @@ export class Timeline {
     this.older = false;
     this.newer = false;
     this.busy = false;
+    this.page = PAGE;
     this.held = [];
     /** The ids that answers have named as one's own. */
     this.confirmed = new Set();
@@ -55,8 +57,12 @@ export class Timeline {
     return this.id ? { conversation: this.id } : this.place;
   }
 
-  async ask(from, limit) {
-    const reply = await this.connection.call('history', { in: this.where(), limit, from, position: this.connection.cursor });
+  async ask(from) {
+    const request = { in: this.where(), limit: this.page, from, position: this.connection.cursor };
+    const reply = await this.connection.call('history', request).catch((error) => {
+      if (error.code === 'unavailable') this.page = Math.max(LEAST, this.page >> 1);
+      throw error;
+    });
     return { messages: reply.messages ?? [], older: Boolean(reply.older), newer: Boolean(reply.newer) };
   }
 
@@ -67,7 +73,7 @@ export class Timeline {
     this.loading = true;
     this.changed();
     try {
-      const page = await this.ask(around ? { around } : { before: 0 }, FIRST_PAGE);
+      const page = await this.ask(around ? { around } : { before: 0 });
       if (this.turn !== turn) return;
       Object.assign(this, { ...page, phase: 'ready', fault: null });
       if (this.messages[0]) this.id ||= this.messages[0].conversation;
@@ -98,7 +104,7 @@ export class Timeline {
     const turn = this.turn;
     try {
       const edge = older ? this.messages[0].id : this.messages.at(-1).id;
-      const page = await this.ask(older ? { before: edge } : { after: edge }, PAGE);
+      const page = await this.ask(older ? { before: edge } : { after: edge });
       if (this.turn === turn) this.extend(older, page);
     } catch {
       // Scrolling on asks again.
@@ -255,12 +261,48 @@ export class Timeline {
   }
 }
 
+/** What waits to be done to a message, as it will be: `how` gives it, or null where it will not be there. */
+const CHANGED_BY = {
+  edit: ({ message, body }) => ({
+    ids: [message],
+    how: (one) => ({ ...one, body, edited_at_ms: one.edited_at_ms || Date.now() }),
+  }),
+  delete: ({ messages, for_everyone: everyone }) => ({ ids: messages, how: (one) => (everyone ? withdrawn(one) : null) }),
+  react: ({ message, emoji, remove }) => ({
+    ids: [message],
+    how: ({ ...one }, waits) => {
+      const { count = 0, own } = one.reactions?.find((known) => known.emoji === emoji) ?? {};
+      if (Boolean(own) === Boolean(remove)) one.reactions = reacted(one.reactions ?? [], { emoji, count: count + (remove ? -1 : 1), added: !remove }, true);
+      one.reactions = one.reactions?.map((known) => (known.emoji === emoji ? { ...known, waits } : known));
+      return one;
+    },
+  }),
+};
+
+/** The messages as they will be when what was done to them is answered; what still waits is marked. */
+export function foreseen(messages, waiting, lately) {
+  for (const write of [...lately, ...waiting]) {
+    const [[kind, operation]] = Object.entries(write.operation);
+    if (!CHANGED_BY[kind]) continue;
+    const { ids, how } = CHANGED_BY[kind](operation);
+    const waits = !lately.includes(write);
+    messages = messages.flatMap((message) => {
+      if (!ids.includes(message.id)) return [message];
+      const changed = how(message, waits);
+      return changed ? [{ ...changed, waits: waits && kind !== 'react' }] : [];
+    });
+  }
+  return messages;
+}
+
+const withdrawn = (message) => ({ ...message, deleted: true, body: '', attachments: [], reactions: [], mentions: [] });
+
 const NOTICES = new Set(['room_opened', 'member_joined', 'member_left', 'member_removed', 'role_changed', 'room_changed']);
 
 const CHANGES = {
   messages_deleted: ({ messages = [] }) => ({
     ids: messages,
-    how: (message) => ({ ...message, deleted: true, body: '', attachments: [], reactions: [], mentions: [] }),
+    how: withdrawn,
   }),
   messages_hidden: ({ messages = [] }) => ({ ids: messages, how: () => null }),
   message_edited: (edit) => ({

@@ -1,6 +1,6 @@
 // The windows of the conversations that were open lately, so that going back to one is instant.
 
-import { effect, untracked } from '../../vendor/preact.js';
+import { effect, untracked } from '../preact.js';
 import { anew, connection, me, onEvent, phase } from './app.js';
 import { Timeline } from './timeline.js';
 

@@ -1,6 +1,6 @@
 // Who is typing where; and saying so of oneself, now and then. Nothing of it is kept.
 
-import { signal } from '../../vendor/preact.js';
+import { signal } from '../preact.js';
 
 const SHOWN_MS = 6000;
 const SAID_EVERY_MS = 2500;

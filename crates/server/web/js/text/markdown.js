@@ -3,7 +3,7 @@
 //
 // Known: paragraphs and line breaks, `code`, ```blocks```, **bold**, *italic*, _italic_, ~~struck~~, links, > quotes, lists, @names.
 
-import { h } from '../../vendor/preact.js';
+import { h } from '../preact.js';
 
 const DEPTH = 6;
 const LINK = /^https?:\/\/[^\s<>"'`]+/i;

@@ -1,6 +1,6 @@
 // Whose it is, at a glance: initials on a colour that follows from the name.
 
-import { html } from '../../vendor/preact.js';
+import { html } from '../preact.js';
 
 function hueOf(text) {
   let hash = 7;

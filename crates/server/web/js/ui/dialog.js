@@ -1,6 +1,6 @@
 // Dialogs: the browser's own, so that focus, Escape and what lies behind are as people expect.
 
-import { html, signal, useEffect, useRef } from '../../vendor/preact.js';
+import { html, signal, useEffect, useRef } from '../preact.js';
 import { Icon } from './icon.js';
 
 export function Dialog({ title, onClose, children, kind = '' }) {
@@ -8,10 +8,12 @@ export function Dialog({ title, onClose, children, kind = '' }) {
   useEffect(() => {
     const dialog = element.current;
     const before = document.activeElement;
+    // What had the focus may be gone by then: it stays in the list.
+    const around = before.closest('.scroller');
     dialog.showModal();
     return () => {
       dialog.close();
-      before?.focus({ preventScroll: true });
+      (before.isConnected ? before : around)?.focus({ preventScroll: true });
     };
   }, []);
   const outside = (event) => event.target === element.current && onClose();

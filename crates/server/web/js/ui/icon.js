@@ -1,6 +1,6 @@
 // The icons: strokes on a field of 24 by 24.
 
-import { h } from '../../vendor/preact.js';
+import { h } from '../preact.js';
 
 const PATHS = {
   logo: 'M3 9.2 12 4l9 5.2-9 5.2zM3 14.2l9 5.2 9-5.2',

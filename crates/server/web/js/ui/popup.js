@@ -1,7 +1,7 @@
 // A small popup beside what opened it: menus and the emoji grid. One at a time; Escape or a click elsewhere closes it, and the focus
 // returns.
 
-import { html, signal, useEffect, useLayoutEffect, useRef } from '../../vendor/preact.js';
+import { html, signal, useEffect, useLayoutEffect, useRef } from '../preact.js';
 import { Icon } from './icon.js';
 
 const current = signal(null);
@@ -16,7 +16,8 @@ export function openPopup(anchor, label, content, { menu = false } = {}) {
 export function close() {
   const popup = current.value;
   current.value = null;
-  if (popup?.anchor.isConnected) popup.anchor.focus({ preventScroll: true });
+  // From a message's buttons it goes to the message, where the keys are.
+  if (popup?.anchor.isConnected) (popup.anchor.closest('.message') ?? popup.anchor).focus({ preventScroll: true });
 }
 
 /** What makes the items of a menu: each closes it, and does something. */

@@ -1,6 +1,6 @@
 // Short words at the bottom edge, for what has no place of its own.
 
-import { html, signal } from '../../vendor/preact.js';
+import { html, signal } from '../preact.js';
 
 const SHOWN_MS = 5000;
 const toasts = signal([]);

@@ -1,6 +1,6 @@
 // For administrators: the accounts, what may be done to them, and what was done by whom.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { act, connection, me } from '../state/app.js';
 import { fullTime } from '../text/time.js';
 import { Dialog, ask, open } from '../ui/dialog.js';
@@ -38,7 +38,7 @@ function Accounts({ changes, changed }) {
   };
   return html`<section class="card" aria-labelledby="accounts"><h2 id="accounts">Accounts</h2>
     <input class="input" type="search" placeholder="Find an account" aria-label="Find an account" value=${query} onInput=${(event) => setQuery(event.target.value)} />
-    <ul class="list" style=${{ marginTop: '.5rem' }} aria-label="Accounts">${page?.accounts.map((account) => html`<${PersonRow} key=${account.account} account=${account}>
+    <ul class="list" aria-label="Accounts">${page?.accounts.map((account) => html`<${PersonRow} key=${account.account} account=${account}>
       ${account.disabled && html`<span class="tag danger">disabled</span>`}${account.administrator && html`<span class="tag accent">administrator</span>`}
       <button class="icon-button" aria-label=${`What to do with ${account.name}`}
         onClick=${(event) => openPopup(event.currentTarget, account.name, (close) => html`<${Menu} account=${account} close=${close} changed=${changed} />`, { menu: true })}>

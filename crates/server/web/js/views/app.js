@@ -1,6 +1,6 @@
 // The page as a whole: signed in or out, the list beside what is open, and the line that says when something is amiss.
 
-import { html, useEffect, useErrorBoundary } from '../../vendor/preact.js';
+import { html, useEffect, useErrorBoundary } from '../preact.js';
 import { chats, connection, farewell, me, phase } from '../state/app.js';
 import { narrow } from '../state/look.js';
 import { route } from '../state/route.js';
@@ -9,7 +9,7 @@ import { close as closePopup, PopupHost } from '../ui/popup.js';
 import { Toasts } from '../ui/toast.js';
 import { Banner } from './banner.js';
 import { Conversation } from './conversation.js';
-import { Later } from './later.js';
+import { Later, fetchView } from './later.js';
 import { Sidebar } from './sidebar.js';
 import { SignIn } from './sign_in.js';
 import { Welcome } from './welcome.js';
@@ -18,19 +18,27 @@ const CHAT_VIEWS = new Set(['c', 'room', 'k']);
 
 /** Views whose code is not needed for the first sight. */
 const PAGES = {
-  settings: () => import('./settings.js').then((module) => module.Settings),
-  admin: () => import('./admin.js').then((module) => module.Admin),
-  search: () => import('./search.js').then((module) => module.Search),
-  new: () => import('./new_chat.js').then((module) => module.NewChat),
-  rooms: () => import('./rooms.js').then((module) => module.Rooms),
-  cluster: () => import('../cluster/page.js').then((module) => module.ClusterPage),
+  settings: ['./settings.js', 'Settings'],
+  admin: ['./admin.js', 'Admin'],
+  search: ['./search.js', 'Search'],
+  new: ['./new_chat.js', 'NewChat'],
+  rooms: ['./rooms.js', 'Rooms'],
+  cluster: ['../cluster/page.js', 'ClusterPage'],
 };
+const FETCH_AFTER_MS = 1200;
+const FETCH_AGAIN_MS = 5000;
 
 /** The server that gave out this page may die: what it may be needed for is fetched while there is nothing else to do. */
 function useAll() {
   useEffect(() => {
-    const timer = setTimeout(() => Object.values(PAGES).forEach((load) => load().catch(() => {})), 1200);
-    return () => clearTimeout(timer);
+    const all = async () => {
+      try {
+        for (const [path] of Object.values(PAGES)) await fetchView(path);
+      } catch {
+        setTimeout(all, FETCH_AGAIN_MS);
+      }
+    };
+    setTimeout(all, FETCH_AFTER_MS);
   }, []);
 }
 
@@ -47,7 +55,7 @@ export function App() {
   if (phase.value === 'starting') return null;
   const { view, name } = route.value;
   if (phase.value === 'out') {
-    if (view === 'cluster') return html`<div class="frame single"><${Banner} /><main class="main" id="main"><${Later} load=${PAGES.cluster} /></main></div>`;
+    if (view === 'cluster') return html`<div class="frame single"><${Banner} /><main class="main" id="main"><${Later} view=${PAGES.cluster} /></main></div>`;
     return html`<${SignIn} farewell=${farewell.value} /><${Toasts} />`;
   }
   const open = CHAT_VIEWS.has(view) || view in PAGES;
@@ -65,7 +73,7 @@ export function App() {
       ${!narrow.value && html`<${Sidebar} />`}
       <main class="main" id="main" tabindex="-1" key=${connection.token}>
         ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${place} place=${place} view=${view} name=${name} message=${route.value.message} />`}
-        ${view in PAGES && html`<${Later} key=${view} load=${PAGES[view]} />`}
+        ${view in PAGES && html`<${Later} key=${view} view=${PAGES[view]} />`}
         ${!open && html`<${Welcome} />`}
         <${PopupHost} />
       </main>

@@ -1,7 +1,8 @@
 // The quiet line at the top: no connection, or a cluster that cannot take writes. It waits a moment before it speaks, because most
 // changes of server take less time than reading about them.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
+import { tally } from '../net/outbox.js';
 import { connection, outbox, phase } from '../state/app.js';
 
 const PATIENCE_MS = 700;
@@ -24,10 +25,9 @@ export function Banner() {
 }
 
 function lost(state) {
-  if (state === 'connecting') return phase.value === 'in' ? 'Connecting …' : 'Looking for a server …';
-  const waiting = outbox.version.value >= 0 ? outbox.sends().filter((send) => !send.why).length : 0;
-  const kept = waiting === 0 ? '' : waiting === 1 ? ' One message is waiting and will be sent.' : ` ${waiting} messages are waiting and will be sent.`;
-  return `Reconnecting …${kept}`;
+  const words = state === 'reconnecting' ? 'Reconnecting …' : phase.value === 'in' ? 'Connecting …' : 'Looking for a server …';
+  const waiting = outbox.version.value >= 0 && tally(outbox.waiting());
+  return `${words}${waiting && ` ${waiting} waiting and will be sent.`}`;
 }
 
 const CONDITIONS = {

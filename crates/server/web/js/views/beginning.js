@@ -1,6 +1,6 @@
 // Where a conversation begins, and what happened in it besides messages.
 
-import { html } from '../../vendor/preact.js';
+import { html } from '../preact.js';
 import { me, people } from '../state/app.js';
 import { Avatar } from '../ui/avatar.js';
 

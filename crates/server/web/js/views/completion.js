@@ -1,6 +1,6 @@
 // Completion in the composer: names after `@`, emoji after `:`.
 
-import { html, useRef, useState } from '../../vendor/preact.js';
+import { html, useRef, useState } from '../preact.js';
 import { connection, me, people } from '../state/app.js';
 import { findEmoji } from '../text/emoji.js';
 import { Avatar } from '../ui/avatar.js';

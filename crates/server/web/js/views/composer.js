@@ -1,7 +1,7 @@
 // Where messages are written: several lines, answers and edits, files with their progress, completion of names and emoji, and a draft
 // that stays with its conversation until it is sent.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from '../../vendor/preact.js';
+import { html, useEffect, useLayoutEffect, useRef, useState } from '../preact.js';
 import { randomHex } from '../net/storage.js';
 import { act, connection, me, outbox, typing } from '../state/app.js';
 import { draft, keepDraft, onDraftElsewhere } from '../state/drafts.js';
@@ -16,7 +16,7 @@ import { Uploads, useUploads } from './uploads.js';
 const BODY_BYTES = 16 * 1024;
 const bytesOf = (text) => (text.length * 3 <= BODY_BYTES ? 0 : new TextEncoder().encode(text).length);
 
-export function Composer({ place, chat, to, name, room, timeline, editing, stopEditing, edit, replyTo, setReply }) {
+export function Composer({ place, chat, to, name, room, timeline, messages, editing, stopEditing, edit, replyTo, setReply }) {
   const kept = useRef(null);
   kept.current ??= draft(place);
   const [written, setWritten] = useState(kept.current.text);
@@ -112,7 +112,7 @@ export function Composer({ place, chat, to, name, room, timeline, editing, stopE
       if (editing) stopEditing();
       else setReply(0);
     } else if (event.key === 'ArrowUp' && text === '' && !editing) {
-      const mine = timeline.messages.findLast((message) => message.author === me.value?.account && !message.deleted && message.body);
+      const mine = messages.findLast((message) => message.author === me.value?.account && !message.deleted && message.body);
       if (mine) {
         event.preventDefault();
         edit(mine);

@@ -1,11 +1,12 @@
 // One conversation: its head, its messages, the composer, and the panel about it. Finds out what the address means: a conversation one
 // has, a person never talked with, a room one may join, or nothing.
 
-import { html, useEffect, useMemo, useRef, useState } from '../../vendor/preact.js';
+import { html, useEffect, useMemo, useRef, useState } from '../preact.js';
 import { remember } from '../net/storage.js';
 import { act, chats, me, outbox, people, typing } from '../state/app.js';
 import { same } from '../state/chats.js';
 import { chatPath, go } from '../state/route.js';
+import { foreseen } from '../state/timeline.js';
 import { timelineOf } from '../state/timelines.js';
 import { ago } from '../text/time.js';
 import { Avatar } from '../ui/avatar.js';
@@ -72,6 +73,7 @@ export function Conversation({ place, view, name, message }) {
 
   const reading = useReading(chat, timeline);
   const writes = outbox.version.value >= 0 ? waiting(timeline, place, known.current) : [];
+  const messages = foreseen(timeline.messages, outbox.waiting(), outbox.lately);
 
   const unsent = html`<${Unsent} writes=${writes} />`;
   if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />${unsent}`;
@@ -101,12 +103,12 @@ export function Conversation({ place, view, name, message }) {
       <${Head} chat=${chat} view=${view} name=${name} details=${details} toggle=${() => setDetails(!details)} />
       ${outside
         ? loaded && html`<${JoinRoom} name=${name} />${unsent}`
-        : html`<${MessageList} timeline=${timeline} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
+        : html`<${MessageList} timeline=${timeline} messages=${messages} version=${timeline.version.value} writes=${writes} chat=${chat} unreadFrom=${unreadFrom}
             target=${target} message=${message} host=${host} peerReadUpTo=${chat?.peerReadUpTo ?? 0} onBottom=${reading.setBottom} name=${name} room=${view === 'room'} chosen=${chosen} />
             ${chosen && html`<${Chosen} chat=${chat} timeline=${timeline} ids=${[...chosen]} close=${() => setChosen(null)} />`}
             <${TypingLine} id=${chat?.id} />
             <${Composer} place=${place} chat=${chat} to=${to} name=${name} room=${view === 'room'}
-              timeline=${timeline} editing=${editing} stopEditing=${() => setEditing(null)} edit=${host.edit} replyTo=${reply} setReply=${setReply} />`}
+              timeline=${timeline} messages=${messages} editing=${editing} stopEditing=${() => setEditing(null)} edit=${host.edit} replyTo=${reply} setReply=${setReply} />`}
     </section>
     ${details && chat && html`<${Details} chat=${chat} close=${() => setDetails(false)} />`}
   </div>`;
@@ -214,9 +216,7 @@ function AboutPerson({ name, title, online }) {
 /** What can be done with several messages. */
 function Chosen({ chat, timeline, ids, close }) {
   const own = ids.every((id) => timeline.find(id)?.author === me.value.account);
-  const remove = (everyone) => async () => {
-    if (await removeMessages(chat.id, ids, everyone)) close();
-  };
+  const remove = (everyone) => async () => (await removeMessages(chat.id, ids, everyone)) && close();
   return html`<div class="column"><div class="row chosen" role="group" aria-label="Chosen messages">
     <span class="grow" role="status">${ids.length} chosen</span>
     <button class="button slim" onClick=${close}>Cancel</button>

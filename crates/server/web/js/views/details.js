@@ -1,6 +1,6 @@
 // The panel beside a conversation: a room's members and settings, or the person one talks with.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { act, connection, me, people } from '../state/app.js';
 import { chatPath, go } from '../state/route.js';
 import { fullTime } from '../text/time.js';
@@ -117,7 +117,7 @@ function Room({ chat }) {
     }
   };
   return html`
-    ${rank >= 2 ? html`<${Settings} key=${`${chat.name} ${chat.room.topic}`} chat=${chat} rank=${rank} />` : chat.room.topic && html`<p><bdi>${chat.room.topic}</bdi></p>`}
+    ${rank >= 2 ? html`<${Settings} chat=${chat} rank=${rank} />` : chat.room.topic && html`<p><bdi>${chat.room.topic}</bdi></p>`}
     <${FindHere} chat=${chat} />
     ${(chat.room.public || rank >= 2) && html`<${Invite} chat=${chat} />`}
     <section aria-labelledby="members">
@@ -177,12 +177,16 @@ function Invite({ chat }) {
 }
 
 function Settings({ chat, rank }) {
-  const [name, setName] = useState(chat.name);
-  const [topic, setTopic] = useState(chat.room.topic);
-  const [open, setOpen] = useState(chat.room.public);
+  const now = { name: chat.name, topic: chat.room.topic, public: chat.room.public };
+  /** What was changed here; what others change meanwhile does not touch it. */
+  const [mine, setMine] = useState({});
   const [fault, setFault] = useState('');
-  const changed = { ...(name.trim() !== chat.name && { name: name.trim() }), ...(topic.trim() !== chat.room.topic && { topic: topic.trim() }), ...(open !== chat.room.public && { public: open }) };
+  const { name, topic, public: open } = { ...now, ...mine };
+  const set = (what, value) => setMine({ ...mine, [what]: value });
+  const changed = Object.fromEntries(Object.entries(mine).map(([what, value]) => [what, value.trim?.() ?? value]).filter(([what, value]) => value !== now[what]));
   const dirty = Object.keys(changed).length > 0;
+  // What was saved is nobody's change any more.
+  useEffect(() => setMine(changed), Object.values(now));
   const submit = async (event) => {
     event.preventDefault();
     setFault('');
@@ -194,10 +198,10 @@ function Settings({ chat, rank }) {
   };
   return html`<form class="stack" onSubmit=${submit} aria-label="Settings of the room">
     ${rank === 3 && html`<div class="field"><label for="rename">Name</label><input id="rename" class="input" maxlength="32" value=${name}
-      onInput=${(event) => setName(event.target.value)} /></div>`}
+      onInput=${(event) => set('name', event.target.value)} /></div>`}
     <div class="field"><label for="topic">Topic</label><input id="topic" class="input" maxlength="256" value=${topic}
-      onInput=${(event) => setTopic(event.target.value)} /></div>
-    ${rank === 3 && html`<label class="check"><input type="checkbox" checked=${open} onChange=${(event) => setOpen(event.target.checked)} /><span>Public</span></label>`}
+      onInput=${(event) => set('topic', event.target.value)} /></div>
+    ${rank === 3 && html`<label class="check"><input type="checkbox" checked=${open} onChange=${(event) => set('public', event.target.checked)} /><span>Public</span></label>`}
     <p class="fault" role="alert">${fault}</p>
     ${dirty && html`<div><button class="button main slim" type="submit">Save</button></div>`}
   </form>`;

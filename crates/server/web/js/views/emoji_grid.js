@@ -1,6 +1,6 @@
 // Emoji to pick from.
 
-import { html, useState } from '../../vendor/preact.js';
+import { html, useState } from '../preact.js';
 import { GROUPS, findEmoji } from '../text/emoji.js';
 
 export function EmojiGrid({ choose }) {

@@ -1,6 +1,6 @@
 // What is attached to a message: pictures shown small, other files named, each to be saved.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { content, save } from '../net/files.js';
 import { size } from '../text/time.js';
 import { Dialog, open } from '../ui/dialog.js';

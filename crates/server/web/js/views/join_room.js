@@ -1,6 +1,6 @@
 // A room one is not in: what it is, and the way in.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { act, chats, connection } from '../state/app.js';
 import { same } from '../state/chats.js';
 import { go } from '../state/route.js';
@@ -24,10 +24,11 @@ export function JoinRoom({ name }) {
     </div>`;
   }
   if (room === undefined && !invitation) return html`<div class="empty" aria-busy="true"></div>`;
-  if (!room && !invitation) {
+  if (!room?.public && !invitation) {
+    // A room that one has left, or was removed from, is still known.
     return html`<div class="empty">
-      <h2>There is no room <bdi>#${name}</bdi></h2>
-      <p>Or it is private, and nobody has invited you.</p>
+      <h2>${room ? 'You are no longer in' : 'There is no room'} <bdi>#${name}</bdi></h2>
+      <p>${room ? 'It is private: somebody has to invite you.' : 'Or it is private, and nobody has invited you.'}</p>
       <a class="button" href="#/rooms">All rooms</a>
     </div>`;
   }

@@ -1,30 +1,60 @@
-// A view whose code is fetched when it is first shown.
+// A view whose code is fetched when it is first shown, or before, while there is nothing else to do: the server that gave out the page
+// may die.
+//
+// Browsers ask for a module once: where nobody has answered, its address is of no use any more, nor is that of a module that it needs. So
+// it is seen first that the server answers, each try has an address of its own, and at last the page is loaded again, which loses nothing.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 
-export function Later({ load, ...props }) {
+const fetched = new Map();
+let failures = 0;
+
+/** The view's module; asked for once, and again after a failure. */
+export function fetchView(path) {
+  const known = fetched.get(path);
+  if (known) return known;
+  const asked = ask(path);
+  fetched.set(path, asked);
+  asked.catch(() => fetched.delete(path));
+  return asked;
+}
+
+async function ask(path) {
+  await fetch('/icon.svg', { cache: 'no-store' });
+  const address = failures ? `${path}?again=${failures}` : path;
+  try {
+    return await import(address);
+  } catch (error) {
+    failures += 1;
+    throw error;
+  }
+}
+
+/** `view`: its path and its name. */
+export function Later({ view: [path, name] }) {
   const [view, setView] = useState(null);
   const [failed, setFailed] = useState(false);
   const [tries, setTries] = useState(0);
   useEffect(() => {
     let here = true;
-    load().then(
-      (component) => here && setView(() => component),
+    fetchView(path).then(
+      (module) => here && setView(() => module[name]),
       () => here && setFailed(true),
     );
     return () => {
       here = false;
     };
   }, [tries]);
-  if (view) return html`<${view} ...${props} />`;
+  if (view) return html`<${view} />`;
   if (!failed) return null;
   const again = () => {
     setFailed(false);
     setTries(tries + 1);
   };
   return html`<div class="empty" role="alert">
-    <h2>This part of the page could not be fetched</h2>
+    <h1>This part of the page could not be fetched</h1>
     <p>The server that gave out this page may be down at the moment.</p>
     <button class="button main" onClick=${again}>Try again</button>
+    ${tries > 0 && html`<button class="button" onClick=${() => location.reload()}>Load the page again</button>`}
   </div>`;
 }

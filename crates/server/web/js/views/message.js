@@ -1,6 +1,6 @@
 // One message: who, what, when, and what can be done with it. Drawn again only when something about it has changed.
 
-import { Component, createRef, html, useEffect, useState } from '../../vendor/preact.js';
+import { Component, createRef, html, useEffect, useState } from '../preact.js';
 import { act, connection, me, people } from '../state/app.js';
 import { chatPath } from '../state/route.js';
 import { onlyEmoji, plain, rich } from '../text/markdown.js';
@@ -44,10 +44,10 @@ export class Message extends Component {
     const author = message.author_display_name || message.author_name || 'deleted user';
     const named = !own && message.mentions?.some((mention) => mention.account === me.value?.account);
     const big = !message.deleted && !message.attachments?.length && onlyEmoji(message.body ?? '');
-    const classes = ['message', own && 'own', first && 'first', last && 'last', message.deleted && 'deleted', named && 'mentions-me', big && 'emoji-only', write && (write.why ? 'failed' : 'pending'), found && 'found'];
+    const classes = ['message', own && 'own', first && 'first', last && 'last', message.deleted && 'deleted', named && 'mentions-me', big && 'emoji-only', write?.why ? 'failed' : (write || message.waits) && 'pending', found && 'found'];
     return html`<article ref=${this.row} class=${classes.filter(Boolean).join(' ')} data-id=${message.id} tabindex="-1" onPointerEnter=${this.come}
       onPointerLeave=${this.go} onFocusIn=${this.come}
-      aria-label=${`${own ? 'You' : author}, ${timeOfDay(message.time_ms)}${write ? (write.why ? ', failed' : ', waiting to be sent') : ''}`}>
+      aria-label=${`${own ? 'You' : author}, ${timeOfDay(message.time_ms)}${write?.why ? ', failed' : write || message.waits ? ', waiting to be sent' : ''}`}>
       ${!own && first && html`<${Avatar} name=${author} by=${message.author_name} size="small" />`}
       ${typeof chosen === 'boolean' && html`<input type="checkbox" class="choose" aria-label="Choose this message" checked=${chosen} onChange=${() => host.choose(message.id)} />`}
       <div class="body">
@@ -57,10 +57,10 @@ export class Message extends Component {
           ${message.reply_to > 0 && html`<${Quote} quote=${quote} id=${message.reply_to} host=${host} />`}
           ${message.deleted ? 'Message deleted' : html`<${Text} message=${message} />`}
           ${message.attachments?.length > 0 && html`<${Files} message=${message} />`}
-          ${(last || write || message.edited_at_ms > 0) && html`<${Meta} message=${message} own=${own} seen=${seen} />`}
+          ${(last || write || message.waits || message.edited_at_ms > 0) && html`<${Meta} message=${message} own=${own} seen=${seen} />`}
         </div>
         ${message.reactions?.length > 0 && html`<${Reactions} message=${message} />`}
-        ${write?.why && html`<div class="fault-line" role="alert"><${Icon} name="warning" size=${16} />Not sent: ${write.why}
+        ${write?.why && html`<div class="fault-line" role="alert">Not sent: ${write.why}
           <button class="button slim" onClick=${() => host.retry(write)}>Try again</button>
           <button class="button slim" onClick=${() => host.discard(write)}>Discard</button>
         </div>`}
@@ -83,11 +83,11 @@ function Text({ message }) {
 
 function Meta({ message, own, seen }) {
   const { write } = message;
-  const [icon, words] = write ? (write.why ? ['warning', 'failed'] : ['clock', 'waiting to be sent']) : seen ? ['seen', 'read'] : ['check', 'sent'];
+  const [icon, words] = write?.why ? ['warning', 'failed'] : write || message.waits ? ['clock', 'waiting to be sent'] : seen ? ['seen', 'read'] : ['check', 'sent'];
   return html`<div class="meta">
     ${message.edited_at_ms > 0 && !message.deleted && html`<span title=${fullTime(message.edited_at_ms)}>edited</span>`}
     <time title=${fullTime(message.time_ms)}>${timeOfDay(message.time_ms)}</time>
-    ${own && !message.deleted && html`<span title=${words}><${Icon} name=${icon} size=${14} /><span class="hidden-visually">${words}</span></span>`}
+    ${own && (message.waits || !message.deleted) && html`<span title=${words}><${Icon} name=${icon} size=${14} /><span class="hidden-visually">${words}</span></span>`}
   </div>`;
 }
 
@@ -103,8 +103,8 @@ const react = (message, emoji, remove) => act({ react: { conversation: message.c
 
 function Reactions({ message }) {
   return html`<div class="reactions">
-    ${message.reactions.map(({ emoji, count, own }) => html`<button key=${emoji} class="reaction" aria-pressed=${own ? 'true' : 'false'}
-      aria-label=${`${emoji} ${count}${own ? ', yours' : ''}`}
+    ${message.reactions.map(({ emoji, count, own, waits }) => html`<button key=${emoji} class=${waits ? 'reaction waits' : 'reaction'} aria-pressed=${own ? 'true' : 'false'}
+      aria-label=${`${emoji} ${count}${own ? ', yours' : ''}${waits ? ', waiting to be sent' : ''}`}
       onClick=${() => react(message, emoji, own)}><span>${emoji}</span>${count}</button>`)}
   </div>`;
 }
@@ -164,13 +164,13 @@ function useMayDelete(message, own, chat) {
 
 const remove = (message, everyone) => removeMessages(message.conversation, [message.id], everyone);
 
-/** Says whether it was done. */
+/** Says whether it shall be done. */
 export async function removeMessages(conversation, messages, everyone) {
   const words = everyone ? 'For all, and a mark stays in their place.' : 'From your devices. Others keep them.';
   const title = `Delete ${messages.length === 1 ? 'this message' : `${messages.length} messages`} for ${everyone ? 'everyone' : 'you'}?`;
   if (!(await ask({ title, words, action: 'Delete', danger: true }))) return false;
   for (let rest = messages; rest.length > 0; rest = rest.slice(AT_ONCE)) {
-    if (!(await act({ delete: { conversation, messages: rest.slice(0, AT_ONCE), ...(everyone && { for_everyone: true }) } }))) return false;
+    act({ delete: { conversation, messages: rest.slice(0, AT_ONCE), ...(everyone && { for_everyone: true }) } });
   }
   return true;
 }

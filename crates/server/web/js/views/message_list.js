@@ -1,12 +1,12 @@
 // The messages of a conversation, scrolled. Promises: what one looks at does not move when something comes, goes or is loaded; at the
 // end it stays at the end; and no more is in the page than the timeline's window.
 
-import { Component, createRef, html } from '../../vendor/preact.js';
+import { Component, createRef, html } from '../preact.js';
 import { me, outbox } from '../state/app.js';
 import { dayKey, dayName } from '../text/time.js';
 import { Icon } from '../ui/icon.js';
 import { Beginning, Notice } from './beginning.js';
-import { Message } from './message.js';
+import { Message, removeMessages } from './message.js';
 
 const NEAR_PX = 700;
 const BOTTOM_PX = 48;
@@ -181,25 +181,28 @@ export class MessageList extends Component {
 
   shortcut(event, id) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const message = this.props.timeline.find(id);
-    const { host } = this.props;
+    const { host, messages } = this.props;
+    const message = messages.find((one) => one.id === id);
     if (!message) return;
+    const own = message.author === me.value?.account;
     if (event.key === 'Enter') event.target.querySelector('.actions button:last-child')?.click();
+    else if (event.key === 'Delete' && (own || !event.shiftKey)) removeMessages(message.conversation, [id], event.shiftKey);
     else if (message.deleted) return;
+    else if (event.key === 'x') event.target.querySelector('.actions button')?.click();
     else if (event.key === 'r') host.reply(id);
-    else if (event.key === 'e' && message.author === me.value?.account) host.edit(message);
+    else if (event.key === 'e' && own) host.edit(message);
     else return;
     event.preventDefault();
   }
 
-  render({ timeline, writes, chat, unreadFrom, host, peerReadUpTo, target, name, room, chosen }) {
+  render({ timeline, messages, writes, chat, unreadFrom, host, peerReadUpTo, target, name, room, chosen }) {
     const failed = timeline.phase === 'failed';
     return html`<div class="scroller" ref=${this.scroller} onScroll=${this.onScroll} onKeyDown=${this.onKey} tabindex="0" role="log" aria-live="polite"
         aria-label="Messages" aria-busy=${timeline.phase === 'loading' ? 'true' : undefined}>
         <div class="column filled">
           ${timeline.phase === 'ready' && !timeline.older && html`<${Beginning} chat=${chat} name=${name} room=${room} empty=${timeline.messages.length + writes.length === 0} />`}
           ${failed && html`<p class="notice" role="alert">${timeline.fault?.message} <button class="link-button" onClick=${() => timeline.load()}>Try again</button></p>`}
-          ${this.rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat, chosen)}
+          ${this.rows(timeline, messages, writes, unreadFrom, host, peerReadUpTo, target, chat, chosen)}
         </div>
       </div>
       <div class="below">
@@ -208,13 +211,13 @@ export class MessageList extends Component {
       </div>`;
   }
 
-  rows(timeline, writes, unreadFrom, host, peerReadUpTo, target, chat, chosen) {
+  rows(timeline, messages, writes, unreadFrom, host, peerReadUpTo, target, chat, chosen) {
     const account = me.value?.account;
     const made = [];
     let before = null;
     let marked = !unreadFrom;
     const pending = writes.map((write) => pendingMessage(write, account));
-    const all = [...timeline.messages, ...pending];
+    const all = [...messages, ...pending];
     all.forEach((message, place) => {
       const day = dayKey(message.time_ms);
       const newDay = !before || dayKey(before.time_ms) !== day;
@@ -232,7 +235,7 @@ export class MessageList extends Component {
         const last = !next || dayKey(next.time_ms) !== day || !goesWith(message, next);
         const key = message.write?.note?.key ?? timeline.keys.get(message.id) ?? message.id;
         made.push(html`<${Message} key=${key} message=${message} own=${own} first=${first} last=${last}
-          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target} chosen=${!message.write && chosen?.has(message.id)}
+          seen=${own && !message.write && message.id <= peerReadUpTo} quote=${message.reply_to ? timeline.quote(message.reply_to) : null} found=${message.id === target} chosen=${message.write ? null : chosen?.has(message.id)}
           host=${this.host(host)} direct=${!chat?.room} me=${me.value?.name ?? ''} />`);
       }
       before = message;

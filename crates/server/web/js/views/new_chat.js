@@ -1,6 +1,6 @@
 // Beginning a conversation: whom to write to.
 
-import { html, useEffect, useRef, useState } from '../../vendor/preact.js';
+import { html, useEffect, useRef, useState } from '../preact.js';
 import { me, people } from '../state/app.js';
 import { Page } from './page.js';
 import { PersonRow } from './person_row.js';

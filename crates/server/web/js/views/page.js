@@ -1,6 +1,6 @@
 // A page beside the list: a head with a title, and a column.
 
-import { html } from '../../vendor/preact.js';
+import { html } from '../preact.js';
 import { Icon } from '../ui/icon.js';
 
 export function Page({ title, children, tools }) {

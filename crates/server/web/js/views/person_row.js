@@ -1,6 +1,6 @@
 // A person: in a list, and beside their name.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { connection, people } from '../state/app.js';
 import { same } from '../state/chats.js';
 import { go } from '../state/route.js';
@@ -13,9 +13,8 @@ export function PersonRow({ account, href, children }) {
   const title = account.display_name || account.name;
   const about = [account.display_name && `@${account.name}`, botOf(account), account.online ? 'online' : account.last_seen_ms && `last seen ${ago(account.last_seen_ms)}`].filter(Boolean).join(' · ');
   const inside = html`<${Avatar} name=${title} by=${account.name} online=${account.online} />
-    <span class="grow"><bdi class="cut" style=${{ display: 'block', fontWeight: 550 }}>${title}</bdi><span class="soft small cut"
-      style=${{ display: 'block' }}>${about}</span></span>`;
-  return html`<li>${href ? html`<a class="row grow" style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${href}>
+    <span class="grow"><bdi class="cut block strong">${title}</bdi><span class="soft small cut block">${about}</span></span>`;
+  return html`<li>${href ? html`<a class="row grow" href=${href}>
     ${inside}</a>` : html`<span class="row grow" style=${{ gap: '.75rem' }}>${inside}</span>`}${children}</li>`;
 }
 

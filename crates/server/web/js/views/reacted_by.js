@@ -1,6 +1,6 @@
 // Who reacted to a message with what.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { connection } from '../state/app.js';
 import { Dialog, open } from '../ui/dialog.js';
 import { Avatar } from '../ui/avatar.js';

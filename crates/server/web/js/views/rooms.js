@@ -1,6 +1,6 @@
 // Rooms: finding one, and making one.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
 import { chats, connection, outbox } from '../state/app.js';
 import { go } from '../state/route.js';
 import { Avatar } from '../ui/avatar.js';
@@ -35,13 +35,12 @@ export function Rooms() {
     <section class="card" aria-labelledby="all-rooms">
       <h2 id="all-rooms">Public rooms, and yours</h2>
       <input class="input" type="search" placeholder="Find a room" aria-label="Find a room" value=${query} onInput=${(event) => setQuery(event.target.value)} />
-      <ul class="list" style=${{ marginTop: '.5rem' }} aria-label="Rooms">
-        ${page?.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow"
-          style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/room/${encodeURIComponent(room.name)}`}>
+      <ul class="list" aria-label="Rooms">
+        ${page?.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow" href=${`#/room/${encodeURIComponent(room.name)}`}>
           <${Avatar} name=${room.name} room=${true} />
-          <span class="grow"><span class="row"><bdi class="cut" style=${{ fontWeight: 550 }}>${room.name}</bdi>
+          <span class="grow"><span class="row"><bdi class="cut strong">${room.name}</bdi>
             ${!room.public && html`<${Icon} name="lock" size=${14} />`}</span>
-          <span class="soft small cut" style=${{ display: 'block' }}><bdi>
+          <span class="soft small cut block"><bdi>
             ${[`${room.members ?? 0} ${room.members === 1 ? 'member' : 'members'}`, room.topic].filter(Boolean).join(' · ')}</bdi></span></span>
         </a>${room.role ? html`<span class="tag accent">joined</span>` : html`<span class="tag">open to all</span>`}</li>`)}
       </ul>

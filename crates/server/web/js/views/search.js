@@ -1,6 +1,6 @@
 // Searching: people, rooms and messages at once. A message that is found opens in its place.
 
-import { html, useEffect, useRef, useState } from '../../vendor/preact.js';
+import { html, useEffect, useRef, useState } from '../preact.js';
 import { chats, connection, me, people } from '../state/app.js';
 import { chatPath, go, route } from '../state/route.js';
 import { plain } from '../text/markdown.js';
@@ -52,9 +52,8 @@ export function Search() {
       ${result.people.map((account) => html`<${PersonRow} key=${account.account} account=${account}
       href=${`#/c/${encodeURIComponent(account.name)}`} />`)}</ul>`}
     ${result.rooms.length > 0 && html`<h2 class="found-title">Rooms</h2><ul class="list" aria-label="Rooms">
-      ${result.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow"
-      style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/room/${encodeURIComponent(room.name)}`}><${Avatar} room=${true} />
-      <span class="grow"><bdi style=${{ fontWeight: 550 }}>${room.name}</bdi><br /><span class="soft small"><bdi>
+      ${result.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow" href=${`#/room/${encodeURIComponent(room.name)}`}><${Avatar} room=${true} />
+      <span class="grow"><bdi class="strong">${room.name}</bdi><br /><span class="soft small"><bdi>
       ${room.topic}</bdi></span></span></a></li>`)}</ul>`}
     ${result.found.length > 0 && html`<h2 class="found-title">Messages</h2><ul class="list" aria-label="Messages">
       ${result.found.map(({ message, marks }) => html`<${Hit} key=${message.id} message=${message} marks=${marks} />`)}</ul>`}
@@ -81,28 +80,28 @@ async function messages(query, only, before) {
 function Hit({ message, marks = [] }) {
   const chat = chats.get(message.conversation) ?? { id: message.conversation, name: message.room_name || message.peer_name, room: message.room_name ? {} : null };
   const author = message.author === me.value.account ? 'You' : message.author_display_name || message.author_name || 'deleted user';
-  return html`<li><a class="row grow" style=${{ color: 'inherit', textDecoration: 'none', gap: '.75rem' }} href=${`#/${chatPath(chat, message.id)}`}>
+  return html`<li><a class="row grow" href=${`#/${chatPath(chat, message.id)}`}>
     <${Avatar} name=${author === 'You' ? me.value.display || me.value.name : author} by=${message.author_name} size="small" />
     <span class="grow"><span class="row small"><strong class="cut"><bdi>${author}</bdi></strong><span class="soft cut">in <bdi>
       ${chat.room ? `#${chat.name}` : people.display(chat.name) || 'a deleted user’s'}</bdi></span><time class="soft" title=${fullTime(message.time_ms)}
       style=${{ marginInlineStart: 'auto', whiteSpace: 'nowrap' }}>${shortTime(message.time_ms)}</time></span>
-    <span class="text" style=${{ display: 'block' }}><bdi>${excerpt(message.body ?? '', marks)}</bdi></span></span>
+    <span class="text block"><bdi>${excerpt(message.body ?? '', marks)}</bdi></span></span>
   </a></li>`;
 }
 
 /** The part of the text around what was found, with it marked. Marks count in code points. */
 function excerpt(body, marks) {
-  if (marks.length === 0) return plain(body, 200);
-  const signs = [...body];
-  const from = Math.max(0, (marks[0].start ?? 0) - 60);
-  const to = Math.min(signs.length, from + 220);
-  const parts = [from > 0 ? '…' : ''];
+  // Signs that no text needs stand for the marks while those of Markdown are taken away.
+  const signs = [...body.replace(/[\uE000\uE001]/g, ' ')];
+  const from = Math.max(0, (marks[0]?.start ?? 0) - 60);
+  const to = from + 220;
   let at = from;
   for (const { start = 0, end = 0 } of marks) {
-    if (start < at || end > to) continue;
-    parts.push(signs.slice(at, start).join(''), html`<mark>${signs.slice(start, end).join('')}</mark>`);
+    if (start < at || end > to || end > signs.length || start >= end) continue;
+    signs[start] = `\uE000${signs[start]}`;
+    signs[end - 1] += '\uE001';
     at = end;
   }
-  parts.push(signs.slice(at, to).join(''), to < signs.length ? '…' : '');
-  return parts;
+  const parts = plain(signs.slice(from, to).join(''), 400).split(/[\uE000\uE001]/);
+  return [from > 0 && '…', parts.map((part, place) => (place % 2 ? html`<mark>${part}</mark>` : part)), to < signs.length && '…'];
 }

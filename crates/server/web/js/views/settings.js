@@ -1,6 +1,7 @@
 // Oneself: how the page looks, what one is called, the password, the devices that are signed in, and the end.
 
-import { html, useEffect, useState } from '../../vendor/preact.js';
+import { html, useEffect, useState } from '../preact.js';
+import { tally } from '../net/outbox.js';
 import { act, connection, leave, me, outbox, signOut } from '../state/app.js';
 import { chooseTheme, theme } from '../state/look.js';
 import { possible, switchOff, switchOn, wanted } from '../state/notifications.js';
@@ -15,6 +16,7 @@ export function Settings() {
     <${Profile} />
     <${Look} />
     <${Notifications} />
+    <${Keys} />
     <${Sessions} />
     <${Password} />
     ${me.value.administrator && html`<section class="card"><h2>Administration</h2><p>Accounts, and what was done to them. <a href="#/admin">Open</a></p></section>`}
@@ -25,9 +27,9 @@ export function Settings() {
 }
 
 async function leaveHere() {
-  const waiting = outbox.unsent();
-  const words = waiting ? `${waiting === 1 ? 'One message is' : `${waiting} messages are`} not sent yet, and would be lost.` : 'Drafts that are kept in this browser go.';
-  if (await ask({ title: 'Sign out?', words, action: 'Sign out', danger: waiting > 0 })) signOut();
+  const waiting = tally(outbox.unsent());
+  const words = waiting ? `${waiting} not sent yet, and would be lost.` : 'Drafts that are kept in this browser go.';
+  if (await ask({ title: 'Sign out?', words, action: 'Sign out', danger: waiting })) signOut();
 }
 
 function Profile() {
@@ -70,6 +72,22 @@ function Notifications() {
   </section>`;
 }
 
+const KEYS = `Enter|send; with Shift, a new line
+↑|in an empty field: edit what you said last
+@ :|complete a name, an emoji
+Escape|stop editing or answering
+Tab|from part to part; with Shift, back
+↑, ↓, End|in the list: from message to message, the newest
+r, x, e|on a message: answer, react, edit
+Enter|on a message: all that can be done with it
+Delete|on a message: delete it for you; with Shift, for everyone`;
+
+function Keys() {
+  return html`<section class="card" aria-labelledby="keys"><h2 id="keys">Keys</h2><dl class="keys">
+    ${KEYS.split('\n').map((line) => line.split('|')).map(([keys, words]) => html`<dt><kbd>${keys}</kbd></dt><dd>${words}</dd>`)}
+  </dl></section>`;
+}
+
 function Sessions() {
   const [list, setList] = useState(null);
   const load = () => connection.call('list_sessions').then((reply) => setList(reply.sessions ?? []), (error) => say(error.message));
@@ -89,7 +107,7 @@ function Sessions() {
   const others = list?.filter((one) => !one.current) ?? [];
   return html`<section class="card" aria-labelledby="sessions"><h2 id="sessions">Devices that are signed in</h2>
     <ul class="list" aria-busy=${list ? undefined : 'true'}>${list?.map((one) => html`<li key=${one.session}>
-      <span class="grow"><bdi class="cut" style=${{ display: 'block', fontWeight: 550 }}>${one.device}</bdi><span
+      <span class="grow"><bdi class="cut block strong">${one.device}</bdi><span
         class="soft small">since ${fullTime(one.opened_at_ms)}</span></span>
       ${one.current ? html`<span class="tag accent">this one</span>` : html`<button class="button slim" aria-label=${`Sign out ${one.device}`}
         onClick=${() => end([one])}>Sign out</button>`}

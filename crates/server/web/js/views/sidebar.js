@@ -1,6 +1,6 @@
 // The list of conversations: people and rooms, newest first, with what is unread in each.
 
-import { html, useMemo } from '../../vendor/preact.js';
+import { html, useMemo } from '../preact.js';
 import { chats, connection, me, outbox, people, typing } from '../state/app.js';
 import { draft, draftsVersion } from '../state/drafts.js';
 import { chatKey, chatPath, go, route } from '../state/route.js';
@@ -27,7 +27,7 @@ export function Sidebar() {
       <${Icon} name="search" size=${18} />
       <input class="input" type="search" name="query" placeholder="Search" aria-label="Search people, rooms and messages" autocomplete="off"
         onInput=${(event) => view === 'search' && go(`search/${encodeURIComponent(event.target.value)}`, { replace: true })}
-        onFocus=${(event) => view !== 'search' && event.target.value && search(event)} />
+        onClick=${(event) => view !== 'search' && event.target.value && search(event)} />
     </form>
     <div class="conversations" tabindex="-1">
       <${Unsent} />
@@ -78,7 +78,7 @@ function Entry({ chat, current }) {
     <span class="grow">
       <span class="title"><bdi class="cut">${chat.room && html`<span class="hidden-visually">room </span>`}${title}</bdi>${online && html`<span
         class="hidden-visually">, online</span>`}${chat.room && !chat.room.public && html`<${Icon} name="lock" size=${13} />`}</span>
-      <span class="line cut" style=${{ display: 'block' }}><${LastLine} chat=${chat} current=${current} /></span>
+      <span class="line cut"><${LastLine} chat=${chat} current=${current} /></span>
     </span>
     <span class="side">
       ${chat.last && html`<time class="time" title=${fullTime(chat.last.time_ms)}>${shortTime(chat.last.time_ms)}</time>`}
@@ -97,7 +97,6 @@ function LastLine({ chat, current }) {
   if (kept) return html`<span class="draft">Draft:</span> <bdi>${plain(kept, 80)}</bdi>`;
   const { last } = chat;
   if (!last) return chat.room ? chat.room.topic || 'Nothing said yet' : 'Nothing said yet';
-  if (last.hidden) return '';
   const mine = last.author === me.value?.account;
   const by = mine ? 'You: ' : chat.room ? `${last.author_display_name || last.author_name || 'deleted user'}: ` : '';
   const text = last.deleted ? 'message deleted' : plain(last.body, 90) || (last.attachments?.length ? last.attachments[0].name : '');
@@ -109,7 +108,7 @@ function InvitationEntry({ invitation }) {
     <${Avatar} name=${invitation.room_name} room=${true} />
     <span class="grow">
       <span class="title"><span class="hidden-visually">Invitation to </span><bdi class="cut">${invitation.room_name}</bdi></span>
-      <span class="line cut" style=${{ display: 'block' }}>from <bdi>${invitation.by?.name ?? 'somebody'}</bdi></span>
+      <span class="line cut">from <bdi>${invitation.by?.name ?? 'somebody'}</bdi></span>
     </span>
     <span class="side"><span class="badge mention">new</span></span>
   </a>`;
@@ -121,9 +120,9 @@ function Foot() {
   const state = connection.state.value;
   const condition = connection.condition.value.state;
   const online = state === 'online';
-  const waiting = outbox.version.value >= 0 && outbox.sends().filter((send) => !send.why).length;
+  const waiting = outbox.version.value >= 0 && outbox.waiting().length;
   return html`<div class="sidebar-foot">
-    <a class="row grow" href="#/settings" style=${{ color: 'inherit', textDecoration: 'none' }}>
+    <a class="row grow" href="#/settings">
       <${Avatar} name=${me.value?.display || me.value?.name || ''} by=${me.value?.name} size="small" />
       <bdi class="cut">${me.value?.display || me.value?.name}</bdi><span class="hidden-visually">: profile and settings</span>
     </a>

@@ -1,6 +1,6 @@
 // Signing in, and making an account. On an empty cluster it says what to do.
 
-import { html, useEffect, useRef, useState } from '../../vendor/preact.js';
+import { html, useEffect, useRef, useState } from '../preact.js';
 import { connection, signIn } from '../state/app.js';
 import { Icon } from '../ui/icon.js';
 import { Banner } from './banner.js';
@@ -8,15 +8,21 @@ import { Banner } from './banner.js';
 const FIELDS = { name: 'sign-in-name', password: 'sign-in-password', again: 'sign-in-again' };
 
 export function SignIn({ farewell }) {
-  const [how, setHow] = useState('login');
+  const [how, setHow] = useState('');
+  /** Nobody has an account here yet. */
+  const [empty, setEmpty] = useState(false);
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [again, setAgain] = useState('');
   const [fault, setFault] = useState('');
   const [busy, setBusy] = useState(false);
   const first = useRef(null);
-  useEffect(() => first.current?.focus(), [how]);
-  const making = how === 'register';
+  const making = how ? how === 'register' : empty;
+  const online = connection.state.value === 'online';
+  useEffect(() => first.current?.focus(), [making]);
+  useEffect(() => {
+    if (online) connection.call('status', { local: true }).then((status) => setEmpty(Boolean(status.empty)), () => {});
+  }, [online]);
 
   const submit = async (event) => {
     event.preventDefault();
@@ -25,7 +31,7 @@ export function SignIn({ farewell }) {
     if (wrong) return;
     setBusy(true);
     try {
-      await signIn(how, name.trim(), password);
+      await signIn(making ? 'register' : 'login', name.trim(), password);
     } catch (error) {
       setFault(inWords(error));
       setBusy(false);
@@ -40,6 +46,7 @@ export function SignIn({ farewell }) {
     <main class="card" id="main">
       <div class="wordmark"><${Icon} name="logo" size=${26} /> Threefold</div>
       <h1>${making ? 'Make an account' : 'Sign in'}</h1>
+      ${empty && html`<p class="soft" role="status">Nobody has an account here yet. Whoever makes the first one is the administrator.</p>`}
       ${farewell && html`<p class="soft" role="status">${farewell}</p>`}
       <${Banner} />
       <form onSubmit=${submit} novalidate>
@@ -64,13 +71,12 @@ export function SignIn({ farewell }) {
         <p class="fault" role="alert">${fault}</p>
         <button class="button main" type="submit" disabled=${busy}>${busy ? 'One moment …' : making ? 'Make the account' : 'Sign in'}</button>
       </form>
-      <p class="soft small" style=${{ marginTop: '1.25rem' }}>
+      <p class="soft small">
         ${making
           ? html`Have an account? <button class="link-button" onClick=${change('login')}>Sign in</button>`
           : html`New here? <button class="link-button" onClick=${change('register')}>Make an account</button>`}
         ${' · '}<a href="#/cluster">The cluster${connection.condition.value.state === 'normal' ? '' : `: ${connection.condition.value.state}`}</a>
       </p>
-      ${making && html`<p class="soft small" style=${{ marginTop: '.5rem' }}>On a new cluster the first account becomes its administrator.</p>`}
     </main>
   </div>`;
 }

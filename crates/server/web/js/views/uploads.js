@@ -1,6 +1,6 @@
 // Files on their way up, for the composer: added, shown with their progress, taken back, tried again.
 
-import { effect, html, signal, useRef } from '../../vendor/preact.js';
+import { effect, html, signal, useRef } from '../preact.js';
 import { connection, phase } from '../state/app.js';
 import { draft, keepDraft } from '../state/drafts.js';
 import { upload } from '../net/files.js';

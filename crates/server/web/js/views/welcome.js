@@ -1,6 +1,6 @@
 // What stands beside the list while nothing is open; for newcomers, what to do first.
 
-import { html } from '../../vendor/preact.js';
+import { html } from '../preact.js';
 import { chats, me } from '../state/app.js';
 import { Icon } from '../ui/icon.js';
 
