@@ -133,6 +133,28 @@ async fn reads_are_never_older_than_what_was_written() {
     assert_eq!(client.conversations(false, 0, 0).await.unwrap().conversations.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn all_who_are_online_are_asked_for_page_by_page() {
+    let cluster = FakeCluster::in_memory(1);
+    let client = logged_in(&cluster).await;
+    let ids: Vec<u64> = cluster.with_state(|state| {
+        let like = state.accounts[0].clone();
+        let others = (1..=450).map(|number| like.id + number);
+        state.accounts.extend(others.clone().map(|id| {
+            let mut account = like.clone();
+            (account.id, account.name) = (id, format!("user{id}"));
+            account
+        }));
+        state.online.extend(others.clone().map(|id| (id, 1)));
+        others.collect()
+    });
+    let online: Vec<u64> = client.online().await.unwrap().iter().map(|account| account.account).collect();
+    assert_eq!(online, ids);
+    let page = client.online_page(100, ids[399]).await.unwrap();
+    assert_eq!((page.accounts.len(), page.accounts[0].account, page.more), (50, ids[400], false));
+    assert!(client.online_page(100, 0).await.unwrap().more);
+}
+
 #[tokio::test]
 async fn plain_tcp_works_as_well() {
     let cluster = FakeCluster::on_loopback(2).await;

@@ -199,6 +199,9 @@ pub enum Command {
         /// Of the chunks that the gateway has seen, see [`crate::content`].
         #[n(3)]
         chain: ContentHash,
+        /// What the gateway has seen it to be, where that is not what was announced.
+        #[n(4)]
+        content_type: Option<String>,
     },
     /// Take back an upload that no message has yet. One that is not there (any more) is done.
     #[n(13)]
@@ -484,6 +487,17 @@ pub enum Operation {
         /// Which.
         #[n(0)]
         webhook: AccountId,
+    },
+    /// Take away the text of one's own message, which is then what is attached to it. Not an edit to nothing: that was refused once, and a log
+    /// may be applied again.
+    #[n(19)]
+    RemoveText {
+        /// Where.
+        #[n(0)]
+        conversation: ConversationId,
+        /// Which.
+        #[n(1)]
+        message: EventId,
     },
 }
 

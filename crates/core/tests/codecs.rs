@@ -87,9 +87,15 @@ fn any_upload() -> impl Strategy<Value = Command> {
                 content
             }
         ),
-        (session.clone(), attachment(), hash(), hash()).prop_map(|(session, attachment, sha256, chain)| {
-            Command::FinishAttachment { session, attachment, sha256, chain }
-        }),
+        (session.clone(), attachment(), hash(), hash(), option::of(".{0,40}")).prop_map(
+            |(session, attachment, sha256, chain, content_type)| Command::FinishAttachment {
+                session,
+                attachment,
+                sha256,
+                chain,
+                content_type
+            }
+        ),
         (session, attachment()).prop_map(|(session, attachment)| Command::DiscardAttachment { session, attachment }),
     ]
 }
@@ -162,6 +168,10 @@ fn any_message_operation(scope: impl Strategy<Value = DeleteScope>) -> impl Stra
             conversation: ConversationId(conversation),
             message: EventId(message),
             body
+        }),
+        (any::<u64>(), any::<u64>()).prop_map(|(conversation, message)| Operation::RemoveText {
+            conversation: ConversationId(conversation),
+            message: EventId(message),
         }),
         (any::<u64>(), any::<u64>(), ".{0,40}", any::<bool>()).prop_map(|(conversation, message, emoji, add)| {
             Operation::React { conversation: ConversationId(conversation), message: EventId(message), emoji, add }

@@ -212,7 +212,7 @@ proptest! {
         let (world, _) = play(&steps, |_, _, _| Ok(()))?;
         for (key, value) in &world.store.entries {
             if key[0] != MESSAGES {
-                for text in EDITS {
+                for text in EDITS.iter().filter(|text| !text.is_empty()) {
                     let word = text.split(' ').next().unwrap_or(text).as_bytes();
                     prop_assert!(!value.windows(word.len()).any(|window| window == word), "{key:?} holds {text}");
                 }

@@ -8,12 +8,14 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a fuzz target tells by panicking")]
 
 mod framing;
+mod http;
 mod protobuf;
 mod search;
 mod stored;
 mod websocket;
 
 pub use framing::{binary_frame, json_line};
+pub use http::http_inputs;
 pub use protobuf::protobuf;
 pub use search::search_query;
 pub use stored::stored_record;
@@ -23,13 +25,14 @@ pub use websocket::websocket_message;
 pub type Body = fn(&[u8]);
 
 /// Every target by its name, which is that of its directory in `fuzz/corpus` too.
-pub const TARGETS: [(&str, Body); 6] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("binary_frame", binary_frame),
     ("json_line", json_line),
     ("websocket_message", websocket_message),
     ("protobuf", protobuf),
     ("search_query", search_query),
     ("stored_record", stored_record),
+    ("http_inputs", http_inputs),
 ];
 
 /// JSON without what is null: a choice of which nothing was chosen is written so, and read as if it had been left out.

@@ -3,9 +3,9 @@
 use threefold_proto::chat::{
     Account, Bot, ClusterStatus, GetMessagesRequest, GetRoomRequest, HistoryReply, HistoryRequest, Invitation,
     ListAdministrationReply, ListAdministrationRequest, ListBotsRequest, ListConversationsReply,
-    ListConversationsRequest, ListInvitationsRequest, ListMembersReply, ListMembersRequest, ListOnlineRequest,
-    ListReactionsReply, ListReactionsRequest, ListRoomsReply, ListRoomsRequest, ListWebhooksRequest, Message,
-    ReactedBy, Room, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest,
+    ListConversationsRequest, ListInvitationsRequest, ListMembersReply, ListMembersRequest, ListOnlineReply,
+    ListOnlineRequest, ListReactionsReply, ListReactionsRequest, ListRoomsReply, ListRoomsRequest, ListWebhooksRequest,
+    Message, ReactedBy, Room, SearchAccountsReply, SearchAccountsRequest, SearchMessagesReply, SearchMessagesRequest,
     StatusRequest, Webhook, cluster_client::ClusterClient, history_request::From,
 };
 
@@ -40,6 +40,9 @@ pub struct Search {
     pub limit: u32,
 }
 
+/// Asked for at once where all are wanted: the most that a server gives.
+const ONLINE_PAGE: u32 = 200;
+
 impl Client {
     /// Accounts whose name matches `pattern` (part of a name, or with `*`; empty: everybody), after the name `after`.
     ///
@@ -51,14 +54,32 @@ impl Client {
         Ok(self.call(request, |mut chat, request| async move { chat.search_accounts(request).await }).await?)
     }
 
-    /// Accounts connected right now, anywhere in the cluster.
+    /// A page of the accounts connected right now, anywhere in the cluster, in the order of their ids, after the account `after`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn online_page(&self, limit: u32, after: u64) -> Result<ListOnlineReply, Error> {
+        self.require_identity()?;
+        let request = ListOnlineRequest { limit, after };
+        Ok(self.call(request, |mut chat, request| async move { chat.list_online(request).await }).await?)
+    }
+
+    /// All accounts connected right now, anywhere in the cluster: asked for page by page, so that who comes or goes meanwhile may be in it or not,
+    /// and nobody is in it twice.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn online(&self) -> Result<Vec<Account>, Error> {
-        self.require_identity()?;
-        let call = self.call(ListOnlineRequest {}, |mut chat, request| async move { chat.list_online(request).await });
-        Ok(call.await?.accounts)
+        let mut all: Vec<Account> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |account| account.account);
+            let page = self.online_page(ONLINE_PAGE, after).await?;
+            // A server that knows of no pages gives everything at once, from the beginning.
+            all.extend(page.accounts.into_iter().filter(|account| account.account > after));
+            if !page.more || all.last().is_none_or(|last| last.account == after) {
+                return Ok(all);
+            }
+        }
     }
 
     /// A page of a conversation, oldest first. Shows everything this client has seen or written.

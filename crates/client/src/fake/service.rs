@@ -276,9 +276,14 @@ impl Chat for Service {
     }
 
     async fn list_online(&self, request: Request<chat::ListOnlineRequest>) -> Result<chat::ListOnlineReply> {
-        self.authenticated(request, |state, _, _| {
+        self.authenticated(request, |state, _, request| {
             let accounts = state.accounts.iter().map(|account| account_info(state, account));
-            Ok(chat::ListOnlineReply { accounts: accounts.filter(|account| account.online).collect() })
+            let mut accounts: Vec<_> =
+                accounts.filter(|account| account.online && account.account > request.after).collect();
+            accounts.sort_by_key(|account| account.account);
+            let more = request.limit > 0 && accounts.len() > request.limit as usize;
+            accounts.truncate(if request.limit == 0 { usize::MAX } else { request.limit as usize });
+            Ok(chat::ListOnlineReply { accounts, more })
         })
         .await
     }

@@ -72,14 +72,15 @@ fn announced(owner: AccountId, file: &File<'_>) -> AttachmentRecord {
         chain: ContentHash::default(),
         sha256: None,
         sent_in: None,
+        announced_type: None,
     }
 }
 
 /// A retry, or somebody who goes on after an interruption: how far it is.
 fn begun_before(context: &Context<'_>, id: AttachmentId, file: &File<'_>) -> Outcome<Reply> {
     let record: AttachmentRecord = context.require(Key::Attachment(id))?;
-    if (record.name.as_str(), record.content_type.as_str(), record.bytes) != (file.name, file.content_type, file.bytes)
-    {
+    let announced = record.announced_type.as_deref().unwrap_or(&record.content_type);
+    if (record.name.as_str(), announced, record.bytes) != (file.name, file.content_type, file.bytes) {
         return Err(Rejection::RequestMismatch.into());
     }
     Ok(match record.attached(id) {

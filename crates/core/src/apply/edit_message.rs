@@ -1,4 +1,4 @@
-//! `EditMessage`: one's own message gets another text.
+//! `EditMessage`: one's own message gets another text. `RemoveText`: it gets none, where something is attached to it.
 //!
 //! The stored text is overwritten, and the event that tells of it holds none (see [`EventBody::MessageEdited`]). There is
 //! one such event a message, however often it is edited: the next one takes the place of the last.
@@ -26,13 +26,35 @@ pub(super) fn edit_message(
     text: &str,
 ) -> Outcome<Reply> {
     text::check_body(text)?;
+    replace(context, account, id, message, text)
+}
+
+pub(super) fn remove_text(
+    context: &mut Context<'_>,
+    account: AccountId,
+    id: ConversationId,
+    message: EventId,
+) -> Outcome<Reply> {
+    replace(context, account, id, message, "")
+}
+
+fn replace(
+    context: &mut Context<'_>,
+    account: AccountId,
+    id: ConversationId,
+    message: EventId,
+    text: &str,
+) -> Outcome<Reply> {
     let mut record = target::find(context, account, id, message)?;
-    let EventBody::MessageSent { author, body, number, edited, mentions, .. } = &mut record.body else {
+    let EventBody::MessageSent { author, body, number, edited, mentions, attachments, .. } = &mut record.body else {
         return Err(StoreError::Corrupt(format!("{message} of conversation {id} is no message")).into());
     };
     if *author != account {
         let what = format!("message {message} is somebody else's: only its author can edit it");
         return Err(Rejection::Forbidden(what).into());
+    }
+    if text.is_empty() && attachments.as_deref().is_none_or(<[_]>::is_empty) {
+        return Err(Rejection::Invalid("the message would be empty: delete it".to_owned()).into());
     }
     if body == text {
         return Ok(Reply::Done);
@@ -57,9 +79,9 @@ pub(super) fn edit_message(
 mod tests {
     use crate::{
         DeleteScope::{Everyone, Me},
-        Edited, EventBody, EventId, Rejection, Reply,
+        Edited, EventBody, EventId, Operation, Rejection, Reply,
         apply::Audience,
-        world::{World, refused, text},
+        world::{World, refused, sent, text, uploads},
     };
 
     #[test]
@@ -101,6 +123,35 @@ mod tests {
         assert_eq!(world.edit(&mut ann, conversation, message, "three"), Reply::Done);
         assert!(world.applied.happened.is_empty());
         assert_eq!(world.unread(bob.account, conversation), 1);
+    }
+
+    #[test]
+    fn the_text_of_a_file_may_go_and_no_other() {
+        let mut world = World::new();
+        let (mut ann, mut bob) = (world.register("ann"), world.register("bob"));
+        let file = world.upload(&ann, 1, "plan.txt", b"words");
+        let (conversation, message) = sent(&world.write(&mut ann, uploads::send_files("bob", "for @bob", &[file])));
+        let remove = |message| Operation::RemoveText { conversation, message };
+        let reply = world.write(&mut bob, remove(message));
+        assert!(matches!(refused(&reply), Rejection::Forbidden(_)));
+        let (_, plain) = world.send(&mut ann, "bob", "plain");
+        let reply = world.write(&mut ann, remove(plain));
+        assert!(matches!(refused(&reply), Rejection::Invalid(_)));
+        let reply = world.edit(&mut ann, conversation, message, "");
+        assert!(matches!(refused(&reply), Rejection::Invalid(_)), "as it always was");
+
+        assert_eq!(world.write(&mut ann, remove(message)), Reply::Done);
+        let shown = world.shown(bob.account, conversation, message).unwrap().event;
+        let EventBody::MessageSent { body, mentions, edited, attachments, .. } = &shown.body else {
+            panic!("{shown:?}")
+        };
+        assert_eq!(
+            (body.as_str(), mentions.len(), edited.is_some(), attachments.as_deref().map_or(0, <[_]>::len)),
+            ("", 0, true, 1)
+        );
+        let told = EventBody::MessageEdited { by: ann.account, message, body: String::new(), mentions: Vec::new() };
+        assert_eq!(world.everything(bob.account).pop().unwrap().body, told);
+        assert_eq!(world.edit(&mut ann, conversation, message, "again"), Reply::Done);
     }
 
     #[test]

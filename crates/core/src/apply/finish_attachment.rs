@@ -8,15 +8,24 @@ use crate::{
     record::{AttachmentRecord, UsageRecord},
     reply::{Rejection, Reply},
     store::StoreError,
+    text,
 };
+
+/// What the gateway has seen of the whole file.
+pub(super) struct Seen<'a> {
+    pub(super) sha256: ContentHash,
+    pub(super) chain: ContentHash,
+    /// Where it is not what was announced.
+    pub(super) content_type: Option<&'a str>,
+}
 
 pub(super) fn finish_attachment(
     context: &mut Context<'_>,
     token: &TokenHash,
     id: AttachmentId,
-    sha256: ContentHash,
-    chain: ContentHash,
+    seen: &Seen<'_>,
 ) -> Outcome<Reply> {
+    let Seen { sha256, chain, content_type } = *seen;
     let owner = session::require_live(context, token)?.account;
     let record = attachment::unsent(context, owner, id)?;
     if record.received < record.bytes {
@@ -26,7 +35,12 @@ pub(super) fn finish_attachment(
         let what = "what is there is not what was sent: discard it and upload it again".to_owned();
         return Err(Rejection::Invalid(what).into());
     }
-    let finished = AttachmentRecord { sha256: Some(sha256), ..record.clone() };
+    let mut finished = AttachmentRecord { sha256: Some(sha256), ..record.clone() };
+    if let Some(content_type) = content_type.filter(|content_type| *content_type != record.content_type) {
+        text::check_content_type(content_type)?;
+        let announced = std::mem::replace(&mut finished.content_type, content_type.to_owned());
+        finished.announced_type.get_or_insert(announced);
+    }
     if finished != record {
         context.put(Key::Attachment(id), &finished);
         let mut usage: UsageRecord = context.require(Key::Usage(owner))?;
@@ -61,10 +75,31 @@ mod tests {
         world.time_ms += 1;
         assert_eq!(world.run(&finish), first);
         assert!(world.written().is_empty());
-        let mut other = finish;
+        let mut other = finish.clone();
         if let Command::FinishAttachment { sha256, .. } = &mut other {
             *sha256 = ContentHash::of(b"another");
         }
         assert!(matches!(refused(&world.run(&other)), Rejection::Invalid(_)));
+    }
+
+    #[test]
+    fn a_file_is_called_what_it_is_and_its_retries_are_known() {
+        let mut world = World::new();
+        let ann = world.register("ann");
+        let begin = uploads::begin(&ann, 1, "a", 5);
+        let (id, _) = uploads::reached(&world.run(&begin));
+        world.run(&uploads::put(&ann, id, b"12345", 0));
+        let mut finish = uploads::finish(&ann, id, b"12345");
+        if let Command::FinishAttachment { content_type, .. } = &mut finish {
+            *content_type = Some("image/gif".to_owned());
+        }
+        let first = world.run(&finish);
+        assert!(matches!(&first, Reply::AttachmentFinished(file) if file.content_type == "image/gif"));
+        assert_eq!((world.run(&begin), world.run(&finish)), (first.clone(), first));
+        let mut other = begin;
+        if let Command::BeginAttachment { content_type, .. } = &mut other {
+            *content_type = "image/gif".to_owned();
+        }
+        assert_eq!(refused(&world.run(&other)), Rejection::RequestMismatch, "that is not what was said");
     }
 }

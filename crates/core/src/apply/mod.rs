@@ -158,8 +158,10 @@ fn run(context: &mut Context<'_>, command: &Command) -> Outcome<Reply> {
         Command::PutChunk { session, attachment, offset, hash, content } => {
             put_chunk::put_chunk(context, session, *attachment, *offset, *hash, content)
         }
-        Command::FinishAttachment { session, attachment, sha256, chain } => {
-            finish_attachment::finish_attachment(context, session, *attachment, *sha256, *chain)
+        Command::FinishAttachment { session, attachment, sha256, chain, content_type } => {
+            let seen =
+                finish_attachment::Seen { sha256: *sha256, chain: *chain, content_type: content_type.as_deref() };
+            finish_attachment::finish_attachment(context, session, *attachment, &seen)
         }
         Command::DiscardAttachment { session, attachment } => {
             discard_attachment::discard_attachment(context, session, *attachment)
@@ -194,6 +196,9 @@ fn operate(context: &mut Context<'_>, account: AccountId, operation: &Operation)
         Operation::DeleteWebhook { webhook } => webhook::delete_webhook(context, account, *webhook),
         Operation::EditMessage { conversation, message, body } => {
             edit_message::edit_message(context, account, *conversation, *message, body)
+        }
+        Operation::RemoveText { conversation, message } => {
+            edit_message::remove_text(context, account, *conversation, *message)
         }
         Operation::React { conversation, message, emoji, add } => {
             react::react(context, account, *conversation, *message, emoji, *add)

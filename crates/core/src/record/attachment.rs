@@ -33,6 +33,9 @@ pub(crate) struct AttachmentRecord {
     /// The message it belongs to; none: not sent yet.
     #[n(7)]
     pub(crate) sent_in: Option<SentIn>,
+    /// What its author said it was, where that is not what it is: a retry says it again.
+    #[n(8)]
+    pub(crate) announced_type: Option<String>,
 }
 
 impl AttachmentRecord {

@@ -377,6 +377,7 @@ fn commands() -> Vec<Sample> {
             },
         ),
         write("edit message", Operation::EditMessage { conversation, message: EventId(8193), body }),
+        write("remove text", Operation::RemoveText { conversation, message: EventId(8193) }),
         write("react", Operation::React { conversation, message: EventId(8193), emoji: "👍".to_owned(), add: true }),
         write("mark read", Operation::MarkRead { conversation, up_to: EventId(8193) }),
         write(

@@ -75,7 +75,7 @@ fn action() -> impl Strategy<Value = AdministratorAction> {
 }
 
 /// What is edited into messages; each text a word that stands nowhere else.
-pub const EDITS: [&str; 4] = ["quince", "medlar @ann", "sloe @bob @dora", "damson @CY @ann."];
+pub const EDITS: [&str; 5] = ["quince", "medlar @ann", "sloe @bob @dora", "damson @CY @ann.", ""];
 const EMOJI: [&str; 3] = ["👍", "🎉", "+1"];
 
 #[derive(Clone, Debug)]
@@ -232,7 +232,10 @@ impl Cast {
             }
             What::Edit { message, body } => {
                 let (conversation, message) = self.message(world, session, *message);
-                Operation::EditMessage { conversation, message, body: EDITS[*body].to_owned() }
+                match EDITS[*body] {
+                    "" => Operation::RemoveText { conversation, message },
+                    body => Operation::EditMessage { conversation, message, body: body.to_owned() },
+                }
             }
             What::React { message, emoji, add } => {
                 let (conversation, message) = self.message(world, session, *message);

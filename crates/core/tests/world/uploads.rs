@@ -37,7 +37,7 @@ pub fn finish(device: &Device, attachment: AttachmentId, content: &[u8]) -> Comm
         digest.chunk(chunk);
     }
     let (sha256, chain) = digest.finish();
-    Command::FinishAttachment { session: device.token, attachment, sha256, chain }
+    Command::FinishAttachment { session: device.token, attachment, sha256, chain, content_type: None }
 }
 
 pub fn reached(reply: &Reply) -> (AttachmentId, u64) {

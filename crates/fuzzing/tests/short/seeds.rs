@@ -16,6 +16,7 @@ pub fn seeds() -> Seeds {
     websocket(document, &mut seeds);
     lines(document, &mut seeds);
     stored_records(&super::golden(), &mut seeds);
+    http(&mut seeds);
     for query in [
         "hello world\nHello, World!",
         "hel* wor*\nhello world",
@@ -55,7 +56,7 @@ fn websocket(document: &str, seeds: &mut Seeds) {
             format!("{{\"id\":{number},\"call\":\"{call}\",\"with\":{with}}}").as_bytes().to_vec(),
         ));
     }
-    let to = r#"{"room":"tea"}"#;
+    let (to, token) = (r#"{"room":"tea"}"#, "1a2b".repeat(16));
     for operation in [
         format!(r#"{{"send":{{"to":{to},"body":"hi @bob","reply_to":5,"attachments":[1,2]}}}}"#),
         format!(r#"{{"mark_read":{{"in":{to},"up_to":9}}}}"#),
@@ -67,6 +68,15 @@ fn websocket(document: &str, seeds: &mut Seeds) {
         r#"{"administer":{"name":"bob","action":{"reset_password":{"new_password":"battery"}}}}"#.to_owned(),
         r#"{"create_room":{"name":"tea","topic":"leaves","public":true}}"#.to_owned(),
         format!(r#"{{"join_room":{{"room":{to}}}}}"#),
+        format!(r#"{{"leave_room":{{"room":{to}}}}}"#),
+        format!(r#"{{"remove_from_room":{{"room":{to},"user":"bob"}}}}"#),
+        format!(r#"{{"create_bot":{{"name":"echo","token":"{token}"}}}}"#),
+        format!(r#"{{"set_bot_token":{{"name":"echo","token":"{token}"}}}}"#),
+        r#"{"set_bot_token":{"name":"echo"}}"#.to_owned(),
+        r#"{"delete_bot":{"name":"echo"}}"#.to_owned(),
+        format!(r#"{{"create_webhook":{{"room":{to},"name":"ci","token":"{token}"}}}}"#),
+        r#"{"delete_webhook":{"webhook":9}}"#.to_owned(),
+        r#"{"edit":{"conversation":3,"message":5}}"#.to_owned(),
         format!(r#"{{"invite_to_room":{{"room":{to},"user":"bob"}}}}"#),
         format!(r#"{{"set_role":{{"room":{to},"user":"bob","role":"moderator"}}}}"#),
         format!(r#"{{"change_room":{{"room":{to},"topic":"","public":false}}}}"#),
@@ -82,6 +92,38 @@ fn websocket(document: &str, seeds: &mut Seeds) {
     seeds.insert(("protobuf", [&[3][..], &history.encode_to_vec()].concat()));
     for kind in 4..12 {
         seeds.insert(("protobuf", vec![kind, 0x0a, 3, b'a', b'n', b'n', 0x10, 5]));
+    }
+}
+
+/// The first byte says what it is, as in the target.
+fn http(seeds: &mut Seeds) {
+    for post in [
+        "\n\n{\"text\": \"build 7 passed\", \"request\": \"build-7\"}",
+        "application/json\nkey-1\n{\"text\": \"gr\\u00fc\\u00df\", \"more\": [1]}",
+        "Text/Plain; charset=utf-8\nPrüfung 7\ngrüß @bob\r\n",
+        "application/x-www-form-urlencoded\n\n{\"text\":\"x\"}",
+    ] {
+        seeds.insert(("http_inputs", [&[0][..], post.as_bytes()].concat()));
+    }
+    for query in ["name=caf%C3%A9+noir%2B.png&sha256=ab&name2=%zz%4&=", "thumbnail&x=%ff%F0%9F%91%8D", "a=1&a=2&&b"] {
+        seeds.insert(("http_inputs", [&[1][..], query.as_bytes()].concat()));
+    }
+    for (size, range) in [
+        (600_008_u64, "bytes=262000-262299"),
+        (9, "bytes=-8"),
+        (9, "bytes=9-"),
+        (0, "bytes=0-0"),
+        (u64::MAX, "bytes=0-,5-6"),
+    ] {
+        seeds.insert(("http_inputs", [&[2][..], &size.to_be_bytes(), range.as_bytes()].concat()));
+    }
+    for origin in [
+        "http://chat-1:7400\nchat-1:7400\nchat-2:7400\nhttps://chat.example",
+        "https://Chat.example\n\n\nhttps://chat.example",
+        "http://localhost:7401\nother\n127.0.0.1:7401\n",
+        "https://[::1]\n[::1]:443\n[::1]:1\nnull",
+    ] {
+        seeds.insert(("http_inputs", [&[3][..], origin.as_bytes()].concat()));
     }
 }
 

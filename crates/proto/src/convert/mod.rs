@@ -21,4 +21,4 @@ pub use event::{Names, PlaceName, attachment, conversation, event, message, reac
 pub use page::{history_page, message_ids, page_limit, pattern, search_limit};
 pub use room::{invitation, member, room};
 pub use token::{TOKEN_BYTES, Token};
-pub use write::{Administer, FORWARDED_BYTES, Operation, Place, answered, request_id, result, session_reply};
+pub use write::{Administer, FORWARDED_BYTES, Operation, Place, answered, edit_of, request_id, result, session_reply};

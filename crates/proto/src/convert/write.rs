@@ -237,8 +237,17 @@ impl TryFrom<chat::EditMessage> for Operation {
         let (message, body) = (EventId(edit.message), edit.body);
         Ok(match edit.conversation {
             0 => Self::EditMessage { message, body },
-            id => Self::Complete(Command::EditMessage { conversation: ConversationId(id), message, body }),
+            id => Self::Complete(edit_of(ConversationId(id), message, body)),
         })
+    }
+}
+
+/// The edit of a message there. One to nothing takes its text away.
+#[must_use]
+pub fn edit_of(conversation: ConversationId, message: EventId, body: String) -> Command {
+    match body.is_empty() {
+        true => Command::RemoveText { conversation, message },
+        false => Command::EditMessage { conversation, message, body },
     }
 }
 
@@ -431,6 +440,8 @@ mod tests {
         assert_eq!(edit(0), Ok(Operation::EditMessage { message, body: body.clone() }));
         let conversation = ConversationId(3);
         assert_eq!(edit(3), Ok(Operation::Complete(Command::EditMessage { conversation, message, body })));
+        let none = chat::EditMessage { conversation: 3, message: 5, body: String::new() };
+        assert_eq!(Operation::try_from(none), Ok(Operation::Complete(Command::RemoveText { conversation, message })));
         let react = |conversation| {
             Operation::try_from(chat::React { conversation, message: 5, emoji: "👍".into(), remove: true })
         };

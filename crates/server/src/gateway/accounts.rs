@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use threefold_core::{
-    Command, Rejection, Reply, SessionId,
+    AccountId, Command, Rejection, Reply, SessionId,
     query::{self, AccountInfo},
     text,
 };
@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use super::{Caller, Gateway, door::Door, password, unavailable, unexpected_reply};
 use crate::node::limits::Key;
 
-/// Accounts listed as online: each costs a read, and the list is for people to look at.
-const ONLINE_LISTED: usize = 5_000;
+/// Who is online, where nobody says how many to list: what clients get that know of no pages.
+const ONLINE_UNASKED: usize = 5_000;
 /// What there is too much of where passwords are guessed.
 const FAILED_LOGINS: &str = "too many failed log-ins";
 
@@ -268,36 +268,56 @@ impl<D: Door> Gateway<D> {
     }
 
     /// Accounts by a part of their names.
-    pub(super) fn search_accounts(
+    pub(super) async fn search_accounts(
         &self,
         caller: &Caller,
         request: chat::SearchAccountsRequest,
+        deadline: Instant,
     ) -> Result<chat::SearchAccountsReply, Refusal> {
         let limit = convert::page_limit(request.limit)?;
         let pattern = convert::pattern(request.pattern)?;
         let after = (!request.after.is_empty()).then(|| convert::pattern(request.after)).transpose()?;
-        let page = self.door().read(|store| query::search_accounts(store, &pattern, after.as_deref(), limit));
-        let online = self.door().online();
-        let mut names = self.directory().of(self.door(), caller.session.account);
-        let accounts = page.items.into_iter().map(|info| {
-            let here = online.binary_search(&info.account).is_ok();
-            account(info, here, &mut names)
-        });
-        Ok(chat::SearchAccountsReply { accounts: accounts.collect(), more: page.more })
+        let look = move |gateway: &Self, reader| {
+            let page = gateway.door().read(|store| query::search_accounts(store, &pattern, after.as_deref(), limit));
+            let online = gateway.door().online();
+            let mut names = gateway.directory().of(gateway.door(), reader);
+            let accounts = page.items.into_iter().map(|info| {
+                let here = online.binary_search(&info.account).is_ok();
+                account(info, here, &mut names)
+            });
+            chat::SearchAccountsReply { accounts: accounts.collect(), more: page.more }
+        };
+        self.look_up(caller, deadline, look).await
     }
 
     /// Who is connected, anywhere.
-    pub(super) fn list_online(&self, caller: &Caller) -> chat::ListOnlineReply {
-        let mut online = self.door().online();
-        online.truncate(ONLINE_LISTED);
-        let accounts = self.door().read(|store| {
-            let accounts = online.into_iter().map(|id| query::account(store, id));
-            accounts.collect::<Result<Vec<_>, _>>()
-        });
-        // Deleted a moment ago and not yet gone: not shown.
-        let accounts = accounts.into_iter().flatten().filter(|info| info.name.is_some());
-        let mut names = self.directory().of(self.door(), caller.session.account);
-        chat::ListOnlineReply { accounts: accounts.map(|info| account(info, true, &mut names)).collect() }
+    pub(super) async fn list_online(
+        &self,
+        caller: &Caller,
+        request: chat::ListOnlineRequest,
+        deadline: Instant,
+    ) -> Result<chat::ListOnlineReply, Refusal> {
+        let limit = match request.limit {
+            0 => ONLINE_UNASKED,
+            asked => convert::page_limit(asked)?,
+        };
+        let after = AccountId(request.after);
+        let look = move |gateway: &Self, reader| {
+            let online = gateway.door().online();
+            let rest = &online[online.partition_point(|account| *account <= after)..];
+            let mut accounts = gateway.door().read(|store| {
+                let accounts = rest.iter().filter_map(|id| query::account(store, *id).transpose());
+                // Deleted a moment ago and not yet gone: not shown.
+                let there = accounts.filter(|info| info.as_ref().map_or(true, |info| info.name.is_some()));
+                there.take(limit + 1).collect::<Result<Vec<_>, _>>()
+            });
+            let more = accounts.len() > limit;
+            accounts.truncate(limit);
+            let mut names = gateway.directory().of(gateway.door(), reader);
+            let accounts = accounts.into_iter().map(|info| account(info, true, &mut names));
+            chat::ListOnlineReply { accounts: accounts.collect(), more }
+        };
+        self.look_up(caller, deadline, look).await
     }
 }
 

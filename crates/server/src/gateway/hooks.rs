@@ -196,7 +196,7 @@ impl<D: Door> Gateway<D> {
 }
 
 /// The text, and the name of the request.
-fn read(headers: &HeaderMap, body: &[u8]) -> Result<(String, RequestName), Refusal> {
+pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<(String, RequestName), Refusal> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_text =
         header("content-type").is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/"));

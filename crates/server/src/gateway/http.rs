@@ -8,7 +8,10 @@ use std::{
     io,
     net::IpAddr,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,8 +39,10 @@ use tower::Service;
 
 use super::{
     Gateway, attachments, control, cors,
+    crowd::Crowd,
     door::Door,
     grpc, hooks, page,
+    places::Full,
     websocket::{self, Entrance, Origins, Place},
 };
 use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
@@ -60,6 +65,8 @@ const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(10);
 const ARRIVALS: usize = 8;
 /// See [`ARRIVALS`].
 const ARRIVAL: Duration = Duration::from_millis(5);
+/// How long a connection of HTTP/2 may come to no call at all: whoever answers pings would keep its place for ever.
+const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(150);
 /// How long connections may take to finish once the server stops.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// After a failed accept: no descriptors left, most likely; trying at once would spin.
@@ -78,7 +85,7 @@ pub async fn serve<D: Door>(
     let (routes, health) = grpc::routes(&gateway).map_err(io::Error::other)?;
     let router = router(routes, Entrance { gateway: gateway.clone(), origins: Arc::new(origins) });
     health.set_service_status(service_name(), tonic_health::ServingStatus::Serving).await;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::new(CONNECTIONS);
     let arrivals = Arc::new(Semaphore::new(ARRIVALS));
     let mut shutdown = pin!(shutdown);
     loop {
@@ -86,7 +93,7 @@ pub async fn serve<D: Door>(
             biased;
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(socket) => admit(socket, &places, &arrivals, &router, &gateway),
+                Ok(socket) => admit(socket, &crowd, &arrivals, &router, &gateway),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -99,7 +106,7 @@ pub async fn serve<D: Door>(
     health.set_service_status(service_name(), tonic_health::ServingStatus::NotServing).await;
     gateway.close();
     // Every connection holds a place: all are free when all have ended.
-    let _ = timeout(FAREWELL, places.acquire_many(CONNECTIONS as u32)).await;
+    let _ = timeout(FAREWELL, crowd.gone()).await;
     Ok(())
 }
 
@@ -109,19 +116,23 @@ fn service_name() -> &'static str {
 
 fn admit<D: Door>(
     socket: impl ClientSocket,
-    places: &Arc<Semaphore>,
+    crowd: &Crowd,
     arrivals: &Arc<Semaphore>,
     router: &Router,
     gateway: &Gateway<D>,
 ) {
     // Closed at once rather than left waiting: the client then goes to another server.
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        tracing::warn!(CONNECTIONS, "too many connections: one more was closed");
-        return;
+    let place = match crowd.admit(socket.remote()) {
+        Ok(place) => place,
+        Err(Full::InAll) => return tracing::warn!(CONNECTIONS, "too many connections: one more was closed"),
+        // Whoever does that may do it a thousand times a second.
+        Err(Full::OfOne(bound)) => {
+            return tracing::debug!(bound, "too many connections of one address: one more was closed");
+        }
     };
     let (router, gateway, arrivals) = (router.clone(), gateway.clone(), arrivals.clone());
     tokio::spawn(async move {
-        if let Err(error) = converse(socket, Arc::new(place), &arrivals, router, &gateway).await {
+        if let Err(error) = converse(socket, Arc::new(place), &arrivals, router, &gateway, FIRST_CALL_TIMEOUT).await {
             tracing::debug!(error, "a connection failed");
         }
     });
@@ -137,6 +148,8 @@ struct Located {
     router: Router,
     address: ClientAddress,
     place: Place,
+    /// There was a request.
+    called: Arc<AtomicBool>,
 }
 
 impl<B> Service<http::Request<B>> for Located
@@ -152,6 +165,7 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        self.called.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.address);
         request.extensions_mut().insert(Arc::clone(&self.place));
         self.router.call(request)
@@ -166,6 +180,7 @@ async fn converse<D: Door>(
     arrivals: &Semaphore,
     router: Router,
     gateway: &Gateway<D>,
+    first_call: Duration,
 ) -> Result<(), BoxError> {
     // The protocol is told by the first bytes, for which the HTTP library would wait for ever.
     timeout(FIRST_WORD_TIMEOUT, socket.first_word()).await??;
@@ -176,7 +191,8 @@ async fn converse<D: Door>(
     };
     let builder = protocols();
     // Who takes the connection over by an upgrade takes over its place as well.
-    let service = Located { router, address: ClientAddress(socket.remote()), place };
+    let called = Arc::new(AtomicBool::new(false));
+    let service = Located { router, address: ClientAddress(socket.remote()), place, called: Arc::clone(&called) };
     let connection = builder
         .serve_connection_with_upgrades(TokioIo::new(Gathered::recognising(socket)), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
@@ -185,11 +201,19 @@ async fn converse<D: Door>(
         ended = connection.as_mut() => return ended,
         () = sleep(ARRIVAL) => drop(arrival),
     }
+    let silent = async {
+        sleep(first_call).await;
+        if called.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         biased;
         ended = connection.as_mut() => return ended,
-        () = gateway.closed() => connection.as_mut().graceful_shutdown(),
+        () = gateway.closed() => {}
+        () = silent => {}
     }
+    connection.as_mut().graceful_shutdown();
     timeout(FAREWELL, connection).await?
 }
 
@@ -242,4 +266,37 @@ fn page_or_nothing<D: Door>(gateway: &Gateway<D>, request: Request) -> Response 
     }
     let (head, _) = request.into_parts();
     page::answer(gateway, &head).unwrap_or_else(|| (StatusCode::NOT_FOUND, "not found\n").into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+    use crate::gateway::testing::Solo;
+
+    #[tokio::test]
+    async fn who_never_calls_is_let_go_though_pings_are_answered() {
+        let gateway = Solo::new().gateway();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let (routes, _health) = grpc::routes(&gateway).unwrap();
+        let (arrivals, place) = (Semaphore::new(1), Crowd::new(1).admit(None).ok().unwrap());
+        let served = async {
+            let (socket, _) = listener.accept().await.unwrap();
+            converse(socket, Arc::new(place), &arrivals, routes, &gateway, Duration::from_millis(100)).await
+        };
+        let silent = async {
+            let _channel = endpoint.connect().await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = timeout(Duration::from_secs(60), served) => ended.expect("it is let go"),
+            () = silent => return,
+        };
+        assert!(ended.is_ok(), "in order: {ended:?}");
+    }
 }

@@ -16,6 +16,7 @@ mod bots;
 mod cluster;
 mod control;
 mod cors;
+mod crowd;
 mod directory;
 mod door;
 pub mod grpc;
@@ -34,13 +35,14 @@ pub mod tcp;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod typing;
 mod websocket;
 mod writes;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use threefold_core::{Command, Position, Reply};
+use threefold_core::{AccountId, Command, Position, Reply};
 use threefold_proto::{
     chat,
     convert::{Refusal, error_of},
@@ -56,12 +58,18 @@ use crate::{
     node::{Node, Unavailable},
 };
 
+pub(crate) use attachments::http::{parameters, range};
 pub use attachments::{THUMBNAIL_ARGUMENT, answer_damaged, make_thumbnail};
 pub use auth::Caller;
 pub use door::{Door, Follow};
+pub(crate) use hooks::read as posted;
 pub use password::{CannotHash, Cost, Passwords};
 pub use websocket::Origins;
 pub(crate) use websocket::understood;
+
+/// Looks through names (of accounts, rooms, who is online) at once, of each account one: each may read all there are. Not among the searches in
+/// messages, for a person who writes `@` and a name should not wait for them.
+const LOOKUPS: usize = 2;
 
 /// A server's operations, for every transport. Cheap to clone.
 pub struct Gateway<D = Node> {
@@ -84,7 +92,8 @@ struct Shared<D> {
     attachments: attachments::Attachments,
     control: Option<Control>,
     streams: Arc<Semaphore>,
-    searches: Arc<Semaphore>,
+    searches: turns::Line,
+    lookups: turns::Line,
     hooks: hooks::Hooks,
     gathered: cluster::Gathered,
     closing: watch::Sender<bool>,
@@ -108,7 +117,8 @@ impl<D: Door> Gateway<D> {
             attachments: attachments::Attachments::new(AttachmentLimits::default(), None),
             control: None,
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
-            searches: Arc::new(Semaphore::new(search::SEARCHES)),
+            searches: turns::Line::new("searches", search::SEARCHES),
+            lookups: turns::Line::new("searches for names", LOOKUPS),
             hooks: hooks::Hooks::default(),
             gathered: cluster::Gathered::default(),
             closing: watch::Sender::new(false),
@@ -214,6 +224,17 @@ impl<D: Door> Gateway<D> {
                 _,
             ) => Err(unexpected_reply()),
         }
+    }
+
+    /// Looks through names when it is the caller's turn, away from the async tasks.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        deadline: Instant,
+        query: impl FnOnce(&Self, AccountId) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (gateway, reader) = (self.clone(), caller.session.account);
+        self.shared.lookups.work(reader, deadline, move || query(&gateway, reader)).await
     }
 
     async fn wait_consistent(&self, deadline: Instant) -> Result<(), Refusal> {

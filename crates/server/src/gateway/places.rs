@@ -1,4 +1,5 @@
-//! Places for what takes long: so many in all, and so many of them for one account, so that nobody takes them all.
+//! Places for what takes long: so many in all, and so many of them for one account (or whoever else is told apart), so that nobody takes
+//! them all.
 
 use std::{
     collections::BTreeMap,
@@ -6,25 +7,25 @@ use std::{
 };
 
 use threefold_core::AccountId;
+use threefold_proto::convert::Refusal;
 
 /// Places of one kind.
-pub(super) struct Places {
+pub(super) struct Places<K: Ord = AccountId> {
     in_all: usize,
     of_one: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<Taken<K>>,
 }
 
-#[derive(Default)]
-struct Taken {
+struct Taken<K> {
     in_all: usize,
     /// By those who have any.
-    by: BTreeMap<AccountId, usize>,
+    by: BTreeMap<K, usize>,
 }
 
 /// A place, until it is dropped.
-pub(super) struct Place {
-    places: Arc<Places>,
-    account: AccountId,
+pub(super) struct Place<K: Ord = AccountId> {
+    places: Arc<Places<K>>,
+    whose: K,
 }
 
 /// Why there is none.
@@ -36,15 +37,16 @@ pub(super) enum Full {
     OfOne(usize),
 }
 
-impl Places {
+impl<K: Ord + Copy> Places<K> {
     pub(super) fn new(in_all: usize, of_one: usize) -> Arc<Self> {
-        Arc::new(Self { in_all, of_one, taken: Mutex::default() })
+        let taken = Taken { in_all: 0, by: BTreeMap::new() };
+        Arc::new(Self { in_all, of_one, taken: Mutex::new(taken) })
     }
 
     /// One for this account, if there is one.
-    pub(super) fn take(self: &Arc<Self>, account: AccountId) -> Result<Place, Full> {
+    pub(super) fn take(self: &Arc<Self>, whose: K) -> Result<Place<K>, Full> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.by.get(&account).copied().unwrap_or_default();
+        let own = taken.by.get(&whose).copied().unwrap_or_default();
         if own >= self.of_one {
             return Err(Full::OfOne(self.of_one));
         }
@@ -52,8 +54,8 @@ impl Places {
             return Err(Full::InAll);
         }
         taken.in_all += 1;
-        taken.by.insert(account, own + 1);
-        Ok(Place { places: Arc::clone(self), account })
+        taken.by.insert(whose, own + 1);
+        Ok(Place { places: Arc::clone(self), whose })
     }
 
     /// How many are taken.
@@ -63,17 +65,27 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl<K: Ord> Drop for Place<K> {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.in_all = taken.in_all.saturating_sub(1);
-        if let Some(own) = taken.by.get_mut(&self.account) {
+        if let Some(own) = taken.by.get_mut(&self.whose) {
             *own = own.saturating_sub(1);
             if *own == 0 {
-                taken.by.remove(&self.account);
+                taken.by.remove(&self.whose);
             }
         }
     }
+}
+
+/// A place for one of these, of that account.
+pub(super) fn place(places: &Arc<Places>, account: AccountId, what: &str) -> Result<Place, Refusal> {
+    places.take(account).map_err(|full| {
+        Refusal::Overloaded(match full {
+            Full::InAll => format!("too many {what} at once: try again soon"),
+            Full::OfOne(bound) => format!("one account has at most {bound} {what} at once: wait for one of them"),
+        })
+    })
 }
 
 #[cfg(test)]

@@ -109,12 +109,14 @@ impl<D: Door> Gateway<D> {
         request: chat::ListRoomsRequest,
         deadline: Instant,
     ) -> Result<chat::ListRoomsReply, Refusal> {
-        let reader = caller.session.account;
         let limit = convert::page_limit(request.limit)?;
         let pattern = convert::pattern(request.pattern)?;
-        let after = (!request.after.is_empty()).then_some(request.after.as_str());
+        let after = (!request.after.is_empty()).then_some(request.after);
         self.wait_for(Position(request.position), deadline).await?;
-        let page = self.door().read(|store| query::rooms(store, reader, &pattern, after, limit));
+        let look = move |gateway: &Self, reader| {
+            gateway.door().read(|store| query::rooms(store, reader, &pattern, after.as_deref(), limit))
+        };
+        let page = self.look_up(caller, deadline, look).await?;
         Ok(chat::ListRoomsReply { rooms: page.items.into_iter().map(convert::room).collect(), more: page.more })
     }
 

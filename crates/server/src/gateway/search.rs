@@ -10,16 +10,13 @@ use threefold_proto::{
     chat,
     convert::{self, Place, Refusal},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{Caller, Gateway, door::Door};
-use crate::{
-    ambient,
-    search::{Found, Question, Wanted},
-};
+use crate::search::{Found, Question, Wanted};
 
-/// Searches carried out at once; the others wait in line. Each may take a processor for some tens of milliseconds, and what
-/// people write must not wait for it.
+/// Searches carried out at once, of each account one; the others wait for their turns. Each may take a processor for some tens of
+/// milliseconds, and what people write must not wait for it.
 pub(super) const SEARCHES: usize = 2;
 
 /// Where and by whom, once the names are known.
@@ -46,12 +43,8 @@ impl<D: Door> Gateway<D> {
         };
         let before = (request.before != 0).then_some(EventId(request.before));
         let wanted = Wanted { reader, question, conversation, author, before, limit };
-        let overloaded = |_| Refusal::Overloaded("too many searches at once".to_owned());
-        let permit = timeout_at(deadline, self.shared.searches.acquire()).await.map_err(overloaded)?;
         let door = self.door().clone();
-        let searched = ambient::blocking(move || door.search(&wanted)).await;
-        drop(permit);
-        let found = searched.map_err(|error| Refusal::unavailable(error.to_string()))?;
+        let found = self.shared.searches.work(reader, deadline, move || door.search(&wanted)).await?;
         Ok(self.shown(caller, found))
     }
 

@@ -64,6 +64,10 @@ struct Shared {
     /// Who is in every room, as far as followers know. As soon as anybody is, what happens in rooms is read once for all.
     attending: Mutex<BTreeSet<AccountId>>,
     common: Mutex<BTreeMap<EventId, Arc<Common>>>,
+    /// Searches do not end while it is set.
+    pub holds_searches: AtomicBool,
+    /// Who began a search in messages, one after another.
+    pub searchers: watch::Sender<Vec<AccountId>>,
 }
 
 #[derive(Default)]
@@ -84,6 +88,8 @@ impl Solo {
             reads: AtomicU64::new(0),
             pace: Typing::default(),
             gathered: AtomicU64::new(0),
+            holds_searches: AtomicBool::new(false),
+            searchers: watch::Sender::default(),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
             attending: Mutex::default(),
@@ -129,6 +135,14 @@ impl Solo {
 
     pub fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::SeqCst)
+    }
+
+    pub fn hold_searches(&self, held: bool) {
+        self.0.holds_searches.store(held, Ordering::SeqCst);
+    }
+
+    pub fn searchers(&self) -> watch::Receiver<Vec<AccountId>> {
+        self.0.searchers.subscribe()
     }
 
     pub fn set_condition(&self, word: Word, detail: &str) {
@@ -251,6 +265,10 @@ impl Door for Solo {
     }
 
     fn search(&self, wanted: &Wanted) -> Found {
+        self.0.searchers.send_modify(|searchers| searchers.push(wanted.reader));
+        while self.0.holds_searches.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.read(|store| search::find(store, None, wanted))
     }
 

@@ -2,6 +2,7 @@
 
 mod about_messages;
 mod limits;
+mod lookups;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -345,7 +346,7 @@ async fn people_are_found_and_seen_online() {
     let found = ann.chat.search_accounts(request).await.unwrap().into_inner().accounts;
     let seen: Vec<_> = found.iter().map(|account| (account.name.as_str(), account.online)).collect();
     assert_eq!(seen, [("ann", false), ("bob", true)]);
-    let request = ann.with(chat::ListOnlineRequest {});
+    let request = ann.with(chat::ListOnlineRequest::default());
     assert_eq!(ann.chat.list_online(request).await.unwrap().into_inner().accounts[0].name, "bob");
     let too_many = chat::SearchAccountsRequest { limit: 201, ..Default::default() };
     let request = ann.with(too_many);

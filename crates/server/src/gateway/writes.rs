@@ -109,7 +109,7 @@ impl<D: Door> Gateway<D> {
             }
             convert::Operation::EditMessage { message, body } => {
                 let conversation = self.find(|| self.conversation_of(caller, &[message]), before, deadline).await?;
-                (Operation::EditMessage { conversation, message, body }, Kind::SoughtBy(message))
+                (convert::edit_of(conversation, message, body), Kind::SoughtBy(message))
             }
             convert::Operation::React { message, emoji, add } => {
                 let conversation = self.find(|| self.conversation_of(caller, &[message]), before, deadline).await?;

@@ -119,7 +119,7 @@ fn folded(name: &str) -> String {
 }
 
 /// A subscriber has 2^64 addresses of IPv6, or more: they count as one.
-fn household(address: IpAddr) -> IpAddr {
+pub fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
         address @ IpAddr::V4(_) => address,

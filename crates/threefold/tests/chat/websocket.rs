@@ -1,10 +1,15 @@
 //! Pages that talk over WebSocket while the servers that they are connected to are killed.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    process::{Command, Stdio},
+    sync::mpsc,
+};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Visitor, Visitors};
+use crate::harness::{Cluster, PATIENCE, Process, Visitor, Visitors, until, wait};
 
 /// Messages before the kill, and in all.
 const BEFORE: u64 = 60;
@@ -102,4 +107,53 @@ fn pages_of_other_places_are_refused_unless_they_are_listed() {
     assert!(ask("https://evil.example").starts_with("HTTP/1.1 403"));
     assert!(ask("https://chat.example").starts_with("HTTP/1.1 101"));
     assert!(ask(&format!("http://{address}")).starts_with("HTTP/1.1 101"));
+}
+
+/// The client in Python that the documentation shows, as it stands there.
+#[test]
+fn the_client_of_the_documentation_goes_on_at_another_server() {
+    let document = include_str!("../../../../docs/protocols.md");
+    let (_, behind) = document.split_once("<!-- a test runs this while servers die -->").unwrap();
+    let script = behind.split("```").nth(1).unwrap().strip_prefix("python\n").unwrap();
+    let mut cluster = Cluster::start(&[]);
+    let bob = ["ann", "bob"].map(|name| cluster.person(name))[1].clone();
+    let leader = cluster.leader();
+    let at = |further: usize| cluster.servers[(leader + further) % 3].client.clone();
+    // It begins at the leader, which dies.
+    let script =
+        script.replace("127.0.0.1:7400", &at(0)).replace("127.0.0.1:7401", &at(1)).replace("127.0.0.1:7402", &at(2));
+    let mut command = Command::new("python3");
+    command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if !Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!("\n*** SKIPPED: there is no python3 ***\n");
+        return;
+    }
+    let mut client = Process::spawn(&mut command);
+    let (mut input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    let (lines, said) = mpsc::channel();
+    std::thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).all(|line| lines.send(line).is_ok())
+    });
+    for number in 0..20 {
+        if number == 10 {
+            cluster.kill(&[leader]);
+        }
+        writeln!(input, "number {number}").unwrap();
+        let line = said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{}", end_of(&mut client)));
+        assert_eq!(line, format!("ann: number {number}"));
+    }
+    drop(input);
+    wait("its end", || client.try_wait().unwrap().is_some_and(|status| status.success()));
+    assert_eq!(said.iter().count(), 0, "each once");
+    let history = until("all of it", || Some(bob.history("ann")).filter(|history| history.len() >= 20));
+    let bodies: Vec<String> = history.iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(bodies, (0..20).map(|number| format!("number {number}")).collect::<Vec<_>>());
+}
+
+/// What a program that came to nothing said of it.
+fn end_of(program: &mut Process) -> String {
+    let _ = program.kill();
+    let mut said = String::new();
+    program.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Cluster, Page, person::PASSWORD, until};
 
 /// Calls that can be told how far the answer must be.
-const BY_POSITION: [&str; 9] = [
+const BY_POSITION: [&str; 11] = [
     "history",
     "search_messages",
     "list_conversations",
@@ -24,10 +24,12 @@ const BY_POSITION: [&str; 9] = [
     "list_rooms",
     "list_members",
     "list_invitations",
+    "list_bots",
+    "list_webhooks",
 ];
 
 /// Writes, and where in their requests it stands what is to be done.
-const WRITES: [(&str, &str); 15] = [
+const WRITES: [(&str, &str); 20] = [
     ("send_message", "send"),
     ("mark_read", "mark"),
     ("delete_messages", "delete"),
@@ -43,6 +45,11 @@ const WRITES: [(&str, &str); 15] = [
     ("set_role", "set"),
     ("change_room", "change"),
     ("decline_invitation", "decline"),
+    ("create_bot", "create"),
+    ("set_bot_token", "set"),
+    ("delete_bot", "delete"),
+    ("create_webhook", "create"),
+    ("delete_webhook", "delete"),
 ];
 
 /// People with pages who tell each other what they have seen: nobody is shown less than what anybody's write was answered with.
@@ -241,7 +248,10 @@ impl Visitor {
             }
         });
         if let Ok(reply) = &answer {
-            let seen = [&reply["position"], &reply["sent"]["id"], &reply["created"]["id"]];
+            // An account's number is a place in the log, too.
+            let created = &reply["created"];
+            let seen =
+                [&reply["position"], &reply["sent"]["id"], &created["id"], &created["account"], &created["webhook"]];
             let seen = seen.iter().filter_map(|position| position.as_u64()).max().unwrap_or(0);
             self.position.fetch_max(seen, Ordering::Relaxed);
         }

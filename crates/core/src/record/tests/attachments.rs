@@ -39,6 +39,7 @@ fn records() -> Vec<Sample> {
         chain: HASH,
         sha256: None,
         sent_in: None,
+        announced_type: None,
     };
     let sent_in = Some(SentIn { conversation: ConversationId(8192), message: EventId(24576) });
     let sent = AttachmentRecord { received: bytes, sha256: Some(HASH), sent_in, ..unfinished.clone() };
@@ -60,7 +61,11 @@ fn records() -> Vec<Sample> {
             MetaRecord { clock_ms: 5, cleanups: 0, unsent_expire_ms: Some(7), removals: Some(1) },
         ),
         record("attachment that is not complete", unfinished),
-        record("attachment", sent),
+        record("attachment", sent.clone()),
+        record(
+            "attachment announced otherwise",
+            AttachmentRecord { announced_type: Some("text/plain".to_owned()), ..sent },
+        ),
         record("chunk", ChunkRecord { hash: HASH, content: vec![1, 2, 3] }),
         record("usage", UsageRecord { bytes, unsent: vec![upload] }),
         record("unsent attachment", UnsentRecord { expires_at_ms: 7 }),
@@ -82,7 +87,20 @@ fn commands() -> Vec<Sample> {
             "put chunk",
             Command::PutChunk { session, attachment, offset: 262_144, hash: HASH, content: vec![1, 2, 3] },
         ),
-        command("finish attachment", Command::FinishAttachment { session, attachment, sha256: HASH, chain: HASH }),
+        command(
+            "finish attachment",
+            Command::FinishAttachment { session, attachment, sha256: HASH, chain: HASH, content_type: None },
+        ),
+        command(
+            "finish attachment announced otherwise",
+            Command::FinishAttachment {
+                session,
+                attachment,
+                sha256: HASH,
+                chain: HASH,
+                content_type: Some("image/jpeg".to_owned()),
+            },
+        ),
         command("discard attachment", Command::DiscardAttachment { session, attachment }),
         write(
             "send an attachment",

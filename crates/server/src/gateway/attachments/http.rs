@@ -225,7 +225,8 @@ pub(in crate::gateway) fn refused(refusal: &Refusal) -> Response {
 
 /// An error's status in HTTP (RFC 9110, section 15).
 fn status_of(code: ErrorCode) -> StatusCode {
-    if code == ErrorCode::AttachmentTooLarge {
+    // A full quota, too: what is 429, or any 5xx, libraries send again by themselves, and this would never be answered otherwise.
+    if matches!(code, ErrorCode::AttachmentTooLarge | ErrorCode::QuotaExceeded) {
         return StatusCode::PAYLOAD_TOO_LARGE;
     }
     match code_of(code) {
@@ -243,9 +244,18 @@ fn status_of(code: ErrorCode) -> StatusCode {
 }
 
 /// The parameters of a query, as forms send them (URL Standard, section 5.1); of two with one name the last.
-fn parameters(query: &str) -> BTreeMap<String, String> {
+pub(crate) fn parameters(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
+}
+
+/// What a `Range` asks for; none where that is behind the end, or the file is empty.
+pub(crate) fn range(header: &str, bytes: u64) -> Option<std::ops::RangeInclusive<u64>> {
+    match range::wanted(Some(header), bytes) {
+        range::Wanted::Whole => bytes.checked_sub(1).map(|last| 0..=last),
+        range::Wanted::Part { first, last } => Some(first..=last),
+        range::Wanted::Nothing => None,
+    }
 }
 
 fn decoded(text: &str) -> String {
@@ -280,5 +290,19 @@ mod tests {
         assert_eq!(said["sha256"], "ab");
         assert_eq!(said["name2"], "%zz%4");
         assert_eq!(decoded("%ff"), "\u{fffd}");
+    }
+
+    #[test]
+    fn only_what_may_go_better_later_is_worth_another_try() {
+        // What libraries repeat by themselves.
+        let is_repeated = |code: ErrorCode| status_of(code).is_server_error() || status_of(code).as_u16() == 429;
+        let repeated: Vec<_> =
+            (1..1000).filter_map(|code| ErrorCode::try_from(code).ok()).filter(|code| is_repeated(*code)).collect();
+        use ErrorCode::{Internal, Overloaded, RateLimited, Unavailable};
+        for code in [Unavailable, Overloaded, RateLimited, Internal] {
+            assert!(repeated.contains(&code), "{code:?}");
+        }
+        assert_eq!(repeated.len(), 4, "{repeated:?}");
+        assert_eq!(status_of(ErrorCode::QuotaExceeded), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

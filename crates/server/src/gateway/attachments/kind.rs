@@ -13,6 +13,22 @@ pub(super) fn picture(first: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// So many bytes at the beginning tell what a file is.
+pub(super) const TOLD_BY: usize = 12;
+
+/// What nothing is known of.
+const BYTES: &str = "application/octet-stream";
+
+/// What a file is to be called that is announced as that and begins so, where that is something else: what is an `image/` for whoever looks at it
+/// later is one of those that are told here. Everything else is as its author says.
+pub(super) fn corrected(announced: &str, first: &[u8]) -> Option<&'static str> {
+    let is_image = announced.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("image/"));
+    match picture(first) {
+        Some(kind) => (announced != kind).then_some(kind),
+        None => is_image.then_some(BYTES),
+    }
+}
+
 /// `Content-Disposition` (RFC 6266) with the file's name in both its forms: plain, and as UTF-8 (RFC 8187).
 pub(super) fn disposition(is_shown: bool, name: &str) -> String {
     let plain: String = name
@@ -46,6 +62,26 @@ mod tests {
         assert_eq!(picture(b"RIFF\0\0\0\0WEBPVP8 "), Some("image/webp"));
         for other in [&b"<svg onload=alert(1)>"[..], b"<html>", b"%PDF-1.7", b"RIFF\0\0\0\0WAVE", b"", b"\x89PNG"] {
             assert_eq!(picture(other), None);
+        }
+    }
+
+    #[test]
+    fn what_is_called_an_image_is_one() {
+        const GIF: &[u8] = b"GIF89a";
+        for (announced, first, expected) in [
+            ("image/gif", GIF, None),
+            ("image/png", GIF, Some("image/gif")),
+            ("image/GIF; x=y", GIF, Some("image/gif")),
+            ("", GIF, Some("image/gif")),
+            ("text/html", GIF, Some("image/gif")),
+            ("image/png", b"<html>", Some(BYTES)),
+            ("Image/svg+xml", b"<svg>", Some(BYTES)),
+            ("image/png", b"", Some(BYTES)),
+            ("text/html", b"<html>", None),
+            ("", b"words", None),
+            ("imagé", b"words", None),
+        ] {
+            assert_eq!(corrected(announced, first), expected, "{announced} {first:?}");
         }
     }
 

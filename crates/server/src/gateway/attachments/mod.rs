@@ -17,7 +17,7 @@ mod upload;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use threefold_core::{AccountId, AttachmentId, Command, ConversationId, EventId, Rejection, bounds, query};
+use threefold_core::{AttachmentId, Command, ConversationId, EventId, Rejection, bounds, query};
 use threefold_proto::{
     chat,
     convert::{self, Refusal},
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::{
     Caller, Gateway,
     door::Door,
-    places::{Full, Place, Places},
+    places::{Places, place},
 };
 use crate::config::AttachmentLimits;
 
@@ -61,16 +61,6 @@ impl Attachments {
         let (uploads, downloads) = (Places::new(UPLOADS, UPLOADS_OF_ONE), Places::new(DOWNLOADS, DOWNLOADS_OF_ONE));
         Self { limits, uploads, downloads, thumbnails: thumbnail::Thumbnails::new(thumbnailer) }
     }
-}
-
-/// A place for one of these, of that account.
-fn place(places: &Arc<Places>, account: AccountId, what: &str) -> Result<Place, Refusal> {
-    places.take(account).map_err(|full| {
-        Refusal::Overloaded(match full {
-            Full::InAll => format!("too many {what} at once: try again soon"),
-            Full::OfOne(bound) => format!("one account has at most {bound} {what} at once: wait for one of them"),
-        })
-    })
 }
 
 /// Nobody is in it.

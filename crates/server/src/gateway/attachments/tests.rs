@@ -117,6 +117,34 @@ async fn an_upload_goes_on_at_another_time_and_comes_back_in_parts() {
 }
 
 #[tokio::test]
+async fn what_pretends_to_be_a_picture_is_not_called_one() {
+    let gateway = Solo::new().gateway();
+    let (ann, _) = register(&gateway, "ann").await;
+    let page = Bytes::from_static(b"<script>alert(1)</script>");
+    let mut picture = b"\xff\xd8\xff\xe0".to_vec();
+    picture.extend(content(CHUNK));
+    let picture = Bytes::from(picture);
+    let files = [(&page, "application/octet-stream"), (&picture, "image/jpeg")];
+    for (nonce, (content, expected)) in (1..).zip(files) {
+        let begin = chat::BeginUpload { content_type: "image/png".into(), ..begin(nonce, content.len()) };
+        let again = || gateway.begin_upload(&ann, begin.clone(), soon());
+        let Begun::Open(mut upload) = again().await.unwrap() else { panic!("finished before it began") };
+        // After a break it is looked at all the same.
+        let half = content.len().min(CHUNK);
+        upload.put(content.slice(..half)).await.unwrap();
+        if half < content.len() {
+            drop(upload);
+            let Begun::Open(again) = again().await.unwrap() else { panic!("finished before its end") };
+            upload = again;
+            upload.put(content.slice(half..)).await.unwrap();
+        }
+        let attached = upload.finish(None).await.unwrap();
+        assert_eq!(attached.content_type, expected);
+        assert!(matches!(again().await.unwrap(), Begun::Finished(known) if known == attached));
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_what_was_said_is_discarded() {
     let solo = Solo::new();
     let gateway = solo.gateway();

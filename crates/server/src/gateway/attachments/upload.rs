@@ -14,7 +14,7 @@ use threefold_core::{
 use threefold_proto::{chat, convert::Refusal};
 use tokio::time::Instant;
 
-use super::{CHUNK_PATIENCE, LOG_PATIENCE, place};
+use super::{CHUNK_PATIENCE, LOG_PATIENCE, kind, place};
 use crate::gateway::{Caller, Gateway, door::Door, places::Place, unavailable, unexpected_reply};
 
 /// What becomes of an announced file.
@@ -31,6 +31,10 @@ pub(in crate::gateway) struct Upload<D: Door> {
     session: TokenHash,
     attachment: AttachmentId,
     bytes: u64,
+    /// What it is said to be.
+    announced_type: String,
+    /// With what it begins, so far as kinds of files are told by it.
+    first: Bytes,
     /// How much is safe.
     received: u64,
     digest: Digest,
@@ -60,6 +64,7 @@ impl<D: Door> Gateway<D> {
         let place = place(&attachments.uploads, caller.session.account, "uploads")?;
         let chat::BeginUpload { nonce, name, content_type, bytes } = begin;
         let (session, quota_bytes) = (caller.token, attachments.limits.quota_bytes);
+        let announced_type = content_type.clone();
         let command = Command::BeginAttachment { session, nonce, name, content_type, bytes, quota_bytes };
         let committed = self.door().submit_bulk(&command, deadline).await.map_err(unavailable)?;
         let (attachment, received) = match committed.reply {
@@ -74,6 +79,8 @@ impl<D: Door> Gateway<D> {
             session,
             attachment,
             bytes,
+            announced_type,
+            first: Bytes::new(),
             received,
             digest: Digest::default(),
             gathered: BytesMut::new(),
@@ -134,7 +141,8 @@ impl<D: Door> Upload<D> {
             return Err(Refusal::invalid(format!("what arrived has another SHA-256 than was said: {sha256}")));
         }
         let (session, attachment) = (self.session, self.attachment);
-        match self.submit(&Command::FinishAttachment { session, attachment, sha256, chain }).await? {
+        let content_type = kind::corrected(&self.announced_type, &self.first).map(str::to_owned);
+        match self.submit(&Command::FinishAttachment { session, attachment, sha256, chain, content_type }).await? {
             Reply::AttachmentFinished(attached) => {
                 self.is_only_try = false;
                 Ok(attached)
@@ -145,6 +153,7 @@ impl<D: Door> Upload<D> {
 
     async fn put_chunk(&mut self) -> Result<(), Refusal> {
         let content = std::mem::take(&mut self.gathered).to_vec();
+        self.look_at(&content);
         let (session, attachment, offset) = (self.session, self.attachment, self.received);
         let after = offset + content.len() as u64;
         let hash = self.digest.chunk(&content);
@@ -161,6 +170,13 @@ impl<D: Door> Upload<D> {
         Ok(())
     }
 
+    /// Remembers with what the file begins.
+    fn look_at(&mut self, chunk: &[u8]) {
+        if self.first.is_empty() {
+            self.first = Bytes::copy_from_slice(chunk.get(..kind::TOLD_BY).unwrap_or(chunk));
+        }
+    }
+
     async fn submit(&self, command: &Command) -> Result<Reply, Refusal> {
         let committed = self.door.submit_bulk(command, Instant::now() + LOG_PATIENCE).await.map_err(unavailable)?;
         Ok(committed.reply)
@@ -170,7 +186,10 @@ impl<D: Door> Upload<D> {
     async fn read_back(&mut self) -> Result<(), Refusal> {
         for number in 0..self.received.div_ceil(CHUNK_BYTES) {
             match self.door.read(|store| query::chunk(store, self.attachment, number)) {
-                Chunk::Sound(content) => self.digest.chunk(&content),
+                Chunk::Sound(content) => {
+                    self.look_at(&content);
+                    self.digest.chunk(&content)
+                }
                 Chunk::Gone => return Err(Refusal::Rejected(Rejection::UnknownAttachment(self.attachment))),
                 Chunk::Damaged => return Err(Refusal::unavailable("this server's copy is damaged: try another")),
             };

@@ -96,16 +96,16 @@ impl<D: Door> Chat for Service<D> {
         &self,
         request: Request<chat::SearchAccountsRequest>,
     ) -> Result<Response<chat::SearchAccountsReply>, Status> {
-        let (caller, request, _) = self.admit(request).await?;
-        answer(self.gateway.search_accounts(&caller, request))
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.search_accounts(&caller, request, deadline).await)
     }
 
     async fn list_online(
         &self,
         request: Request<chat::ListOnlineRequest>,
     ) -> Result<Response<chat::ListOnlineReply>, Status> {
-        let (caller, _, _) = self.admit(request).await?;
-        answer(Ok(self.gateway.list_online(&caller)))
+        let (caller, request, deadline) = self.admit(request).await?;
+        answer(self.gateway.list_online(&caller, request, deadline).await)
     }
 
     async fn set_display_name(

@@ -340,7 +340,7 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
             }
             Command::History => self.history(echo, request).await,
             Command::Unread => self.unread(echo).await,
-            Command::List => self.list(echo).await,
+            Command::List => self.list(echo, request).await,
             Command::Search => self.search(echo, request).await,
             Command::Status => self.status(echo).await,
             Command::Help => self.respond(echo.reply(commands::help(), Details::Nothing)).await,

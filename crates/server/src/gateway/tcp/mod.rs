@@ -24,15 +24,12 @@ mod tests;
 mod text;
 mod writes;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
-use tokio::{
-    sync::Semaphore,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use self::connection::Connection;
-use super::{Gateway, door::Door};
+use super::{Gateway, crowd::Crowd, door::Door, places::Full};
 use crate::net::{ClientListener, ClientSocket};
 
 /// Connections at once: half of those of the client port. At worst, each in the middle of the longest line, they hold
@@ -52,14 +49,14 @@ pub async fn serve<D: Door>(
     gateway: Gateway<D>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::new(CONNECTIONS);
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(socket) => admit(socket, &places, &gateway),
+                Ok(socket) => admit(socket, &crowd, &gateway),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection on the chat port");
                     sleep(ACCEPT_PAUSE).await;
@@ -70,15 +67,21 @@ pub async fn serve<D: Door>(
     drop(listener);
     gateway.close();
     // Every connection holds a place: all are free when all have ended.
-    let _ = timeout(FAREWELL, places.acquire_many(CONNECTIONS as u32)).await;
+    let _ = timeout(FAREWELL, crowd.gone()).await;
     Ok(())
 }
 
-fn admit<D: Door>(socket: impl ClientSocket, places: &Arc<Semaphore>, gateway: &Gateway<D>) {
+fn admit<D: Door>(socket: impl ClientSocket, crowd: &Crowd, gateway: &Gateway<D>) {
     // Closed at once rather than left waiting: the client then goes to another server.
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        tracing::warn!(CONNECTIONS, "too many connections on the chat port: one more was closed");
-        return;
+    let place = match crowd.admit(socket.remote()) {
+        Ok(place) => place,
+        Err(Full::InAll) => {
+            return tracing::warn!(CONNECTIONS, "too many connections on the chat port: one more was closed");
+        }
+        // Whoever does that may do it a thousand times a second.
+        Err(Full::OfOne(bound)) => {
+            return tracing::debug!(bound, "too many connections of one address: one more was closed");
+        }
     };
     let connection = Box::new(Connection::new(gateway.clone(), socket));
     tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! `history`, `unread`, `list`, `search` and `status`.
 
-use threefold_core::{Position, Rejection, bounds};
+use threefold_core::{Position, Rejection, bounds, query};
 use threefold_proto::{
     chat::{self, history_request::From},
     convert::Refusal,
@@ -64,19 +64,22 @@ impl<D: Door, S: ClientSocket> Connection<D, S> {
     }
 
     /// Who is online.
-    pub(super) async fn list(&mut self, echo: Echo) -> Result<(), Ending> {
-        let Some(session) = &self.session else { return Ok(()) };
-        let online = self.gateway.list_online(&session.caller).accounts;
-        self.tell(echo, Ok(users(online, false))).await
+    pub(super) async fn list(&mut self, echo: Echo, request: Request) -> Result<(), Ending> {
+        let found = match self.asker() {
+            Ok(asker) => asker.list(&request.to).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.tell(echo, found).await
     }
 
     /// People by a part of their names.
     pub(super) async fn search(&mut self, echo: Echo, request: Request) -> Result<(), Ending> {
         let search =
             chat::SearchAccountsRequest { pattern: request.body, limit: bounds::PAGE as u32, after: request.to };
-        let Some(session) = &self.session else { return Ok(()) };
-        let found =
-            self.gateway.search_accounts(&session.caller, search).map(|found| users(found.accounts, found.more));
+        let found = match self.asker() {
+            Ok(asker) => asker.search(search).await,
+            Err(refusal) => Err(refusal),
+        };
         self.tell(echo, found).await
     }
 
@@ -115,6 +118,22 @@ impl<D: Door> Asker<D> {
         messages.drain(..cut);
         lines.drain(..cut);
         Ok((lines.join("\n"), Details::History { messages, more: found.more || cut > 0 }))
+    }
+
+    /// In the order in which accounts were made, so that nobody is missed between two pages; `after` is the last name of the page before.
+    async fn list(&self, after: &str) -> Result<(String, Details), Refusal> {
+        let after = match after {
+            "" => 0,
+            name => self.gateway.door().read(|store| query::account_named(store, name))?.0,
+        };
+        let found =
+            self.gateway.list_online(&self.caller, chat::ListOnlineRequest { after, limit: 0 }, deadline()).await?;
+        Ok(users(found.accounts, found.more))
+    }
+
+    async fn search(&self, search: chat::SearchAccountsRequest) -> Result<(String, Details), Refusal> {
+        let found = self.gateway.search_accounts(&self.caller, search, deadline()).await?;
+        Ok(users(found.accounts, found.more))
     }
 
     async fn unread(&self) -> Result<(String, Details), Refusal> {

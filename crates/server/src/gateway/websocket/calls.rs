@@ -101,8 +101,8 @@ table! {
     "list_sessions": _request as chat::ListSessionsRequest => Ok::<_, Refusal>(gateway.list_sessions(caller));
     "end_session": request as chat::EndSessionRequest => gateway.end_session(caller, request, deadline).await;
     "open_instance": request as chat::OpenInstanceRequest => gateway.open_instance(caller, request, deadline).await;
-    "search_accounts": request as chat::SearchAccountsRequest => gateway.search_accounts(caller, request);
-    "list_online": _request as chat::ListOnlineRequest => Ok::<_, Refusal>(gateway.list_online(caller));
+    "search_accounts": request as chat::SearchAccountsRequest => gateway.search_accounts(caller, request, deadline).await;
+    "list_online": request as chat::ListOnlineRequest => gateway.list_online(caller, request, deadline).await;
     "set_display_name": request as chat::SetDisplayNameRequest => gateway.set_display_name(caller, request, deadline).await;
     "administer": request as chat::AdministerRequest => gateway.administer(caller, request, deadline).await;
     "list_administration": request as chat::ListAdministrationRequest => gateway.list_administration(caller, request);

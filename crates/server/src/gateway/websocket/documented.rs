@@ -83,3 +83,48 @@ fn nothing_goes_unmentioned() {
         assert!(TEXT.contains(&format!("| {code}")) || TEXT.contains(&format!(", {code}")), "the close code {code}");
     }
 }
+
+/// The fields of a message of the schema, or of one of its choices.
+fn fields<'a>(schema: &'a str, of: &str) -> Vec<&'a str> {
+    let (_, behind) = schema.split_once(of).unwrap_or_else(|| panic!("{of} is not in the schema"));
+    let (fields, _) = behind.split_once('}').unwrap();
+    let fields = fields.split([';', '\n']).filter(|line| !line.trim_start().starts_with("//"));
+    fields.filter_map(|line| line.split_once(" = ")?.0.rsplit(' ').next()).collect()
+}
+
+/// What a table behind that mark says of each name in its first column.
+fn documented(mark: &str) -> BTreeMap<&'static str, Vec<&'static str>> {
+    let (_, behind) = TEXT.split_once(mark).unwrap();
+    let lines = behind.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let row = |line: &'static str| {
+        let mut cells =
+            line.trim_matches('|').split('|').map(|cell| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>());
+        (cells.next().unwrap()[0], cells.next().unwrap())
+    };
+    lines.skip(2).map(row).collect()
+}
+
+#[test]
+fn every_event_is_told_with_its_fields() {
+    let schema = include_str!("../../../../proto/proto/chat.proto");
+    let camel = |name: &str| {
+        let word = |word: &str| word.chars().take(1).flat_map(char::to_uppercase).chain(word.chars().skip(1)).collect();
+        name.split('_').map(word).collect::<Vec<String>>().concat()
+    };
+    let told = documented("<!-- every event -->");
+    let there: BTreeMap<_, _> =
+        fields(schema, "message Event {\n  uint64 id = 1;\n  uint64 time_ms = 2;\n  oneof body {")
+            .into_iter()
+            .map(|name| (name, fields(schema, &format!("message {} {{", camel(name)))))
+            .collect();
+    for (name, fields) in &there {
+        let (mut told, mut fields) = (told.get(name).cloned().unwrap_or_default(), fields.clone());
+        told.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(told, fields, "the fields of the event {name}");
+    }
+    assert_eq!(told.len(), there.len(), "what is no event is told: {told:?}");
+    for (name, told) in documented("<!-- every part -->") {
+        assert_eq!(told, fields(schema, &format!("message {name} {{")), "the fields of {name}");
+    }
+}

@@ -27,12 +27,11 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 use self::connection::Connection;
 pub(crate) use self::frame::understood;
 pub use self::origin::Origins;
-use super::{Gateway, door::Door, http::ClientAddress};
+use super::{Gateway, crowd::Seat, door::Door, http::ClientAddress};
 
 /// The largest frame taken, as for gRPC: what is refused should be refused with words.
 const FRAME_BYTES: usize = 256 * 1024;
@@ -44,7 +43,7 @@ const READ_BUFFER_BYTES: usize = 1024;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The place that a connection takes among those of the port, for as long as it is kept.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+pub(super) type Place = Arc<Seat>;
 
 /// What the way in needs to know.
 pub(super) struct Entrance<D> {

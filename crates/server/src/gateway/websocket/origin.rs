@@ -25,7 +25,7 @@ impl Origins {
     ///
     /// # Errors
     /// The reason why not, for whoever wrote the page.
-    pub(in crate::gateway) fn check(&self, headers: &HeaderMap, members: &[String]) -> Result<(), String> {
+    pub(crate) fn check(&self, headers: &HeaderMap, members: &[String]) -> Result<(), String> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else { return Ok(()) };
         let origin = text(origin).filter(|_| origins.next().is_none()).ok_or("the request has no plain origin\n")?;

@@ -2,6 +2,7 @@
 //! lives. docs/testing.md says which of these belongs to what.
 
 mod accounts;
+mod bots;
 mod files;
 mod messages;
 mod rooms;

@@ -10,7 +10,6 @@ mod program;
 mod scaled;
 #[cfg(test)]
 mod tests;
-mod turns;
 
 use std::{
     path::PathBuf,
@@ -35,16 +34,21 @@ pub use self::program::{ARGUMENT, answer_damaged, make_thumbnail};
 use self::{
     program::Called,
     scaled::{Scaled, Unscalable},
-    turns::{Turn, Turns},
 };
-use super::{Download, http::refused, place};
+use super::{Download, http::refused};
 use crate::{
     ambient,
-    gateway::{door::Door, places::Places},
+    gateway::{
+        door::Door,
+        places::{Places, place},
+        turns::{Turn, Turns},
+    },
 };
 
 /// A file of which a thumbnail is made, in bytes; it is held whole meanwhile.
 const FILE_BYTES: u64 = 32 << 20;
+/// Made at once: a picture being decoded may take some hundred megabytes, and people who talk have the processors first.
+const AT_ONCE: usize = 1;
 /// How long one waits for one's turn: longer than one picture may take, so that whoever is behind a slow one is served.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Who waits for theirs at once, at some KiB each; and of one account: pages full of pictures.
@@ -100,7 +104,7 @@ impl Thumbnails {
         let (hasher, lifecycle) = (Default::default(), DefaultLifecycle::default());
         let kept = Cache::with((KEPT_BYTES / USUAL_BYTES) as usize, KEPT_BYTES, ByBytes, hasher, lifecycle);
         let waiting = Places::new(WAITING, WAITING_OF_ONE);
-        Self { kept: Mutex::new(kept), turns: Turns::new(), waiting, program }
+        Self { kept: Mutex::new(kept), turns: Turns::new(AT_ONCE), waiting, program }
     }
 
     fn known(&self, file: &ContentHash) -> Option<Result<Outcome, Refusal>> {

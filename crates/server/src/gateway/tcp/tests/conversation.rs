@@ -30,6 +30,9 @@ async fn a_person_with_plain_lines_registers_logs_in_and_talks() {
         (&list["body"], &list["users"], &list["more"]),
         (&json!("bob\nalice"), &json!(["bob", "alice"]), &json!(false))
     );
+    let rest = nc.ask(json!({ "cmd": "list", "to": "bob" })).await;
+    assert_eq!((&rest["users"], &rest["more"]), (&json!(["alice"]), &json!(false)), "behind a name");
+    assert_eq!(nc.refused(json!({ "cmd": "list", "to": "nobody" })).await, "UNKNOWN_USER");
     let unread = bob.ask(json!({ "cmd": "unread" })).await;
     assert_eq!(
         (&unread["body"], &unread["conversations"][0]["unread"]),
