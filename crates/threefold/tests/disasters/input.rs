@@ -7,14 +7,15 @@ use threefold_client::{Client, Error, Options, Page, Session, chat::ErrorCode, p
 use crate::harness::{Failed, Person, shared, text, until, wait};
 
 /// Every command that needs a login, with arguments that make sense.
-const LOGGED_IN: [&[&str]; 12] = [
+const LOGGED_IN: [&[&str]; 13] = [
     &["whoami"],
-    &["delete-account"],
+    &["delete-account", "--yes"],
     &["passwd"],
     &["sessions"],
     &["send", "somebody", "text"],
     &["messages", "somebody"],
     &["unread"],
+    &["conversations"],
     &["read", "somebody"],
     &["delete-message", "4711"],
     &["users"],
@@ -243,8 +244,8 @@ fn servers_that_cannot_be_reached_are_told_as_such() {
     let nowhere = format!("127.0.0.1:1,{}", silent.local_addr().unwrap());
     let commands = LOGGED_IN.iter().copied().chain([
         &["logout"][..],
-        &["register", "unreachable"],
-        &["login", "unreachable"],
+        &["register", "unreachable", "--force"],
+        &["login", "unreachable", "--force"],
         &["status"],
     ]);
     for command in commands {
