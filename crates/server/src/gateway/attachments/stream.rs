@@ -52,7 +52,7 @@ impl<D: Door> Gateway<D> {
             return Err(Refusal::invalid("an upload begins with its announcement"));
         };
         let mut upload = match self.begin_upload(caller, begin, deadline).await? {
-            Begun::Open(upload) => upload,
+            Begun::Open(upload) => *upload,
             Begun::Finished(attached) => return say(replies, Reply::Finished(convert::attachment(attached))).await,
         };
         say_reached(replies, &upload).await?;

@@ -42,7 +42,7 @@ fn begin(nonce: u64, bytes: usize) -> chat::BeginUpload {
 
 async fn open(gateway: &Gateway<Solo>, caller: &Caller, nonce: u64, bytes: usize) -> Upload<Solo> {
     match gateway.begin_upload(caller, begin(nonce, bytes), soon()).await.unwrap() {
-        Begun::Open(upload) => upload,
+        Begun::Open(upload) => *upload,
         Begun::Finished(_) => panic!("finished before it began"),
     }
 }

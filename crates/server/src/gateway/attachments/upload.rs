@@ -20,7 +20,7 @@ use crate::gateway::{Caller, Gateway, door::Door, places::Place, unavailable, un
 /// What becomes of an announced file.
 pub(in crate::gateway) enum Begun<D: Door> {
     /// It is to be sent, from where it is.
-    Open(Upload<D>),
+    Open(Box<Upload<D>>),
     /// It is there already: this is a retry.
     Finished(Attached),
 }
@@ -89,7 +89,7 @@ impl<D: Door> Gateway<D> {
             _place: place,
         };
         upload.read_back().await?;
-        Ok(Begun::Open(upload))
+        Ok(Begun::Open(Box::new(upload)))
     }
 }
 
