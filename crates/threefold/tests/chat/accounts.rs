@@ -118,8 +118,17 @@ fn accounts_and_sessions_outlive_the_leader() {
     // One server, for another one may be a moment behind it.
     let here = ann.at(&cluster.servers[(leader + 1) % 3].client);
     wait("three sessions", || here.json(&["sessions"]).len() == 3);
+    // One of them, then all others.
+    let sessions = here.json(&["sessions"]);
+    let of_tablet = sessions.iter().find(|session| session["device"] == "tablet").unwrap()["session"].to_string();
+    here.done(&["sessions", "--end", &of_tablet]);
+    wait("the end of the tablet's", || tablet.is_refused(&["whoami"], "SESSION_INVALID"));
+    assert_eq!(phone.done(&["whoami"]), "ann\n", "the other one goes on");
+    let another = ann.elsewhere("another");
+    wait("three sessions again", || here.json(&["sessions"]).len() == 3);
     assert_eq!(here.json(&["sessions", "--end-others"]).len(), 2);
-    wait("the end of the others", || phone.is_refused(&["whoami"], "SESSION_INVALID"));
+    wait("the end of all others", || another.is_refused(&["whoami"], "SESSION_INVALID"));
+    wait("the end of the phone's", || phone.is_refused(&["whoami"], "SESSION_INVALID"));
     assert_eq!(tablet.fails(&["send", "bob", "too late"]).short(), (1, "SESSION_INVALID"));
     let phone = ann.elsewhere("phone");
     let mut change = ann.command(&["passwd"]);
@@ -134,6 +143,13 @@ fn accounts_and_sessions_outlive_the_leader() {
     let listening = crate::harness::Process::spawn(&mut cy.command(&["follow", "--json"]));
     wait("cy to be online", || bob.json(&["online"]).iter().any(|one| one["name"] == "cy"));
     assert_eq!(bob.json(&["users", "*y"])[0]["name"], "cy");
+    // In pages, each account on one of them.
+    let page = |after: &str| -> Vec<String> {
+        let found = bob.json(&["users", "--limit", "2", "--after", after]);
+        found.iter().filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!((page(""), page("bob"), page("cy")), (vec!["ann".into(), "bob".into()], vec!["cy".into()], vec![]));
+    assert!(bob.done(&["users", "--limit", "2"]).contains("there are more: --after bob"));
     drop(listening);
 
     cluster.start_all();

@@ -125,6 +125,12 @@ fn looking_around(bob: &Person, messages: &[Value], answer: &str) {
     let around = bob.json(&["messages", "alice", "3", "--around", answer]);
     assert_eq!(around, messages[1..]);
     assert_eq!(bob.json(&["messages", "alice", "1", "--around", answer]), messages[2..3]);
+    // Both ways, page by page.
+    let id = |message: &Value| message["id"].to_string();
+    assert_eq!(bob.json(&["messages", "alice", "2", "--after", "0"]), messages[..2]);
+    assert_eq!(bob.json(&["messages", "alice", "2", "--after", &id(&messages[1])]), messages[2..]);
+    assert!(bob.json(&["messages", "alice", "--after", &id(&messages[3])]).is_empty());
+    assert_eq!(bob.json(&["messages", "alice", "2", "--before", &id(&messages[3])]), messages[1..3]);
     let time = |message: &Value| {
         let time_ms = i64::try_from(message["time_ms"].as_u64().unwrap()).unwrap();
         chrono::DateTime::from_timestamp_millis(time_ms).unwrap().to_rfc3339()

@@ -103,9 +103,24 @@ fn a_private_room_shows_nothing_to_others_and_nothing_of_before() {
     assert_eq!(bob.fails(&["room", "invite", "plans", "eve"]).code, "FORBIDDEN", "moderators and owners do");
     assert!(eve.json(&["search", "both"]).is_empty() && !bob.json(&["search", "both"]).is_empty());
     assert!(bob.json(&["search", "secret"]).is_empty(), "said before the join");
+    // An invitation that is turned down is none any more.
+    ann.done(&["room", "invite", "plans", "eve"]);
+    eve.done(&["room", "decline", "plans"]);
+    assert!(eve.json(&["invitations"]).is_empty());
+    assert_eq!(eve.fails(&["join", "#plans"]).code, "NOT_INVITED");
     bob.done(&["leave", "#plans"]);
     say(&ann, "#plans", "alone again");
     assert_eq!(bodies(&bob.history("#plans")), ["for both"]);
+    // Opened to everybody, and closed again: what was said meanwhile is there for who came then.
+    ann.done(&["room", "public", "plans"]);
+    wait("that it can be found", || eve.json(&["rooms"]).iter().any(|room| room["room"] == "plans"));
+    eve.done(&["join", "#plans"]);
+    say(&ann, "#plans", "for everybody");
+    ann.done(&["room", "private", "plans"]);
+    assert_eq!(bodies(&eve.history("#plans")), ["for everybody"]);
+    eve.done(&["leave", "#plans"]);
+    assert_eq!(eve.fails(&["join", "#plans"]).code, "NOT_INVITED");
+    assert!(eve.json(&["rooms"]).is_empty());
     // An account that is deleted leaves its rooms, and an empty room's name is free.
     ann.done(&["delete-account", "--yes"]);
     wait("that the room is gone", || eve.run(&["room", "create", "plans"]).status.success());

@@ -29,16 +29,38 @@ pub fn question(scene: &Scene, what: &str, way: Way) -> Option<Question> {
 type Asked = (&'static str, Value, bool, Option<Value>);
 
 fn asked(scene: &Scene, what: &str) -> Option<Asked> {
-    in_room(scene, what).or_else(|| on_message(scene, what)).or_else(|| on_account(scene, what))
+    // In a direct conversation the same is asked of its message, and by its number.
+    let plain = what.strip_suffix(" (directly)").unwrap_or(what);
+    let plain = plain.strip_suffix(", directly)").map_or(plain.to_owned(), |rest| format!("{rest})"));
+    let directly = || if plain == what { None } else { directly(scene, &plain) };
+    directly()
+        .or_else(|| in_room(scene, &plain))
+        .or_else(|| on_message(scene, &plain))
+        .or_else(|| on_account(scene, &plain))
 }
 
 fn command(cmd: &str, to: &str, body: &str) -> Option<Value> {
     Some(json!({"cmd": cmd, "to": to, "body": body}))
 }
 
+/// What names a room elsewhere names the conversation here.
+fn directly(scene: &Scene, what: &str) -> Option<Asked> {
+    let place = json!({"conversation": scene.conversation});
+    let write = |call, field: &str, with: Value| (call, json!({field: with}), true, None);
+    Some(match what {
+        "send_message" => write("send_message", "send", json!({"to": place, "body": "words"})),
+        "send_message (an answer)" => {
+            write("send_message", "send", json!({"to": place, "body": "words", "reply_to": scene.message}))
+        }
+        "history" => ("history", json!({"in": place, "limit": 5}), false, None),
+        "search_messages (in it)" => ("search_messages", json!({"query": "message", "in": place}), false, None),
+        "mark_read" => write("mark_read", "mark", json!({"in": place})),
+        _ => return None,
+    })
+}
+
 fn in_room(scene: &Scene, what: &str) -> Option<Asked> {
     let room = json!({"room": scene.room});
-    let by_number = json!({"conversation": scene.conversation});
     let hash = format!("#{}", scene.room);
     let write = |call, field: &str, with: Value| (call, json!({field: with}), true, None);
     let with_tcp = |asked: Asked, command| (asked.0, asked.1, asked.2, command);
@@ -51,6 +73,7 @@ fn in_room(scene: &Scene, what: &str) -> Option<Asked> {
         "search_messages (in it)" => ("search_messages", json!({"query": "message", "in": room}), false, None),
         "mark_read" => with_tcp(write("mark_read", "mark", json!({"in": room})), command("read", &hash, "")),
         "get_room" => ("get_room", json!({"room": room}), false, None),
+        "list_rooms (by its name)" => ("list_rooms", json!({"pattern": scene.room}), false, None),
         "list_members" => ("list_members", json!({"room": room}), false, None),
         "join_room" => with_tcp(write("join_room", "join", json!({"room": room})), command("join", &hash, "")),
         "leave_room" => with_tcp(write("leave_room", "leave", json!({"room": room})), command("leave", &hash, "")),
@@ -73,9 +96,6 @@ fn in_room(scene: &Scene, what: &str) -> Option<Asked> {
             let tcp = command("delete_messages", "everyone", &scene.posted.to_string());
             with_tcp(write("delete_messages", "delete", with), tcp)
         }
-        "send_message (directly)" => write("send_message", "send", json!({"to": by_number, "body": "words"})),
-        "history (directly)" => ("history", json!({"in": by_number, "limit": 5}), false, None),
-        "mark_read (directly)" => write("mark_read", "mark", json!({"in": by_number})),
         _ => return None,
     })
 }
@@ -83,7 +103,7 @@ fn in_room(scene: &Scene, what: &str) -> Option<Asked> {
 fn on_message(scene: &Scene, what: &str) -> Option<Asked> {
     let (message, room) = (scene.message, json!({"room": scene.room}));
     let write = |call, field: &str, with: Value| (call, json!({field: with}), true, None);
-    let delete = |everyone: bool| {
+    let delete = |message: u64, everyone: bool| {
         let with = json!({"delete": {"messages": [message], "for_everyone": everyone}});
         let to = if everyone { "everyone" } else { "" };
         ("delete_messages", with, true, command("delete_messages", to, &message.to_string()))
@@ -93,12 +113,12 @@ fn on_message(scene: &Scene, what: &str) -> Option<Asked> {
         "list_reactions" => ("list_reactions", json!({"message": message}), false, None),
         "list_attachments" => ("list_attachments", json!({"message": message}), false, None),
         "download_attachment" => {
-            let with = json!({"conversation": scene.room_number, "message": message, "attachment": scene.attachment});
+            let with = json!({"conversation": scene.conversation, "message": message, "attachment": scene.attachment});
             ("download_attachment", with, false, None)
         }
         "download_attachment (a thumbnail, by HTTP)" => {
             let with = json!({
-                "conversation": scene.room_number,
+                "conversation": scene.conversation,
                 "message": message,
                 "attachment": scene.attachment,
                 "thumbnail": true,
@@ -110,12 +130,12 @@ fn on_message(scene: &Scene, what: &str) -> Option<Asked> {
         }
         "react" => write("react", "react", json!({"message": message, "emoji": "👍"})),
         "edit_message" => write("edit_message", "edit", json!({"message": message, "body": "other words"})),
-        "delete_messages (for oneself)" => delete(false),
-        "delete_messages (for everyone)" => delete(true),
-        "edit_message (directly)" => {
-            write("edit_message", "edit", json!({"message": scene.direct_message, "body": "other words"}))
+        "delete_messages (for oneself)" => delete(message, false),
+        "delete_messages (for everyone)" => delete(message, true),
+        "edit_message (one's own)" => {
+            write("edit_message", "edit", json!({"message": scene.own_message, "body": "other words"}))
         }
-        "get_messages (directly)" => ("get_messages", json!({"messages": [scene.direct_message]}), false, None),
+        "delete_messages (one's own, for everyone)" => delete(scene.own_message, true),
         _ => return None,
     })
 }
@@ -146,7 +166,8 @@ fn on_account(scene: &Scene, what: &str) -> Option<Asked> {
             let with = json!({"to": {"user": "somebody"}, "attachments": [scene.foreign_upload]});
             write("send_message", "send", with)
         }
-        "discard_attachment" => read("discard_attachment", json!({"attachment": 7})),
+        "discard_attachment" => read("discard_attachment", json!({"attachment": scene.upload})),
+        "discard_attachment (another's)" => read("discard_attachment", json!({"attachment": scene.upload})),
         "create_room" => write("create_room", "create", json!({"name": scene.next_name()})),
         "send_message (to somebody)" => (
             "send_message",
