@@ -33,22 +33,18 @@ const STATE: Kind = Kind {
     cache_bytes: 64 << 20,
 };
 
-/// A flush writes a memtable and syncs it at once, and the log on the same disk waits meanwhile: so a little at a time. Besides, up to four may wait
-/// to be flushed, and memory is better spent on the cache.
-///
-/// What it costs grows with the files that people attach. A flush makes a file of the chunks in it, of 8 to 12 MiB, and every flush and compaction
-/// writes the list of them all anew, at 25 bytes each: 20 GB of files are some 2,000 and 50 KB each time, 100 GB 250 KB. A terabyte would be
-/// 100,000 and 2.5 MB, a quarter of what is flushed, and opening the state would take many seconds, for each file is opened and looked up in the
-/// list from its beginning: chunks would want a keyspace of their own then, with larger memtables.
-const MEMTABLE_BYTES: u64 = 8 << 20;
 /// Values from this size on, which are chunks of attachments, lie in files of their own: compactions then move 20 bytes for each
 /// instead of a quarter of a megabyte, over and over. Their space comes back when a good part of such a file is stale. (A
 /// database keeps the options that it was created with: one of before this keeps its chunks among the rest, which only costs more.)
+///
+/// What it costs grows with the files that people attach. A checkpoint makes a file of the chunks in it, of 8 to 12 MiB, and every checkpoint and
+/// compaction writes the list of them all anew, at 25 bytes each: 20 GB of files are some 2,000 and 50 KB each time, 100 GB 250 KB. A terabyte would be
+/// 100,000 and 2.5 MB, a quarter of a checkpoint, and opening the state would take many seconds, for each file is opened and looked up in the
+/// list from its beginning: chunks would want a keyspace of their own then.
 const SEPARATED_BYTES: u32 = 64 << 10;
 
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
-        .max_memtable_size(MEMTABLE_BYTES)
         // What people attach is compressed already, or will not be the most of it.
         .with_kv_separation(Some(
             KvSeparationOptions::default().separation_threshold(SEPARATED_BYTES).compression(CompressionType::None),

@@ -2,7 +2,7 @@
 //!
 //! Changes go into the active layer. A flush freezes it, moves the frozen layer to the database in one batch, and then
 //! drops it; until the batch is in, readers find the changes in the frozen layer, so a key on its way down is never
-//! invisible. The layers are persistent maps: a reader takes both in constant time and keeps a view of one commit.
+//! invisible. A reader takes both, a few references, and keeps a view of one commit (`layer`).
 //!
 //! Beside them is what was read last, the newest values by their keys: `apply` reads the same few records (a session, a
 //! window, a conversation) with every message, and would find them in the database each time.
@@ -11,21 +11,19 @@ use std::{io, sync::Arc, time::Instant};
 
 use fjall::Slice;
 use foldhash::fast::RandomState;
-use imbl::OrdMap;
 use quick_cache::{
     Weighter,
     unsync::{Cache, DefaultLifecycle},
 };
 use threefold_core::store::Changes;
 
-use super::{generation::Generation, view::View};
+use super::{
+    CHANGED_BYTES, CHECKPOINT_BYTES,
+    generation::Generation,
+    layer::{CHANGE_OVERHEAD_BYTES, Layer, Run},
+    view::View,
+};
 use crate::storage::files::Failure;
-
-/// Changes of keys: a value, or none where the key is removed.
-pub(super) type Layer = OrdMap<Slice, Option<Slice>>;
-
-/// What a change weighs in memory besides key and value: their places in the map, and the allocations.
-const CHANGE_OVERHEAD_BYTES: usize = 128;
 
 /// What the values read last may weigh in memory: the records of some ten thousand people who are talking.
 const READ_BYTES: u64 = 32 << 20;
@@ -57,8 +55,8 @@ fn is_kept(value: Option<&[u8]>) -> bool {
 /// Everything a reader needs.
 pub(super) struct Layers {
     pub(super) active: Layer,
-    /// About the memory that the active layer takes.
-    pub(super) active_bytes: usize,
+    /// Bytes of all changes that were made to the active layer, of those too that later ones replaced.
+    changed_bytes: u64,
     /// When the oldest change of the active layer was made.
     pub(super) oldest: Option<Instant>,
     /// Empty unless a flush is going on.
@@ -78,7 +76,7 @@ impl Layers {
         // Clients choose some of the keys (names): the hash is seeded, so that they cannot choose those that collide.
         let (hasher, lifecycle) = (RandomState::default(), DefaultLifecycle::default());
         let read = Cache::with(READ_BYTES as usize / READ_RECORD_BYTES, READ_BYTES, ByBytes, hasher, lifecycle);
-        Self { active, active_bytes: 0, oldest: None, frozen, base, read, commits: 0, failure: None, closing: false }
+        Self { active, changed_bytes: 0, oldest: None, frozen, base, read, commits: 0, failure: None, closing: false }
     }
 
     /// Empty ones above `base`, a state that takes the place of this one: what was asked of this one is not said of that.
@@ -98,21 +96,23 @@ impl Layers {
         }
         self.oldest.get_or_insert_with(Instant::now);
         self.commits += 1;
-        for (key, value) in changes {
-            let value_bytes = value.as_ref().map_or(0, Vec::len);
-            self.active_bytes += value_bytes;
-            let key_bytes = key.len();
+        let changes = changes.into_iter().map(|(key, value)| {
             let (key, value) = (Slice::from(key), value.map(Slice::from));
             if !is_kept(value.as_deref()) {
                 self.read.remove(&key);
             } else if let Some(mut known) = self.read.get_mut(&key) {
                 known.clone_from(&value);
             }
-            match self.active.insert(key, value) {
-                Some(replaced) => self.active_bytes -= replaced.map_or(0, |value| value.len()),
-                None => self.active_bytes += key_bytes + CHANGE_OVERHEAD_BYTES,
-            }
-        }
+            (key, value)
+        });
+        let run = Run::new(changes.collect());
+        self.changed_bytes += run.bytes() as u64;
+        self.active.push(run);
+    }
+
+    /// Whether a checkpoint is due, however old the active layer is.
+    pub(super) fn is_large(&self) -> bool {
+        self.active.bytes() >= CHECKPOINT_BYTES || self.changed_bytes >= CHANGED_BYTES
     }
 
     /// The value of `key`, or none where it is removed, if that can be said without the database; else when it was asked.
@@ -151,7 +151,7 @@ impl Layers {
     /// Freezes the active layer.
     pub(super) fn freeze(&mut self) -> Layer {
         self.frozen = std::mem::take(&mut self.active);
-        self.active_bytes = 0;
+        self.changed_bytes = 0;
         self.oldest = None;
         self.frozen.clone()
     }

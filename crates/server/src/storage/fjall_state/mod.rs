@@ -2,9 +2,9 @@
 //!
 //! Promises what [`StateStore`] asks for. The Raft log is the state's write-ahead log, so nothing needs to reach the
 //! disk a commit at a time: a commit changes the active layer (`layers`) and returns; a thread moves whole layers to the
-//! database, each in one atomic batch that ends at a commit boundary. So a hot key (a counter, a window of replies)
+//! database, each as one table, in one atomic step, that ends at a commit boundary. So a hot key (a counter, a window of replies)
 //! that changes with every message is written once a checkpoint, and after a crash the database holds a prefix of the commits.
-//! `persist` does the same at once, and syncs.
+//! `persist` does the same at once.
 //!
 //! Leaves out: replaying the log after a crash (the `meta/applied` record, which is ordinary data here, says from where).
 //!
@@ -12,39 +12,43 @@
 
 mod generation;
 mod install;
+mod layer;
 mod layers;
 mod view;
 
 use std::{
     io,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use fjall::{PersistMode, Slice};
+use fjall::Slice;
 use threefold_core::store::{Changes, Direction, Read, StoreError, Visit};
 
-use self::{
-    generation::Generation,
-    install::FjallInstall,
-    layers::{Layer, Layers},
-};
+use self::{generation::Generation, install::FjallInstall, layer::Layer, layers::Layers};
 use super::{
     ReceivedState, StateInstall, StateSnapshot, StateStore,
     database::io_error,
     files::{Failure, lock},
 };
 
-/// The active layer is moved to the database when it is this large: some ten thousand changes, a batch of tens of
-/// milliseconds.
-const CHECKPOINT_BYTES: usize = 4 << 20;
-/// And when its oldest change is this old: a longer wait saves little more writing, and would lengthen the replay after a crash.
-const CHECKPOINT_AGE: Duration = Duration::from_millis(500);
-/// A layer from this size on is synced as it moves, though nobody waits for it. The database syncs its journal when that is full: 64 MB at
-/// once, and the log, on the same disk, would stand still behind them. So it is a little at a time, and no byte more.
-const SYNC_BYTES: usize = 1 << 20;
+/// The active layer is moved to the database when it is this large: some ten thousand changes, written and synced within tens of
+/// milliseconds, beside the log on the same disk.
+const CHECKPOINT_BYTES: usize = 8 << 20;
+/// And when so much was changed, whatever is left of it, which bounds the replay after a crash: a few changes made over and over weigh
+/// little.
+const CHANGED_BYTES: u64 = 32 << 20;
+/// And when its oldest change is this old. Each checkpoint makes a table, and four of them are merged with what they overlap: a quiet
+/// conversation should not rewrite the history for every few messages.
+const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
+/// Tables that no compaction has taken yet: with so many, reading slows down, and the next checkpoint waits.
+const TABLES_WAITING: usize = 16;
+/// So long at most: then the disk is slower than the changes come, but what is in memory must go somewhere.
+const TABLES_PATIENCE: Duration = Duration::from_secs(10);
+const TABLES_LOOK: Duration = Duration::from_millis(5);
 /// Commits wait when the active layer is this large: then the disk is slower than the changes come for seconds on end.
 const ACTIVE_BYTES: usize = 32 << 20;
 
@@ -117,7 +121,7 @@ impl Shared {
             }
             let left = layers.oldest.map(|oldest| CHECKPOINT_AGE.saturating_sub(oldest.elapsed()));
             layers = match left {
-                Some(_) if layers.active_bytes >= CHECKPOINT_BYTES => return true,
+                Some(_) if layers.is_large() => return true,
                 Some(Duration::ZERO) => return true,
                 Some(left) => self.work.wait_timeout(layers, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.work.wait(layers).unwrap_or_else(PoisonError::into_inner),
@@ -127,14 +131,13 @@ impl Shared {
 
     /// Moves the active layer to the database. The caller holds `moving`.
     fn move_down(&self) -> io::Result<Arc<Generation>> {
-        let (frozen, bytes, base) = {
+        let (frozen, base) = {
             let mut layers = lock(&self.layers);
             layers.check()?;
-            let bytes = layers.active_bytes;
-            (layers.freeze(), bytes, Arc::clone(&layers.base))
+            (layers.freeze(), Arc::clone(&layers.base))
         };
         self.room.notify_all();
-        let result = write_layer(&base, &frozen, (bytes >= SYNC_BYTES).then_some(PersistMode::SyncData));
+        let result = write_layer(&base, &frozen);
         let mut layers = lock(&self.layers);
         match result {
             // The layer itself is dropped without the lock, by `frozen`.
@@ -162,16 +165,31 @@ impl Shared {
     }
 }
 
-/// Writes a layer in one atomic batch.
-fn write_layer(base: &Generation, layer: &Layer, synced: Option<PersistMode>) -> io::Result<()> {
-    let mut batch = base.database().batch().durability(synced);
-    for (key, value) in layer {
-        match value {
-            Some(value) => batch.insert(base.records(), key.clone(), value.clone()),
-            None => batch.remove(base.records(), key.clone()),
-        }
+/// Writes a layer as a table of its own, in one atomic step, and durably. The database's journal and memtables are passed by: the Raft
+/// log is a journal already, and a layer is in order.
+fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
+    if layer.is_empty() {
+        return Ok(());
     }
-    batch.commit().map_err(io_error)
+    wait_for_compactions(base);
+    let mut table = base.records().start_ingestion().map_err(io_error)?;
+    for (key, value) in layer.range((Bound::Unbounded, Bound::Unbounded), Direction::Ascending) {
+        match value {
+            Some(value) => table.write(key.clone(), value.clone()),
+            None => table.write_tombstone(key.clone()),
+        }
+        .map_err(io_error)?;
+    }
+    table.finish().map_err(io_error)
+}
+
+/// Waits while many tables wait to be compacted.
+fn wait_for_compactions(base: &Generation) {
+    let mut left = TABLES_PATIENCE;
+    while base.records().l0_table_count() >= TABLES_WAITING && !left.is_zero() {
+        thread::sleep(TABLES_LOOK);
+        left = left.saturating_sub(TABLES_LOOK);
+    }
 }
 
 impl FjallState {
@@ -213,14 +231,14 @@ impl StateStore for FjallState {
     fn commit(&self, changes: Changes) -> io::Result<()> {
         let mut layers = lock(&self.shared.layers);
         layers.check()?;
-        while layers.active_bytes > ACTIVE_BYTES {
+        while layers.active.bytes() > ACTIVE_BYTES {
             layers = self.shared.room.wait(layers).unwrap_or_else(PoisonError::into_inner);
             layers.check()?;
         }
-        let (was_empty, was_small) = (layers.oldest.is_none(), layers.active_bytes < CHECKPOINT_BYTES);
+        let (was_empty, was_large) = (layers.oldest.is_none(), layers.is_large());
         layers.merge(changes);
         // The thread is woken once to watch the clock, and once when the layer is large.
-        let wake = was_empty || (was_small && layers.active_bytes >= CHECKPOINT_BYTES);
+        let wake = was_empty || (!was_large && layers.is_large());
         drop(layers);
         if wake {
             self.shared.work.notify_one();
@@ -229,7 +247,7 @@ impl StateStore for FjallState {
     }
 
     fn has_room(&self) -> bool {
-        lock(&self.shared.layers).active_bytes <= ACTIVE_BYTES
+        lock(&self.shared.layers).active.bytes() <= ACTIVE_BYTES
     }
 
     fn persist(&self) -> io::Result<()> {

@@ -9,10 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use fjall::{Readable, Slice, Snapshot};
+use fjall::{Readable, Snapshot};
 use threefold_core::store::{Direction, Read, StoreError, Visit};
 
-use super::{generation::Generation, layers::Layer};
+use super::{
+    generation::Generation,
+    layer::{Change, Layer, Range},
+};
 use crate::storage::{StateSnapshot, database::io_error};
 
 /// A consistent view. It keeps the generation, and what the database would otherwise compact away, alive.
@@ -24,9 +27,6 @@ pub(super) struct View {
     base: Arc<Generation>,
 }
 
-/// A key and what became of it.
-type Change = (Slice, Option<Slice>);
-type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 type Changes<'a> = Box<dyn Iterator<Item = io::Result<Change>> + 'a>;
 
 impl View {
@@ -62,12 +62,7 @@ fn layer_changes<'a>(layer: &'a Layer, range: Range<'a>, direction: Direction) -
     if layer.is_empty() {
         return Box::new(std::iter::empty());
     }
-    let changes = layer.range::<_, [u8]>(range);
-    let clone = |(key, value): (&Slice, &Option<Slice>)| Ok((key.clone(), value.clone()));
-    match direction {
-        Direction::Ascending => Box::new(changes.map(clone)),
-        Direction::Descending => Box::new(changes.rev().map(clone)),
-    }
+    Box::new(layer.range(range, direction).cloned().map(Ok))
 }
 
 /// Two sequences of changes in key order as one; where both have a key, the upper one counts.
