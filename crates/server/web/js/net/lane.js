@@ -9,7 +9,7 @@ const WINDOW = 64;
 const NONSENSE_TIMES = 5;
 const NONSENSE_PAUSE_MS = 300;
 /** The number is not used up by these: the same write is said again. */
-const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
+export const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
 
 export class Lane {
   constructor(id, host) {
