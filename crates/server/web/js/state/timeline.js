@@ -76,6 +76,8 @@ export class Timeline {
       const page = await this.ask(around ? { around } : { before: 0 });
       if (this.turn !== turn) return;
       Object.assign(this, { ...page, phase: 'ready', fault: null });
+      // What was edited or deleted meanwhile may not have been told.
+      this.quoted.clear();
       if (this.messages[0]) this.id ||= this.messages[0].conversation;
     } catch (error) {
       if (this.turn !== turn) return;
