@@ -162,9 +162,9 @@ function settled(write, result) {
 }
 
 /** Has something done, exactly once; a refusal is said to the person, unless the caller wants it. */
-export async function act(operation, { quiet = false } = {}) {
+export async function act(operation, { quiet = false, note } = {}) {
   try {
-    return await outbox.write(operation);
+    return await outbox.write(operation, note);
   } catch (error) {
     if (quiet) throw error;
     say(error.message || 'It was refused.');

@@ -159,7 +159,7 @@ export class Timeline {
     const mine = this.messages.filter((message) => message.author === this.me.value?.account && !this.confirmed.has(message.id));
     for (const write of writes) {
       const { send } = write.operation;
-      const fits = (message) => message.id > (write.note?.after ?? 0) && message.body === send.body && (message.reply_to ?? 0) === (send.reply_to ?? 0);
+      const fits = (message) => message.id > (write.note?.after ?? 0) && (message.body ?? '') === send.body && (message.reply_to ?? 0) === (send.reply_to ?? 0);
       const place = mine.findIndex(fits);
       if (place < 0) continue;
       this.keys.set(mine[place].id, write.note?.key);

@@ -89,8 +89,8 @@ export function Conversation({ place, view, name, message }) {
     },
     edit: (one) => {
       setReply(0);
-      // A new one each time: what was given up is not gone on with.
-      setEditing({ ...one });
+      // A new one each time: what was given up is not gone on with. It may have no text.
+      setEditing({ ...one, body: one.body ?? '' });
     },
     jump: (id) => {
       // There once already, it is looked for again.
