@@ -119,6 +119,66 @@ test('what is read at once elsewhere is not told', TIMEOUT, async () => {
   assert.deepEqual(told, ['message 30']);
 });
 
+test('a window that is loaded anew asks anew for what its messages answer', TIMEOUT, async () => {
+  const seen = await page.evaluate(async () => {
+    const { Timeline } = await import('/js/state/timeline.js');
+    let body = 'a secret';
+    const call = async (name) => {
+      const messages = name === 'history' ? [{ id: 9, conversation: 3, reply_to: 5, body: 'an answer' }] : [{ id: 5, conversation: 3, body, deleted: !body }];
+      return { messages };
+    };
+    const timeline = new Timeline({ conversation: 3 }, 3, { connection: { call, cursor: 1 }, me: { value: { account: 1 } } });
+    const quoted = async () => {
+      await timeline.load();
+      while (timeline.quote(5) === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+      return timeline.quote(5).body;
+    };
+    const before = await quoted();
+    // Deleted for everyone while one was away for long.
+    body = '';
+    return [before, await quoted()];
+  });
+  assert.deepEqual(seen, ['a secret', '']);
+});
+
+test('a conversation has its newest message until it is known that there is none', TIMEOUT, async () => {
+  const seen = await page.evaluate(async () => {
+    const { Chats } = await import('/js/state/chats.js');
+    let answer = null;
+    let asked = 0;
+    const call = async () => {
+      asked += 1;
+      if (answer) return answer;
+      throw new Error('no server has answered');
+    };
+    const chats = new Chats({ call, cursor: 1 }, { value: { account: 1 } });
+    const seen = [];
+    for (const given of [null, {}, { messages: [{ id: 4, body: 'before it' }] }]) {
+      answer = given;
+      chats.map.set(3, { id: 3, name: 'ann', last: { id: 5, body: 'the newest' } });
+      await chats.findLast(3, chats.get(3).last);
+      seen.push(chats.get(3).last?.id ?? null);
+    }
+    return { seen, asked };
+  });
+  assert.deepEqual(seen, { seen: [5, null, 4], asked: 3 });
+});
+
+test('a server is known once, whether its address names the usual port or not', TIMEOUT, async () => {
+  const seen = await page.evaluate(async () => {
+    const { Servers } = await import('/js/net/servers.js');
+    const of = (own, told) => {
+      const servers = new Servers(own);
+      servers.learn(told);
+      return servers.all();
+    };
+    const seen = [of('chat-1.example', ['Chat-1.example:80', 'chat-2.example:80', 'chat-3.example:8080']), of('localhost:8080', ['127.0.0.1:8080', '127.0.0.1:80'])];
+    localStorage.removeItem('threefold:servers');
+    return seen;
+  });
+  assert.deepEqual(seen, [['chat-1.example', 'chat-2.example:80', 'chat-3.example:8080'], ['localhost:8080', '127.0.0.1:80']]);
+});
+
 test('no fault', async () => {
   assert.deepEqual(faults(page), []);
 });

@@ -219,8 +219,11 @@ test('one edit after the other: the draft is back in the end', TIMEOUT, async ()
     outbox.write({ delete: { conversation, messages: [id], for_everyone: true } });
   });
   await composer(ann).press('Enter');
-  await until('it is back', async () => (await composer(ann).inputValue()) === 'edited too late');
-  await composer(ann).press('Escape');
+  const refused = ann.locator('article.failed', { hasText: 'edited too late' });
+  await refused.getByText(/^Not sent:/).waitFor();
+  assert.equal(await composer(ann).inputValue(), 'my draft');
+  await refused.getByRole('button', { name: 'Discard' }).click();
+  await refused.waitFor({ state: 'detached' });
   await composer(ann).fill('');
 });
 

@@ -295,8 +295,11 @@ test('an edit that was begun is gone on with after one has looked elsewhere, or 
     await outbox.write({ delete: { conversation: id, messages: [last.id], for_everyone: true } });
   });
   await cut(false);
-  await settled(page);
-  await until('it was refused', () => page.evaluate(async () => Boolean((await import('/js/state/drafts.js')).draft('c/reviser').edit)));
+  await until('it was refused', () => page.evaluate(async () => (await import('/js/state/app.js')).outbox.failed.length === 1));
+  await goTo(page, 'c/reviser');
+  const refused = page.locator('article.failed', { hasText: 'as it shall be' });
+  await refused.getByRole('button', { name: 'Discard' }).click();
+  await refused.waitFor({ state: 'detached' });
   await device.context().close();
   await end(page);
 });

@@ -33,10 +33,13 @@ impl<D: Door> Gateway<D> {
             *last = Some((begun, status.clone()));
             return status;
         }
+        let recovery_id = door.recovery_id();
         chat::ClusterStatus {
             servers: vec![door.local_status()],
-            recovery_id: door.recovery_id().into(),
-            empty: !door.read(query::any_account),
+            // A server that holds no cluster's history yet, for it waits to be admitted or has lost its disk, knows of nobody; that is not to say
+            // that there is nobody.
+            empty: !recovery_id.is_empty() && !door.read(query::any_account),
+            recovery_id: recovery_id.into(),
             ..chat::ClusterStatus::default()
         }
     }

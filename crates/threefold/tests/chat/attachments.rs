@@ -203,8 +203,15 @@ fn pages_and_curl_have_files_over_http() {
     let tail = get(&bob, &see, &["range: bytes=-8", &format!("if-range: {etag}")]);
     assert!(tail.status == 206 && tail.body == picture[600_000..]);
     assert_eq!(get(&bob, &see, &["range: bytes=600008-"]).status, 416);
-    assert_eq!(get(&bob, &see, &[&format!("if-none-match: {etag}")]).status, 304);
+    // What a browser has kept it shows only after asking whether it may.
+    let known = [&*format!("if-none-match: {etag}")];
+    let unchanged = get(&bob, &see, &known);
+    assert_eq!(unchanged.status, 304);
+    for answer in [&whole, &unchanged] {
+        assert!(answer.head.contains("cache-control: private, no-cache"), "{}", answer.head);
+    }
     assert_eq!(get(&eve, &see, &[]).status, 404);
+    assert_eq!(get(&eve, &see, &known).status, 404);
     // Nobody's page runs as one of this server's.
     let harmless = get(&bob, &page, &[]);
     for expected in ["content-type: application/octet-stream", "attachment; filename=\"page.html\"", "sandbox"] {
@@ -213,6 +220,7 @@ fn pages_and_curl_have_files_over_http() {
     let id = history[0]["id"].to_string();
     ann.done(&["delete-message", &id, "--everyone"]);
     wait("that it is gone", || get(&bob, &see, &[]).status == 404);
+    assert_eq!(get(&bob, &see, &known).status, 404);
 }
 
 /// A picture in two colours, as a PNG.

@@ -49,8 +49,8 @@ async fn upload<D: Door>(State(gateway): State<Gateway<D>>, request: Request) ->
 const JSON: &str = "application/json";
 /// Whatever is in a file: it loads nothing, and runs nowhere.
 pub(super) const POLICY: &str = "default-src 'none'; sandbox";
-/// An attachment never changes.
-pub(super) const KEPT_FOR_GOOD: &str = "private, max-age=31536000, immutable";
+/// An attachment never changes, but who may read it does: a browser may keep it, and asks each time before it shows it.
+pub(super) const KEPT_FOR_GOOD: &str = "private, no-cache";
 
 fn described(attached: &Attached) -> String {
     serde_json::json!({
@@ -153,7 +153,8 @@ async fn give<D: Door>(
     };
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|known| known == "*" || known.contains(&etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &*etag), (header::CACHE_CONTROL, KEPT_FOR_GOOD)])
+            .into_response());
     }
     let request = chat::DownloadAttachmentRequest {
         conversation: conversation.0,

@@ -5,6 +5,7 @@
 
 import { signal } from '../preact.js';
 import { Connection } from '../net/connection.js';
+import { SAY_AGAIN } from '../net/lane.js';
 import { randomHex, recall, remember } from '../net/storage.js';
 
 const PAUSE_MS = 100;
@@ -14,8 +15,6 @@ const WAITING = 2000;
 const AGAIN_MS = 250;
 const CLEANING_MS = 8000;
 const COUNT_EVERY_MS = 100;
-/** Numbers that are not used up: the same write is said again. */
-const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
 
 /** 'idle', 'beginning', 'talking', 'ending', 'leaving', 'ended' */
 export const stage = signal('idle');

@@ -1,6 +1,7 @@
 // One server: what it is at the moment, where its log stands, and, beside `up`, what one can do to it.
 
 import { html, useState } from '../preact.js';
+import { alike } from '../net/servers.js';
 import { connection } from '../state/app.js';
 import { say } from '../ui/toast.js';
 import { isUp, lagOf, standing, termOf } from './changes.js';
@@ -34,9 +35,6 @@ export function Server({ status, server, old }) {
     ${control.value && html`<${Deeds} name=${server.name} up=${up} />`}
   </li>`;
 }
-
-/** People write `localhost` where the cluster writes `127.0.0.1`. */
-const alike = (address) => address.replace(/^(localhost|\[::1\])(?=:|$)/, '127.0.0.1').toLowerCase();
 
 function Fact({ name, children }) {
   return html`<div><dt>${name}</dt><dd class="cut">${children}</dd></div>`;

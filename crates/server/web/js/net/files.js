@@ -97,32 +97,45 @@ export function content(message, file, small = false) {
     known.catch(() => pictures.delete(path));
   } else pictures.delete(path);
   pictures.set(path, known);
-  for (const [old, address] of pictures) {
+  for (const old of pictures.keys()) {
     if (pictures.size <= KEPT) break;
-    pictures.delete(old);
-    address.then(({ url }) => setTimeout(() => URL.revokeObjectURL(url), 60000), () => {});
+    letGo(old);
   }
   return known;
 }
+
+/** Somebody may be using it at this moment. */
+function letGo(path) {
+  pictures.get(path)?.then(({ url }) => setTimeout(() => URL.revokeObjectURL(url), 60000), () => {});
+  pictures.delete(path);
+}
+
+/** What was asked of a server that the page has left is asked of the next one: the first may hang. */
+let leaving;
+effect(() => {
+  leaving?.abort();
+  if (connection.server.value) leaving = new AbortController();
+});
 
 async function fetchOnce(path) {
   let response;
   let blob;
   try {
-    response = await fetch(address(connection.servers.current(), path, 'http'), { headers: { authorization: `Bearer ${connection.token}` } });
+    response = await fetch(address(connection.servers.current(), path, 'http'), { headers: { authorization: `Bearer ${connection.token}` }, signal: leaving?.signal });
     blob = await response.blob();
   } catch {
     throw unavailable('The connection broke off.');
   }
   if (!response.ok) throw Object.assign(refusal(response.status, parsed(await blob.text())), { answered: true });
-  return { url: URL.createObjectURL(blob), type: blob.type };
+  return { url: URL.createObjectURL(blob), type: blob.type, path };
 }
 
-/** Saves a file where the browser saves files. */
+/** Saves a file where the browser saves files. Only pictures are shown again. */
 export async function save(message, file) {
-  const { url } = await content(message, file);
+  const { url, type, path } = await content(message, file);
   const link = document.createElement('a');
   link.href = url;
   link.download = file.name;
   link.click();
+  if (!type.startsWith('image/')) letGo(path);
 }

@@ -9,7 +9,7 @@ const WINDOW = 64;
 const NONSENSE_TIMES = 5;
 const NONSENSE_PAUSE_MS = 300;
 /** The number is not used up by these: the same write is said again. */
-const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
+export const SAY_AGAIN = new Set(['unavailable', 'overloaded', 'rate_limited', 'out_of_order']);
 
 export class Lane {
   constructor(id, host) {
@@ -161,12 +161,12 @@ export class Lane {
     for (const write of lost) this.fail(write, UNKNOWN);
   }
 
-  /** Who waits for it hears of it. What was written is not lost, and what nobody waits for is not passed over in silence. */
+  /** Who waits for it hears of it. What was written is not lost, whoever waits, and what nobody waits for is not passed over in silence. */
   fail(write, error) {
     const promise = this.promises.get(write);
     this.promises.delete(write);
     promise?.reject(error);
-    if (write.operation.send || !promise) this.host.fail(write, error);
+    if (write.operation.send || write.operation.edit || !promise) this.host.fail(write, error);
   }
 
   finish(write, result) {

@@ -204,7 +204,7 @@ export class Outbox {
     this.changed();
   }
 
-  /** A message, or an edit that nobody waits for any more, is kept for the person to decide; of anything else they are told. */
+  /** What was written, a message or an edit, is kept for the person to decide; of anything else that nobody waits for they are told. */
   fail({ operation, note }, { message, code }) {
     const { send, edit, mark_read } = operation;
     let why = message || code;
@@ -224,7 +224,7 @@ export class Outbox {
    * holds a lock for as long as it is there. */
   retry(failed) {
     const { operation, note } = failed;
-    const again = () => this.write(operation, { ...note, at: Date.now() }).catch((error) => operation.edit && this.fail(failed, error));
+    const again = () => this.write(operation, { ...note, at: Date.now() });
     const go = () => this.lanes[0] && this.discard(failed) && again();
     if (navigator.locks) navigator.locks.request(failed.key, { ifAvailable: true }, (lock) => lock && go() && new Promise(() => {}));
     else go();

@@ -54,8 +54,10 @@ export class Servers {
   }
 }
 
-function alike(address) {
-  return address.replace(/^(localhost|\[::1\])(?=:|$)/, '127.0.0.1').toLowerCase();
+/** The same for what is one server: people write `localhost` where the cluster writes `127.0.0.1`, and browsers leave the usual port out. */
+export function alike(address) {
+  const usual = location.protocol === 'https:' ? /:443$/ : /:80$/;
+  return address.replace(/^(localhost|\[::1\])(?=:|$)/, '127.0.0.1').replace(usual, '').toLowerCase();
 }
 
 /** The address of a WebSocket, or of a plain request, at a server. */

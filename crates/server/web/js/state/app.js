@@ -105,6 +105,7 @@ function identified(identity) {
 
 /** A connection has its session. */
 function ready(identity, resumed) {
+  deleting = false;
   batch(() => {
     if (identity.device !== undefined || identity.display_name !== undefined || identity.administrator !== undefined) identified(identity);
     outbox.begin();
@@ -162,14 +163,28 @@ function settled(write, result) {
 }
 
 /** Has something done, exactly once; a refusal is said to the person, unless the caller wants it. */
-export async function act(operation, { quiet = false } = {}) {
+export async function act(operation, { quiet = false, note } = {}) {
   try {
-    return await outbox.write(operation);
+    return await outbox.write(operation, note);
   } catch (error) {
     if (quiet) throw error;
     say(error.message || 'It was refused.');
     return null;
   }
+}
+
+/** Whether the end of the session is the account's. */
+let deleting = false;
+export async function deleteAccount(password) {
+  deleting = true;
+  try {
+    await connection.call('delete_account', { password }, { once: true });
+  } catch (error) {
+    // Whether it was done is not known: that the session ends, before it is shown again, will tell.
+    deleting = error.code === 'unavailable';
+    throw error;
+  }
+  leave('The account is deleted.');
 }
 
 export async function signOut() {
@@ -189,12 +204,17 @@ function ended(error, token) {
     follow();
     return;
   }
+  if (deleting) {
+    leave('The account is deleted.');
+    return;
+  }
   remember('session', null);
   rest(error.code === 'account_disabled' ? 'An administrator has disabled this account.' : 'This session has ended. Sign in again.');
 }
 
 /** By one's own will: this browser forgets everything. */
 export function leave(why) {
+  deleting = false;
   rest(why);
   forgetAll();
 }

@@ -194,8 +194,8 @@ export class Chats {
   async findLast(id, gone) {
     this.update(id, { last: { ...gone, body: '', attachments: [] } });
     const request = { in: { conversation: id }, limit: 1, from: { before: 0 }, position: this.connection.cursor };
-    const { messages = [] } = await this.connection.call('history', request).catch(() => ({}));
-    if (this.get(id)?.last?.id === gone.id) this.update(id, { last: messages[0] ?? null });
+    const reply = await this.connection.call('history', request).catch(() => null);
+    if (reply && this.get(id)?.last?.id === gone.id) this.update(id, { last: reply.messages?.[0] ?? null });
   }
 
   /** Becoming a member: what the room is like is asked for. */

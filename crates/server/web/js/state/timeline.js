@@ -76,6 +76,8 @@ export class Timeline {
       const page = await this.ask(around ? { around } : { before: 0 });
       if (this.turn !== turn) return;
       Object.assign(this, { ...page, phase: 'ready', fault: null });
+      // What was edited or deleted meanwhile may not have been told.
+      this.quoted.clear();
       if (this.messages[0]) this.id ||= this.messages[0].conversation;
     } catch (error) {
       if (this.turn !== turn) return;
@@ -157,7 +159,7 @@ export class Timeline {
     const mine = this.messages.filter((message) => message.author === this.me.value?.account && !this.confirmed.has(message.id));
     for (const write of writes) {
       const { send } = write.operation;
-      const fits = (message) => message.id > (write.note?.after ?? 0) && message.body === send.body && (message.reply_to ?? 0) === (send.reply_to ?? 0);
+      const fits = (message) => message.id > (write.note?.after ?? 0) && (message.body ?? '') === send.body && (message.reply_to ?? 0) === (send.reply_to ?? 0);
       const place = mine.findIndex(fits);
       if (place < 0) continue;
       this.keys.set(mine[place].id, write.note?.key);

@@ -9,7 +9,7 @@ const DEPTH = 6;
 const LINK = /^https?:\/\/[^\s<>"'`]+/i;
 const NAME = /^@([\p{L}\p{N}_.-]{1,32})/u;
 
-/** The elements of a text. `context`: {mentions: [names in small letters], me: own name, marks: [words found]} */
+/** The elements of a text. `context`: {mentions: [names in small letters], me: own name} */
 export function rich(text, context = {}) {
   return blocks(text.replace(/\r\n?/g, '\n'), context, 0);
 }
@@ -71,7 +71,7 @@ function inline(text, context, depth) {
   let plainFrom = 0;
   let at = 0;
   const flush = (to) => {
-    if (to > plainFrom) made.push(marked(text.slice(plainFrom, to), context));
+    if (to > plainFrom) made.push(text.slice(plainFrom, to));
   };
   const take = (element, end) => {
     flush(at);
@@ -190,27 +190,6 @@ function mention(text, at, { mentions = [], me = '' }) {
 
 function isWord(sign) {
   return sign !== undefined && /[\p{L}\p{N}_]/u.test(sign);
-}
-
-/** Text, with what was searched for marked. */
-function marked(text, { marks = [] }) {
-  if (marks.length === 0) return text;
-  const small = text.toLowerCase();
-  const parts = [];
-  let from = 0;
-  while (from < text.length) {
-    let best = -1;
-    let word = '';
-    for (const one of marks) {
-      const place = small.indexOf(one, from);
-      if (place >= 0 && (best < 0 || place < best)) [best, word] = [place, one];
-    }
-    if (best < 0) break;
-    parts.push(text.slice(from, best), h('mark', null, text.slice(best, best + word.length)));
-    from = best + word.length;
-  }
-  parts.push(text.slice(from));
-  return parts;
 }
 
 /** The text without its signs, on one line, for lists and notifications. */

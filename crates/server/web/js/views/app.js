@@ -18,6 +18,7 @@ const CHAT_VIEWS = new Set(['c', 'room', 'k']);
 
 /** Views whose code is not needed for the first sight. */
 const PAGES = {
+  __proto__: null,
   settings: ['./settings.js', 'Settings'],
   admin: ['./admin.js', 'Admin'],
   search: ['./search.js', 'Search'],

@@ -26,8 +26,6 @@ export function Composer({ place, chat, to, name, room, timeline, messages, edit
   const setText = (next) => (editing ? setEdited({ of: editing, text: next }) : setWritten(next));
   const area = useRef(null);
   const uploads = useUploads(place, kept.current.files);
-  const now = useRef(editing);
-  now.current = editing;
 
   useLayoutEffect(() => {
     if (kept.current.reply) setReply(kept.current.reply);
@@ -41,7 +39,7 @@ export function Composer({ place, chat, to, name, room, timeline, messages, edit
   // conversation is left before it.
   const last = useRef(JSON.stringify(kept.current));
   useLayoutEffect(() => {
-    const next = { text: written, reply: replyTo, files: uploads.done, ...(editing && text !== editing.body && { edit: editOf(editing, text) }) };
+    const next = { text: written, reply: replyTo, files: uploads.done, ...(editing && text !== editing.body && { edit: { id: editing.id, conversation: editing.conversation, body: editing.body, draft: text } }) };
     const whole = JSON.stringify(next);
     // What was found, or taken from another tab, is not kept again: that tab may have gone on.
     if (whole !== last.current) keepDraft(place, next);
@@ -83,10 +81,7 @@ export function Composer({ place, chat, to, name, room, timeline, messages, edit
       return;
     }
     if (editing) {
-      // What was refused is not lost, wherever one looks by now.
-      const refused = editOf(editing, body);
-      const back = (done) => done || (!area.current ? keepDraft(place, { ...draft(place), edit: refused }) : now.current || edit(refused));
-      act({ edit: { conversation: editing.conversation, message: editing.id, body } }).then(back);
+      act({ edit: { conversation: editing.conversation, message: editing.id, body } }, { note: { place, key: randomHex(6), at: Date.now() } });
       stopEditing();
     } else {
       const files = uploads.done;
@@ -168,8 +163,6 @@ export function Composer({ place, chat, to, name, room, timeline, messages, edit
       ${tooLong ? `Too long by ${bytes - BODY_BYTES} bytes. Send it in parts, or as a file.` : `${BODY_BYTES - bytes} bytes are left.`}</p>`}
   </div></div></div>`;
 }
-
-const editOf = ({ id, conversation, body }, draft) => ({ id, conversation, body, draft });
 
 function Replying({ message, stop }) {
   const author = message?.author === me.value?.account ? 'yourself' : message?.author_display_name || message?.author_name || '…';

@@ -76,8 +76,9 @@ export function Conversation({ place, view, name, message }) {
   const messages = foreseen(timeline.messages, outbox.waiting(), outbox.lately);
 
   const unsent = html`<${Unsent} writes=${writes} />`;
-  if (!chat && timeline.phase === 'failed' && view === 'c') return html`<${Nobody} name=${name} fault=${timeline.fault} again=${() => timeline.load()} />${unsent}`;
-  if (loaded && !chat && view === 'k') return html`<${Nobody} name=${name} fault=${{ code: 'unknown_conversation' }} />${unsent}`;
+  // Of anything else that keeps it from being loaded the list tells: what one is writing stays.
+  const unknown = view === 'c' && timeline.fault?.code === 'unknown_user';
+  if (!chat && (unknown || (loaded && view === 'k'))) return html`<${Nobody} name=${unknown && name} />${unsent}`;
 
   const host = {
     chat,
@@ -89,8 +90,8 @@ export function Conversation({ place, view, name, message }) {
     },
     edit: (one) => {
       setReply(0);
-      // A new one each time: what was given up is not gone on with.
-      setEditing({ ...one });
+      // A new one each time: what was given up is not gone on with. It may have no text.
+      setEditing({ ...one, body: one.body ?? '' });
     },
     jump: (id) => {
       // There once already, it is looked for again.
@@ -232,12 +233,12 @@ function TypingLine({ id }) {
   return html`<div class="column"><div class="typing" aria-live="off"><bdi>${words}</bdi></div></div>`;
 }
 
-function Nobody({ name, fault, again }) {
-  const unknown = fault?.code === 'unknown_user';
+/** `name`: of whom there is not; none: of what is not one's own. */
+function Nobody({ name }) {
   return html`<div class="empty" role="alert">
     <a class="button slim only-narrow" href="#/">Back</a>
-    <h1>${unknown ? html`Nobody is called <bdi>${name}</bdi>` : 'This conversation could not be opened'}</h1>
-    ${!unknown && html`<p>${fault?.message ?? 'It is not one of yours.'}</p>`}
-    <div class="row"><a class="button" href="#/new">Find people</a>${!unknown && again && html`<button class="button main" onClick=${again}>Try again</button>`}</div>
+    <h1>${name ? html`Nobody is called <bdi>${name}</bdi>` : 'This conversation could not be opened'}</h1>
+    ${!name && html`<p>It is not one of yours.</p>`}
+    <div class="row"><a class="button" href="#/new">Find people</a></div>
   </div>`;
 }

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from '../preact.js';
 import { act, connection, me, people } from '../state/app.js';
-import { chatPath, go } from '../state/route.js';
+import { chatPath, go, route } from '../state/route.js';
 import { fullTime } from '../text/time.js';
 import { Avatar } from '../ui/avatar.js';
 import { ask } from '../ui/dialog.js';
@@ -41,7 +41,10 @@ function FindHere({ chat }) {
     event.preventDefault();
     const at = new Date(`${new FormData(event.target).get('day')}T00:00`).getTime();
     if (Number.isNaN(at)) return;
+    const here = route.value;
     const { messages } = await history(chat, { at_ms: Math.max(1, at) }, 1);
+    // Who has gone elsewhere meanwhile stays there.
+    if (route.value !== here) return;
     if (messages?.[0]) go(chatPath(chat, messages[0].id));
     else if (messages) say('Nothing was said on that day or later.');
   };
@@ -112,7 +115,7 @@ function Room({ chat }) {
   const leave = async () => {
     const words = chat.room.public ? 'You can join again whenever you like.' : 'To come back, somebody has to invite you.';
     if (await ask({ title: `Leave #${chat.name}?`, words, action: 'Leave', danger: true })) {
-      await act({ leave_room: { room: here } });
+      act({ leave_room: { room: here } });
       go('');
     }
   };

@@ -37,8 +37,8 @@ export function JoinRoom({ name }) {
     await act({ join_room: { room: invitation ? { conversation: invitation.conversation } : { room: name } } });
     setBusy(false);
   };
-  const decline = async () => {
-    await act({ decline_invitation: { room: { conversation: invitation.conversation } } });
+  const decline = () => {
+    act({ decline_invitation: { room: { conversation: invitation.conversation } } });
     go('');
   };
   const members = room?.members ?? invitation?.members ?? 0;

@@ -8,6 +8,8 @@ import { html, useEffect, useState } from '../preact.js';
 
 const fetched = new Map();
 let failures = 0;
+/** A server that has not answered by then hangs. */
+const PATIENCE_MS = 5000;
 
 /** The view's module; asked for once, and again after a failure. */
 export function fetchView(path) {
@@ -20,7 +22,7 @@ export function fetchView(path) {
 }
 
 async function ask(path) {
-  await fetch('/icon.svg', { cache: 'no-store' });
+  await fetch('/icon.svg', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
   const address = failures ? `${path}?again=${failures}` : path;
   try {
     return await import(address);

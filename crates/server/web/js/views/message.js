@@ -25,7 +25,8 @@ export class Message extends Component {
     this.state = { near: false };
     this.row = createRef();
     this.come = () => this.state.near || this.setState({ near: true });
-    this.go = () => this.state.near && this.setState({ near: false });
+    // Its keys press its buttons.
+    this.go = () => this.row.current.contains(document.activeElement) || this.setState({ near: false });
   }
 
   shouldComponentUpdate(next, state) {

@@ -20,7 +20,7 @@ export class MessageList extends Component {
     this.atBottom = true;
     this.placed = false;
     this.target = 0;
-    this.state = { active: 0, away: false, missed: 0 };
+    this.state = { away: false, missed: 0 };
     this.onScroll = this.onScroll.bind(this);
     this.onKey = this.onKey.bind(this);
     this.toNewest = this.toNewest.bind(this);

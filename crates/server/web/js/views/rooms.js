@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from '../preact.js';
 import { chats, connection, outbox } from '../state/app.js';
-import { go } from '../state/route.js';
+import { go, route } from '../state/route.js';
 import { Avatar } from '../ui/avatar.js';
 import { Icon } from '../ui/icon.js';
 import { say } from '../ui/toast.js';
@@ -68,7 +68,8 @@ function MakeRoom() {
     try {
       const { room_created: made } = await outbox.write({ create_room: { name: plainName, topic: topic.trim(), public: open } });
       if (made) await chats.joined(made.conversation);
-      go(`room/${encodeURIComponent(plainName)}`);
+      // It may have taken long: who is elsewhere by now stays there.
+      if (route.value.view === 'rooms') go(`room/${encodeURIComponent(plainName)}`);
     } catch (error) {
       setFault(error.code === 'room_name_taken' ? 'Another room has this name.' : error.message);
     }

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from '../preact.js';
 import { tally } from '../net/outbox.js';
-import { act, connection, leave, me, outbox, signOut } from '../state/app.js';
+import { act, connection, deleteAccount, me, outbox, signOut } from '../state/app.js';
 import { chooseTheme, theme } from '../state/look.js';
 import { possible, switchOff, switchOn, wanted } from '../state/notifications.js';
 import { fullTime } from '../text/time.js';
@@ -154,9 +154,7 @@ function DeleteAccount({ close }) {
   const submit = async (event) => {
     event.preventDefault();
     try {
-      await connection.call('delete_account', { password }, { once: true });
-      close();
-      leave('The account is deleted.');
+      await deleteAccount(password);
     } catch (error) {
       setFault(error.code === 'wrong_credential' ? 'The password is wrong.' : error.message);
     }

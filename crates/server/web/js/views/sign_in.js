@@ -8,6 +8,7 @@ import { Banner } from './banner.js';
 const FIELDS = { name: 'sign-in-name', password: 'sign-in-password', again: 'sign-in-again' };
 
 export function SignIn({ farewell }) {
+  /** What the form is for; not before one has chosen, or has begun to fill it in: it does not change under one's hands. */
   const [how, setHow] = useState('');
   /** Nobody has an account here yet. */
   const [empty, setEmpty] = useState(false);
@@ -49,7 +50,7 @@ export function SignIn({ farewell }) {
       ${empty && html`<p class="soft" role="status">Nobody has an account here yet. Whoever makes the first one is the administrator.</p>`}
       ${farewell && html`<p class="soft" role="status">${farewell}</p>`}
       <${Banner} />
-      <form onSubmit=${submit} novalidate>
+      <form onSubmit=${submit} onInput=${() => setHow(making ? 'register' : 'login')} novalidate>
         <div class="field">
           <label for=${FIELDS.name}>Name</label>
           <input ref=${first} id=${FIELDS.name} class="input" name="username" autocomplete="username" autocapitalize="none" spellcheck=${false} maxlength="32" required
