@@ -51,7 +51,10 @@ async fn talk(name: &str, password: &str, peer: &str) -> Result<(), Box<dyn Erro
             Some(answer) = sent.next() => say(answer),
             line = lines.next_line() => match line? {
                 // Its receipt is the acknowledgement, which the next line need not wait for: the outbox keeps the order.
-                Some(line) if !line.is_empty() => sent.push_back(writer.send(peer, line).await?),
+                Some(line) if !line.is_empty() => match writer.send(peer, line).await {
+                    Ok(receipt) => sent.push_back(receipt),
+                    Err(error) => eprintln!("talk: not sent: {error}"),
+                },
                 Some(_) => {}
                 None => break,
             },
