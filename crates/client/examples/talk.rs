@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, process::ExitCode};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream::FuturesOrdered};
 use threefold_client::{Client, Incoming, Options, chat::event::Body, parse_servers};
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
@@ -30,6 +30,8 @@ async fn talk(name: &str, password: &str, peer: &str) -> Result<(), Box<dyn Erro
     let session = client.log_in(name, password, "talk").await?;
     let client = client.with_session(session.clone())?;
     let writer = client.writer()?;
+    // Receipts, in the order of what was sent.
+    let mut sent = FuturesOrdered::new();
     let mut events = client.subscribe(session.start(), false)?.fuse();
     let mut lines = BufReader::new(stdin()).lines();
     loop {
@@ -46,13 +48,28 @@ async fn talk(name: &str, password: &str, peer: &str) -> Result<(), Box<dyn Erro
                 Some(_) => {}
                 None => return Ok(()),
             },
+            Some(answer) = sent.next() => say(answer),
             line = lines.next_line() => match line? {
-                // The second await is its acknowledgement, which the next line need not wait for; the outbox keeps the order.
-                Some(line) => drop(writer.send(peer, line).await?),
+                // Its receipt is the acknowledgement, which the next line need not wait for: the outbox keeps the order.
+                Some(line) if !line.is_empty() => match writer.send(peer, line).await {
+                    Ok(receipt) => sent.push_back(receipt),
+                    Err(error) => eprintln!("talk: not sent: {error}"),
+                },
+                Some(_) => {}
                 None => break,
             },
         }
     }
-    // Nothing is left behind.
-    Ok(writer.settled().await?)
+    // Nothing is left behind, and no refusal unheard.
+    while let Some(answer) = sent.next().await {
+        say(answer);
+    }
+    Ok(client.log_out().await?)
+}
+
+/// Says what came to nothing.
+fn say<T>(answer: Result<T, threefold_client::Error>) {
+    if let Err(error) = answer {
+        eprintln!("talk: not sent: {error}");
+    }
 }

@@ -388,3 +388,39 @@ fn a_session_that_is_over_leaves_what_waits_waiting() {
     }
     assert_eq!(opened(&path, &session).waiting(), 2);
 }
+
+#[test]
+fn a_receipt_has_the_number_under_which_the_outbox_keeps_it_and_the_oldest_that_waits_is_told() {
+    let (servers, directory) = (runtime(), tempfile::tempdir().unwrap());
+    let (cluster, session) = cluster(&servers);
+    let path = directory.path().join("outbox");
+    let program = runtime();
+    program.block_on(async {
+        let mut nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
+        nowhere.timeout = Duration::from_secs(60);
+        let nobody = Session { servers: Vec::new(), ..session.clone() };
+        let writer = client(&nowhere, &nobody).writer_with(opened(&path, &session)).unwrap();
+        assert_eq!(*writer.oldest().borrow(), None);
+        assert_eq!(writer.send("bob", "0").await.unwrap().number(), Some(1));
+        assert_eq!(writer.edit(7, "1").await.unwrap().number(), Some(2));
+        assert_eq!(*writer.oldest().borrow(), Some(1));
+    });
+    program.shutdown_background();
+    servers.block_on(async {
+        let unkept = client(&cluster.options(), &session).writer().unwrap();
+        let unkept = unkept.send("bob", "elsewhere").await.unwrap();
+        assert_eq!(unkept.number(), None);
+        unkept.await.unwrap();
+        let writer = client(&cluster.options(), &session).writer_with(opened(&path, &session)).unwrap();
+        assert_eq!(*writer.oldest().borrow(), Some(1));
+        let nobody = writer.send("nobody", "2").await.unwrap();
+        assert_eq!(nobody.number(), Some(3));
+        nobody.await.unwrap_err();
+        writer.settled().await.unwrap();
+        assert_eq!(*writer.oldest().borrow(), None);
+        let failed = writer.failed().borrow().clone();
+        let last = failed.last().unwrap();
+        assert_eq!((last.number(), last.text()), (3, Some("2")));
+        assert!(failed.iter().all(|one| one.number() != 2 || one.text() == Some("1")), "the text of an edit");
+    });
+}

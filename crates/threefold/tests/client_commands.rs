@@ -191,8 +191,15 @@ fn people_sessions_and_passwords() {
 fn a_login_of_another_account_is_not_lost_by_a_slip() {
     let world = World::with(&["alice", "bob"]);
     let kept = fs::read(world.path("alice")).unwrap();
-    for slip in [["login", "bob"], ["register", "carol"]] {
-        let output = world.run("alice", &slip);
+    // Whoever is to be registered is another one, though called the same; so is who is of another cluster.
+    let slips: [&[&str]; 4] = [
+        &["login", "bob"],
+        &["register", "carol"],
+        &["register", "alice"],
+        &["login", "alice", "--servers", "127.0.0.1:9,10"],
+    ];
+    for slip in slips {
+        let output = world.run("alice", slip);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("holds the login of alice") && said.contains("--force"), "{said}");
@@ -201,6 +208,8 @@ fn a_login_of_another_account_is_not_lost_by_a_slip() {
     assert_eq!(world.done("alice", &["users", "carol"]), "nobody has such a name\n", "nobody was asked");
     // The same account again, however it is written, takes the place of its own login.
     world.done("alice", &["login", "Alice"]);
+    let one = world.cluster.addresses()[0].clone();
+    world.done("alice", &["login", "alice", "--servers", &format!("127.0.0.1:9,{one}")]);
     world.done("alice", &["login", "bob", "--force"]);
     assert_eq!(world.done("alice", &["whoami"]), "bob\n");
     world.done("alice", &["logout"]);

@@ -45,6 +45,10 @@ pub struct Behaviour {
     pub silent: bool,
     /// Calls are carried out, but that many answers are replaced by UNAVAILABLE.
     pub lose_answers: u32,
+    /// Nobody is told who they are, as long as this stands.
+    pub hold_who_am_i: bool,
+    /// How often that was asked.
+    pub asked_who_am_i: u32,
     /// So many writes on streams are answered UNAVAILABLE and not carried out.
     pub refuse_writes: u32,
     /// So many writes on streams vanish without being carried out or answered.
@@ -152,8 +156,8 @@ impl FakeCluster {
     }
 
     /// Changes what a server does wrong.
-    pub fn behave(&self, index: usize, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.shared.nodes()[index].behaviour);
+    pub fn behave<T>(&self, index: usize, change: impl FnOnce(&mut Behaviour) -> T) -> T {
+        change(&mut self.shared.nodes()[index].behaviour)
     }
 
     /// Looks at, or changes, the state all servers share, and tells all streams.

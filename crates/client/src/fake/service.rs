@@ -2,7 +2,7 @@
 
 mod conversation;
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use conversation::Conversation;
 use prost::Message as _;
@@ -18,6 +18,9 @@ use super::{
     Shared,
     state::{SessionEntry, State, refusal},
 };
+
+/// Between two looks whether something is still held.
+const HELD: Duration = Duration::from_millis(5);
 
 #[derive(Clone)]
 pub(super) struct Service {
@@ -174,6 +177,10 @@ impl Chat for Service {
     }
 
     async fn who_am_i(&self, request: Request<chat::WhoAmIRequest>) -> Result<chat::WhoAmIReply> {
+        self.behave(|behaviour| behaviour.asked_who_am_i += 1);
+        while self.behave(|behaviour| behaviour.hold_who_am_i) {
+            tokio::time::sleep(HELD).await;
+        }
         self.authenticated(request, |state, session, _| {
             let reply = self.session_reply(state, &session);
             Ok(chat::WhoAmIReply {

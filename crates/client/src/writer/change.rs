@@ -74,17 +74,18 @@ impl Failed {
         self.key
     }
 
-    /// What it was to say, where it was a message.
+    /// What it was to say, where it was a message, or the new text of one.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         text(&self.operation)
     }
 }
 
-/// What a write is to say, where it is a message.
+/// What a write is to say, where it is a message, or the new text of one.
 pub(super) fn text(operation: &Operation) -> Option<&str> {
     match operation {
         Operation::Send(message) => Some(&message.body),
+        Operation::Edit(edit) => Some(&edit.body),
         _ => None,
     }
 }

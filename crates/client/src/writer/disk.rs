@@ -106,7 +106,7 @@ pub struct LeftBehind {
 }
 
 impl LeftBehind {
-    /// What it was to say, where it was a message.
+    /// What it was to say, where it was a message, or the new text of one.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         text(&self.operation)

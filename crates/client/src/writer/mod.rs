@@ -145,8 +145,8 @@ type Heard = (Vec<u64>, oneshot::Sender<()>);
 
 /// Says to a caller how far its write is.
 struct Acceptance {
-    /// It has its place in the outbox. If the caller is told no more, it is not taken.
-    taken: oneshot::Sender<()>,
+    /// It has this place in the outbox. If the caller is told no more, it is not taken.
+    taken: oneshot::Sender<u64>,
     /// It is on disk.
     saved: oneshot::Sender<()>,
 }
@@ -159,6 +159,7 @@ pub struct Writer {
     counters: Arc<Counters>,
     state: watch::Receiver<LinkState>,
     waiting: watch::Receiver<usize>,
+    oldest: watch::Receiver<Option<u64>>,
     failed: watch::Receiver<Vec<Failed>>,
     heard: mpsc::Sender<Heard>,
     /// Why nothing is sent any more.
@@ -179,19 +180,20 @@ pub(crate) fn start(client: Client, disk: Option<DiskOutbox>) -> Result<Writer, 
     let (submissions, receiver) = mpsc::channel(QUEUE);
     let (state_sender, state) = watch::channel(LinkState::Idle);
     let (waiting_sender, waiting) = watch::channel(outbox.waiting());
+    let (oldest_sender, oldest) = watch::channel(outbox.oldest());
     let (failed_sender, failed) = watch::channel(outbox.failed().to_vec());
     let (heard, hearing) = mpsc::channel(1);
     let (counters, over) = (Arc::<Counters>::default(), Arc::<OnceLock<Error>>::default());
     let told = task::Told {
         state: state_sender,
-        waiting: Some(waiting_sender),
+        waiting: Some((waiting_sender, oldest_sender)),
         failed: failed_sender,
         over: Arc::clone(&over),
         counters: Arc::clone(&counters),
     };
     tokio::spawn(task::Task::new(client.clone(), receiver, hearing, outbox, disk, told).run());
     let timeout = client.pool.options.timeout;
-    Ok(Writer { submissions, counters, state, waiting, failed, heard, over, is_kept, timeout })
+    Ok(Writer { submissions, counters, state, waiting, oldest, failed, heard, over, is_kept, timeout })
 }
 
 impl Writer {
@@ -342,6 +344,13 @@ impl Writer {
         self.waiting.clone()
     }
 
+    /// The number of the oldest write that waits for its answer, those of earlier runs included, to watch: what has a lower one was answered. None: nothing
+    /// waits. It is closed as [`Writer::waiting`] is.
+    #[must_use]
+    pub fn oldest(&self) -> watch::Receiver<Option<u64>> {
+        self.oldest.clone()
+    }
+
     /// Why nothing is taken any more; none while it is.
     #[must_use]
     pub fn over(&self) -> Option<Error> {
@@ -389,17 +398,18 @@ impl Writer {
             Ok(Err(_)) => return Err(stopped()),
             Err(_) => return Err(full()),
         }
-        let receipt = Receipt { answer, read, result: PhantomData };
+        let mut receipt = Receipt { answer, read, number: None, result: PhantomData };
         if !self.is_kept {
             return Ok(receipt);
         }
-        if tokio::time::timeout_at(deadline, &mut is_taken).await.is_err() {
-            // From here on it is not taken any more; if it was in this very moment, that counts.
-            is_taken.close();
-            if is_taken.try_recv().is_err() {
-                return Err(full());
+        receipt.number = match tokio::time::timeout_at(deadline, &mut is_taken).await {
+            Ok(number) => number.ok(),
+            Err(_) => {
+                // From here on it is not taken any more; if it was in this very moment, that counts.
+                is_taken.close();
+                Some(is_taken.try_recv().map_err(|_| full())?)
             }
-        }
+        };
         match is_saved.await {
             Ok(()) => Ok(receipt),
             // The answer says why: the session is over, or the disk failed.
@@ -442,7 +452,17 @@ fn stopped() -> Error {
 pub struct Receipt<T> {
     answer: oneshot::Receiver<Result<Outcome, Error>>,
     read: fn(Outcome) -> Option<T>,
+    /// Its place in an outbox on disk.
+    number: Option<u64>,
     result: PhantomData<fn() -> T>,
+}
+
+impl<T> Receipt<T> {
+    /// The place of the write in the order of all that its [`DiskOutbox`] ever accepted, as [`Failed::number`] has it; none where it is not kept on disk.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
 }
 
 impl<T> Future for Receipt<T> {

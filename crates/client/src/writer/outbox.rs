@@ -155,6 +155,16 @@ impl Outbox {
         self.entries.len()
     }
 
+    /// The first of them.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.entries.iter().map(|entry| entry.key).min()
+    }
+
+    /// The key of the write that is accepted next.
+    pub(crate) fn next_key(&self) -> u64 {
+        self.last_key + 1
+    }
+
     /// Whether there are changes that must be on disk before anything else is sent or said; or enough of the others.
     pub(crate) fn must_save(&self) -> bool {
         let unsaved = self.unsaved.as_deref().unwrap_or_default();
@@ -219,8 +229,8 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, operation: Operation, deadline: Instant, reply: Reply) {
-        self.last_key += 1;
-        let key = self.last_key;
+        let key = self.next_key();
+        self.last_key = key;
         self.note(|| Change::Accepted { key, operation: operation.clone() });
         self.entries.push_back(Entry {
             key,

@@ -42,8 +42,8 @@ const LATERS: u32 = 3;
 /// Where a task tells how it is doing.
 pub(super) struct Told {
     pub(super) state: watch::Sender<LinkState>,
-    /// None once nothing will be sent any more.
-    pub(super) waiting: Option<watch::Sender<usize>>,
+    /// How many, and the oldest. None once nothing will be sent any more.
+    pub(super) waiting: Option<(watch::Sender<usize>, watch::Sender<Option<u64>>)>,
     pub(super) failed: watch::Sender<Vec<Failed>>,
     /// Why nothing will be sent any more: the session is over, or the disk failed. Every write is answered with this then.
     pub(super) over: Arc<OnceLock<Error>>,
@@ -228,7 +228,7 @@ impl Task {
             return;
         }
         if let Some(Acceptance { taken, saved }) = acceptance {
-            if taken.send(()).is_err() {
+            if taken.send(self.outbox.next_key()).is_err() {
                 // It was given up while it waited for its place, and must never take effect.
                 return;
             }
@@ -262,8 +262,9 @@ impl Task {
             is_other
         });
         // Before those go on who wait for it: what they have handed over counts.
-        if let Some(told) = &self.told.waiting {
-            let waiting = self.outbox.waiting();
+        if let Some((told, told_oldest)) = &self.told.waiting {
+            let (waiting, oldest) = (self.outbox.waiting(), self.outbox.oldest());
+            told_oldest.send_if_modified(|told| std::mem::replace(told, oldest) != oldest);
             told.send_if_modified(|told| std::mem::replace(told, waiting) != waiting);
         }
         for saved in self.accepted.drain(..) {

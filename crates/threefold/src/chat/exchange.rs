@@ -147,6 +147,8 @@ impl Write {
 /// What came back.
 #[derive(Clone, Debug)]
 pub enum News {
+    /// Who this is, and that a server answers: what comes from here on is told, and what was before may be read.
+    Begun(Box<chat::WhoAmIReply>),
     Connected(String),
     Reconnecting(String),
     Condition(chat::Condition),
@@ -189,9 +191,10 @@ pub enum News {
         local: Local,
         attachment: u64,
     },
-    /// It is on disk.
+    /// It is on disk, under this number of the outbox.
     Taken {
         local: Local,
+        number: Option<u64>,
     },
     Sent {
         local: Local,
@@ -237,7 +240,7 @@ pub enum News {
     Left(Vec<String>),
     /// What earlier chats left came to nothing: it is kept until somebody says what is to become of it.
     Unsent(Vec<Unsent>),
-    /// These failed in this chat, which shows it: once that has been drawn, they need not be kept.
+    /// These failed in this chat, which shows it: once that has been seen, they need not be kept.
     KeptNoLonger(Vec<Failed>),
     /// What is written from now on is not kept: why.
     NotKept(String),
@@ -256,13 +259,32 @@ pub struct Unsent {
     /// Its place in the outbox.
     pub number: u64,
     /// What was to be done with it.
-    pub what: String,
+    pub what: Left,
     /// Why it was not, or that nobody knows.
     pub why: String,
-    /// The conversation that it was for, if its name is known.
-    pub to: Option<String>,
     /// What was typed.
     pub text: Option<String>,
+}
+
+impl Unsent {
+    /// Files that are at the cluster for it.
+    pub fn file_count(&self) -> usize {
+        match &self.what {
+            Left::Message { attachments, .. } => attachments.len(),
+            Left::Edit | Left::Other(_) => 0,
+        }
+    }
+}
+
+/// What an earlier chat was to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// A message, with what it needs to be written again.
+    Message { to: Option<To>, reply_to: u64, attachments: Vec<u64> },
+    /// Another text of a message.
+    Edit,
+    /// Something else, in words.
+    Other(&'static str),
 }
 
 /// Why a message has no acknowledgement.

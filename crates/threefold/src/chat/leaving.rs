@@ -13,35 +13,86 @@ const MOST_NAMED: usize = 10;
 
 /// Nothing, or what became of that which is not acknowledged: kept on disk, lost with this chat, refused, or not known.
 pub fn outcome(model: &Model) -> Result<(), Failure> {
-    if let Some(why) = &model.over {
-        return Err(Failure::declined(why.clone()));
-    }
-    let (mut kept, mut unknown) = (model.left.len(), 0_usize);
-    let (mut lost, mut refused) = (Vec::new(), Vec::new());
-    for pending in &model.outbox {
-        match &pending.state {
-            PendingState::Failed(why) => refused.push(why),
-            PendingState::Waiting | PendingState::Uploading(..) if pending.needs_upload() => lost.push(pending),
-            PendingState::Waiting | PendingState::Uploading(..) if pending.is_kept => kept += 1,
-            PendingState::Waiting | PendingState::Uploading(..) | PendingState::Unknown(_) => unknown += 1,
-        }
-    }
-    let words = [kept_words(kept), lost_words(&lost), unknown_words(unknown), refused_words(&refused)];
-    let words: Vec<String> = words.into_iter().flatten().collect();
-    match (words.is_empty(), kept + unknown + lost.len()) {
-        (true, _) => Ok(()),
-        (false, 0) => Err(Failure::declined(words.join("; "))),
-        (false, _) => Err(Failure::unavailable(words.join("; "))),
+    let open = Open::of(model);
+    let words = open.words(model.over.is_some());
+    match (&model.over, words) {
+        (Some(why), words) => Err(with_words(Failure::declined(why.clone()), words)),
+        (None, None) => Ok(()),
+        (None, Some(words)) if open.is_decided() => Err(Failure::declined(words)),
+        (None, Some(words)) => Err(Failure::unavailable(words)),
     }
 }
 
-fn kept_words(kept: usize) -> Option<String> {
+/// The same where the chat could not even begin, for this reason.
+pub fn refused(model: &Model, why: Failure) -> Failure {
+    with_words(why, Open::of(model).words(true))
+}
+
+fn with_words(why: Failure, words: Option<String>) -> Failure {
+    match words {
+        Some(words) => why.and(&words),
+        None => why,
+    }
+}
+
+/// What is not acknowledged.
+#[derive(Default)]
+struct Open<'a> {
+    kept: usize,
+    /// Not uploaded.
+    lost: Vec<&'a Pending>,
+    /// Perhaps sent, and on no disk.
+    unkept: Vec<&'a Pending>,
+    unknown: usize,
+    refused: Vec<(&'a Pending, &'a str)>,
+}
+
+impl<'a> Open<'a> {
+    fn of(model: &'a Model) -> Self {
+        let mut open = Self { kept: model.left.len(), ..Self::default() };
+        for pending in &model.outbox {
+            match &pending.state {
+                PendingState::Failed(why) => open.refused.push((pending, why)),
+                PendingState::Unknown(_) => open.unknown += 1,
+                PendingState::Waiting | PendingState::Uploading(..) if pending.needs_upload() => {
+                    open.lost.push(pending);
+                }
+                PendingState::Waiting | PendingState::Uploading(..) if pending.is_unkept() => open.unkept.push(pending),
+                PendingState::Waiting | PendingState::Uploading(..) if pending.kept_as.is_some() => open.kept += 1,
+                PendingState::Waiting | PendingState::Uploading(..) => open.unknown += 1,
+            }
+        }
+        open
+    }
+
+    /// What is not sent was refused.
+    fn is_decided(&self) -> bool {
+        self.kept + self.unknown + self.lost.len() + self.unkept.len() == 0
+    }
+
+    /// `is_over`: no other chat can send it for this login.
+    fn words(&self, is_over: bool) -> Option<String> {
+        let words = [
+            kept_words(self.kept, is_over),
+            lost_words(&self.lost),
+            unkept_words(&self.unkept),
+            unknown_words(self.unknown),
+            refused_words(&self.refused),
+        ];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+}
+
+fn kept_words(kept: usize, is_over: bool) -> Option<String> {
     let (were, are, them) = match kept {
         0 => return None,
         1 => ("a message was".to_owned(), "it is", "it"),
         more => (format!("{more} messages were"), "they are", "them"),
     };
-    Some(format!("{were} not acknowledged: {are} kept, and the next `threefold chat` of this login sends {them}"))
+    let next =
+        if is_over { String::new() } else { format!(", and the next `threefold chat` of this login sends {them}") };
+    Some(format!("{were} not acknowledged: {are} kept{next}"))
 }
 
 /// What nobody has any more is said once again.
@@ -51,12 +102,25 @@ fn lost_words(lost: &[&Pending]) -> Option<String> {
         1 => ("a message was not sent, and is not kept".to_owned(), "its file was"),
         more => (format!("{more} messages were not sent, and are not kept"), "their files were"),
     };
+    Some(format!("{were}, for {files} not uploaded: {}", named(lost)))
+}
+
+fn unkept_words(unkept: &[&Pending]) -> Option<String> {
+    let were = match unkept.len() {
+        0 => return None,
+        1 => "a message was perhaps not sent, and is not kept".to_owned(),
+        more => format!("{more} messages were perhaps not sent, and are not kept"),
+    };
+    Some(format!("{were}: {}", named(unkept)))
+}
+
+fn named(all: &[&Pending]) -> String {
     let mut texts: Vec<String> =
-        lost.iter().take(MOST_NAMED).map(|pending| cut(one_line(&pending.as_typed()).trim_end(), NAMED)).collect();
-    if lost.len() > MOST_NAMED {
-        texts.push(format!("and {} more", lost.len() - MOST_NAMED));
+        all.iter().take(MOST_NAMED).map(|pending| cut(one_line(&pending.as_typed()).trim_end(), NAMED)).collect();
+    if all.len() > MOST_NAMED {
+        texts.push(format!("and {} more", all.len() - MOST_NAMED));
     }
-    Some(format!("{were}, for {files} not uploaded: {}", texts.join(", ")))
+    texts.join(", ")
 }
 
 fn unknown_words(unknown: usize) -> Option<String> {
@@ -67,10 +131,11 @@ fn unknown_words(unknown: usize) -> Option<String> {
     }
 }
 
-fn refused_words(refused: &[&String]) -> Option<String> {
+fn refused_words(refused: &[(&Pending, &str)]) -> Option<String> {
+    let texts: Vec<&Pending> = refused.iter().map(|(pending, _)| *pending).collect();
     match refused {
         [] => None,
-        [why] => Some(format!("a message was not sent: {why}")),
-        [.., why] => Some(format!("{} messages were not sent: {why}", refused.len())),
+        [(_, why)] => Some(format!("a message was not sent ({why}): {}", named(&texts))),
+        [.., (_, why)] => Some(format!("{} messages were not sent ({why}): {}", refused.len(), named(&texts))),
     }
 }

@@ -15,6 +15,7 @@ mod format;
 mod kept;
 mod layout;
 mod leaving;
+mod look;
 mod model;
 mod overlay;
 mod people;

@@ -11,7 +11,7 @@ use threefold_client::{
     chat::{self, Message},
 };
 
-pub use super::exchange::{Effect, Event, News, NotSent, Unsent, Write};
+pub use super::exchange::{Effect, Event, Left, News, NotSent, Unsent, Write};
 use super::{
     conversation::Conversation,
     editor::{Editor, History},
@@ -50,8 +50,12 @@ pub struct Pending {
     pub uploaded: Vec<u64>,
     pub time_ms: u64,
     pub state: PendingState,
-    /// It is on disk, and goes out whatever becomes of this chat.
-    pub is_kept: bool,
+    /// It is on disk under this number, and goes out whatever becomes of this chat.
+    pub kept_as: Option<u64>,
+    /// What an earlier chat left under this number, and this takes the place of as soon as it is kept itself.
+    pub again: Option<u64>,
+    /// It was given up, and was in sight since.
+    pub was_seen: bool,
     /// The event that seems to be this message: it came before the answer, and is shown in its place.
     pub seen_as: Option<u64>,
     /// The newest message that was there when it was written; the greatest number there is, if that was not known.
@@ -59,9 +63,38 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// To be sent there; what else it is, `send_again` says.
+    pub fn new(handle: Handle, body: String, reply_to: u64, files: Vec<PathBuf>) -> Self {
+        Self {
+            local: 0,
+            handle,
+            body,
+            reply_to,
+            files,
+            uploaded: Vec::new(),
+            time_ms: 0,
+            state: PendingState::Waiting,
+            kept_as: None,
+            again: None,
+            was_seen: false,
+            seen_as: None,
+            after: 0,
+        }
+    }
+
+    /// How many files it has: those here, or, where it is written again, those at the cluster.
+    pub fn file_count(&self) -> usize {
+        self.files.len().max(self.uploaded.len())
+    }
+
     /// Not all of its files are at the cluster: until then, it is nowhere but here.
     pub fn needs_upload(&self) -> bool {
         self.uploaded.len() < self.files.len()
+    }
+
+    /// It may have been sent, or not, and ends with this chat.
+    pub fn is_unkept(&self) -> bool {
+        self.kept_as.is_none() && self.seen_as.is_none() && !self.needs_upload()
     }
 
     /// What one types to say it.
@@ -99,6 +132,8 @@ pub enum Composing {
     Reply(u64),
     Edit(u64),
     React(u64),
+    /// The message that an earlier chat left under this number.
+    Again(u64),
 }
 
 /// Somebody who types.
@@ -187,6 +222,8 @@ pub struct Model {
     pub theme: Theme,
     pub link: Link,
     pub condition: chat::Condition,
+    /// It is known from where on everything is told: what is read from then on has no hole before it. Until then, nothing is read.
+    pub has_begun: bool,
     /// The conversations were read.
     pub is_loaded: bool,
     /// The list of them that is on its way.
@@ -221,6 +258,8 @@ pub struct Model {
     /// What answered messages say, where they are not among those loaded.
     /// None: it is not there any more.
     pub quoted: BTreeMap<u64, Option<Message>>,
+    /// Those that changed while they were asked for: the answer may be of before.
+    pub quotes_changed: BTreeSet<u64>,
     /// Those that were asked for.
     pub asked: BTreeSet<u64>,
     pub quotes_again: Again,
@@ -262,6 +301,7 @@ impl Model {
             theme,
             link: Link::Connecting,
             condition: chat::Condition::default(),
+            has_begun: false,
             is_loaded: false,
             list_asked: None,
             list_wanted: true,
@@ -285,6 +325,7 @@ impl Model {
             typists: Vec::new(),
             told_typing_ms: 0,
             quoted: BTreeMap::new(),
+            quotes_changed: BTreeSet::new(),
             asked: BTreeSet::new(),
             quotes_again: Again::default(),
             arriving: None,

@@ -2,11 +2,15 @@
 //! room for both; by that alone where the other might be taken for somebody else's.
 //!
 //! Promises: whatever somebody chose takes no more cells than there are, none that nobody sees, and changes the order of nothing
-//! beside it; nobody is shown with a chosen name that looks like another's who was seen, chosen or not.
+//! beside it; nobody is shown with a chosen name that looks like another's who was seen, chosen or not; and a chosen name stands alone only if it is
+//! of letters of one kind that nobody takes for others (there are more that look alike than any table has).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
-use super::text::{cells, cut, one_line, width};
+use super::{
+    look::{is_plain, look},
+    text::{cells, cut, one_line, width},
+};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// People who are remembered, at most; as many again would be a cluster's whole directory.
@@ -19,43 +23,6 @@ const MARKS: usize = 2;
 const FEWEST: usize = 4;
 /// Whose account is gone.
 const DELETED: &str = "(deleted user)";
-
-/// Letters and digits that look like others.
-const ALIKE: [(char, char); 33] = [
-    ('0', 'o'),
-    ('1', 'l'),
-    ('i', 'l'),
-    ('ı', 'l'),
-    ('|', 'l'),
-    ('а', 'a'),
-    ('в', 'b'),
-    ('е', 'e'),
-    ('к', 'k'),
-    ('м', 'm'),
-    ('н', 'h'),
-    ('о', 'o'),
-    ('р', 'p'),
-    ('с', 'c'),
-    ('т', 't'),
-    ('у', 'y'),
-    ('х', 'x'),
-    ('і', 'l'),
-    ('ј', 'j'),
-    ('ѕ', 's'),
-    ('ԁ', 'd'),
-    ('ո', 'n'),
-    ('α', 'a'),
-    ('ε', 'e'),
-    ('ι', 'l'),
-    ('κ', 'k'),
-    ('ν', 'v'),
-    ('ο', 'o'),
-    ('ρ', 'p'),
-    ('τ', 't'),
-    ('υ', 'u'),
-    ('χ', 'x'),
-    ('օ', 'o'),
-];
 
 /// What somebody is called in so many cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +39,29 @@ impl Called {
     }
 }
 
+/// What somebody chose to be shown as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Chosen {
+    /// Made harmless.
+    shown: String,
+    /// See [`look`].
+    look: String,
+    /// See [`is_plain`].
+    is_plain: bool,
+}
+
+impl Chosen {
+    fn of(shown: String) -> Self {
+        let (look, is_plain) = (look(&shown), is_plain(&shown));
+        Self { shown, look, is_plain }
+    }
+}
+
 /// People by the names of their accounts.
 #[derive(Debug, Default)]
 pub struct People {
     /// With what they chose to be shown as, if they did.
-    seen: BTreeMap<String, Option<String>>,
+    seen: BTreeMap<String, Option<Chosen>>,
     /// The same by the names in lower case.
     lower: BTreeMap<String, String>,
     /// Who is called so that it looks like this, by either name.
@@ -91,28 +76,30 @@ impl People {
         }
         self.seen.insert(name.to_owned(), None);
         self.lower.insert(name.to_lowercase(), name.to_owned());
-        self.looks(name, name);
+        self.alike.entry(look(name)).or_default().insert(name.to_owned());
     }
 
     /// Somebody was seen, and is shown as this (empty: as nothing else).
     pub fn saw_as(&mut self, name: &str, chosen: &str) {
         self.saw(name);
-        let Some(shown) = self.seen.get_mut(name) else { return };
+        let Some(known) = self.seen.get_mut(name) else { return };
         let chosen = harmless(chosen).filter(|chosen| chosen.to_lowercase() != name.to_lowercase());
-        if *shown == chosen {
+        if known.as_ref().map(|known| &known.shown) == chosen.as_ref() {
             return;
         }
-        let before = std::mem::replace(shown, chosen.clone());
-        if let Some(before) = before.map(|before| look(&before)).filter(|before| *before != look(name)) {
-            self.alike.entry(before).or_default().remove(name);
+        let chosen = chosen.map(Chosen::of);
+        let before = std::mem::replace(known, chosen.clone());
+        if let Some(before) = before.filter(|before| before.look != look(name))
+            && let Entry::Occupied(mut alike) = self.alike.entry(before.look)
+        {
+            alike.get_mut().remove(name);
+            if alike.get().is_empty() {
+                alike.remove();
+            }
         }
         if let Some(chosen) = chosen {
-            self.looks(name, &chosen);
+            self.alike.entry(chosen.look).or_default().insert(name.to_owned());
         }
-    }
-
-    fn looks(&mut self, name: &str, shown: &str) {
-        self.alike.entry(look(shown)).or_default().insert(name.to_owned());
     }
 
     /// All names of accounts.
@@ -122,8 +109,12 @@ impl People {
 
     /// What somebody chose to be shown as; made harmless.
     pub fn chosen(&self, name: &str) -> Option<&str> {
+        self.known(name).map(|chosen| chosen.shown.as_str())
+    }
+
+    fn known(&self, name: &str) -> Option<&Chosen> {
         let known = self.seen.get(name).or_else(|| self.seen.get(self.lower.get(&name.to_lowercase())?))?;
-        known.as_deref()
+        known.as_ref()
     }
 
     /// Whether a name, or what is shown for it, begins so; in lower case.
@@ -146,13 +137,13 @@ impl People {
         let account = one_line(name);
         let alone = |name: &str| Called { name: cut(name, room), account: None };
         // Whoever might be taken for another is called by the account's name alone.
-        let chosen = self.chosen(name).filter(|chosen| self.is_unmistakable(name, chosen));
-        let Some(chosen) = chosen else { return alone(&account) };
+        let chosen = self.known(name).filter(|chosen| self.is_unmistakable(name, chosen));
+        let Some(Chosen { shown: chosen, is_plain, .. }) = chosen else { return alone(&account) };
         let beside = room.saturating_sub(1 + width(&account));
         if width(chosen) <= beside {
-            return Called { name: chosen.to_owned(), account: Some(account) };
+            return Called { name: chosen.clone(), account: Some(account) };
         }
-        if width(chosen) <= room {
+        if *is_plain && width(chosen) <= room {
             return alone(chosen);
         }
         if beside >= FEWEST {
@@ -163,25 +154,21 @@ impl People {
 
     /// The same in one piece, as within a sentence: the account's name alone where that is needed.
     pub fn briefly(&self, name: &str, room: usize) -> String {
-        match self.chosen(name) {
-            Some(chosen) if width(chosen) <= room && self.is_unmistakable(name, chosen) => chosen.to_owned(),
+        let is_enough =
+            |chosen: &&Chosen| chosen.is_plain && width(&chosen.shown) <= room && self.is_unmistakable(name, chosen);
+        match self.known(name).filter(is_enough) {
+            Some(chosen) => chosen.shown.clone(),
             _ if name.is_empty() => cut(DELETED, room),
             _ => cut(&one_line(name), room),
         }
     }
 
-    /// Nobody else is called anything that looks like it.
-    fn is_unmistakable(&self, name: &str, chosen: &str) -> bool {
-        let others = self.alike.get(&look(chosen));
-        others.is_none_or(|others| others.iter().all(|other| other.to_lowercase() == name.to_lowercase()))
+    /// Nobody else is called anything that looks like it, and nobody is called so who is gone.
+    fn is_unmistakable(&self, name: &str, chosen: &Chosen) -> bool {
+        let others = self.alike.get(&chosen.look);
+        chosen.look != look(DELETED)
+            && others.is_none_or(|others| others.iter().all(|other| other.to_lowercase() == name.to_lowercase()))
     }
-}
-
-/// What a reader takes a name for: without marks, spaces, case, and what tells letters that look alike from each other.
-fn look(name: &str) -> String {
-    let letters = name.to_lowercase();
-    let alike = |c: char| ALIKE.iter().find(|(one, _)| *one == c).map_or(c, |(_, other)| *other);
-    letters.chars().map(alike).filter(|c| c.is_alphanumeric()).collect()
 }
 
 /// A chosen name without what nobody sees or what moves others; none, if nothing is left.
@@ -278,6 +265,61 @@ mod tests {
         assert_eq!((people.briefly("ann-1", 20), people.briefly("ann-2", 20)), ("Ann".to_owned(), "Anna".to_owned()));
         people.saw_as("ann-1", "");
         assert_eq!(people.briefly("ann-1", 20), "ann-1");
+    }
+
+    #[test]
+    fn letters_that_look_like_others_hide_nobody() {
+        for chosen in ["𝗯𝗼𝗯", "𝒷ℴ𝒷", "ｂｏｂ", "ⓑⓞⓑ", "🅱🅾🅱", "bób", "ḅọḅ", "ʙoʙ"]
+        {
+            let people = people(&[("bob", ""), ("mallory", chosen)]);
+            assert_eq!(people.briefly("mallory", 20), "mallory", "{chosen:?}");
+            assert_eq!(called(&people, "mallory", 40), one("mallory"), "{chosen:?}");
+        }
+        // No table has all of them: those stand beside the account, or not at all.
+        for chosen in ["ɓob", "ᵇob", "boƅ", "𐌁ob", "ᛒob"] {
+            let people = people(&[("bob", ""), ("mallory", chosen)]);
+            assert_eq!(people.briefly("mallory", 20), "mallory", "{chosen:?}");
+            for room in 3..20 {
+                let Called { name, account } = people.called("mallory", room);
+                assert!(
+                    account.is_some_and(|name| name == "mallory") || name.starts_with("ma"),
+                    "{chosen:?} in {room}"
+                );
+            }
+        }
+        for (name, chosen) in [("gill", "ɡⅼll"), ("gil", "ɡil"), ("lil", "𝘭ⅈ𝘭")] {
+            assert_eq!(people(&[(name, ""), ("mallory", chosen)]).briefly("mallory", 20), "mallory", "{chosen:?}");
+        }
+        // Beside the account, anything else may stand; alone, what is of one kind.
+        let people = people(&[
+            ("a", "𝕊andra"),
+            ("b", "Иван 2"),
+            ("c", "Łukasz Özdemir"),
+            ("d", "田中さくら"),
+            ("e", "Ivаnovicz"),
+        ]);
+        assert_eq!(called(&people, "a", 20), both("𝕊andra", "a"));
+        assert_eq!((called(&people, "a", 7), called(&people, "e", 9)), (both("𝕊and…", "a"), both("Ivаnov…", "e")));
+        let brief = ["a", "b", "c", "d", "e"].map(|name| people.briefly(name, 20));
+        assert_eq!(brief, ["a", "Иван 2", "Łukasz Özdemir", "田中さくら", "e"]);
+    }
+
+    #[test]
+    fn nobody_is_called_like_those_who_are_gone() {
+        for chosen in ["(deleted user)", "Deleted  User"] {
+            assert_eq!(called(&people(&[("mallory", chosen)]), "mallory", 40), one("mallory"), "{chosen:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_has_any_more_are_not_remembered() {
+        let mut people = people(&[("bob", "")]);
+        for number in 0..100 {
+            people.saw_as("bob", &format!("Bob {number}"));
+        }
+        assert_eq!(people.alike.len(), 2, "{:?}", people.alike);
+        people.saw_as("bob", "");
+        assert_eq!(people.alike.len(), 1, "{:?}", people.alike);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The loop: events go in, effects go out, the screen is drawn.
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::process::Signal;
 use threefold::tui::{keys::Keys, terminal};
-use threefold_client::{Client, Cursor, Failed, Incoming, Subscription, Writer, chat::WhoAmIReply};
+use threefold_client::{
+    Client, Cursor, Failed, Incoming, Subscription, Writer,
+    chat::{WhoAmIReply, write::Operation},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -15,8 +19,7 @@ use tokio::{
 };
 
 use super::{
-    ChatArgs, kept,
-    leaving::outcome,
+    ChatArgs, kept, leaving,
     model::{Effect, Event, Model, News, Zone},
     terminal::Screen,
     theme::Theme,
@@ -65,7 +68,7 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     model.size = screen.terminal.size().map(|size| (size.width, size.height)).map_err(failed)?;
     let effects = update(&mut model, Event::Tick(now_ms()));
     let keys = Keys::read().map_err(failed)?;
-    let (writer, told) = (kept.writer, Vec::new());
+    let (writer, told) = (kept.writer, BTreeMap::new());
     let mut keeper =
         Keeper { model, screen, keys, worker, subscription: None, writer, told, is_over: false, refused: None };
     keeper.carry_out(effects).map_err(failed)?;
@@ -73,15 +76,15 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     let Keeper { mut model, screen, keys, worker, refused, .. } = keeper;
     drop(screen);
     drop(keys);
-    if let Some(refused) = refused {
-        return Err(refused);
-    }
     // In time or not, what was told until then counts.
     let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news)).await;
     while let Ok(told) = news.try_recv() {
         update(&mut model, Event::News(Box::new(told)));
     }
-    outcome(&model)
+    match refused {
+        Some(refused) => Err(leaving::refused(&model, refused)),
+        None => leaving::outcome(&model),
+    }
 }
 
 /// Waits for the answers to what is on its way, and takes them in.
@@ -157,8 +160,8 @@ struct Keeper {
     /// None as long as no server has answered.
     subscription: Option<Subscription>,
     writer: Writer,
-    /// What is kept until this has been drawn.
-    told: Vec<Failed>,
+    /// What is kept until it has been seen, by its number.
+    told: BTreeMap<u64, Failed>,
     is_over: bool,
     /// Why the chat cannot begin.
     refused: Option<Failure>,
@@ -197,10 +200,7 @@ impl Keeper {
                     self.screen.terminal.draw(|frame| view(frame, model))?;
                     self.screen.set_title(&title(model))?;
                     (draw_at, taken) = (None, 0);
-                    if !self.told.is_empty() {
-                        let (writer, told) = (self.writer.clone(), std::mem::take(&mut self.told));
-                        tokio::spawn(async move { writer.told(&told).await });
-                    }
+                    self.strike_what_was_seen();
                     continue;
                 }
                 input = self.keys.next() => match input {
@@ -210,16 +210,14 @@ impl Keeper {
                 },
                 Some(news) = news.recv() => {
                     if let News::KeptNoLonger(told) = &news {
-                        self.told.extend(told.iter().cloned());
+                        self.told.extend(told.iter().map(|one| (one.number(), one.clone())));
                     }
                     Event::News(Box::new(news))
                 }
                 begun = beginning.next(), if !beginning.is_over => match begun {
                     Ok((me, subscription)) => {
-                        self.model.account = me.account;
-                        self.model.people.saw_as(&me.name, &me.display_name);
                         self.subscription = Some(subscription);
-                        continue;
+                        Event::News(Box::new(News::Begun(Box::new(me))))
                     }
                     Err(refused) => {
                         self.refused = Some(refused);
@@ -247,6 +245,21 @@ impl Keeper {
             draw_at = Some(draw_at.map_or(due, |at| at.min(due)));
         }
         Ok(())
+    }
+
+    /// Once the screen was drawn: what came to nothing, and was in sight or is told elsewhere, need not be kept any more.
+    fn strike_what_was_seen(&mut self) {
+        update::drawn(&mut self.model);
+        let model = &self.model;
+        let stays =
+            |one: &Failed| matches!(one.operation, Operation::Send(_)) && update::is_unseen(model, one.number());
+        let (told, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.told).into_iter().partition(|(_, one)| !stays(one));
+        self.told = kept;
+        if !told.is_empty() {
+            let (writer, told) = (self.writer.clone(), told.into_values().collect::<Vec<_>>());
+            tokio::spawn(async move { writer.told(&told).await });
+        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) -> std::io::Result<()> {

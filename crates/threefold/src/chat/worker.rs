@@ -82,7 +82,7 @@ impl Worker {
     pub fn carry_out(&self, effect: Effect) {
         let (client, news) = (self.client.clone(), self.news.clone());
         match effect {
-            Effect::Send { local, to, body, reply_to, files, uploaded } if files.len() == uploaded.len() => {
+            Effect::Send { local, to, body, reply_to, files, uploaded } if files.len() <= uploaded.len() => {
                 self.enqueue(Job::Send { local, to, body, reply_to, attachments: uploaded });
             }
             Effect::Send { local, to, body, reply_to, files, uploaded } => {
@@ -187,8 +187,8 @@ async fn write(
         match job {
             Job::Send { local, to, body, reply_to, attachments } => {
                 let receipt = writer.send_with(to, body, reply_to, attachments).await;
-                if is_on_disk && receipt.is_ok() {
-                    drop(news.send(News::Taken { local }).await);
+                if is_on_disk && let Ok(receipt) = &receipt {
+                    drop(news.send(News::Taken { local, number: receipt.number() }).await);
                 }
                 tokio::spawn(async move {
                     let result = acknowledged(receipt).await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use threefold_client::Session;
+use threefold_client::{Session, parse_servers};
 
 use super::{
     ClientOptions, Failure,
@@ -95,13 +95,23 @@ fn opened(context: &Context, session: &Session, human: &str) -> Result<(), Failu
 }
 
 impl LoginArgs {
-    /// A login of the same account takes the place of the one before; another account's is not lost by a slip.
-    fn spare_another(&self, context: &Context) -> Result<(), Failure> {
-        let another = context.session().ok().filter(|session| !session.name.eq_ignore_ascii_case(&self.name));
-        let Some(Session { name, .. }) = another.filter(|_| !self.force) else { return Ok(()) };
-        let file = context.file.path().display();
+    /// A login of the same account takes the place of the one before; another account's is not lost by a slip. The same name is another account's where it is
+    /// to be registered, and in another cluster: where servers are named, and none of those that the login knows.
+    fn spare_another(&self, context: &Context, options: &ClientOptions, is_new: bool) -> Result<(), Failure> {
+        let named = options.servers.as_deref().and_then(|servers| parse_servers(servers).ok());
+        let is_elsewhere = |session: &Session| {
+            let known = parse_servers(&session.servers.join(",")).unwrap_or_default();
+            let is_none = |named: &Vec<String>| !known.is_empty() && !named.iter().any(|server| known.contains(server));
+            named.as_ref().is_some_and(is_none)
+        };
+        let is_another =
+            |session: &&Session| is_new || !session.name.eq_ignore_ascii_case(&self.name) || is_elsewhere(session);
+        let another = context.session().ok().filter(is_another);
+        let Some(session) = another.filter(|_| !self.force) else { return Ok(()) };
+        let place = if is_elsewhere(session) { " in another cluster" } else { "" };
+        let (name, file) = (&session.name, context.file.path().display());
         Err(Failure::usage(format!(
-            "{file} holds the login of {name}: run `threefold logout` first, keep this one elsewhere with --session FILE, or say --force"
+            "{file} holds the login of {name}{place}: run `threefold logout` first, keep this one elsewhere with --session FILE, or say --force"
         )))
     }
 }
@@ -109,7 +119,7 @@ impl LoginArgs {
 /// Creates an account and logs in.
 pub async fn register(args: LoginArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::anonymous(&options)?;
-    args.spare_another(&context)?;
+    args.spare_another(&context, &options, true)?;
     let password = password(args.password_file.as_ref(), "New password: ", true)?;
     let session = context.client.register(&args.name, &password, &args.device).await?;
     opened(&context, &session, "registered and logged in as")
@@ -118,7 +128,7 @@ pub async fn register(args: LoginArgs, options: ClientOptions) -> Result<(), Fai
 /// Logs in.
 pub async fn login(args: LoginArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::anonymous(&options)?;
-    args.spare_another(&context)?;
+    args.spare_another(&context, &options, false)?;
     let password = password(args.password_file.as_ref(), "Password: ", false)?;
     let session = context.client.log_in(&args.name, &password, &args.device).await?;
     opened(&context, &session, "logged in as")

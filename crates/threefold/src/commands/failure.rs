@@ -114,6 +114,12 @@ impl Failure {
         Self { message: format!("{words}: {}", self.message), ..self }
     }
 
+    /// The same, with this said behind it.
+    #[must_use]
+    pub fn and(self, words: &str) -> Self {
+        Self { message: format!("{}; {words}", self.message), ..self }
+    }
+
     /// Prints it on standard error.
     #[must_use]
     pub fn report(&self, json: bool) -> ExitCode {

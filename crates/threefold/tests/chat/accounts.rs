@@ -54,9 +54,9 @@ fn administrators_help_and_restrain_and_every_act_is_recorded() {
     spare.done(&["admin", "grant", "bob"]);
     assert_eq!(bob.fails(&["admin", "delete", "eve"]).short(), (2, "USAGE"), "nobody to ask");
     bob.done(&["admin", "delete", "eve", "--yes"]);
-    assert_eq!(eve.fails(&["register", "eve"]).short(), (1, "NAME_TAKEN"));
+    assert_eq!(eve.fails(&["register", "eve", "--force"]).short(), (1, "NAME_TAKEN"));
     bob.done(&["admin", "free-name", "eve"]);
-    eve.done(&["register", "eve"]);
+    eve.done(&["register", "eve", "--force"]);
     bob.done(&["admin", "revoke", "root"]);
     wait("the end of root's rights", || root.is_refused(&["admin", "log"], "NOT_ADMINISTRATOR"));
     let acts: Vec<(String, String, String)> =
@@ -157,7 +157,7 @@ fn accounts_and_sessions_outlive_the_leader() {
     let mut delete = ann.command(&["delete-account", "--yes"]);
     assert!(delete.env("THREEFOLD_PASSWORD", "battery staple").output().unwrap().status.success());
     assert_eq!(log_in(&phone, "battery staple").short(), (1, "WRONG_CREDENTIAL"));
-    assert_eq!(phone.fails(&["register", "ann"]).short(), (1, "NAME_TAKEN"));
+    assert_eq!(phone.fails(&["register", "ann", "--force"]).short(), (1, "NAME_TAKEN"));
     wait("what she said, of nobody any more", || {
         let history = bob.json(&["unread"]).pop().unwrap_or_default();
         (&history["peer"], &history["last"]["body"]) == (&"".into(), &"remember me".into())

@@ -6,6 +6,7 @@ use std::{
     net::{Shutdown, TcpStream},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::{
@@ -18,6 +19,8 @@ use crate::harness::{Cluster, Flow, PATIENCE, check_history, shared, until};
 
 /// More than a server takes handshakes at a time, and far more than any queue of the operating system by default.
 const FLOOD: usize = 300;
+/// Nobody waits longer than this for an acknowledgement, or than so many times what they waited for before, on a slow machine.
+const UNDISTURBED: (Duration, u32) = (Duration::from_secs(30), 20);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Noise, the same in every run.
@@ -75,9 +78,14 @@ fn while_others_chat(name: &str, abuse: impl FnOnce(&Cluster, &dyn Fn())) {
     let to = |place: usize| people[(place + 1) % 3].name.clone();
     let flows = [0, 1, 2].map(|place| Flow::start(&people[place], &to(place)));
     let go_on = || flows.iter().for_each(|flow| flow.wait_for_more(10));
+    let longest_gap = || flows.iter().map(Flow::longest_gap).max().unwrap_or_default();
     go_on();
+    go_on();
+    let bound = UNDISTURBED.0.max(longest_gap() * UNDISTURBED.1);
     abuse(cluster, &go_on);
     go_on();
+    let gap = longest_gap();
+    assert!(gap < bound, "somebody waited for {gap:?}, more than {bound:?}");
     for (place, flow) in flows.into_iter().enumerate() {
         let flowed = flow.finish();
         check_history(&people[place].history(&to(place)), &[&flowed]);

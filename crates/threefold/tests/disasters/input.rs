@@ -62,7 +62,7 @@ fn names_passwords_and_devices_beyond_their_bounds() {
     let password = "p".repeat(1024);
     let mut command = nobody.command(&["register", &longest, "--device", &"d".repeat(64)]);
     assert!(command.env("THREEFOLD_PASSWORD", &password).output().unwrap().status.success());
-    refused(&nobody.fails(&["register", &longest.to_uppercase()]), "NAME_TAKEN", "taken");
+    refused(&nobody.fails(&["register", &longest.to_uppercase(), "--force"]), "NAME_TAKEN", "taken");
     assert_eq!(nobody.done(&["whoami"]), format!("{longest}\n"), "a refused registration leaves the login alone");
 }
 

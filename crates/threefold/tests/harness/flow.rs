@@ -85,6 +85,13 @@ impl Flow {
         lock(&self.acknowledged).len()
     }
 
+    /// The longest time so far between two acknowledgements, one after the other; or since the last one.
+    pub fn longest_gap(&self) -> Duration {
+        let all = lock(&self.acknowledged);
+        let since = all.last().map(|last| last.at.elapsed());
+        all.windows(2).map(|pair| pair[1].at - pair[0].at).chain(since).max().unwrap_or_default()
+    }
+
     /// How many were written so far, acknowledged or not.
     pub fn written(&self) -> usize {
         self.written.load(Ordering::Relaxed)

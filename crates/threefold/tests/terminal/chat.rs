@@ -77,7 +77,10 @@ fn two_talk_while_the_leader_dies_and_no_line_is_lost_or_doubled() {
     narrow.press(&["r"]);
     narrow.wait_for("your answer");
     narrow.enter("b6 an answer");
-    wide.wait_for("╭ bob: b5");
+    // Whichever of the two came last while nobody led.
+    wide.wait_until("the answer, with what it answers", |screen| {
+        screen.contains("╭ bob: b5") || screen.contains("╭ alice: a5")
+    });
     assert_eq!(until("the answer", || alice.json(&["messages", "bob", "1"]).pop())["body"], "b6 an answer");
 
     wide.enter("/quit");
@@ -237,9 +240,18 @@ fn what_was_written_outlives_a_chat_that_is_killed() {
     let terminal = Terminal::open(&alice, (100, 30));
     terminal.enter("threefold chat bob");
     terminal.wait_for("Not sent");
+    // Once it is known where it belongs: it is written to nobody else, and nobody joins a room for it.
+    terminal.wait_for("to a conversation that is not yours");
     terminal.press(&["Enter"]);
+    terminal.wait_for("↑ has the text");
+    assert!(!terminal.screen().contains("› to the room"), "{}", terminal.screen());
+    terminal.press(&["Up"]);
     terminal.wait_for("› to the room");
     terminal.press(&["C-u"]);
+    terminal.enter("/unsent");
+    terminal.wait_for("give it up");
+    terminal.press(&["DC"]);
+    terminal.wait_until("the list closed", |screen| !screen.contains("give it up"));
     terminal.enter("/quit");
     is_given_back(&terminal);
     let bodies = |of: &str| -> Vec<String> {
@@ -247,7 +259,7 @@ fn what_was_written_outlives_a_chat_that_is_killed() {
     };
     assert_eq!(bodies("alice"), ["before", "to bob"]);
     assert!(!bodies("#den").contains(&"to the room".to_owned()));
-    // It was told.
+    // It was given up.
     terminal.enter("clear");
     terminal.enter("threefold chat bob");
     let screen = terminal.wait_for("write to bob");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should panic")]
 
+mod beginning;
 mod chat;
 mod documented;
 mod documents;

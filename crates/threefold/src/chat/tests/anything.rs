@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use threefold_client::chat::{ReactionChanged, SearchMessagesReply};
 
 use super::*;
-use crate::chat::model::NotSent;
+use crate::chat::model::{Left, NotSent, Unsent};
 
 fn codes() -> impl Strategy<Value = KeyCode> {
     prop_oneof![
@@ -59,6 +59,7 @@ fn inputs() -> impl Strategy<Value = Event> {
         "/quit",
         "/invitations",
         "/find x",
+        "/unsent",
     ]);
     prop_oneof![
         12 => (codes(), modifiers).prop_map(|(code, modifiers)| Event::Terminal(Input::Key(KeyEvent::new(code, modifiers)))),
@@ -117,6 +118,13 @@ fn happened() -> impl Strategy<Value = News> {
             };
             News::Sent { local, result }
         }),
+        (1..8_u64, 100..400_u64).prop_map(|(number, conversation)| {
+            let to = Some(threefold_client::To::Conversation(conversation / 100 * 100));
+            let what = Left::Message { to, reply_to: number % 3, attachments: vec![7; (number % 2) as usize] };
+            News::Unsent(vec![Unsent { number, what, why: "no".to_owned(), text: Some("left\nthere".to_owned()) }])
+        }),
+        (1..8_u64).prop_map(|local| News::Taken { local, number: Some(local) }),
+        Just(News::Begun(Box::default())),
         Just(News::Reconnecting("away".to_owned())),
         Just(News::Connected("there".to_owned())),
         Just(News::Resynchronised),
@@ -150,6 +158,7 @@ proptest! {
         for input in inputs {
             update(&mut model, input);
             drawn(&model);
+            crate::chat::update::drawn(&mut model);
         }
     }
 }

@@ -8,6 +8,7 @@ mod reading;
 mod screens;
 mod scrolling;
 mod typing;
+mod unsent;
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
@@ -36,7 +37,7 @@ const NAMES: [&str; 5] = ["", "alice", "bob", "carol", "Ωlga"];
 /// Alice's screen, before anything came.
 pub fn empty(size: (u16, u16), colours: Colours) -> Model {
     let mut model = Model::new(ALICE, "alice", Theme::new(colours), Zone::Utc, NOON);
-    model.size = size;
+    (model.size, model.has_begun) = (size, true);
     model
 }
 

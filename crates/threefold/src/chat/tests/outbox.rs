@@ -7,7 +7,7 @@ use threefold_client::chat::MessageSent;
 use super::*;
 use crate::chat::{
     leaving::outcome,
-    model::{NotSent, PendingState, Unsent},
+    model::{NotSent, PendingState},
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -96,7 +96,7 @@ fn the_end_tells_what_was_refused_from_what_nobody_knows() {
     entered(&mut model, "one");
     assert_eq!(end(&model).unwrap().0, 3, "not acknowledged");
     news(&mut model, News::Sent { local: 1, result: refused() });
-    assert_eq!(end(&model), Some((1, "a message was not sent: you are muted".to_owned())));
+    assert_eq!(end(&model), Some((1, "a message was not sent (you are muted): one".to_owned())));
     entered(&mut model, "two");
     news(&mut model, News::Sent { local: 2, result: unknown() });
     let (exit, message) = end(&model).unwrap();
@@ -105,9 +105,14 @@ fn the_end_tells_what_was_refused_from_what_nobody_knows() {
     let mut model = scene(SIZE, Colours::None);
     entered(&mut model, "one");
     entered(&mut model, "two");
-    assert!(!end(&model).unwrap().1.contains("kept"), "the disk has not taken them yet");
+    let (exit, message) = end(&model).unwrap();
+    assert_eq!(exit, 3);
+    assert_eq!(
+        message, "2 messages were perhaps not sent, and are not kept: one, two",
+        "the disk has not taken them yet"
+    );
     for local in [1, 2] {
-        news(&mut model, News::Taken { local });
+        news(&mut model, News::Taken { local, number: Some(local) });
     }
     let (exit, message) = end(&model).unwrap();
     assert!(exit == 3 && message.contains("they are kept"), "{message}");
@@ -117,52 +122,18 @@ fn the_end_tells_what_was_refused_from_what_nobody_knows() {
 }
 
 #[test]
-fn what_an_earlier_chat_left_is_listed_until_it_is_taken_up_or_given_up() {
-    let mut model = scene(SIZE, Colours::None);
-    let left = |number: u64| Unsent {
-        number,
-        what: "to bob".to_owned(),
-        why: "you are muted".to_owned(),
-        to: Some("bob".to_owned()),
-        text: Some(format!("/left {number}")),
-    };
-    news(&mut model, News::Unsent((1..=300).map(left).collect()));
-    assert!(
-        shown(&model).contains("Not sent") && shown(&model).contains("/left 1 · you are muted"),
-        "{}",
-        shown(&model)
-    );
-    // Later: it is kept, and told where nothing else is to be said.
-    key(&mut model, KeyCode::Esc);
-    assert!(shown(&model).contains("300 things that earlier chats wrote were not sent: /unsent"), "{}", shown(&model));
-    entered(&mut model, "/unsent");
-    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(1)]);
-    key(&mut model, KeyCode::Down);
-    assert!(key(&mut model, KeyCode::Enter).contains(&Effect::Forget(3)));
-    assert_eq!((model.editor.text(), model.unsent.len()), ("//left 3", 298));
-    assert_eq!(model.current().unwrap().title(), "bob");
-    // What is being written is not disturbed, and lost is nothing.
-    news(&mut model, News::Unsent(vec![left(301)]));
-    assert!(model.overlay.is_none() && model.unsent.len() == 299);
-}
-
-#[test]
-fn an_old_message_makes_nobody_join_a_room() {
-    let mut model = scene(SIZE, Colours::None);
-    let to = Some("#gone".to_owned());
-    let left = Unsent { number: 1, what: "to #gone".into(), why: "no".into(), to, text: Some("hello".into()) };
-    news(&mut model, News::Unsent(vec![left]));
-    assert_eq!(key(&mut model, KeyCode::Enter), [Effect::Forget(1)]);
-    assert_eq!(model.editor.text(), "hello");
-}
-
-#[test]
 fn a_disk_that_fails_keeps_nothing_and_nobody_says_so() {
     let mut model = scene(SIZE, Colours::None);
     news(&mut model, News::NotKept("the disk failed".to_owned()));
     assert!(shown(&model).contains("will be lost with this chat: "), "{}", shown(&model));
     entered(&mut model, "one");
-    assert!(!outcome(&model).unwrap_err().message().contains("kept"));
+    entered(&mut model, "/quit");
+    assert!(shown(&model).contains("It is not kept: if it"), "{}", shown(&model));
+    let end = outcome(&model).unwrap_err();
+    assert_eq!((end.exit_code(), end.message()), (3, "a message was perhaps not sent, and is not kept: one"));
+    // Seen, it is there.
+    event(&mut model, 50, Body::Message(in_tea(50, ALICE, "one")));
+    assert!(outcome(&model).unwrap_err().message().starts_with("a message was not acknowledged: see"));
 }
 
 #[test]
@@ -191,7 +162,7 @@ fn a_message_is_kept_only_once_its_files_are_uploaded() {
     let mut model = scene(SIZE, Colours::None);
     entered(&mut model, "/attach plan.pdf see this");
     entered(&mut model, "and that");
-    news(&mut model, News::Taken { local: 2 });
+    news(&mut model, News::Taken { local: 2, number: Some(1) });
     assert!(shown(&model).contains("see this (waiting to be uploaded)"), "{}", shown(&model));
     entered(&mut model, "/quit");
     assert!(shown(&model).contains("what you wrote with it will not be kept"), "{}", shown(&model));
@@ -204,6 +175,67 @@ fn a_message_is_kept_only_once_its_files_are_uploaded() {
     news(&mut model, News::Uploading { local: 1, done: 3, total: 6 });
     assert!(end(&model).unwrap().1.ends_with(lost), "half of it is none");
     news(&mut model, News::Uploaded { local: 1, attachment: 77 });
-    news(&mut model, News::Taken { local: 1 });
+    news(&mut model, News::Taken { local: 1, number: Some(2) });
     assert!(end(&model).unwrap().1.starts_with("2 messages were not acknowledged: they are kept"));
+}
+
+#[test]
+fn a_session_that_ends_takes_no_words_away() {
+    let mut model = scene(SIZE, Colours::None);
+    entered(&mut model, "/attach plan.pdf see this");
+    entered(&mut model, "not kept");
+    entered(&mut model, "kept");
+    news(&mut model, News::Taken { local: 3, number: Some(1) });
+    let refused = crate::chat::leaving::refused(&model, crate::commands::Failure::not_logged_in());
+    news(&mut model, News::Ended("the session has ended".to_owned()));
+    let end = outcome(&model).unwrap_err();
+    assert_eq!(end.exit_code(), 1);
+    for (end, why) in [(end, "the session has ended"), (refused, "not logged in here")] {
+        let words = end.message();
+        assert!(words.starts_with(why), "{words}");
+        let parts = [
+            "; a message was not acknowledged: it is kept; ",
+            "for its file was not uploaded: /attach \"plan.pdf\" see this",
+            "perhaps not sent, and is not kept: not kept",
+        ];
+        assert!(parts.iter().all(|part| words.contains(part)), "{words}");
+        assert!(!words.contains("of this login"), "no other chat of it can send anything: {words}");
+    }
+}
+
+#[test]
+fn what_was_refused_stays_on_disk_until_it_was_in_sight() {
+    let mut model = scene((80, 10), Colours::None);
+    let drawn = |model: &mut Model| {
+        super::drawn(model);
+        crate::chat::update::drawn(model);
+    };
+    entered(&mut model, "in the room");
+    news(&mut model, News::Taken { local: 1, number: Some(7) });
+    crate::chat::update::go_to(&mut model, "bob");
+    news(&mut model, News::Sent { local: 1, result: refused() });
+    drawn(&mut model);
+    let is_unseen = crate::chat::update::is_unseen;
+    assert!(is_unseen(&model, 7), "another conversation is looked at");
+    crate::chat::update::go_to(&mut model, "#tea");
+    update(&mut model, Event::Terminal(Input::FocusLost));
+    drawn(&mut model);
+    assert!(is_unseen(&model, 7), "nobody looks");
+    update(&mut model, Event::Terminal(Input::FocusGained));
+    with(&mut model, KeyModifiers::CONTROL, KeyCode::Home);
+    drawn(&mut model);
+    assert!(is_unseen(&model, 7), "it is further down");
+    with(&mut model, KeyModifiers::CONTROL, KeyCode::End);
+    drawn(&mut model);
+    assert!(!is_unseen(&model, 7));
+    // Written again, it is kept until the other one is; given up, no longer.
+    entered(&mut model, "/retry");
+    assert!(is_unseen(&model, 7));
+    news(&mut model, News::Taken { local: 2, number: Some(8) });
+    assert!(!is_unseen(&model, 7) && is_unseen(&model, 8));
+    crate::chat::update::go_to(&mut model, "bob");
+    news(&mut model, News::Sent { local: 2, result: refused() });
+    crate::chat::update::go_to(&mut model, "#tea");
+    entered(&mut model, "/discard");
+    assert!(!is_unseen(&model, 8));
 }

@@ -172,10 +172,23 @@ fn a_name_of_nobody_leaves_no_conversation() {
     typed(&mut model, "half");
     assert_eq!(answered(&mut model, &effects, &["nobody-there-either"]), "nobody-there*");
     assert!(shown(&model).contains("nobody is called nobody-there"), "{}", shown(&model));
+    // What is being written stays where it is: the next key would go to somebody else.
+    assert_eq!((model.current().unwrap().title(), model.editor.text()), ("nobody-there".to_owned(), "half"));
+    with(&mut model, KeyModifiers::CONTROL, KeyCode::Char('u'));
+    with(&mut model, KeyModifiers::ALT, KeyCode::Down);
+    assert_eq!(titles(&model), before);
+    // Or while it lies somewhere else.
+    let mut model = scene(SIZE, Colours::None);
+    let effects = entered(&mut model, "/msg nobody-there");
+    typed(&mut model, "half");
+    with(&mut model, KeyModifiers::ALT, KeyCode::Down);
+    answered(&mut model, &effects, &[]);
+    assert_eq!(titles(&model).len(), before.len() + 1);
+    // Where nothing was begun, nothing is left.
+    let mut model = scene(SIZE, Colours::None);
+    let effects = entered(&mut model, "/msg nobody-there");
+    answered(&mut model, &effects, &[]);
     assert_eq!((titles(&model), model.current().unwrap().title()), (before.clone(), "#tea".to_owned()));
-    assert!(model.editor.is_empty());
-    key(&mut model, KeyCode::Up);
-    assert_eq!(model.editor.text(), "half");
     // Somebody who is there, and with whom nothing was begun.
     let mut model = scene(SIZE, Colours::None);
     let effects = entered(&mut model, "/msg dora");

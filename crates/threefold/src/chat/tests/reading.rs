@@ -252,3 +252,69 @@ fn the_list_follows_the_keyboard() {
         assert!(is_in_sight(&model) || model.current().unwrap().is_room(), "{}", shown(&model));
     }
 }
+
+#[test]
+fn nothing_is_read_before_it_is_known_from_where_on_everything_is_told() {
+    let mut model = empty(SIZE, Colours::None);
+    model.has_begun = false;
+    let reads = |effects: &[Effect]| {
+        effects.iter().any(|effect| matches!(effect, Effect::LoadAll(_) | Effect::LoadHistory { .. }))
+    };
+    assert!(!reads(&update(&mut model, Event::Tick(NOON))));
+    crate::chat::update::go_to(&mut model, "bob");
+    assert!(!reads(&news(&mut model, News::Connected("there".to_owned()))));
+    // A message goes out all the same; its conversation is read later.
+    entered(&mut model, "hello");
+    let sent = threefold_client::chat::MessageSent { conversation: 100, id: 40, time_ms: NOON };
+    assert!(!reads(&news(&mut model, News::Sent { local: 1, result: Ok(sent) })));
+    let me = threefold_client::chat::WhoAmIReply { account: ALICE, position: 60, ..Default::default() };
+    let effects = news(&mut model, News::Begun(Box::new(me)));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::LoadAll(_))), "{effects:?}");
+    assert_eq!(pages(&effects), [(To::Conversation(100), Page::Before(0))]);
+    let last = Some(direct(50, BOB, "was said meanwhile"));
+    let bob =
+        Conversation { conversation: 100, peer_name: "bob".to_owned(), unread: 1, last, ..Conversation::default() };
+    listed(&mut model, Ok(vec![bob]));
+    let said = vec![direct(40, ALICE, "hello"), direct(50, BOB, "was said meanwhile")];
+    page(&mut model, Ok(HistoryReply { messages: said, ..HistoryReply::default() }));
+    assert!(shown(&model).contains("was said meanwhile"), "{}", shown(&model));
+}
+
+#[test]
+fn what_was_taken_back_stays_in_no_quotes() {
+    use threefold_client::chat::{MessageEdited, MessagesDeleted, MessagesHidden};
+    let mut model = scene((120, 24), Colours::None);
+    let answer = |id: u64, reply_to| Body::Message(Message { reply_to, ..in_tea(id, CAROL, "an answer") });
+    // None of what they answer is here but for that.
+    for (id, quoted) in [(500, 91), (501, 92), (502, 93)] {
+        event(&mut model, id, answer(id, quoted));
+    }
+    let quoted = |id, text: &str| in_tea(id, BOB, text);
+    let messages = vec![quoted(91, "first secret"), quoted(92, "second secret"), quoted(93, "third secret")];
+    news(&mut model, News::Quoted { asked: vec![91, 92, 93], result: Ok(messages.clone()) });
+    assert_eq!(shown(&model).matches(" secret").count(), 3, "{}", shown(&model));
+    let deleted = MessagesDeleted { conversation: 200, messages: vec![91], ..MessagesDeleted::default() };
+    event(&mut model, 600, Body::MessagesDeleted(deleted));
+    let hidden = MessagesHidden { conversation: 200, messages: vec![92], ..MessagesHidden::default() };
+    event(&mut model, 601, Body::MessagesHidden(hidden));
+    let edited = |message| {
+        let body = "other words".to_owned();
+        Body::MessageEdited(MessageEdited { conversation: 200, message, body, ..MessageEdited::default() })
+    };
+    event(&mut model, 602, edited(93));
+    let screen = shown(&model);
+    assert!(!screen.contains("secret") && screen.contains("bob: other words"), "{screen}");
+    assert!(
+        screen.contains("a deleted message") && screen.contains("a message that is not there any more"),
+        "{screen}"
+    );
+    // An answer that was given before the change, and comes after it.
+    event(&mut model, 610, answer(610, 94));
+    event(&mut model, 611, edited(94));
+    let effects = news(&mut model, News::Quoted { asked: vec![94], result: Ok(vec![quoted(94, "fourth secret")]) });
+    assert!(!shown(&model).contains("secret"), "{}", shown(&model));
+    let again = Effect::LoadQuoted { conversation: 200, messages: vec![94] };
+    assert!(effects.contains(&again), "{effects:?}");
+    news(&mut model, News::Quoted { asked: vec![94], result: Ok(vec![quoted(94, "fourth, now")]) });
+    assert!(shown(&model).contains("bob: fourth, now"), "{}", shown(&model));
+}

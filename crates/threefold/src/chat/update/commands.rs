@@ -346,7 +346,7 @@ fn attach(model: &mut Model, rest: &str) {
     // What was begun as an answer is one, with a file too.
     let reply_to = match model.composing {
         Composing::Reply(message) => message,
-        Composing::Message | Composing::Edit(_) | Composing::React(_) => 0,
+        Composing::Message | Composing::Edit(_) | Composing::React(_) | Composing::Again(_) => 0,
     };
     if sending::send(model, text.trim().to_owned(), reply_to, vec![expanded(path)]) {
         model.composing = Composing::Message;

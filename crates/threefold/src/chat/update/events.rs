@@ -25,6 +25,12 @@ pub fn take(model: &mut Model, event: chat::Event) {
         Some(Body::MessageEdited(edited)) => message_edited(model, edited, time_ms),
         Some(Body::ReactionChanged(changed)) => reaction_changed(model, &changed),
         Some(Body::MessagesDeleted(deleted)) => {
+            for id in &deleted.messages {
+                quoted(model, *id, |message| {
+                    message.deleted = true;
+                    message.body.clear();
+                });
+            }
             with(model, deleted.conversation, |one| {
                 for id in &deleted.messages {
                     if let Some(message) = one.message_mut(*id) {
@@ -37,6 +43,12 @@ pub fn take(model: &mut Model, event: chat::Event) {
             });
         }
         Some(Body::MessagesHidden(hidden)) => {
+            for id in &hidden.messages {
+                quoted(model, *id, |_| {});
+                if let Some(hidden) = model.quoted.get_mut(id) {
+                    *hidden = None;
+                }
+            }
             with(model, hidden.conversation, |one| one.items.retain(|id, _| !hidden.messages.contains(id)));
         }
         Some(Body::ReadMarkerMoved(moved)) => {
@@ -62,6 +74,18 @@ pub fn take(model: &mut Model, event: chat::Event) {
         Some(Body::PasswordReset(_)) => model.complain("an administrator gave this account another password"),
         Some(Body::SessionEnded(_) | Body::PasswordChanged(_)) | None => {}
         Some(body) => room_event(model, id, time_ms, body),
+    }
+}
+
+/// Changes an answered message that is not here but for its being answered.
+fn quoted(model: &mut Model, id: u64, change: impl FnOnce(&mut Message)) {
+    match model.quoted.get_mut(&id) {
+        Some(Some(message)) => change(message),
+        // Perhaps it is on its way, as it was.
+        None if model.asked.contains(&id) => {
+            model.quotes_changed.insert(id);
+        }
+        Some(None) | None => {}
     }
 }
 
@@ -150,6 +174,7 @@ fn ring(model: &mut Model, is_elsewhere: bool) {
 }
 
 fn message_edited(model: &mut Model, edited: MessageEdited, time_ms: u64) {
+    quoted(model, edited.message, |message| message.body.clone_from(&edited.body));
     with(model, edited.conversation, |one| {
         if let Some(message) = one.message_mut(edited.message) {
             message.body = edited.body;

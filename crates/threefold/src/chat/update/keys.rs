@@ -87,13 +87,19 @@ pub fn quit(model: &mut Model) {
         0 => quit_now(model),
         waiting => {
             let messages = if waiting == 1 { "a message is".to_owned() } else { format!("{waiting} messages are") };
-            let lost = model.outbox.iter().filter(|one| !one.state.is_given_up() && one.needs_upload()).count();
-            let lost = match lost {
+            let waits = || model.outbox.iter().filter(|one| !one.state.is_given_up());
+            let lost = match waits().filter(|one| one.needs_upload()).count() {
                 0 => String::new(),
                 1 => " A file is not uploaded: what you wrote with it will not be kept.".to_owned(),
                 more => format!(" The files of {more} are not uploaded: those will not be kept."),
             };
-            let text = format!("{messages} not acknowledged yet.{lost} Quit all the same?");
+            let unkept = match waits().filter(|one| one.is_unkept()).count() {
+                0 => String::new(),
+                _ if waiting == 1 => " It is not kept: if it was not sent, it is lost.".to_owned(),
+                1 => " One is not kept: if it was not sent, it is lost.".to_owned(),
+                more => format!(" {more} are not kept: what was not sent of them is lost."),
+            };
+            let text = format!("{messages} not acknowledged yet.{lost}{unkept} Quit all the same?");
             model.overlay = Some(Overlay::Question { text, answer: Answer::Quit });
         }
     }
@@ -196,8 +202,14 @@ fn edit(model: &mut Model, key: KeyEvent, control: bool, alt: bool, shift: bool)
 fn escape(model: &mut Model) {
     if model.completion.take().is_some() {
     } else if model.composing != Composing::Message {
-        if matches!(model.composing, Composing::Edit(_)) {
-            model.editor.take();
+        match model.composing {
+            Composing::Edit(_) => drop(model.editor.take()),
+            // It stays where it was; what was changed of it can be had again, too.
+            Composing::Again(_) => {
+                let text = model.editor.take();
+                model.history.add(&text);
+            }
+            _ => {}
         }
         model.composing = Composing::Message;
     } else if model.current().is_some_and(|current| current.selected.is_some()) {

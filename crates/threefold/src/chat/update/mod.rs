@@ -14,6 +14,7 @@ mod sending;
 mod unsent;
 
 pub use commands::{COMMANDS, expanded};
+pub use outbox::{drawn, is_unseen};
 pub use overlays::candidates;
 #[cfg(test)]
 pub use reading::ask;

@@ -13,9 +13,13 @@ use crate::chat::{
     text::one_line,
 };
 
+/// Answered messages that are remembered, at most: more than one conversation has here.
+const QUOTED: usize = 5_000;
+
 /// Takes it in.
 pub fn take(model: &mut Model, news: News) {
     match news {
+        News::Begun(me) => begun(model, &me),
         News::Connected(server) => {
             model.link = Link::Connected(server);
             reading::ask_soon(model);
@@ -43,17 +47,17 @@ pub fn take(model: &mut Model, news: News) {
             for message in &messages {
                 model.people.saw_as(&message.author_name, &message.author_display_name);
             }
-            model.quoted.extend(asked.into_iter().map(|id| (id, None)));
-            model.quoted.extend(messages.into_iter().map(|message| (message.id, Some(message))));
+            quoted(model, asked, messages);
         }
         News::Quoted { asked, result: Err(_) } => {
             // Shown as `…` until they are here; nothing that somebody asked for has failed.
             model.asked.retain(|id| !asked.contains(id));
+            model.quotes_changed.retain(|id| !asked.contains(id));
             model.quotes_again.later(model.now_ms);
         }
         News::Uploading { local, done, total } => outbox::uploading(model, local, done, total),
         News::Uploaded { local, attachment } => outbox::uploaded(model, local, attachment),
-        News::Taken { local } => outbox::taken(model, local),
+        News::Taken { local, number } => outbox::taken(model, local, number),
         News::Sent { local, result } => outbox::sent(model, local, result),
         News::Written { what, done, result } => written(model, what, done, result),
         News::Found { request, result } => overlays::found(model, request, result),
@@ -79,6 +83,33 @@ pub fn take(model: &mut Model, news: News) {
         }
         News::Remark(words) => model.complain(one_line(&words)),
     }
+}
+
+/// From here on everything is told. What was read before may end earlier, and is read again.
+fn begun(model: &mut Model, me: &chat::WhoAmIReply) {
+    model.account = me.account;
+    model.people.saw_as(&me.name, &me.display_name);
+    (model.has_begun, model.list_wanted, model.list_asked) = (true, true, None);
+    for one in model.conversations.values_mut().filter(|one| one.id.is_some()) {
+        one.restart();
+    }
+}
+
+/// What answered messages say.
+fn quoted(model: &mut Model, mut asked: Vec<u64>, mut messages: Vec<Message>) {
+    if model.quoted.len() + asked.len() > QUOTED {
+        // What is looked at is asked for again.
+        model.quoted.clear();
+        model.asked.clear();
+    }
+    // Changed since it was asked for: asked for again.
+    let changed: Vec<u64> = asked.iter().filter(|id| model.quotes_changed.remove(id)).copied().collect();
+    asked.retain(|id| !changed.contains(id));
+    messages.retain(|message| !changed.contains(&message.id));
+    model.asked.retain(|id| !changed.contains(id));
+    model.asked.extend(&asked);
+    model.quoted.extend(asked.into_iter().map(|id| (id, None)));
+    model.quoted.extend(messages.into_iter().map(|message| (message.id, Some(message))));
 }
 
 fn named(model: &mut Model, name: &str) {
@@ -124,6 +155,7 @@ fn start_over(model: &mut Model) {
         }
     }
     model.quoted.clear();
+    model.quotes_changed.clear();
     model.asked.clear();
     (model.overlay, model.is_loaded, model.arriving) = (None, false, None);
     (model.delivered, model.marked_delivered) = (0, 0);
@@ -191,6 +223,7 @@ fn conversations(model: &mut Model, request: Request, result: Result<Vec<chat::C
         Some(_) => {}
         None => open_first(model),
     }
+    unsent::refresh(model);
 }
 
 /// Where something happened last, unless something else is open or begun.

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use threefold_client::chat::{self, Message};
 
-use super::sending;
+use super::{sending, unsent};
 use crate::chat::{
     conversation::Item,
+    layout::Areas,
     model::{Handle, Local, Model, NotSent, Pending, PendingState},
     text::one_line,
+    transcript::{PENDING, Transcript},
 };
 
 pub fn uploading(model: &mut Model, local: Local, done: u64, total: u64) {
@@ -27,18 +29,49 @@ pub fn uploaded(model: &mut Model, local: Local, attachment: u64) {
     }
 }
 
-/// It is on disk.
-pub fn taken(model: &mut Model, local: Local) {
-    if let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) {
-        pending.is_kept = true;
+/// It is on disk; what it was written again for need not be any more.
+pub fn taken(model: &mut Model, local: Local, number: Option<u64>) {
+    let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) else { return };
+    pending.kept_as = number;
+    if let Some(again) = pending.again.take() {
+        unsent::forget(model, again);
     }
+}
+
+/// The screen was drawn: what has failed and was in sight was seen, if somebody looks.
+pub fn drawn(model: &mut Model) {
+    let Some(handle) = model.open.filter(|_| model.focused && model.overlay.is_none()) else { return };
+    let is_new = |pending: &Pending| pending.handle == handle && pending.state.is_given_up() && !pending.was_seen;
+    if !model.outbox.iter().any(is_new) {
+        return;
+    }
+    let area = Areas::of(model).messages;
+    let Some(transcript) = Transcript::new(model, handle, area.width) else { return };
+    let in_sight: BTreeSet<u64> = transcript.visible(usize::from(area.height)).iter().map(|row| row.key).collect();
+    let seen = |pending: &&mut Pending| is_new(pending) && in_sight.contains(&(PENDING + pending.local));
+    model.outbox.iter_mut().filter(seen).for_each(|pending| pending.was_seen = true);
+}
+
+/// Whether a message that failed under this number of the outbox is to stay on disk: nobody has seen yet that it failed. As long as the number of another one is not
+/// known, it may be that.
+pub fn is_unseen(model: &Model, number: u64) -> bool {
+    model.outbox.iter().any(|pending| match pending.kept_as {
+        Some(kept_as) => kept_as == number && !pending.was_seen,
+        None => !pending.state.is_given_up() && !pending.needs_upload(),
+    })
 }
 
 /// The answer to a message, or none.
 pub fn sent(model: &mut Model, local: Local, result: Result<chat::MessageSent, NotSent>) {
     let Some(place) = model.outbox.iter().position(|pending| pending.local == local) else { return };
     match result {
-        Ok(sent) => acknowledged(model, place, &sent),
+        Ok(sent) => {
+            let again = model.outbox[place].again;
+            acknowledged(model, place, &sent);
+            if let Some(again) = again {
+                unsent::forget(model, again);
+            }
+        }
         Err(NotSent::Unknown(_)) if model.outbox[place].seen_as.is_some() => {
             // It is there: it was seen.
             model.outbox.remove(place);
@@ -80,7 +113,7 @@ fn acknowledged(model: &mut Model, place: usize, sent: &chat::MessageSent) {
     }
     // The event is on its way; until then, what was written is shown as what it is now. Files are named by the event.
     let is_shown = one.is_open_ended() || (is_open && !one.has_newer);
-    if is_shown && pending.files.is_empty() && !one.items.contains_key(&sent.id) {
+    if is_shown && pending.file_count() == 0 && !one.items.contains_key(&sent.id) {
         let room = one.room().map(|room| room.name.clone()).unwrap_or_default();
         let message = Message {
             id: sent.id,
@@ -111,7 +144,7 @@ pub fn seen(model: &mut Model, handle: Handle, message: &Message) {
             && message.id > pending.after
             && pending.body == message.body
             && pending.reply_to == message.reply_to
-            && pending.files.len() == message.attachments.len()
+            && pending.file_count() == message.attachments.len()
     };
     let Some(place) = model.outbox.iter().position(is_it) else { return };
     if let PendingState::Unknown(_) = model.outbox[place].state {

@@ -100,11 +100,13 @@ fn forget(model: &mut Model, doubt: Doubt) {
     let is_begun = model.outbox.iter().any(|pending| pending.handle == doubt.handle);
     let Some(one) = model.conversations.get(&doubt.handle).filter(|one| one.id.is_none() && !is_begun) else { return };
     let words = format!("nobody is called {}", one_line(&one.title()));
-    if model.open == Some(doubt.handle) {
-        // What was being written was meant for nobody else.
-        let text = model.editor.take();
-        model.history.add(&text);
-        model.composing = Default::default();
+    let is_open = model.open == Some(doubt.handle);
+    if (is_open && !model.is_idle()) || !one.draft.0.is_empty() {
+        // What is being written is meant for nobody else, whatever key comes next.
+        model.complain(words);
+        return;
+    }
+    if is_open {
         match doubt.before.filter(|before| model.conversations.contains_key(before)) {
             Some(before) => open(model, before),
             None => leave(model),

@@ -1,6 +1,7 @@
 //! What is read without anybody's asking for it: the list, the pages that come into sight, what they quote, who is in a room. And what
 //! counts as seen: only what was read.
 //!
+//! Nothing is read before it is known from where on everything is told: between the two, something would be missing for good.
 //! What could not be had is asked for again after a while, by the ticks. When the session is over, nothing is asked.
 
 use threefold_client::{Page, To};
@@ -21,7 +22,7 @@ const QUOTES: usize = 100;
 
 /// After whatever happened: reads on where something is missing, and notes what was seen.
 pub fn look_around(model: &mut Model) {
-    if model.over.is_some() {
+    if model.over.is_some() || !model.has_begun {
         return;
     }
     ask_list(model);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{commands, to_bottom};
 use crate::chat::{
     conversation::Bottom,
-    model::{Composing, Effect, Model, Pending, PendingState, Write},
+    model::{Composing, Effect, Handle, Left, Model, Pending, PendingState, Unsent, Write},
 };
 
 /// A message's text is bounded; so what is typed is.
@@ -15,7 +15,12 @@ pub const MOST_BYTES: usize = 16 * 1024;
 pub fn submit(model: &mut Model) {
     model.completion = None;
     let text = model.editor.text().trim_end().to_owned();
-    if text.trim().is_empty() {
+    let again = match model.composing {
+        Composing::Again(number) => model.unsent.iter().find(|one| one.number == number).cloned(),
+        _ => None,
+    };
+    let files = again.as_ref().map_or(0, Unsent::file_count);
+    if text.trim().is_empty() && files == 0 {
         model.editor.take();
         return;
     }
@@ -28,7 +33,7 @@ pub fn submit(model: &mut Model) {
     if let Some(command) = text.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
         model.history.add(&text);
         model.editor.take();
-        if let Composing::Edit(_) = model.composing {
+        if let Composing::Edit(_) | Composing::Again(_) = model.composing {
             // The text that was being changed is gone from the line: what comes next is none of it.
             model.composing = Composing::Message;
         }
@@ -51,6 +56,12 @@ pub fn submit(model: &mut Model) {
             }
             model.composing = Composing::Message;
         }
+        Composing::Again(_) => {
+            if !send_left(model, body, again) {
+                return;
+            }
+            model.composing = Composing::Message;
+        }
         Composing::Message | Composing::React(_) => {
             if !send(model, body, 0, Vec::new()) {
                 return;
@@ -66,26 +77,27 @@ pub fn submit(model: &mut Model) {
 
 /// Sends a message to the open conversation. False where there is none.
 pub fn send(model: &mut Model, body: String, reply_to: u64, files: Vec<PathBuf>) -> bool {
-    let Some(handle) = model.open else {
+    let Some(handle) = opened(model) else { return false };
+    send_again(model, Pending::new(handle, body, reply_to, files));
+    true
+}
+
+fn opened(model: &mut Model) -> Option<Handle> {
+    if model.open.is_none() {
         model.complain("no conversation is open: /msg NAME, or /join #room");
-        return false;
-    };
-    send_again(
-        model,
-        Pending {
-            local: 0,
-            handle,
-            body,
-            reply_to,
-            files,
-            uploaded: Vec::new(),
-            time_ms: 0,
-            state: PendingState::Waiting,
-            is_kept: false,
-            seen_as: None,
-            after: 0,
-        },
-    );
+    }
+    model.open
+}
+
+/// Sends what an earlier chat left to the open conversation, with this text: as the answer that it was, with the files that it had. It stays on disk until what
+/// takes its place is there.
+fn send_left(model: &mut Model, body: String, left: Option<Unsent>) -> bool {
+    let Some(handle) = opened(model) else { return false };
+    let mut message = Pending::new(handle, body, 0, Vec::new());
+    if let Some(Unsent { number, what: Left::Message { reply_to, attachments, .. }, .. }) = left {
+        (message.again, message.reply_to, message.uploaded) = (Some(number), reply_to, attachments);
+    }
+    send_again(model, message);
     true
 }
 
@@ -100,8 +112,8 @@ pub fn send_again(model: &mut Model, message: Pending) {
     let after = if is_loaded || current.newest > 0 { current.newest } else { u64::MAX };
     let to = current.to();
     model.next_local += 1;
-    let pending =
-        Pending { local, time_ms, after, state: PendingState::Waiting, is_kept: false, seen_as: None, ..message };
+    let state = PendingState::Waiting;
+    let pending = Pending { local, time_ms, after, state, kept_as: None, was_seen: false, seen_as: None, ..message };
     let Pending { body, reply_to, files, uploaded, .. } = pending.clone();
     model.outbox.push(pending);
     model.effect(Effect::Send { local, to, body, reply_to, files, uploaded });

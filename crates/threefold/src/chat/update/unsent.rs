@@ -1,10 +1,14 @@
 //! What earlier chats left and could not send: listed, taken up again, or given up.
 //!
-//! Promise: it stays on disk, and is told of at each start, until somebody has done one or the other.
+//! Promise: it stays on disk, and is told of at each start, until what takes its place is there itself, or somebody has given it up. It goes to nobody but those it
+//! was written for.
 
-use super::go_to;
+use threefold_client::To;
+
+use super::{go_to, open};
 use crate::chat::{
-    model::{Effect, Model, Unsent},
+    conversation::Conversation,
+    model::{Composing, Effect, Handle, Left, Model, Unsent},
     overlay::{Choice, List, Overlay, Row},
     text::{as_typed, one_line},
 };
@@ -23,6 +27,13 @@ fn is_shown(model: &Model) -> bool {
     matches!(&model.overlay, Some(Overlay::List(list)) if list.title == TITLE)
 }
 
+/// Something of it has changed, or what the conversations are called.
+pub fn refresh(model: &mut Model) {
+    if is_shown(model) {
+        show(model);
+    }
+}
+
 /// Lists it.
 pub fn show(model: &mut Model) {
     let index = match &model.overlay {
@@ -30,11 +41,8 @@ pub fn show(model: &mut Model) {
         _ => 0,
     };
     let rows = model.unsent.iter().map(|one| Row {
-        label: one_line(&one.what),
-        detail: one_line(&match &one.text {
-            Some(text) => format!("{text} · {}", one.why),
-            None => one.why.clone(),
-        }),
+        label: one_line(&what(model, one)),
+        detail: one_line(&detail(one)),
         choice: Choice::TakeUp(one.number),
     });
     let rows: Vec<Row> = rows.collect();
@@ -47,6 +55,36 @@ pub fn show(model: &mut Model) {
     model.overlay = Some(Overlay::List(list));
 }
 
+/// What it is, and for whom.
+fn what(model: &Model, one: &Unsent) -> String {
+    let to = match &one.what {
+        Left::Edit => return "an edit".to_owned(),
+        Left::Other(words) => return (*words).to_owned(),
+        Left::Message { to, .. } => to,
+    };
+    match to {
+        Some(To::User(name)) => format!("to {name}"),
+        Some(To::Room(name)) => format!("to #{name}"),
+        Some(To::Conversation(id)) => match model.handle_of(*id).and_then(|handle| model.conversations.get(&handle)) {
+            Some(conversation) => format!("to {}", conversation.title()),
+            None if model.is_loaded => "to a conversation that is not yours any more".to_owned(),
+            None => "a message".to_owned(),
+        },
+        None => "a message".to_owned(),
+    }
+}
+
+fn detail(one: &Unsent) -> String {
+    let files = match one.file_count() {
+        0 => None,
+        1 => Some("a file".to_owned()),
+        more => Some(format!("{more} files")),
+    };
+    let text = one.text.clone().filter(|text| !text.is_empty());
+    let parts: Vec<String> = [text, files, Some(one.why.clone())].into_iter().flatten().collect();
+    parts.join(" · ")
+}
+
 /// Gives up the one that is chosen, if this list is what is shown.
 pub fn give_up_chosen(model: &mut Model) {
     let Some(Overlay::List(list)) = &model.overlay else { return };
@@ -55,28 +93,86 @@ pub fn give_up_chosen(model: &mut Model) {
     if model.unsent.is_empty() { model.overlay = None } else { show(model) }
 }
 
+/// Where something that was left is for.
+enum Place {
+    /// It is open now.
+    Open,
+    /// Nobody here knows before the conversations are read.
+    Unknown,
+    /// One that this account is not in any more.
+    Gone,
+}
+
 /// Puts it where it is written, in its conversation; there it is sent like anything else, or not.
 pub fn take_up(model: &mut Model, number: u64) {
-    model.overlay = None;
-    let Some(one) = forget(model, number) else { return };
-    // Not into a room that one is not in: nobody joins one for an old message.
-    if let Some(to) = &one.to
-        && (!to.starts_with('#') || model.handle_called(to).is_some())
-    {
-        go_to(model, to);
+    let Some(one) = model.unsent.iter().find(|one| one.number == number).cloned() else { return };
+    if model.outbox.iter().any(|pending| pending.again == Some(number)) {
+        model.say("it is being sent again");
+        return;
     }
-    let Some(text) = one.text else { return };
-    let typed = as_typed(&text);
-    if model.editor.is_empty() {
-        model.editor.set(&typed);
-    } else {
-        model.history.add(&typed);
-        model.say("↑ has it");
+    let typed = as_typed(one.text.as_deref().unwrap_or_default());
+    let to = match &one.what {
+        Left::Message { to, .. } => to,
+        Left::Edit => {
+            model.overlay = None;
+            model.history.add(&typed);
+            model.say("↑ has the text; /unsent keeps it until Delete gives it up there");
+            return;
+        }
+        Left::Other(_) => {
+            model.say("this cannot be written again: Delete gives it up");
+            return;
+        }
+    };
+    match to.as_ref().map_or(Place::Gone, |to| show_place(model, to)) {
+        Place::Unknown => model.complain("the conversations are not read yet: try again in a moment"),
+        // Nobody joins a room for an old message; and nobody else is to read it.
+        Place::Gone => {
+            model.overlay = None;
+            model.history.add(&typed);
+            model.complain("you are not in that conversation any more: ↑ has the text");
+        }
+        Place::Open if model.is_idle() => {
+            model.editor.set(&typed);
+            model.composing = Composing::Again(number);
+        }
+        Place::Open => {
+            model.history.add(&typed);
+            model.say("↑ has it: something else is being written here");
+        }
     }
 }
 
-fn forget(model: &mut Model, number: u64) -> Option<Unsent> {
-    let place = model.unsent.iter().position(|one| one.number == number)?;
+/// Opens what it is for, if that is known, and closes the list then.
+fn show_place(model: &mut Model, to: &To) -> Place {
+    let is_in = |handle: &Handle| model.conversations.get(handle).is_some_and(Conversation::is_in);
+    let handle = match to {
+        To::User(name) => {
+            model.overlay = None;
+            go_to(model, name);
+            return Place::Open;
+        }
+        To::Room(name) => model.handle_called(&format!("#{name}")).filter(is_in),
+        To::Conversation(id) => model.handle_of(*id).filter(is_in),
+    };
+    match handle {
+        Some(handle) => {
+            model.overlay = None;
+            open(model, handle);
+            Place::Open
+        }
+        None if model.is_loaded => Place::Gone,
+        None => Place::Unknown,
+    }
+}
+
+/// It need not be kept any more.
+pub fn forget(model: &mut Model, number: u64) {
+    let Some(place) = model.unsent.iter().position(|one| one.number == number) else { return };
+    model.unsent.remove(place);
+    if model.composing == Composing::Again(number) {
+        model.composing = Composing::Message;
+    }
     model.effect(Effect::Forget(number));
-    Some(model.unsent.remove(place))
+    refresh(model);
 }

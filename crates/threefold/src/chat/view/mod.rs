@@ -13,7 +13,7 @@ use ratatui::{
 
 use super::{
     layout::{Areas, PROMPT},
-    model::{Composing, Link, Model},
+    model::{Composing, Link, Model, Unsent},
     text::{cut, one_line, width},
     transcript::{Transcript, window},
     update::COMMANDS,
@@ -174,6 +174,7 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
                 theme.accent(),
             );
         }
+        Composing::Again(number) => return line(again(model, number), theme.accent()),
         Composing::Message => {}
     }
     if !model.unsent.is_empty() && model.editor.is_empty() && matches!(model.composing, Composing::Message) {
@@ -248,6 +249,17 @@ fn quoted(model: &Model, id: u64) -> String {
     model.message(id).map_or_else(String::new, |(_, message)| {
         format!("{}: {}", model.people.briefly(&message.author_name, NAME), cut(&one_line(&message.body), 30))
     })
+}
+
+/// What of an earlier chat's is written again.
+fn again(model: &Model, number: u64) -> String {
+    let files = model.unsent.iter().find(|one| one.number == number).map_or(0, Unsent::file_count);
+    let files = match files {
+        0 => String::new(),
+        1 => " with its file".to_owned(),
+        more => format!(" with {more} files"),
+    };
+    format!("from an earlier chat: Enter sends it{files} · Esc: later")
 }
 
 /// What the command does that is being typed.
