@@ -56,9 +56,10 @@ impl Node {
         }
     }
 
-    /// No account was ever made, as far as this server knows.
+    /// No account was ever made in the cluster, as far as this server knows. (One that holds no cluster's history yet knows of nobody, and
+    /// does not say so.)
     pub fn is_empty(&self) -> bool {
-        !self.read(query::any_account)
+        !self.recovery_id().is_empty() && !self.read(query::any_account)
     }
 
     /// The cluster's state; asks the other servers, each for at most `patience`.

@@ -233,11 +233,11 @@ impl Keeper {
                 },
                 _ = ticks.tick() => Event::Tick(now_ms()),
             };
-            if let Event::Terminal(input) = &event {
+            if let Event::Terminal(_) = &event {
                 self.model.now_ms = now_ms();
-                #[cfg(debug_assertions)]
-                panic_if_wanted(input);
             }
+            #[cfg(debug_assertions)]
+            panic_if_wanted(&event);
             let effects = update(&mut self.model, event);
             self.carry_out(effects)?;
             taken += 1;
@@ -301,9 +301,9 @@ impl Keeper {
 /// A test sees what a panic leaves behind: the variable says where F12 makes one. No release has it.
 #[cfg(debug_assertions)]
 #[allow(clippy::panic, reason = "that is what it is for")]
-fn panic_if_wanted(input: &crossterm::event::Event) {
+fn panic_if_wanted(event: &Event) {
     use crossterm::event::{Event as Input, KeyCode};
-    let is_wanted = matches!(input, Input::Key(key) if key.code == KeyCode::F(12));
+    let is_wanted = matches!(event, Event::Terminal(Input::Key(key)) if key.code == KeyCode::F(12));
     match std::env::var("THREEFOLD_TEST_PANIC").as_deref() {
         Ok("loop") if is_wanted => panic!("a test wants it"),
         Ok("task") if is_wanted => drop(tokio::spawn(async { panic!("a test wants it") })),
