@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,6 +19,7 @@ use threefold_core::{
 };
 use threefold_proto::chat;
 use tokio::{
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{Instant, timeout_at},
 };
@@ -27,6 +30,7 @@ use super::{
 };
 use crate::{
     config::Limits,
+    net::{ClientListener, Ends},
     node::{
         Committed, Common, Condition, Followed, Seen, Unavailable, Word,
         limits::{Keeper, Key},
@@ -389,5 +393,33 @@ impl Drop for SoloPresent {
                 present.remove(&self.account);
             }
         }
+    }
+}
+
+/// A port to which other machines seem to connect.
+pub(super) struct Foreign {
+    listener: TcpListener,
+    /// The last number of each one's address, in the order in which they come.
+    hosts: std::vec::IntoIter<u8>,
+}
+
+impl Foreign {
+    pub async fn listen(hosts: &[u8]) -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), hosts: hosts.to_vec().into_iter() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+}
+
+impl ClientListener for Foreign {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Ends)> {
+        let (socket, ends) = ClientListener::accept(&mut self.listener).await?;
+        let host = self.hosts.next().expect("no more connections than hosts");
+        let remote = (IpAddr::from([192, 0, 2, host]), ends.remote.port()).into();
+        Ok((socket, Ends { remote, ..ends }))
     }
 }
