@@ -196,7 +196,7 @@ impl Solo {
         state.log_index += 1;
         let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let State { store, log_index } = &mut *state;
-        let mut applied = apply(store, *log_index, &Unpacked { time_ms, commands: vec![command.clone()] }).unwrap();
+        let mut applied = apply(store, *log_index, &Unpacked::new(time_ms, vec![command.clone()])).unwrap();
         let position = Position::end_of(*log_index);
         drop(state);
         self.0.position.send_replace(position);
