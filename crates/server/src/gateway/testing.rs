@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::{self, ThreadId},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -70,6 +71,8 @@ struct Shared {
     common: Mutex<BTreeMap<EventId, Arc<Common>>>,
     /// Searches do not end while it is set.
     pub holds_searches: AtomicBool,
+    /// While somebody holds them: reads on other threads wait. (Names are looked through on threads of their own.)
+    pub holds_reads: Mutex<Option<ThreadId>>,
     /// Who began a search in messages, one after another.
     pub searchers: watch::Sender<Vec<AccountId>>,
 }
@@ -93,6 +96,7 @@ impl Solo {
             pace: Typing::default(),
             gathered: AtomicU64::new(0),
             holds_searches: AtomicBool::new(false),
+            holds_reads: Mutex::default(),
             searchers: watch::Sender::default(),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
@@ -143,6 +147,11 @@ impl Solo {
 
     pub fn hold_searches(&self, held: bool) {
         self.0.holds_searches.store(held, Ordering::SeqCst);
+    }
+
+    /// Reads on other threads than the caller's wait from now on, or not any more.
+    pub fn hold_reads(&self, held: bool) {
+        *self.0.holds_reads.lock().unwrap() = held.then(|| thread::current().id());
     }
 
     pub fn searchers(&self) -> watch::Receiver<Vec<AccountId>> {
@@ -265,13 +274,16 @@ impl Door for Solo {
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
         self.0.reads.fetch_add(1, Ordering::SeqCst);
+        while self.0.holds_reads.lock().unwrap().is_some_and(|holder| holder != thread::current().id()) {
+            thread::sleep(Duration::from_millis(1));
+        }
         query(&self.state().store).unwrap()
     }
 
     fn search(&self, wanted: &Wanted) -> Found {
         self.0.searchers.send_modify(|searchers| searchers.push(wanted.reader));
         while self.0.holds_searches.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         self.read(|store| search::find(store, None, wanted))
     }
