@@ -182,10 +182,11 @@ impl Wires {
         Wire { stream, wires: self, pair, kind: Kind::Calls, resets, call_resets, number }
     }
 
-    async fn accept(self: Arc<Self>, here: &str, listener: &TcpListener) -> io::Result<Wire> {
-        let (stream, from) = listener.accept().await?;
-        let from = turmoil::reverse_lookup(from.ip()).unwrap_or_else(|| from.ip().to_string());
-        Ok(self.wire(key(here, &from), stream))
+    async fn accept(self: Arc<Self>, here: &str, listener: &TcpListener) -> io::Result<(Wire, Ends)> {
+        let (stream, remote) = listener.accept().await?;
+        let ends = Ends { local: stream.local_addr()?, remote };
+        let from = turmoil::reverse_lookup(remote.ip()).unwrap_or_else(|| remote.ip().to_string());
+        Ok((self.wire(key(here, &from), stream), ends))
     }
 }
 
@@ -375,7 +376,7 @@ impl PeerListener for Port {
     type Stream = Peer;
 
     async fn accept(&mut self) -> io::Result<impl Future<Output = io::Result<Peer>> + Send + 'static> {
-        let mut wire = self.wires.clone().accept(&self.name, &self.listener).await?;
+        let (mut wire, _) = self.wires.clone().accept(&self.name, &self.listener).await?;
         let own = self.name.clone();
         Ok(async move {
             wire.kind = if wire.read_u8().await? == 0 { Kind::Calls } else { Kind::Death };
@@ -441,16 +442,12 @@ impl AsyncWrite for Peer {
 impl ClientListener for Port {
     type Socket = Wire;
 
-    async fn accept(&mut self) -> io::Result<Wire> {
+    async fn accept(&mut self) -> io::Result<(Wire, Ends)> {
         self.wires.clone().accept(&self.name, &self.listener).await
     }
 }
 
 impl ClientSocket for Wire {
-    fn remote(&self) -> Option<std::net::IpAddr> {
-        self.stream.peer_addr().ok().map(|address| address.ip())
-    }
-
     async fn first_word(&mut self) -> io::Result<()> {
         self.stream.peek(&mut [0]).await.map(drop)
     }

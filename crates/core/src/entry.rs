@@ -1,7 +1,9 @@
 //! A log entry: many commands under one time. Commands are encoded once, at the server that took
 //! them, and pass through forwarding, log and replication as the same bytes.
 //!
-//! Layout, version 1: `version u8 | time_ms u64 BE | count u32 BE | (length u32 BE, command)*`.
+//! Layout: `version u8 | time_ms u64 BE | count u32 BE | (length u32 BE, command)*`. Versions 1 and 2 are laid out alike; the version says by
+//! which rule the mentions in texts are read ([`MentionRule`]). What `apply` makes of a command must not change with the program: a log may be applied
+//! again by the next one.
 
 use std::convert::Infallible;
 
@@ -10,10 +12,18 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use crate::{
     bounds::COMMANDS_PER_ENTRY,
     command::{Command, Operation},
+    mention::MentionRule,
 };
 
-/// The layout's version: the first byte of every entry.
-pub const ENTRY_VERSION: u8 = 1;
+/// The newest version: the first byte of every entry that this program packs.
+pub const ENTRY_VERSION: u8 = version_of(MentionRule::NEWEST);
+
+const fn version_of(mentions: MentionRule) -> u8 {
+    match mentions {
+        MentionRule::Plain => 1,
+        MentionRule::Slanted => 2,
+    }
+}
 
 const HEADER_BYTES: usize = 13;
 
@@ -88,12 +98,22 @@ where
     }
 }
 
-/// Packs encoded commands into one entry.
+/// Packs encoded commands into one entry, under the newest rules.
 #[must_use]
 pub fn pack<'a>(time_ms: u64, commands: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Bytes {
+    pack_under(MentionRule::NEWEST, time_ms, commands)
+}
+
+/// The same under a rule that may be an older one.
+#[must_use]
+pub fn pack_under<'a>(
+    mentions: MentionRule,
+    time_ms: u64,
+    commands: impl ExactSizeIterator<Item = &'a Bytes> + Clone,
+) -> Bytes {
     let bytes = commands.clone().map(|command| 4 + command.len()).sum::<usize>();
     let mut buffer = BytesMut::with_capacity(HEADER_BYTES + bytes);
-    buffer.put_u8(ENTRY_VERSION);
+    buffer.put_u8(version_of(mentions));
     buffer.put_u64(time_ms);
     buffer.put_u32(commands.len() as u32);
     for command in commands {
@@ -110,6 +130,16 @@ pub struct Unpacked {
     pub time_ms: u64,
     /// In order.
     pub commands: Vec<Command>,
+    /// How mentions in their texts are read.
+    pub mentions: MentionRule,
+}
+
+impl Unpacked {
+    /// As it comes out of what this program packs.
+    #[must_use]
+    pub fn new(time_ms: u64, commands: Vec<Command>) -> Self {
+        Self { time_ms, commands, mentions: MentionRule::NEWEST }
+    }
 }
 
 /// Takes an entry apart.
@@ -119,9 +149,8 @@ pub struct Unpacked {
 pub fn unpack(entry: &[u8]) -> Result<Unpacked, DecodeError> {
     let malformed = |what: &str| DecodeError::Malformed(what.to_owned());
     let (&version, rest) = entry.split_first().ok_or_else(|| malformed("empty"))?;
-    if version != ENTRY_VERSION {
-        return Err(DecodeError::Version(version));
-    }
+    let mentions = [MentionRule::Plain, MentionRule::Slanted].into_iter().find(|rule| version_of(*rule) == version);
+    let mentions = mentions.ok_or(DecodeError::Version(version))?;
     let (time_ms, rest) = rest.split_first_chunk::<8>().ok_or_else(|| malformed("no time"))?;
     let (count, mut rest) = rest.split_first_chunk::<4>().ok_or_else(|| malformed("no count"))?;
     let count = u32::from_be_bytes(*count) as usize;
@@ -143,5 +172,5 @@ pub fn unpack(entry: &[u8]) -> Result<Unpacked, DecodeError> {
     if !rest.is_empty() {
         return Err(malformed("bytes after the last command"));
     }
-    Ok(Unpacked { time_ms: u64::from_be_bytes(*time_ms), commands })
+    Ok(Unpacked { time_ms: u64::from_be_bytes(*time_ms), commands, mentions })
 }

@@ -32,6 +32,7 @@ pub use event::{Attached, Edited, Event, EventBody, Scope};
 pub use ids::{
     AccountId, AttachmentId, ConversationId, EventId, Position, RequestId, RequestName, SessionId, TokenHash,
 };
+pub use mention::MentionRule;
 pub use reply::{Rejection, Reply};
 
 // The tests' harness is shared with the scripts in `tests/`, which see the crate from outside.

@@ -8,6 +8,9 @@
 //! Underscores around it that make letters slanted or bold, as pages and terminals show them, are none of it: `_@ann_` and
 //! `_see @ann_` mention `ann`. Elsewhere they are letters of names: `@ann_` is `ann_`, and `_@ann` nobody.
 //!
+//! How a text is read is part of `apply`, and so must not change with the program: each way has its place in [`MentionRule`], and an entry of the log says
+//! which one is its own. For the same reason what is no letter is a fixed table here, and not the standard library's, which grows with Unicode.
+//!
 //! Left out on purpose: who bears a name, and whether they are in the conversation; see `apply`.
 
 use std::ops::Range;
@@ -17,8 +20,22 @@ use crate::{
     text,
 };
 
+/// By which rule mentions are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MentionRule {
+    /// The first one: an underscore is always a letter of names.
+    Plain,
+    /// Underscores that make letters slanted or bold are none.
+    Slanted,
+}
+
+impl MentionRule {
+    /// The one of what is written now.
+    pub const NEWEST: Self = Self::Slanted;
+}
+
 /// The names mentioned, folded, each once and in the order of the text; at most [`MENTION_NAMES`].
-pub(crate) fn names(body: &str) -> Vec<String> {
+pub(crate) fn names(rule: MentionRule, body: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut underscored = Underscored::default();
     // Most texts have no mention, and then this is all they cost.
@@ -26,7 +43,10 @@ pub(crate) fn names(body: &str) -> Vec<String> {
         if names.len() == MENTION_NAMES {
             break;
         }
-        underscored.go_to(body.as_bytes(), at);
+        match rule {
+            MentionRule::Plain => {}
+            MentionRule::Slanted => underscored.go_to(body, at),
+        }
         if let Some(name) = name_at(body, at, &underscored)
             && !names.contains(&name)
         {
@@ -69,21 +89,20 @@ struct Underscored {
 }
 
 impl Underscored {
-    fn go_to(&mut self, bytes: &[u8], to: usize) {
+    fn go_to(&mut self, body: &str, to: usize) {
         while self.at < to {
             let here = self.at;
-            let end = behind_underscores(bytes, here);
+            let end = behind_underscores(body.as_bytes(), here);
             self.at = end.max(here + 1);
             if end == here || here < self.behind || end < self.none_before {
                 continue;
             }
-            let is_inside =
-                here.checked_sub(1).and_then(|before| bytes.get(before)).is_some_and(|byte| is_letter(*byte));
-            let begins = bytes.get(end).is_some_and(|byte| !byte.is_ascii_whitespace());
+            let is_inside = before(body, here).is_some_and(is_letter);
+            let begins = behind(body, end).is_some_and(|character| !is_space(character));
             if is_inside || !begins {
                 continue;
             }
-            match closing(bytes, end, end - here) {
+            match closing(body, end, end - here) {
                 Ok((closes, behind)) => {
                     self.inner = end..closes;
                     self.behind = behind;
@@ -96,7 +115,8 @@ impl Underscored {
 
 /// Where a part that begins at `from`, behind so many underscores, ends, and the place behind what closes it; or where its line ends, if nothing
 /// does.
-fn closing(bytes: &[u8], from: usize, underscores: usize) -> Result<(usize, usize), usize> {
+fn closing(body: &str, from: usize, underscores: usize) -> Result<(usize, usize), usize> {
+    let bytes = body.as_bytes();
     let mut at = from + 1;
     while let Some(byte) = bytes.get(at).filter(|byte| **byte != b'\n') {
         if *byte != b'_' {
@@ -104,8 +124,7 @@ fn closing(bytes: &[u8], from: usize, underscores: usize) -> Result<(usize, usiz
             continue;
         }
         let end = behind_underscores(bytes, at);
-        let is_behind_a_space = bytes.get(at - 1).is_some_and(u8::is_ascii_whitespace);
-        if !is_behind_a_space && !bytes.get(end).is_some_and(|byte| is_letter(*byte)) {
+        if !before(body, at).is_some_and(is_space) && !behind(body, end).is_some_and(is_letter) {
             return Ok((end - underscores.min(end - at), end));
         }
         at = end;
@@ -118,10 +137,124 @@ fn behind_underscores(bytes: &[u8], from: usize) -> usize {
     from + bytes.iter().skip(from).take_while(|byte| **byte == b'_').count()
 }
 
-/// In scripts beyond ASCII every byte may be one of a letter.
-fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || !byte.is_ascii()
+/// The character before that place.
+fn before(body: &str, place: usize) -> Option<char> {
+    body.get(..place)?.chars().next_back()
 }
+
+/// The one that begins there.
+fn behind(body: &str, place: usize) -> Option<char> {
+    body.get(place..)?.chars().next()
+}
+
+/// Letters, digits and what belongs to them, in any script: beyond ASCII everything but [`NO_LETTERS`].
+fn is_letter(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric();
+    }
+    let code = u32::from(character);
+    // The first range that does not end before it.
+    let range = NO_LETTERS.get(NO_LETTERS.partition_point(|(_, last)| *last < code));
+    range.is_none_or(|(first, _)| code < *first)
+}
+
+/// White space as regular expressions of browsers see it.
+fn is_space(character: char) -> bool {
+    match character {
+        '\u{a0}'
+        | '\u{1680}'
+        | '\u{2000}'..='\u{200a}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '\u{202f}'
+        | '\u{205f}'
+        | '\u{3000}'
+        | '\u{feff}'
+        | '\u{b}' => true,
+        other => other.is_ascii_whitespace(),
+    }
+}
+
+/// Punctuation, signs, spaces, emoji and what is in private use, from first to last, ascending: those of Unicode 17 that people write, with what is
+/// not assigned between them. Part of [`MentionRule::Slanted`], and so never changed.
+const NO_LETTERS: &[(u32, u32)] = &[
+    // Latin, Greek, Armenian, Hebrew, Arabic, Indic and other scripts' own.
+    (0x80, 0xa9),
+    (0xab, 0xb1),
+    (0xb4, 0xb4),
+    (0xb6, 0xb8),
+    (0xbb, 0xbb),
+    (0xbf, 0xbf),
+    (0xd7, 0xd7),
+    (0xf7, 0xf7),
+    (0x2c2, 0x2c5),
+    (0x2d2, 0x2df),
+    (0x37e, 0x37e),
+    (0x387, 0x387),
+    (0x55a, 0x55f),
+    (0x589, 0x58f),
+    (0x5be, 0x5be),
+    (0x5c0, 0x5c0),
+    (0x5c3, 0x5c3),
+    (0x5f3, 0x60f),
+    (0x61b, 0x61f),
+    (0x66a, 0x66d),
+    (0x6d4, 0x6d4),
+    (0x964, 0x965),
+    (0x970, 0x970),
+    (0xe3f, 0xe3f),
+    (0xe4f, 0xe4f),
+    (0xe5a, 0xe5b),
+    (0x10fb, 0x10fb),
+    (0x1360, 0x1368),
+    (0x17d4, 0x17d6),
+    (0x17d8, 0x17db),
+    // General punctuation, currencies, letterlike signs, arrows, mathematics, boxes, dingbats.
+    (0x1ffd, 0x206f),
+    (0x207a, 0x207e),
+    (0x208a, 0x208e),
+    (0x20a0, 0x2101),
+    (0x2103, 0x2106),
+    (0x2108, 0x2109),
+    (0x2114, 0x2114),
+    (0x2116, 0x2118),
+    (0x211e, 0x2123),
+    (0x2190, 0x244a),
+    (0x249c, 0x24e9),
+    (0x2500, 0x2775),
+    (0x2794, 0x2bff),
+    // Chinese, Japanese, Korean, Yi.
+    (0x2e00, 0x2e2e),
+    (0x2e30, 0x3004),
+    (0x3008, 0x3020),
+    (0x3030, 0x3030),
+    (0x3036, 0x3037),
+    (0x303d, 0x303f),
+    (0x309b, 0x309c),
+    (0x30a0, 0x30a0),
+    (0x30fb, 0x30fb),
+    (0x3200, 0x321e),
+    (0x322a, 0x3247),
+    (0x3260, 0x327f),
+    (0x328a, 0x32b0),
+    (0x32c0, 0x33ff),
+    (0x4dc0, 0x4dff),
+    (0xa490, 0xa4c6),
+    // Private use, ornaments, variation selectors, forms of other punctuation.
+    (0xe000, 0xf8ff),
+    (0xfd3e, 0xfd4f),
+    (0xfdfc, 0xfe19),
+    (0xfe30, 0xfe6b),
+    (0xfeff, 0xff0f),
+    (0xff1a, 0xff20),
+    (0xff3b, 0xff40),
+    (0xff5b, 0xff65),
+    (0xffe0, 0xffff),
+    // Emoji, tags, private use.
+    (0x1f000, 0x1f0f5),
+    (0x1f10d, 0x1fbef),
+    (0xe0000, 0x10_ffff),
+];
 
 /// An ellipsis behind a name, and a little more.
 const MOST_DOTS: usize = 8;
@@ -135,6 +268,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn names(body: &str) -> Vec<String> {
+        super::names(MentionRule::NEWEST, body)
+    }
 
     #[test]
     fn names_in_sentences() {
@@ -159,6 +296,35 @@ mod tests {
             ("nobody", vec![]),
         ] {
             assert_eq!(names(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_letter_beside_underscores_is_known_beyond_ascii() {
+        for before in "“ ‘ … — « ¿ （ ， 。 「 、 ・ 👍 ❤\u{fe0f} \u{a0} ٪ € →".split(' ') {
+            for behind in "” ’ … — » ！ ． ） 」 🎉 \u{3000} ؟ । ™".split(' ') {
+                assert_eq!(names(&format!("{before}_@ann_{behind}")), ["ann"], "{before} {behind}");
+            }
+        }
+        for letter in "éжª你の々〇ー한אبกकＡ１²①𝒜".chars() {
+            assert!(names(&format!("{letter}_@ann_")).is_empty(), "{letter}");
+            assert!(names(&format!("_@ann_{letter}")).is_empty(), "{letter}");
+        }
+        assert_eq!(names("_\u{3000}@ann_ _@bob\u{a0}_"), ["ann_"], "spaces are spaces in every script");
+        assert!(NO_LETTERS.iter().all(|(first, last)| first <= last));
+        assert!(NO_LETTERS.is_sorted_by(|one, next| one.1 < next.0));
+    }
+
+    #[test]
+    fn the_first_rule_is_what_it_was() {
+        for (body, expected) in [
+            ("@ann, (@bob) @ann_", vec!["ann", "bob", "ann_"]),
+            ("_@ann_ “_@bob_” __@cy__", vec![]),
+            ("_see @ann_, x", vec!["ann_"]),
+            ("… @ann_…", vec!["ann_"]),
+            ("你_@ann_", vec![]),
+        ] {
+            assert_eq!(super::names(MentionRule::Plain, body), expected, "{body}");
         }
     }
 
@@ -190,6 +356,7 @@ mod tests {
         #[test]
         fn any_text_is_no_panic(body in ".{0,60}") {
             let _ = names(&body);
+            let _ = super::names(MentionRule::Plain, &body);
         }
     }
 }

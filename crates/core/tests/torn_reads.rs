@@ -35,7 +35,7 @@ impl Read for Live {
 }
 
 fn run(store: &mut MemoryStore, index: u64, command: Command) -> threefold_core::Reply {
-    let unpacked = entry::Unpacked { time_ms: 1_000 + index, commands: vec![command] };
+    let unpacked = entry::Unpacked::new(1_000 + index, vec![command]);
     apply(store, index, &unpacked).unwrap().replies.remove(0)
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use threefold_core::{
-    entry::{decode_command, decode_reply, encode_command, encode_reply, pack, unpack},
+    entry::{decode_command, decode_reply, encode_command, encode_reply, pack_under, unpack},
     stored,
 };
 use threefold_server::parsing;
@@ -43,7 +43,7 @@ fn command(bytes: &[u8]) {
 fn entry(bytes: &[u8]) {
     let Ok(unpacked) = unpack(bytes) else { return };
     let commands: Vec<Bytes> = unpacked.commands.iter().map(encode_command).collect();
-    assert_eq!(unpack(&pack(unpacked.time_ms, commands.iter())).as_ref(), Ok(&unpacked));
+    assert_eq!(unpack(&pack_under(unpacked.mentions, unpacked.time_ms, commands.iter())).as_ref(), Ok(&unpacked));
 }
 
 fn reply(bytes: &[u8]) {

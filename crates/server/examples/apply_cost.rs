@@ -6,10 +6,7 @@ use std::{error::Error, time::Instant};
 
 use mimalloc::MiMalloc;
 use threefold_core::{
-    Command, Operation, Recipient, Reply, RequestId, TokenHash,
-    bounds::COMMANDS_PER_ENTRY,
-    entry::{self, Unpacked},
-    store::Overlay,
+    Command, Operation, Recipient, Reply, RequestId, TokenHash, bounds::COMMANDS_PER_ENTRY, entry, store::Overlay,
 };
 use threefold_server::storage::{StateStore, fjall_state::FjallState};
 
@@ -39,9 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         index += 1;
         let encoded = commands.iter().map(entry::encode_command).collect::<Vec<_>>();
         let packed = entry::pack(1_000_000 + index, encoded.iter());
-        let Unpacked { time_ms, commands } = entry::unpack(&packed)?;
+        let unpacked = entry::unpack(&packed)?;
         let mut overlay = Overlay::new(&state);
-        let applied = threefold_core::apply(&mut overlay, index, &Unpacked { time_ms, commands })?;
+        let applied = threefold_core::apply(&mut overlay, index, &unpacked)?;
         state.commit(overlay.into_changes())?;
         Ok(applied.replies)
     };

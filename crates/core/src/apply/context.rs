@@ -5,6 +5,7 @@ use crate::{
     event::{EventBody, Scope},
     ids::{AccountId, ConversationId, EventId, Position},
     key::Key,
+    mention::MentionRule,
     record::{self, ConversationRecord, EventRecord, MetaRecord, Record},
     store::{StoreError, Write},
 };
@@ -12,6 +13,8 @@ use crate::{
 pub(super) struct Context<'a> {
     pub(super) store: &'a mut dyn Write,
     pub(super) meta: &'a mut MetaRecord,
+    /// How mentions in texts are read.
+    pub(super) mentions: MentionRule,
     first: Position,
     taken: u64,
     places: u64,
@@ -27,7 +30,7 @@ impl<'a> Context<'a> {
         meta: &'a mut MetaRecord,
         happened: &'a mut Vec<Happened>,
     ) -> Self {
-        Self { store, meta, first, taken: 0, places, happened }
+        Self { store, meta, mentions: MentionRule::NEWEST, first, taken: 0, places, happened }
     }
 
     /// The state's own time.

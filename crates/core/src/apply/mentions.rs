@@ -17,7 +17,7 @@ use crate::{
 /// The accounts in the conversation that a text mentions, in its order.
 pub(super) fn of(context: &Context<'_>, conversation: ConversationId, body: &str) -> Outcome<Vec<AccountId>> {
     let mut accounts = Vec::new();
-    for name in mention::names(body) {
+    for name in mention::names(context.mentions, body) {
         if accounts.len() == MENTIONS {
             break;
         }
@@ -73,10 +73,10 @@ pub(super) fn change(
 #[cfg(test)]
 mod tests {
     use crate::{
-        AccountId, ConversationId, DeleteScope, EventBody, EventId, Rejection,
+        AccountId, ConversationId, DeleteScope, EventBody, EventId, MentionRule, Operation, Rejection,
         bounds::UNREAD_MENTIONS,
         query,
-        world::{World, refused, reply_in, send_in, send_to},
+        world::{World, refused, reply_in, send_in, send_to, sent},
     };
 
     fn mentions(world: &World, reader: AccountId, conversation: ConversationId) -> u64 {
@@ -125,6 +125,29 @@ mod tests {
         world.mark_read(&mut bob, conversation, four);
         world.edit(&mut ann, conversation, four, "read, @bob");
         assert_eq!(mentions(&world, bob.account, conversation), 0);
+    }
+
+    /// A log may be applied again by a newer program, on one server and not on another.
+    #[test]
+    fn an_entry_of_before_is_read_by_the_rule_of_before() {
+        let mut world = World::new();
+        let (mut ann, bob) = (world.register("ann"), world.register("bob"));
+        let named = |world: &World, (conversation, message)| {
+            let shown = world.shown(bob.account, conversation, message).unwrap().event.body;
+            let EventBody::MessageSent { mentions, .. } = shown else { panic!("{shown:?}") };
+            mentions
+        };
+        let send = || send_to("bob", "_@bob_");
+        let now = sent(&world.run_under(MentionRule::Slanted, &ann.next(send())));
+        assert_eq!(named(&world, now), [bob.account]);
+        let before = sent(&world.run_under(MentionRule::Plain, &ann.next(send())));
+        assert_eq!(named(&world, before), []);
+        let (conversation, message) = before;
+        let edit = |body: &str| Operation::EditMessage { conversation, message, body: body.to_owned() };
+        world.run_under(MentionRule::Plain, &ann.next(edit("_@bob_!")));
+        assert_eq!(named(&world, before), []);
+        world.run_under(MentionRule::Slanted, &ann.next(edit("_@bob_?")));
+        assert_eq!(named(&world, before), [bob.account]);
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub fn apply(store: &mut impl Write, log_index: u64, entry: &Unpacked) -> Result
     for (place, command) in (0..).step_by(PLACES_PER_COMMAND as usize).zip(&entry.commands) {
         let first = Position::new(log_index, place);
         let mut context = Context::new(store, first, PLACES_PER_COMMAND, &mut meta, &mut applied.happened);
+        context.mentions = entry.mentions;
         applied.replies.push(settle(run(&mut context, command))?);
     }
     let behind = Position::new(log_index, COMMANDS_PER_ENTRY as u64 * PLACES_PER_COMMAND);

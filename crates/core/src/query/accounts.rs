@@ -56,6 +56,20 @@ pub fn account_named(store: &dyn Read, name: &str) -> Result<Result<AccountId, R
     Ok(found.map(|found| found.account).ok_or_else(|| Rejection::UnknownUser(text::quoted_name(name))))
 }
 
+/// Who bears a name, any case, or bore it until the account was deleted: whom a list goes on behind. A name that was freed is nobody's, until it is
+/// somebody else's.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn bearer_of_name(store: &dyn Read, name: &str) -> Result<Result<AccountId, Rejection>, StoreError> {
+    let unknown = || Rejection::UnknownUser(text::quoted_name(name));
+    if text::check_name(name).is_err() {
+        return Ok(Err(unknown()));
+    }
+    let record = record::get::<NameRecord>(store, Key::Name(&text::fold_name(name)))?;
+    Ok(record.map(|record| record.account).ok_or_else(unknown))
+}
+
 /// Live accounts whose name contains `pattern` (with `*` in it: matches it from end to end; `*` is any
 /// run of characters), any case, in the order of their folded names, after `after`.
 ///

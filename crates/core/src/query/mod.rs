@@ -32,7 +32,7 @@ mod rooms;
 mod search;
 mod sessions;
 
-pub use accounts::{account, account_by_name, account_named, any_account, search_accounts};
+pub use accounts::{account, account_by_name, account_named, any_account, bearer_of_name, search_accounts};
 pub use administration::{AdministrationInfo, administers, administration};
 pub use attachments::{Chunk, UsageInfo, attachment, attachments, chunk, usage};
 pub use bots::{BotInfo, OwnBot, WebhookInfo, bots, webhook_counts, webhooks, writes_of};

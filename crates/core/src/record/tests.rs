@@ -13,6 +13,7 @@ use crate::{
     entry,
     event::Edited,
     ids::{ConversationId, RequestId, RequestName},
+    mention::MentionRule,
     reply::{Rejection, Reply},
 };
 
@@ -463,6 +464,20 @@ fn reply(name: &'static str, reply: Reply) -> Sample {
     Sample { name, again: entry::encode_reply(&decoded).to_vec(), bytes }
 }
 
+/// Entries of the log, whole.
+fn entries() -> Vec<Sample> {
+    let session = entry::encode_command(&Command::RenewSession { session: TOKEN });
+    let entry = |name, rule| {
+        let bytes = entry::pack_under(rule, 1_700_000_000_000, [session.clone(), session.clone()].iter());
+        let unpacked = entry::unpack(&bytes).unwrap();
+        assert_eq!(unpacked.mentions, rule);
+        let commands: Vec<_> = unpacked.commands.iter().map(entry::encode_command).collect();
+        let again = entry::pack_under(unpacked.mentions, unpacked.time_ms, commands.iter()).to_vec();
+        Sample { name, bytes: bytes.to_vec(), again }
+    };
+    vec![entry("entry", MentionRule::Plain), entry("entry with slanted mentions", MentionRule::Slanted)]
+}
+
 /// Replies are stored too: in windows.
 fn replies() -> Vec<Sample> {
     let refused = |name, rejection| reply(name, Reply::Rejected(rejection));
@@ -549,6 +564,7 @@ fn stored_formats_stay_as_they_are() {
         .chain(records())
         .chain(events())
         .chain(commands())
+        .chain(entries())
         .chain(replies())
         .chain(attachments::samples())
         .chain(bots::samples())

@@ -12,8 +12,9 @@ use proptest::{
     test_runner::{TestCaseError, TestCaseResult},
 };
 use threefold_core::{
-    AccountId, AdministratorAction, BotAction, Command, ConversationId, DeleteScope, EventId, Operation, Recipient,
-    Rejection, Reply, RequestId, RequestName, Role, SessionId, TokenHash, query,
+    AccountId, AdministratorAction, AttachmentId, BotAction, Command, ContentHash, ConversationId, DeleteScope,
+    EventId, Operation, Recipient, Rejection, Reply, RequestId, RequestName, Role, SessionId, TokenHash,
+    bounds::DEFAULT_QUOTA_BYTES, content::Digest, query,
 };
 
 use crate::world::World;
@@ -24,17 +25,51 @@ const ROOMS: [&str; 2] = ["tea", "Den"];
 /// One step, in small numbers that are resolved against what has happened so far.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Register { name: usize },
-    LogIn { person: usize },
-    EndSession { device: usize, target: Option<usize> },
-    DeleteAccount { device: usize },
-    ChangePassword { device: usize },
-    Renew { device: usize },
-    OpenInstance { device: usize, nonce: u64 },
-    Write { device: usize, instance: u64, skew: i64, answered: Option<u64>, name: Option<u64>, what: What },
-    Retry { back: usize },
-    Post { webhook: usize, name: u64 },
-    Wait { ms: u64 },
+    Register {
+        name: usize,
+    },
+    LogIn {
+        person: usize,
+    },
+    EndSession {
+        device: usize,
+        target: Option<usize>,
+    },
+    DeleteAccount {
+        device: usize,
+    },
+    ChangePassword {
+        device: usize,
+    },
+    Renew {
+        device: usize,
+    },
+    OpenInstance {
+        device: usize,
+        nonce: u64,
+    },
+    Write {
+        device: usize,
+        instance: u64,
+        skew: i64,
+        answered: Option<u64>,
+        name: Option<u64>,
+        what: What,
+    },
+    Retry {
+        back: usize,
+    },
+    Post {
+        webhook: usize,
+        name: u64,
+    },
+    /// The next command of an upload: it is begun, put there, finished.
+    Upload {
+        device: usize,
+    },
+    Wait {
+        ms: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +80,7 @@ pub enum What {
     Delete { messages: Vec<usize>, everyone: bool },
     Delivered { message: usize },
     Edit { message: usize, body: usize },
+    RemoveText { message: usize },
     React { message: usize, emoji: usize, add: bool },
     DisplayName { name: &'static str },
     Administer { name: usize, action: AdministratorAction },
@@ -138,6 +174,7 @@ fn what() -> impl Strategy<Value = What> {
         1 => (0..NAMES.len(), action()).prop_map(|(name, action)| What::Administer { name, action }),
         1 => message.clone().prop_map(|message| What::Delivered { message }),
         3 => (message.clone(), 0..EDITS.len()).prop_map(|(message, body)| What::Edit { message, body }),
+        3 => (0usize..2).prop_map(|message| What::RemoveText { message }),
         3 => (message, 0..EMOJI.len(), any::<bool>())
             .prop_map(|(message, emoji, add)| What::React { message, emoji, add }),
         8 => (0..ROOMS.len(), 0..NAMES.len(), in_room())
@@ -168,8 +205,44 @@ pub fn step() -> impl Strategy<Value = Step> {
         }),
         6 => (0usize..8).prop_map(|back| Step::Retry { back }),
         3 => (0usize..3, 0u64..6).prop_map(|(webhook, name)| Step::Post { webhook, name }),
+        12 => (0usize..5).prop_map(|device| Step::Upload { device }),
         2 => (0u64..20 * 24 * 60 * 60 * 1000).prop_map(|ms| Step::Wait { ms }),
     ]
+}
+
+/// What is in every file.
+const CONTENT: &[u8] = b"words";
+
+/// An upload on its way.
+struct Upload {
+    session: TokenHash,
+    nonce: u64,
+    attachment: Option<AttachmentId>,
+    is_there: bool,
+}
+
+impl Upload {
+    /// What is due.
+    fn command(&self) -> Command {
+        let Self { session, nonce, .. } = *self;
+        let (sha256, chain) = {
+            let mut digest = Digest::default();
+            digest.chunk(CONTENT);
+            digest.finish()
+        };
+        match self.attachment {
+            None => {
+                let (name, content_type) = ("words.txt".to_owned(), "text/plain".to_owned());
+                let (bytes, quota_bytes) = (CONTENT.len() as u64, DEFAULT_QUOTA_BYTES);
+                Command::BeginAttachment { session, nonce, name, content_type, bytes, quota_bytes }
+            }
+            Some(attachment) if !self.is_there => {
+                let (hash, content) = (ContentHash::of(CONTENT), CONTENT.to_vec());
+                Command::PutChunk { session, attachment, offset: 0, hash, content }
+            }
+            Some(attachment) => Command::FinishAttachment { session, attachment, sha256, chain, content_type: None },
+        }
+    }
 }
 
 /// What the steps' small numbers stand for.
@@ -181,6 +254,11 @@ pub struct Cast {
     numbers: BTreeMap<(TokenHash, u64), u64>,
     pub messages: Vec<(ConversationId, EventId)>,
     webhooks: Vec<AccountId>,
+    upload: Option<Upload>,
+    /// Files that may be attached, and whose they are.
+    files: Vec<(AccountId, AttachmentId)>,
+    /// Messages that have some, by whom and where.
+    with_files: Vec<(AccountId, ConversationId, EventId)>,
     commands: Vec<Command>,
 }
 
@@ -206,7 +284,10 @@ impl Cast {
         match what {
             What::Send { name, body } => {
                 let to = Recipient::User(NAMES[*name].to_owned());
-                Operation::SendMessage { to, body: (*body).to_owned(), reply_to: None, attachments: None }
+                let author = query::session(&world.store, &session).unwrap().map(|session| session.account);
+                let own = self.files.iter().find(|(owner, _)| Some(*owner) == author);
+                let attachments = own.map(|(_, attachment)| vec![*attachment]);
+                Operation::SendMessage { to, body: (*body).to_owned(), reply_to: None, attachments }
             }
             What::Reply { message } => {
                 let (conversation, event) = self.message(world, session, *message);
@@ -236,6 +317,13 @@ impl Cast {
                     "" => Operation::RemoveText { conversation, message },
                     body => Operation::EditMessage { conversation, message, body: body.to_owned() },
                 }
+            }
+            What::RemoveText { message } => {
+                let account = query::session(&world.store, &session).unwrap().map(|session| session.account);
+                let own = self.with_files.iter().rev().filter(|(author, ..)| Some(*author) == account);
+                let own = own.map(|(_, conversation, message)| (*conversation, *message)).nth(*message);
+                let (conversation, message) = own.unwrap_or_else(|| self.message(world, session, *message));
+                Operation::RemoveText { conversation, message }
             }
             What::React { message, emoji, add } => {
                 let (conversation, message) = self.message(world, session, *message);
@@ -300,6 +388,11 @@ impl Cast {
                 let (webhook, name) = (self.webhook(*webhook), RequestName(*name));
                 Command::PostWebhook { webhook, token: TOKEN, name, body: "posted, @ann".to_owned(), after: None }
             }
+            Step::Upload { device } => {
+                let (session, nonce) = (self.device(world, *device), world.log_index);
+                let begun = || Upload { session, nonce, attachment: None, is_there: false };
+                self.upload.get_or_insert_with(begun).command()
+            }
             Step::Retry { back } => self.commands.iter().rev().nth(*back)?.clone(),
             Step::Wait { ms } => {
                 world.time_ms += ms;
@@ -308,7 +401,8 @@ impl Cast {
         })
     }
 
-    fn learn(&mut self, command: &Command, reply: &Reply) {
+    fn learn(&mut self, world: &World, command: &Command, reply: &Reply) {
+        self.learn_of_files(world, command, reply);
         match (command, reply) {
             (
                 Command::Register { token_hash, .. } | Command::LogIn { token_hash, .. },
@@ -348,6 +442,35 @@ impl Cast {
     }
 }
 
+impl Cast {
+    fn learn_of_files(&mut self, world: &World, command: &Command, reply: &Reply) {
+        if self.upload.as_ref().is_some_and(|upload| upload.command() == *command) {
+            self.upload = match (self.upload.take(), reply) {
+                (Some(upload), Reply::UploadReached { attachment, received }) => {
+                    let is_there = *received == CONTENT.len() as u64;
+                    Some(Upload { attachment: Some(*attachment), is_there, ..upload })
+                }
+                (Some(upload), Reply::AttachmentFinished(file)) => {
+                    let session = query::session(&world.store, &upload.session).unwrap();
+                    self.files.extend(session.map(|session| (session.account, file.attachment)));
+                    None
+                }
+                _ => None,
+            };
+        }
+        let (Command::Write { session, operation, .. } | Command::NamedWrite { session, operation, .. }) = command
+        else {
+            return;
+        };
+        let Operation::SendMessage { attachments: Some(sent), .. } = operation else { return };
+        self.files.retain(|(_, file)| !sent.contains(file));
+        let author = query::session(&world.store, session).unwrap();
+        if let (Some(author), Reply::MessageSent { conversation, event, .. }) = (author, reply) {
+            self.with_files.push((author.account, *conversation, *event));
+        }
+    }
+}
+
 /// Plays the steps; what is checked after each is up to `check`.
 pub fn play(
     steps: &[Step],
@@ -357,14 +480,14 @@ pub fn play(
     for name in 0..3 {
         if let Some(command) = cast.command(&mut world, &Step::Register { name }) {
             let reply = world.run(&command);
-            cast.learn(&command, &reply);
+            cast.learn(&world, &command, &reply);
         }
     }
     for step in steps {
         if let Some(command) = cast.command(&mut world, step) {
             let reply = world.run(&command);
             check(&mut world, &command, &reply)?;
-            cast.learn(&command, &reply);
+            cast.learn(&world, &command, &reply);
         }
     }
     Ok((world, cast))

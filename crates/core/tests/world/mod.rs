@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use threefold_core::{
-    AccountId, Command, ConversationId, DeleteScope, EventId, Operation, Position, Recipient, Rejection, Reply,
-    RequestId, RequestName, SessionId, TokenHash,
+    AccountId, Command, ConversationId, DeleteScope, EventId, MentionRule, Operation, Position, Recipient, Rejection,
+    Reply, RequestId, RequestName, SessionId, TokenHash,
     apply::{Applied, Audience, Happened},
-    entry::{encode_command, pack, unpack},
+    entry::{encode_command, pack, pack_under, unpack},
     event::{Event, EventBody, Scope},
     query::{self, CatchUp, Page, Shown},
     store::{Changes, MemoryStore, Overlay},
@@ -58,6 +58,11 @@ impl World {
     pub fn apply(&mut self, commands: &[Command]) -> Vec<Reply> {
         let encoded: Vec<_> = commands.iter().map(encode_command).collect();
         self.apply_entry(pack(self.time_ms, encoded.iter()))
+    }
+
+    /// Applies a command as an entry of before, whose mentions are read by an older rule.
+    pub fn run_under(&mut self, rule: MentionRule, command: &Command) -> Reply {
+        self.apply_entry(pack_under(rule, self.time_ms, [encode_command(command)].iter())).remove(0)
     }
 
     /// Applies one entry as the next of the log.

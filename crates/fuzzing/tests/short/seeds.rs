@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use prost::Message as _;
-use threefold_core::stored;
+use threefold_core::{MentionRule, entry::pack_under, stored};
 use threefold_proto::{chat, json};
 
 /// Inputs with their targets.
@@ -171,6 +171,8 @@ fn stored_records(golden: &[Vec<u8>], seeds: &mut Seeds) {
             seeds.insert(("stored_record", [&[0x80][..], value].concat()));
             let entry = threefold_core::entry::pack(7, [bytes::Bytes::from(value.clone())].iter());
             seeds.insert(("stored_record", [&[0x81][..], &entry].concat()));
+            let earlier = pack_under(MentionRule::Plain, 7, [bytes::Bytes::from(value.clone())].iter());
+            seeds.insert(("stored_record", [&[0x81][..], &earlier].concat()));
             let log_entry = [&[0x83, 1, 0x0a, 4, 8, 7, 0x10, 0x2a, 0x1a, entry.len() as u8][..], &entry].concat();
             if entry.len() < 128 {
                 seeds.insert(("stored_record", log_entry.clone()));

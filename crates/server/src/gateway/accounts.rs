@@ -30,15 +30,14 @@ impl<D: Door> Gateway<D> {
     pub(super) async fn register(
         &self,
         request: chat::RegisterRequest,
-        from: Option<IpAddr>,
+        from: IpAddr,
         deadline: Instant,
     ) -> Result<chat::SessionReply, Refusal> {
         let token = Token::from_bytes(&request.token)?;
         // The state machine checks again; here it saves a hash.
         text::check_name(&request.name)?;
         text::check_device(&request.device)?;
-        let keys: Vec<Key> = from.map(Key::registrations).into_iter().collect();
-        self.take(&keys, "too many registrations from this address", deadline).await?;
+        self.take(&[Key::registrations(from)], "too many registrations from this address", deadline).await?;
         let password_hash = self.passwords().hash(request.password, deadline).await?;
         let (name, device) = (request.name, request.device);
         let command = Command::Register { name, password_hash, token_hash: token.hash(), device };
@@ -50,7 +49,7 @@ impl<D: Door> Gateway<D> {
     pub(super) async fn log_in(
         &self,
         request: chat::LoginRequest,
-        from: Option<IpAddr>,
+        from: IpAddr,
         deadline: Instant,
     ) -> Result<chat::SessionReply, Refusal> {
         let token = Token::from_bytes(&request.token)?;
@@ -59,8 +58,8 @@ impl<D: Door> Gateway<D> {
         // What looks like a bot's token is not counted for the name from everywhere: it cannot be guessed, and who tries shuts out nobody.
         let is_token = Token::from_hexadecimal(&request.password).is_some();
         let anywhere = (!is_token).then(|| Key::failed_logins(&request.name));
-        let here = Key::failed_logins_at(&request.name, from);
-        let keys: Vec<Key> = [Some(here), anywhere, from.map(Key::failed_logins_from)].into_iter().flatten().collect();
+        let here = Key::failed_logins_at(&request.name, Some(from));
+        let keys: Vec<Key> = [here, Key::failed_logins_from(from)].into_iter().chain(anywhere).collect();
         self.take(&keys, FAILED_LOGINS, deadline).await?;
         let verified = async {
             self.wait_consistent(deadline).await?;

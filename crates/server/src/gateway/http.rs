@@ -42,10 +42,9 @@ use super::{
     crowd::Crowd,
     door::Door,
     grpc, hooks, page,
-    places::Full,
     websocket::{self, Entrance, Origins, Place},
 };
-use crate::net::{ClientListener, ClientSocket, gathered::Gathered};
+use crate::net::{ClientListener, ClientSocket, Ends, gathered::Gathered};
 
 /// Connections at once: at some 50 KiB each, 1 GiB; and a common limit of open files is 65,536.
 const CONNECTIONS: usize = 20_000;
@@ -77,15 +76,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the services cannot be set up. A failed connection is no error of the server.
 pub async fn serve<D: Door>(
+    listener: impl ClientListener,
+    gateway: Gateway<D>,
+    origins: Origins,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_crowd(listener, gateway, origins, Crowd::new("client", CONNECTIONS), shutdown).await
+}
+
+async fn serve_crowd<D: Door>(
     mut listener: impl ClientListener,
     gateway: Gateway<D>,
     origins: Origins,
+    crowd: Crowd,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (routes, health) = grpc::routes(&gateway).map_err(io::Error::other)?;
     let router = router(routes, Entrance { gateway: gateway.clone(), origins: Arc::new(origins) });
     health.set_service_status(service_name(), tonic_health::ServingStatus::Serving).await;
-    let crowd = Crowd::new(CONNECTIONS);
     let arrivals = Arc::new(Semaphore::new(ARRIVALS));
     let mut shutdown = pin!(shutdown);
     loop {
@@ -93,7 +101,7 @@ pub async fn serve<D: Door>(
             biased;
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(socket) => admit(socket, &crowd, &arrivals, &router, &gateway),
+                Ok((socket, ends)) => admit(socket, ends, &crowd, &arrivals, &router, &gateway),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -116,23 +124,19 @@ fn service_name() -> &'static str {
 
 fn admit<D: Door>(
     socket: impl ClientSocket,
+    ends: Ends,
     crowd: &Crowd,
     arrivals: &Arc<Semaphore>,
     router: &Router,
     gateway: &Gateway<D>,
 ) {
     // Closed at once rather than left waiting: the client then goes to another server.
-    let place = match crowd.admit(socket.remote()) {
-        Ok(place) => place,
-        Err(Full::InAll) => return tracing::warn!(CONNECTIONS, "too many connections: one more was closed"),
-        // Whoever does that may do it a thousand times a second.
-        Err(Full::OfOne(bound)) => {
-            return tracing::debug!(bound, "too many connections of one address: one more was closed");
-        }
-    };
-    let (router, gateway, arrivals) = (router.clone(), gateway.clone(), arrivals.clone());
+    let Some(place) = crowd.admit(ends) else { return };
+    let (gateway, arrivals, called) = (gateway.clone(), arrivals.clone(), Arc::default());
+    let address = ClientAddress(ends.remote.ip());
+    let service = Located { router: router.clone(), address, place: Arc::new(place), called };
     tokio::spawn(async move {
-        if let Err(error) = converse(socket, Arc::new(place), &arrivals, router, &gateway, FIRST_CALL_TIMEOUT).await {
+        if let Err(error) = converse(socket, service, &arrivals, &gateway, FIRST_CALL_TIMEOUT).await {
             tracing::debug!(error, "a connection failed");
         }
     });
@@ -140,13 +144,14 @@ fn admit<D: Door>(
 
 /// Where a request comes from, in its extensions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClientAddress(pub Option<IpAddr>);
+pub(super) struct ClientAddress(pub IpAddr);
 
 /// The router for one connection: each request is told where it comes from, and which place it takes.
 #[derive(Clone)]
 struct Located {
     router: Router,
     address: ClientAddress,
+    /// Who takes the connection over by an upgrade takes over its place as well.
     place: Place,
     /// There was a request.
     called: Arc<AtomicBool>,
@@ -176,9 +181,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn converse<D: Door>(
     mut socket: impl ClientSocket,
-    place: Place,
+    service: Located,
     arrivals: &Semaphore,
-    router: Router,
     gateway: &Gateway<D>,
     first_call: Duration,
 ) -> Result<(), BoxError> {
@@ -190,9 +194,7 @@ async fn converse<D: Door>(
         arrival = arrivals.acquire() => arrival?,
     };
     let builder = protocols();
-    // Who takes the connection over by an upgrade takes over its place as well.
-    let called = Arc::new(AtomicBool::new(false));
-    let service = Located { router, address: ClientAddress(socket.remote()), place, called: Arc::clone(&called) };
+    let called = Arc::clone(&service.called);
     let connection = builder
         .serve_connection_with_upgrades(TokioIo::new(Gathered::recognising(socket)), TowerToHyperService::new(service));
     let mut connection = pin!(connection);
@@ -270,11 +272,14 @@ fn page_or_nothing<D: Door>(gateway: &Gateway<D>, request: Request) -> Response 
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
     use tonic::transport::Endpoint;
 
     use super::*;
-    use crate::gateway::testing::Solo;
+    use crate::gateway::testing::{Foreign, Solo};
 
     #[tokio::test]
     async fn who_never_calls_is_let_go_though_pings_are_answered() {
@@ -283,10 +288,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let (routes, _health) = grpc::routes(&gateway).unwrap();
-        let (arrivals, place) = (Semaphore::new(1), Crowd::new(1).admit(None).ok().unwrap());
+        let (arrivals, crowd) = (Semaphore::new(1), Crowd::new("test", 1));
         let served = async {
-            let (socket, _) = listener.accept().await.unwrap();
-            converse(socket, Arc::new(place), &arrivals, routes, &gateway, Duration::from_millis(100)).await
+            let (socket, remote) = listener.accept().await.unwrap();
+            let place = Arc::new(crowd.admit(Ends { local: address, remote }).unwrap());
+            let service =
+                Located { router: routes, address: ClientAddress(remote.ip()), place, called: Arc::default() };
+            converse(socket, service, &arrivals, &gateway, Duration::from_millis(100)).await
         };
         let silent = async {
             let _channel = endpoint.connect().await.unwrap();
@@ -298,5 +306,27 @@ mod tests {
             () = silent => return,
         };
         assert!(ended.is_ok(), "in order: {ended:?}");
+    }
+
+    #[tokio::test]
+    async fn one_address_has_half_of_the_places() {
+        let listener = Foreign::listen(&[1, 1, 1, 2]).await;
+        let (address, crowd) = (listener.address(), Crowd::new("test", 4));
+        let gateway = Solo::new().gateway();
+        tokio::spawn(serve_crowd(listener, gateway, Origins::default(), crowd, std::future::pending()));
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            let mut heard = [0; 12];
+            let answered = async {
+                client.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+                client.read_exact(&mut heard).await
+            };
+            let answered = timeout(Duration::from_secs(60), answered).await.expect("answered or closed");
+            assert_eq!(answered.is_ok(), number != 2, "{number}: {answered:?}");
+            assert_eq!(&heard, if number == 2 { &[0; 12] } else { b"HTTP/1.1 200" });
+        }
     }
 }

@@ -67,7 +67,7 @@ pub use password::{CannotHash, Cost, Passwords};
 pub use websocket::Origins;
 pub(crate) use websocket::understood;
 
-/// Looks through names (of accounts, rooms, who is online) at once, of each account one: each may read all there are. Not among the searches in
+/// Looks through names (of accounts, rooms, who is online) at once, of each account and its bots one: each may read all there are. Not among the searches in
 /// messages, for a person who writes `@` and a name should not wait for them.
 const LOOKUPS: usize = 2;
 
@@ -234,7 +234,7 @@ impl<D: Door> Gateway<D> {
         query: impl FnOnce(&Self, AccountId) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (gateway, reader) = (self.clone(), caller.session.account);
-        self.shared.lookups.work(reader, deadline, move || query(&gateway, reader)).await
+        self.shared.lookups.work(caller.counted_as, deadline, move || query(&gateway, reader)).await
     }
 
     async fn wait_consistent(&self, deadline: Instant) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Caller, Gateway, door::Door};
 use crate::search::{Found, Question, Wanted};
 
-/// Searches carried out at once, of each account one; the others wait for their turns. Each may take a processor for some tens of
+/// Searches carried out at once, of each account and its bots one; the others wait for their turns. Each may take a processor for some tens of
 /// milliseconds, and what people write must not wait for it.
 pub(super) const SEARCHES: usize = 2;
 
@@ -44,7 +44,7 @@ impl<D: Door> Gateway<D> {
         let before = (request.before != 0).then_some(EventId(request.before));
         let wanted = Wanted { reader, question, conversation, author, before, limit };
         let door = self.door().clone();
-        let found = self.shared.searches.work(reader, deadline, move || door.search(&wanted)).await?;
+        let found = self.shared.searches.work(caller.counted_as, deadline, move || door.search(&wanted)).await?;
         Ok(self.shown(caller, found))
     }
 

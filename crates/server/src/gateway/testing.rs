@@ -2,10 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::{self, ThreadId},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,6 +20,7 @@ use threefold_core::{
 };
 use threefold_proto::chat;
 use tokio::{
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     time::{Instant, timeout_at},
 };
@@ -27,6 +31,7 @@ use super::{
 };
 use crate::{
     config::Limits,
+    net::{ClientListener, Ends},
     node::{
         Committed, Common, Condition, Followed, Seen, Unavailable, Word,
         limits::{Keeper, Key},
@@ -66,6 +71,8 @@ struct Shared {
     common: Mutex<BTreeMap<EventId, Arc<Common>>>,
     /// Searches do not end while it is set.
     pub holds_searches: AtomicBool,
+    /// While somebody holds them: reads on other threads wait. (Names are looked through on threads of their own.)
+    pub holds_reads: Mutex<Option<ThreadId>>,
     /// Who began a search in messages, one after another.
     pub searchers: watch::Sender<Vec<AccountId>>,
 }
@@ -89,6 +96,7 @@ impl Solo {
             pace: Typing::default(),
             gathered: AtomicU64::new(0),
             holds_searches: AtomicBool::new(false),
+            holds_reads: Mutex::default(),
             searchers: watch::Sender::default(),
             state: Mutex::default(),
             position: watch::Sender::new(Position(0)),
@@ -139,6 +147,11 @@ impl Solo {
 
     pub fn hold_searches(&self, held: bool) {
         self.0.holds_searches.store(held, Ordering::SeqCst);
+    }
+
+    /// Reads on other threads than the caller's wait from now on, or not any more.
+    pub fn hold_reads(&self, held: bool) {
+        *self.0.holds_reads.lock().unwrap() = held.then(|| thread::current().id());
     }
 
     pub fn searchers(&self) -> watch::Receiver<Vec<AccountId>> {
@@ -192,7 +205,7 @@ impl Solo {
         state.log_index += 1;
         let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let State { store, log_index } = &mut *state;
-        let mut applied = apply(store, *log_index, &Unpacked { time_ms, commands: vec![command.clone()] }).unwrap();
+        let mut applied = apply(store, *log_index, &Unpacked::new(time_ms, vec![command.clone()])).unwrap();
         let position = Position::end_of(*log_index);
         drop(state);
         self.0.position.send_replace(position);
@@ -261,13 +274,16 @@ impl Door for Solo {
 
     fn read<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, StoreError>) -> T {
         self.0.reads.fetch_add(1, Ordering::SeqCst);
+        while self.0.holds_reads.lock().unwrap().is_some_and(|holder| holder != thread::current().id()) {
+            thread::sleep(Duration::from_millis(1));
+        }
         query(&self.state().store).unwrap()
     }
 
     fn search(&self, wanted: &Wanted) -> Found {
         self.0.searchers.send_modify(|searchers| searchers.push(wanted.reader));
         while self.0.holds_searches.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         self.read(|store| search::find(store, None, wanted))
     }
@@ -389,5 +405,33 @@ impl Drop for SoloPresent {
                 present.remove(&self.account);
             }
         }
+    }
+}
+
+/// A port to which other machines seem to connect.
+pub(super) struct Foreign {
+    listener: TcpListener,
+    /// The last number of each one's address, in the order in which they come.
+    hosts: std::vec::IntoIter<u8>,
+}
+
+impl Foreign {
+    pub async fn listen(hosts: &[u8]) -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), hosts: hosts.to_vec().into_iter() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+}
+
+impl ClientListener for Foreign {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Ends)> {
+        let (socket, ends) = ClientListener::accept(&mut self.listener).await?;
+        let host = self.hosts.next().expect("no more connections than hosts");
+        let remote = (IpAddr::from([192, 0, 2, host]), ends.remote.port()).into();
+        Ok((socket, Ends { remote, ..ends }))
     }
 }

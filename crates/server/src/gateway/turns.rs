@@ -65,15 +65,24 @@ pub(super) struct Line {
     what: &'static str,
     turns: Turns,
     waiting: Arc<Places>,
+    /// Whose turns there were, one after another.
+    #[cfg(test)]
+    pub(super) began: tokio::sync::watch::Sender<Vec<AccountId>>,
 }
 
 impl Line {
     /// Of `what`, so many at a time.
     pub(super) fn new(what: &'static str, at_once: usize) -> Self {
-        Self { what, turns: Turns::new(at_once), waiting: Places::new(WAITING, WAITING_OF_ONE) }
+        Self {
+            what,
+            turns: Turns::new(at_once),
+            waiting: Places::new(WAITING, WAITING_OF_ONE),
+            #[cfg(test)]
+            began: tokio::sync::watch::Sender::default(),
+        }
     }
 
-    /// Does it when it is the account's turn. Work that has begun keeps its turn to its end, though nobody may wait for it any more: who asks
+    /// Does it when it is the turn of that account (the one as which the caller's writes are counted: bots are no way to more turns). Work that has begun keeps its turn to its end, though nobody may wait for it any more: who asks
     /// and goes away gains nothing.
     ///
     /// # Errors
@@ -90,6 +99,8 @@ impl Line {
             timeout_at(deadline, self.turns.wait(account)).await.map_err(overloaded)?
         };
         let turn = turn.map_err(|_| Refusal::unavailable("this server is stopping"))?;
+        #[cfg(test)]
+        self.began.send_modify(|began| began.push(account));
         let worked = ambient::blocking(move || {
             let done = work();
             drop(turn);

@@ -8,12 +8,7 @@ pub mod gathered;
 pub mod resetting;
 pub mod tcp;
 
-use std::{
-    future::Future,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -114,15 +109,13 @@ pub trait ClientListener: Send + 'static {
     /// A client's connection.
     type Socket: ClientSocket;
 
-    /// Waits for the next connection. Cancel safe.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+    /// Waits for the next connection, and says between which addresses it is: asked later, one that was reset would not tell any more, and whose
+    /// address is not known cannot be counted. Cancel safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Socket, Ends)>> + Send;
 }
 
 /// A client's connection.
 pub trait ClientSocket: Transport {
-    /// Where it comes from; none where that is not known any more.
-    fn remote(&self) -> Option<IpAddr>;
-
     /// Waits until there is something to read, or the end.
     fn first_word(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }

@@ -138,18 +138,19 @@ impl AsyncWrite for TlsPeer {
 impl ClientListener for TcpListener {
     type Socket = TcpStream;
 
-    async fn accept(&mut self) -> io::Result<TcpStream> {
-        let (socket, _) = TcpListener::accept(self).await?;
-        socket.set_nodelay(true)?;
-        Ok(socket)
+    async fn accept(&mut self) -> io::Result<(TcpStream, Ends)> {
+        loop {
+            let (socket, remote) = TcpListener::accept(self).await?;
+            // One that is gone already may say no to that, and is no reason to pause for the others' sake.
+            match socket.set_nodelay(true).and_then(|()| socket.local_addr()) {
+                Ok(local) => return Ok((socket, Ends { local, remote })),
+                Err(error) => tracing::debug!(%error, "a connection was gone as soon as it came"),
+            }
+        }
     }
 }
 
 impl ClientSocket for TcpStream {
-    fn remote(&self) -> Option<std::net::IpAddr> {
-        self.peer_addr().ok().map(|address| address.ip())
-    }
-
     async fn first_word(&mut self) -> io::Result<()> {
         self.peek(&mut [0]).await.map(drop)
     }
@@ -180,16 +181,25 @@ impl KeptAlive {
 impl ClientListener for KeptAlive {
     type Socket = TcpStream;
 
-    async fn accept(&mut self) -> io::Result<TcpStream> {
-        let socket = ClientListener::accept(&mut self.listener).await?;
-        let keep_alive = TcpKeepalive::new()
-            .with_time(KEEP_ALIVE_TIME)
-            .with_interval(KEEP_ALIVE_INTERVAL)
-            .with_retries(KEEP_ALIVE_RETRIES);
-        let options = SockRef::from(&socket);
-        options.set_tcp_keepalive(&keep_alive)?;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        options.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-        Ok(socket)
+    async fn accept(&mut self) -> io::Result<(TcpStream, Ends)> {
+        loop {
+            let (socket, ends) = ClientListener::accept(&mut self.listener).await?;
+            match keep_alive(&socket) {
+                Ok(()) => return Ok((socket, ends)),
+                Err(error) => tracing::debug!(%error, "a connection was gone as soon as it came"),
+            }
+        }
     }
+}
+
+fn keep_alive(socket: &TcpStream) -> io::Result<()> {
+    let keep_alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE_TIME)
+        .with_interval(KEEP_ALIVE_INTERVAL)
+        .with_retries(KEEP_ALIVE_RETRIES);
+    let options = SockRef::from(socket);
+    options.set_tcp_keepalive(&keep_alive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    options.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
 }

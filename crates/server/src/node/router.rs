@@ -327,7 +327,7 @@ mod tests {
 
     fn run(store: &mut MemoryStore, log_index: u64, command: &Bytes) -> Proposed {
         let commands = vec![entry::decode_command(command).unwrap()];
-        let applied = apply(store, log_index, &Unpacked { time_ms: log_index, commands }).unwrap();
+        let applied = apply(store, log_index, &Unpacked::new(log_index, commands)).unwrap();
         Proposed { log_index, replies: applied.replies }
     }
 

@@ -60,7 +60,7 @@ const KEY_REPLACED_RECOVERY_IDS: &[u8] = &[0x00, 4];
 const RECOVERY_ID_BYTES: usize = 16;
 
 /// First byte of an entry that founds a cluster: its recovery id follows. (Entries of commands begin with
-/// [`entry::ENTRY_VERSION`].)
+/// their version, [`entry::ENTRY_VERSION`] at most.)
 const FOUND_CLUSTER: u8 = 0xF0;
 
 /// Told what was applied, in order, after it can be read.

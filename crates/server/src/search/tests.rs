@@ -67,7 +67,7 @@ impl World {
     fn run(&mut self, command: Command) -> Reply {
         self.log_index += 1;
         let mut overlay = Overlay::new(&*self.state);
-        let entry = Unpacked { time_ms: self.log_index, commands: vec![command] };
+        let entry = Unpacked::new(self.log_index, vec![command]);
         let mut applied = apply(&mut overlay, self.log_index, &entry).unwrap();
         let changes = overlay.into_changes();
         self.state.commit(changes).unwrap();

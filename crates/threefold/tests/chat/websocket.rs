@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    process::{Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     sync::mpsc,
 };
 
@@ -109,45 +109,100 @@ fn pages_of_other_places_are_refused_unless_they_are_listed() {
     assert!(ask(&format!("http://{address}")).starts_with("HTTP/1.1 101"));
 }
 
-/// The client in Python that the documentation shows, as it stands there.
-#[test]
-fn the_client_of_the_documentation_goes_on_at_another_server() {
+/// The client in Python that the documentation shows, as it stands there but for the servers' addresses. None: there is no Python here.
+fn client_of_the_documentation(servers: [&str; 3], changed: &[(&str, &str)]) -> Option<Talking> {
     let document = include_str!("../../../../docs/protocols.md");
     let (_, behind) = document.split_once("<!-- a test runs this while servers die -->").unwrap();
-    let script = behind.split("```").nth(1).unwrap().strip_prefix("python\n").unwrap();
-    let mut cluster = Cluster::start(&[]);
-    let bob = ["ann", "bob"].map(|name| cluster.person(name))[1].clone();
-    let leader = cluster.leader();
-    let at = |further: usize| cluster.servers[(leader + further) % 3].client.clone();
-    // It begins at the leader, which dies.
-    let script =
-        script.replace("127.0.0.1:7400", &at(0)).replace("127.0.0.1:7401", &at(1)).replace("127.0.0.1:7402", &at(2));
-    let mut command = Command::new("python3");
-    command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut script = behind.split("```").nth(1).unwrap().strip_prefix("python\n").unwrap().to_owned();
+    let ports = ["127.0.0.1:7400", "127.0.0.1:7401", "127.0.0.1:7402"];
+    for (from, to) in ports.into_iter().zip(servers).chain(changed.iter().copied()) {
+        assert!(script.contains(from), "{from}");
+        script = script.replace(from, to);
+    }
     if !Command::new("python3").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         eprintln!("\n*** SKIPPED: there is no python3 ***\n");
-        return;
+        return None;
     }
-    let mut client = Process::spawn(&mut command);
-    let (mut input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    let mut command = Command::new("python3");
+    command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::spawn(&mut command);
+    let (input, output) = (process.stdin.take(), process.stdout.take().unwrap());
     let (lines, said) = mpsc::channel();
     std::thread::spawn(move || {
         BufReader::new(output).lines().map_while(Result::ok).all(|line| lines.send(line).is_ok())
     });
+    Some(Talking { process, input, said })
+}
+
+/// A program that is told lines, and says some.
+struct Talking {
+    process: Process,
+    input: Option<ChildStdin>,
+    said: mpsc::Receiver<String>,
+}
+
+impl Talking {
+    fn tell(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        self.said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{}", end_of(&mut self.process)))
+    }
+
+    /// What it says on after the last line that it is told, and what it complained of.
+    fn end(mut self) -> (Vec<String>, String) {
+        drop(self.input.take());
+        wait("its end", || self.process.try_wait().unwrap().is_some_and(|status| status.success()));
+        (self.said.iter().collect(), end_of(&mut self.process))
+    }
+}
+
+#[test]
+fn the_client_of_the_documentation_goes_on_at_another_server() {
+    let mut cluster = Cluster::start(&[]);
+    let bob = ["ann", "bob"].map(|name| cluster.person(name))[1].clone();
+    let leader = cluster.leader();
+    // It begins at the leader, which dies.
+    let addresses: Vec<String> = (0..3).map(|further| cluster.servers[(leader + further) % 3].client.clone()).collect();
+    let servers = [0, 1, 2].map(|place| addresses[place].as_str());
+    // What is there already has no text.
+    let file = cluster.directory.join("words.txt");
+    std::fs::write(&file, "words").unwrap();
+    bob.done(&["send", "ann", "", "--attach", file.to_str().unwrap()]);
+    let Some(mut client) = client_of_the_documentation(servers, &[]) else { return };
     for number in 0..20 {
         if number == 10 {
             cluster.kill(&[leader]);
         }
-        writeln!(input, "number {number}").unwrap();
-        let line = said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{}", end_of(&mut client)));
-        assert_eq!(line, format!("ann: number {number}"));
+        client.tell(&format!("number {number}"));
+        if number == 0 {
+            assert_eq!(client.line(), "bob: ");
+        }
+        assert_eq!(client.line(), format!("ann: number {number}"));
     }
-    drop(input);
-    wait("its end", || client.try_wait().unwrap().is_some_and(|status| status.success()));
-    assert_eq!(said.iter().count(), 0, "each once");
-    let history = until("all of it", || Some(bob.history("ann")).filter(|history| history.len() >= 20));
+    assert_eq!(client.end(), (vec![], String::new()), "each once");
+    let history = until("all of it", || Some(bob.history("ann")).filter(|history| history.len() >= 21));
     let bodies: Vec<String> = history.iter().map(|message| message["body"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(bodies, (0..20).map(|number| format!("number {number}")).collect::<Vec<_>>());
+    let numbers: Vec<String> = (0..20).map(|number| format!("number {number}")).collect();
+    assert_eq!((bodies[0].as_str(), &bodies[1..]), ("", &numbers[..]));
+
+    // A cursor of another history: everything again, from the beginning.
+    let foreign = (
+        "self.cursor, self.recovery_id, self.sent = 0, \"\", 0\n        self.connect()",
+        "self.cursor, self.recovery_id, self.sent = 5, \"ab\" * 16, 0\n        self.connect()",
+    );
+    let mut client = client_of_the_documentation(servers, &[foreign]).unwrap();
+    client.tell("again");
+    let heard: Vec<String> = (0..22).map(|_| client.line()).collect();
+    assert_eq!((heard[0].as_str(), heard[1].as_str(), heard[21].as_str()), ("bob: ", "ann: number 0", "ann: again"));
+    assert_eq!(client.end(), (vec![], String::new()));
+
+    // What is refused is told.
+    let mut client = client_of_the_documentation(servers, &[("\"bob\"", "\"nobody\"")]).unwrap();
+    client.tell("lost");
+    let (_, complaint) = client.end();
+    assert!(complaint.starts_with("refused: ") && complaint.contains("nobody"), "{complaint}");
 }
 
 /// What a program that came to nothing said of it.

@@ -22,7 +22,8 @@ const BYTES: &str = "application/octet-stream";
 /// What a file is to be called that is announced as that and begins so, where that is something else: what is an `image/` for whoever looks at it
 /// later is one of those that are told here. Everything else is as its author says.
 pub(super) fn corrected(announced: &str, first: &[u8]) -> Option<&'static str> {
-    let is_image = announced.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("image/"));
+    // Whoever reads a header may pass over spaces before it.
+    let is_image = announced.trim_start().get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("image/"));
     match picture(first) {
         Some(kind) => (announced != kind).then_some(kind),
         None => is_image.then_some(BYTES),
@@ -77,6 +78,7 @@ mod tests {
             ("image/png", b"<html>", Some(BYTES)),
             ("Image/svg+xml", b"<svg>", Some(BYTES)),
             ("image/png", b"", Some(BYTES)),
+            ("  image/svg+xml", b"<svg>", Some(BYTES)),
             ("text/html", b"<html>", None),
             ("", b"words", None),
             ("imagé", b"words", None),

@@ -32,7 +32,7 @@ pub(super) async fn register(gateway: &Gateway<Solo>, name: &str) -> (Caller, u6
         token: token.to_vec().into(),
         device: "test".into(),
     };
-    let reply = gateway.register(request, None, soon()).await.unwrap();
+    let reply = gateway.register(request, std::net::Ipv4Addr::LOCALHOST.into(), soon()).await.unwrap();
     (gateway.authenticate(Token::new(token).hash(), soon()).await.unwrap(), reply.instance)
 }
 

@@ -1,6 +1,9 @@
 //! The Chat service, call by call.
 
-use std::{future::ready, net::IpAddr};
+use std::{
+    future::ready,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use futures::{
     StreamExt as _,
@@ -21,9 +24,9 @@ use crate::gateway::{
     http::ClientAddress,
 };
 
-/// Where a request comes from.
-fn from<T>(request: &Request<T>) -> Option<IpAddr> {
-    request.extensions().get::<ClientAddress>().and_then(|address| address.0)
+/// Where a request comes from. (Who came by no connection of ours would count as one address.)
+fn from<T>(request: &Request<T>) -> IpAddr {
+    request.extensions().get::<ClientAddress>().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |address| address.0)
 }
 
 #[async_trait]

@@ -119,9 +119,8 @@ pub(super) struct Connection<D: Door, S> {
     pub pending: VecDeque<Answer>,
     /// A mark of what was delivered, of whose answer the client does not hear.
     pub marking: Option<Committing>,
-    /// Where the client is, for the limits of those who have no account yet. Asked at the beginning: a connection that was reset
-    /// does not tell any more.
-    pub from: Option<IpAddr>,
+    /// Where the client is, for the limits of those who have no account yet.
+    pub from: IpAddr,
     decoder: Decoder,
     /// A question that waits for the answers of those before.
     held: Option<Request>,
@@ -133,10 +132,10 @@ pub(super) struct Connection<D: Door, S> {
 }
 
 impl<D: Door, S: ClientSocket> Connection<D, S> {
-    pub fn new(gateway: Gateway<D>, socket: S) -> Self {
+    pub fn new(gateway: Gateway<D>, socket: S, from: IpAddr) -> Self {
         Self {
             gateway,
-            from: socket.remote(),
+            from,
             outlet: Outlet::new(socket),
             framing: Framing::Json,
             session: None,

@@ -29,8 +29,8 @@ use std::{io, pin::pin, time::Duration};
 use tokio::time::{sleep, timeout};
 
 use self::connection::Connection;
-use super::{Gateway, crowd::Crowd, door::Door, places::Full};
-use crate::net::{ClientListener, ClientSocket};
+use super::{Gateway, crowd::Crowd, door::Door};
+use crate::net::{ClientListener, ClientSocket, Ends};
 
 /// Connections at once: half of those of the client port. At worst, each in the middle of the longest line, they hold
 /// 650 MiB.
@@ -45,18 +45,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// None: a failed connection is no error of the server. (The type is that of the other services.)
 pub async fn serve<D: Door>(
-    mut listener: impl ClientListener,
+    listener: impl ClientListener,
     gateway: Gateway<D>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let crowd = Crowd::new(CONNECTIONS);
+    serve_crowd(listener, gateway, Crowd::new("chat", CONNECTIONS), shutdown).await
+}
+
+async fn serve_crowd<D: Door>(
+    mut listener: impl ClientListener,
+    gateway: Gateway<D>,
+    crowd: Crowd,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
-                Ok(socket) => admit(socket, &crowd, &gateway),
+                Ok((socket, ends)) => admit(socket, ends, &crowd, &gateway),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection on the chat port");
                     sleep(ACCEPT_PAUSE).await;
@@ -71,19 +79,10 @@ pub async fn serve<D: Door>(
     Ok(())
 }
 
-fn admit<D: Door>(socket: impl ClientSocket, crowd: &Crowd, gateway: &Gateway<D>) {
+fn admit<D: Door>(socket: impl ClientSocket, ends: Ends, crowd: &Crowd, gateway: &Gateway<D>) {
     // Closed at once rather than left waiting: the client then goes to another server.
-    let place = match crowd.admit(socket.remote()) {
-        Ok(place) => place,
-        Err(Full::InAll) => {
-            return tracing::warn!(CONNECTIONS, "too many connections on the chat port: one more was closed");
-        }
-        // Whoever does that may do it a thousand times a second.
-        Err(Full::OfOne(bound)) => {
-            return tracing::debug!(bound, "too many connections of one address: one more was closed");
-        }
-    };
-    let connection = Box::new(Connection::new(gateway.clone(), socket));
+    let Some(place) = crowd.admit(ends) else { return };
+    let connection = Box::new(Connection::new(gateway.clone(), socket, ends.remote.ip()));
     tokio::spawn(async move {
         connection.run().await;
         drop(place);

@@ -124,7 +124,8 @@ impl<D: Door> Asker<D> {
     async fn list(&self, after: &str) -> Result<(String, Details), Refusal> {
         let after = match after {
             "" => 0,
-            name => self.gateway.door().read(|store| query::account_named(store, name))?.0,
+            // Deleted since, perhaps: the place in the order is the same.
+            name => self.gateway.door().read(|store| query::bearer_of_name(store, name))?.0,
         };
         let found =
             self.gateway.list_online(&self.caller, chat::ListOnlineRequest { after, limit: 0 }, deadline()).await?;

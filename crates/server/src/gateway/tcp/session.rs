@@ -82,7 +82,7 @@ impl<D: Door> Session<D> {
     /// Makes an account, or logs in.
     pub async fn open(
         gateway: &Gateway<D>,
-        from: Option<IpAddr>,
+        from: IpAddr,
         (name, password): (String, String),
         is_new: bool,
     ) -> Result<Self, Refusal> {

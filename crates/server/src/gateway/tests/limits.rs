@@ -133,7 +133,7 @@ async fn nobody_is_shut_out_at_another_address() {
     let token = Token::new(rand::random());
     // Of each call by itself: a hash takes what it takes, and here are well over a hundred.
     let deadline = || Instant::now() + PATIENCE;
-    let address = |number: u8| Some(IpAddr::from([192, 0, 2, number]));
+    let address = |number: u8| IpAddr::from([192, 0, 2, number]);
     gateway.register(register("ann", PASSWORD, &token), address(1), deadline()).await.unwrap();
     let guess = async |password: &str, from| {
         let logged_in = gateway.log_in(log_in("ann", password, &Token::new(rand::random())), from, deadline()).await;
@@ -170,7 +170,8 @@ async fn a_wrong_token_of_a_bot_costs_a_hash_as_an_unknown_name_does() {
     let gateway = solo.gateway();
     let token = Token::new(rand::random());
     let deadline = || Instant::now() + PATIENCE;
-    gateway.register(register("ann", PASSWORD, &token), None, deadline()).await.unwrap();
+    let from = IpAddr::from([192, 0, 2, 1]);
+    gateway.register(register("ann", PASSWORD, &token), from, deadline()).await.unwrap();
     let action = BotAction::Create { token: Token::new([8; 32]).hash() };
     let operation = Operation::ManageBot { name: "echo".to_owned(), action };
     let request = RequestId { instance: 1, number: 1 };
@@ -178,7 +179,7 @@ async fn a_wrong_token_of_a_bot_costs_a_hash_as_an_unknown_name_does() {
     let guess = async |name: &str, password: &str| {
         let before = gateway.passwords().hashed();
         let request = log_in(name, password, &Token::new(rand::random()));
-        let is_let_in = gateway.log_in(request, None, deadline()).await.is_ok();
+        let is_let_in = gateway.log_in(request, from, deadline()).await.is_ok();
         (is_let_in, gateway.passwords().hashed() - before)
     };
     for wrong in ["wrong horse".to_owned(), "ab".repeat(32)] {

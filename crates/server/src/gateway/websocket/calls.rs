@@ -146,7 +146,7 @@ table! {
 pub(super) async fn answer<D: Door>(
     gateway: &Gateway<D>,
     caller: Option<Caller>,
-    from: Option<IpAddr>,
+    from: IpAddr,
     name: &str,
     with: Value,
     deadline: Instant,
@@ -171,7 +171,7 @@ pub(super) async fn answer<D: Door>(
 
 async fn open<D: Door>(
     gateway: &Gateway<D>,
-    from: Option<IpAddr>,
+    from: IpAddr,
     name: &str,
     with: Value,
     deadline: Instant,

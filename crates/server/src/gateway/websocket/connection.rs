@@ -62,7 +62,7 @@ pub(super) struct Connection<D> {
     gateway: Gateway<D>,
     socket: WebSocket,
     /// Where it comes from, for the limits of those who have no account yet.
-    from: Option<IpAddr>,
+    from: IpAddr,
     /// Whose it is, since a call has shown a session.
     caller: Option<Caller>,
     calls: FuturesUnordered<BoxFuture<'static, Answered>>,
@@ -106,7 +106,7 @@ enum Step {
 
 impl<D: Door> Connection<D> {
     /// A new one, without a session.
-    pub fn new(gateway: Gateway<D>, socket: WebSocket, from: Option<IpAddr>) -> Self {
+    pub fn new(gateway: Gateway<D>, socket: WebSocket, from: IpAddr) -> Self {
         Self {
             gateway,
             socket,

@@ -60,7 +60,7 @@ async fn a_follower_reads_a_view_and_not_the_changing_state() {
 
 fn apply(state: &MemoryState, log_index: u64, command: Command) -> Applied {
     let mut overlay = Overlay::new(state);
-    let applied = threefold_core::apply(&mut overlay, log_index, &Unpacked { time_ms: 1, commands: vec![command] });
+    let applied = threefold_core::apply(&mut overlay, log_index, &Unpacked::new(1, vec![command]));
     let changes = overlay.into_changes();
     state.commit(changes).unwrap();
     applied.unwrap()

@@ -14,9 +14,10 @@ use super::{Client, PASSWORD, open, said, soon};
 use crate::{
     config::Limits,
     gateway::{
+        crowd::Crowd,
         door::Door as _,
         tcp::{connection::Connection, session::SESSIONS},
-        testing::Solo,
+        testing::{Foreign, Solo},
     },
 };
 
@@ -210,8 +211,53 @@ async fn who_writes_more_than_the_account_may_waits_and_loses_nothing() {
 async fn an_idle_connection_takes_little() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (socket, _) = listener.accept().await.unwrap();
-    let connection = Box::new(Connection::new(Solo::new().gateway(), socket));
+    let (socket, remote) = listener.accept().await.unwrap();
+    let connection = Box::new(Connection::new(Solo::new().gateway(), socket, remote.ip()));
     let bytes = size_of_val(&*connection) + size_of_val(&connection.run());
     assert!(bytes < 3 * 1024, "{bytes} bytes");
+}
+
+/// What was said before still comes, and then nobody can be asked where from.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_resets_a_connection_before_it_is_taken_is_counted_all_the_same() {
+    let door = Solo::with_limits(&Limits::new(0, 1, 0));
+    let gateway = door.gateway();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut gone = Client::connect(address).await;
+    gone.say(json!({ "cmd": "create", "src": "eve", "body": PASSWORD })).await;
+    socket2::SockRef::from(gone.stream.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(gone);
+    tokio::spawn(super::super::serve(listener, gateway, std::future::pending()));
+    let registered = || door.read(|store| query::account_by_name(store, "eve")).is_some();
+    soon(async {
+        while !registered() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let mut eve = Client::connect(address).await;
+    let again = eve.refused(json!({ "cmd": "create", "src": "eve2", "body": PASSWORD })).await;
+    assert_eq!(again, "RATE_LIMITED", "one account an address");
+}
+
+#[tokio::test]
+async fn one_address_has_half_of_the_places_and_its_own_limits() {
+    let door = Solo::with_limits(&Limits::new(0, 1, 0));
+    let listener = Foreign::listen(&[1, 1, 1, 2]).await;
+    let address = listener.address();
+    let crowd = Crowd::new("test", 4);
+    tokio::spawn(super::super::serve_crowd(listener, door.gateway(), crowd, std::future::pending()));
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(Client::connect(address).await);
+    }
+    assert_eq!(clients.remove(2).rest().await, b"", "closed at once");
+    let mut outcomes = Vec::new();
+    for (client, name) in clients.iter_mut().zip(["ann", "bob", "cy"]) {
+        let reply = client.ask(json!({ "cmd": "create", "src": name, "body": PASSWORD })).await;
+        outcomes.push(reply["code"].as_str().unwrap_or_default().to_owned());
+    }
+    assert_eq!(outcomes, ["", "RATE_LIMITED", ""]);
 }

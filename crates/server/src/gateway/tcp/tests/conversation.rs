@@ -54,6 +54,14 @@ async fn a_person_with_plain_lines_registers_logs_in_and_talks() {
     assert_eq!(nc.refused(json!({ "cmd": "login", "src": "alice", "body": PASSWORD })).await, "WRONG_CREDENTIAL");
     let history = bob.ask(json!({ "cmd": "history", "to": "alice" })).await;
     assert_eq!(history["code"], "UNKNOWN_USER", "her name is nobody's: {history}");
+    let mut cy = Client::user(address, "create", "cy").await;
+    for (after, users) in
+        [("alice", json!(["cy"])), ("ALICE", json!(["cy"])), ("bob", json!(["cy"])), ("cy", json!([]))]
+    {
+        let list = cy.ask(json!({ "cmd": "list", "to": after })).await;
+        assert_eq!(list["users"], users, "behind {after}, whose account may be deleted");
+    }
+    assert_eq!(cy.refused(json!({ "cmd": "list", "to": "no name" })).await, "UNKNOWN_USER");
 }
 
 #[tokio::test]
