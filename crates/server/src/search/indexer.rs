@@ -157,6 +157,11 @@ impl Indexer {
     /// Takes in all that happened after the index's position and up to `end`, in conversations that may have changed.
     fn pass(&self, index: &mut Index, end: Position, which: Which) -> Result<(), Ended> {
         if let Some(unfinished) = index.progress().pass {
+            // After a crash the state may be behind the index, until the log was applied again: what is not there yet cannot be read. It comes as
+            // new, and so is told of.
+            if unfinished.up_to > end.0 {
+                return Ok(());
+            }
             // First the end of what was begun: afterwards one position tells again how far all of it is.
             self.all(index, Position(unfinished.up_to), Some(ConversationId(unfinished.conversation)))?;
         }

@@ -302,6 +302,32 @@ fn an_interrupted_pass_is_finished_first() {
     assert!(later > sent[2].1);
 }
 
+/// A killed server's state is behind its index, until it has applied the end of the log again.
+#[test]
+fn an_interrupted_pass_waits_for_a_state_that_is_behind_it() {
+    let mut world = World::new();
+    let mut people: Vec<Person> = ["ann", "bob"].map(|name| world.person(name)).into();
+    let first = world.send(&mut people[0], "ann", "note to self").0;
+    world.send(&mut people[1], "bob", "note to self");
+    let ahead = Position::end_of(world.position().log_index() + 3);
+    let mut index = Index::open(&world.path()).unwrap();
+    let unfinished = index::Unfinished { up_to: ahead.0, conversation: first.0 };
+    index.commit(index::Progress::nothing(b"this history".to_vec()).within(unfinished)).unwrap();
+    drop(index);
+    world.start();
+    // Time for the mistake: to finish the pass at once.
+    for _ in 0..200 {
+        if world.search.as_ref().unwrap().indexed_up_to() >= ahead {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let again: Vec<EventId> = (0..5).map(|_| world.send(&mut people[1], "bob", "a later line").1).collect();
+    assert!(world.position() > ahead);
+    assert_eq!(world.wait_indexed().messages(), 6, "all of bob's; ann's was said to be there");
+    assert_eq!(world.found(&people[1], "later"), again.into_iter().rev().collect::<Vec<_>>());
+}
+
 #[test]
 fn an_index_of_another_history_or_a_broken_one_is_made_anew_while_it_is_searched() {
     let mut world = World::indexed();

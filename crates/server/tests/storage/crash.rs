@@ -13,7 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use threefold_core::store::{Changes, Read};
-use threefold_server::storage::{LogStore, StateStore, fjall_log::FjallLog, fjall_state::FjallState};
+use threefold_server::storage::{
+    LogStore, StateStore,
+    fjall_log::FjallLog,
+    fjall_state::{Checkpoints, FjallState},
+};
 
 const DIRECTORY_VARIABLE: &str = "THREEFOLD_TEST_CRASH_DIRECTORY";
 /// The victim ends by itself after so many rounds, should nobody kill it.
@@ -39,7 +43,9 @@ fn victim() {
     let Ok(directory) = std::env::var(DIRECTORY_VARIABLE) else { return };
     let directory = Path::new(&directory);
     let log = FjallLog::open(&directory.join("log")).unwrap();
-    let state = FjallState::open(&directory.join("state")).unwrap();
+    // It also makes checkpoints by itself, every few rounds.
+    let checkpoints = Checkpoints { bytes: 4 << 10, ..Checkpoints::default() };
+    let state = FjallState::open_with(&directory.join("state"), checkpoints).unwrap();
     let mut applied = applied(&state);
     // Rounds never repeat, not even after a restart.
     let first_round = log.extent().vote.map_or(0, |vote| std::str::from_utf8(&vote).unwrap().parse().unwrap());

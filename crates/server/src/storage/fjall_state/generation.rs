@@ -22,6 +22,8 @@ use crate::storage::{
     files::{remove_directory, remove_in_background, replace_file, sync_directory},
 };
 
+/// Where a keyspace has its large values.
+const SEPARATED_DIRECTORY: &str = "blobs";
 const CURRENT_FILE: &str = "CURRENT";
 const PREFIX: &str = "generation-";
 const STATE: Kind = Kind {
@@ -41,7 +43,7 @@ const STATE: Kind = Kind {
 /// compaction writes the list of them all anew, at 25 bytes each: 20 GB of files are some 2,000 and 50 KB each time, 100 GB 250 KB. A terabyte would be
 /// 100,000 and 2.5 MB, a quarter of a checkpoint, and opening the state would take many seconds, for each file is opened and looked up in the
 /// list from its beginning: chunks would want a keyspace of their own then.
-const SEPARATED_BYTES: u32 = 64 << 10;
+pub(super) const SEPARATED_BYTES: u32 = 64 << 10;
 
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
@@ -142,6 +144,12 @@ impl Generation {
     /// Makes everything in it durable.
     pub(super) fn persist(&self) -> io::Result<()> {
         self.opened.database.persist(PersistMode::SyncAll).map_err(io_error)
+    }
+
+    /// Makes the names of the files of large values durable: the database syncs those files, but not the directory that names them.
+    pub(super) fn persist_separated(&self) -> io::Result<()> {
+        let directory = self.records().path().join(SEPARATED_DIRECTORY);
+        if directory.is_dir() { sync_directory(&directory) } else { Ok(()) }
     }
 
     /// Makes the names of all its files durable.

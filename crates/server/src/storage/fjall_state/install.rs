@@ -71,6 +71,7 @@ fn load(generation: &Generation, steps: &Receiver<Step>) -> io::Result<PathBuf> 
     }
     load.finish().map_err(io_error)?;
     generation.persist()?;
+    generation.persist_separated()?;
     generation.persist_names()?;
     generation.keep();
     Ok(generation.path().to_owned())

@@ -1,7 +1,7 @@
 //! What is committed but not yet in the database: two layers of changes above it.
 //!
-//! Changes go into the active layer. A flush freezes it, moves the frozen layer to the database in one batch, and then
-//! drops it; until the batch is in, readers find the changes in the frozen layer, so a key on its way down is never
+//! Changes go into the active layer. A checkpoint freezes it, moves the frozen layer to the database in one step, and then
+//! drops it; until that is done, readers find the changes in the frozen layer, so a key on its way down is never
 //! invisible. A reader takes both, a few references, and keeps a view of one commit (`layer`).
 //!
 //! Beside them is what was read last, the newest values by their keys: `apply` reads the same few records (a session, a
@@ -18,7 +18,7 @@ use quick_cache::{
 use threefold_core::store::Changes;
 
 use super::{
-    CHANGED_BYTES, CHECKPOINT_BYTES,
+    Checkpoints,
     generation::Generation,
     layer::{CHANGE_OVERHEAD_BYTES, Layer, Run},
     view::View,
@@ -56,12 +56,13 @@ fn is_kept(value: Option<&[u8]>) -> bool {
 pub(super) struct Layers {
     pub(super) active: Layer,
     /// Bytes of all changes that were made to the active layer, of those too that later ones replaced.
-    changed_bytes: u64,
+    pub(super) changed_bytes: u64,
     /// When the oldest change of the active layer was made.
     pub(super) oldest: Option<Instant>,
     /// Empty unless a flush is going on.
     pub(super) frozen: Layer,
     pub(super) base: Arc<Generation>,
+    pub(super) checkpoints: Checkpoints,
     /// The newest values of what was read last; none: there is no such key.
     read: Cache<Slice, Option<Slice>, ByBytes, RandomState>,
     /// Counts the commits.
@@ -71,17 +72,28 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    pub(super) fn new(base: Arc<Generation>) -> Self {
+    pub(super) fn new(base: Arc<Generation>, checkpoints: Checkpoints) -> Self {
         let (active, frozen) = (Layer::new(), Layer::new());
         // Clients choose some of the keys (names): the hash is seeded, so that they cannot choose those that collide.
         let (hasher, lifecycle) = (RandomState::default(), DefaultLifecycle::default());
         let read = Cache::with(READ_BYTES as usize / READ_RECORD_BYTES, READ_BYTES, ByBytes, hasher, lifecycle);
-        Self { active, changed_bytes: 0, oldest: None, frozen, base, read, commits: 0, failure: None, closing: false }
+        Self {
+            active,
+            changed_bytes: 0,
+            oldest: None,
+            frozen,
+            base,
+            checkpoints,
+            read,
+            commits: 0,
+            failure: None,
+            closing: false,
+        }
     }
 
     /// Empty ones above `base`, a state that takes the place of this one: what was asked of this one is not said of that.
     pub(super) fn successor(&self, base: Arc<Generation>) -> Self {
-        Self { commits: self.commits + 1, ..Self::new(base) }
+        Self { commits: self.commits + 1, ..Self::new(base, self.checkpoints) }
     }
 
     /// The failure, if there was one.
@@ -112,7 +124,7 @@ impl Layers {
 
     /// Whether a checkpoint is due, however old the active layer is.
     pub(super) fn is_large(&self) -> bool {
-        self.active.bytes() >= CHECKPOINT_BYTES || self.changed_bytes >= CHANGED_BYTES
+        self.active.bytes() >= self.checkpoints.bytes || self.changed_bytes >= self.checkpoints.changed_bytes
     }
 
     /// The value of `key`, or none where it is removed, if that can be said without the database; else when it was asked.
@@ -166,7 +178,7 @@ mod tests {
     fn what_the_state_before_did_not_hold_is_not_said_of_its_successor() {
         let directory = tempfile::tempdir().unwrap();
         let generation = || Generation::create(directory.path()).unwrap();
-        let mut before = Layers::new(Arc::new(generation()));
+        let mut before = Layers::new(Arc::new(generation()), Checkpoints::default());
         let Err(asked) = before.get(b"key") else { panic!("nothing was read yet") };
         let mut after = before.successor(Arc::new(generation()));
         after.keep(b"key", None, asked);

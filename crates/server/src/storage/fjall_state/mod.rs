@@ -14,6 +14,8 @@ mod generation;
 mod install;
 mod layer;
 mod layers;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::{
@@ -25,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use fjall::Slice;
+use fjall::{PersistMode, Slice};
 use threefold_core::store::{Changes, Direction, Read, StoreError, Visit};
 
 use self::{generation::Generation, install::FjallInstall, layer::Layer, layers::Layers};
@@ -35,20 +37,34 @@ use super::{
     files::{Failure, lock},
 };
 
-/// The active layer is moved to the database when it is this large: some ten thousand changes, written and synced within tens of
-/// milliseconds, beside the log on the same disk.
-const CHECKPOINT_BYTES: usize = 8 << 20;
-/// And when so much was changed, whatever is left of it, which bounds the replay after a crash: a few changes made over and over weigh
-/// little.
-const CHANGED_BYTES: u64 = 32 << 20;
-/// And when its oldest change is this old. Each checkpoint makes a table, and four of them are merged with what they overlap: a quiet
-/// conversation should not rewrite the history for every few messages.
-const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
-/// Tables that no compaction has taken yet: with so many, reading slows down, and the next checkpoint waits.
+/// When changes are moved from memory to the database.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoints {
+    /// The active layer is this large, in bytes.
+    pub bytes: usize,
+    /// So many bytes were changed, whatever is left of them: a few records that change over and over weigh little, and each change is applied again after a
+    /// crash.
+    pub changed_bytes: u64,
+    /// Its oldest change is this old.
+    pub age: Duration,
+}
+
+impl Default for Checkpoints {
+    /// 8 MiB are some ten thousand changes, written and synced within tens of milliseconds beside the log on the same disk. Each checkpoint is a
+    /// table, and four of them are merged with what they overlap, up to 256 MiB: a quiet conversation should not rewrite the history for a
+    /// few messages, so age alone makes one an hour.
+    fn default() -> Self {
+        Self { bytes: 8 << 20, changed_bytes: 32 << 20, age: Duration::from_secs(60 * 60) }
+    }
+}
+
+/// With so many tables that no compaction has taken yet reading slows down, and the next checkpoint waits.
 const TABLES_WAITING: usize = 16;
 /// So long at most: then the disk is slower than the changes come, but what is in memory must go somewhere.
 const TABLES_PATIENCE: Duration = Duration::from_secs(10);
 const TABLES_LOOK: Duration = Duration::from_millis(5);
+/// With so many, compactions have failed: the database cannot count beyond 255.
+const TABLES: usize = 200;
 /// Commits wait when the active layer is this large: then the disk is slower than the changes come for seconds on end.
 const ACTIVE_BYTES: usize = 32 << 20;
 
@@ -75,10 +91,18 @@ impl FjallState {
     /// # Errors
     /// When the disk fails, or what is there is damaged, in use or newer than this program.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, Checkpoints::default())
+    }
+
+    /// The same, with checkpoints of another pace.
+    ///
+    /// # Errors
+    /// As [`FjallState::open`].
+    pub fn open_with(path: &Path, checkpoints: Checkpoints) -> io::Result<Self> {
         let base = Generation::open_current(path)?;
         let shared = Arc::new(Shared {
             directory: path.to_owned(),
-            layers: Mutex::new(Layers::new(base)),
+            layers: Mutex::new(Layers::new(base, checkpoints)),
             work: Condvar::new(),
             room: Condvar::new(),
             moving: Mutex::new(()),
@@ -119,7 +143,7 @@ impl Shared {
             if layers.closing || layers.failure.is_some() {
                 return false;
             }
-            let left = layers.oldest.map(|oldest| CHECKPOINT_AGE.saturating_sub(oldest.elapsed()));
+            let left = layers.oldest.map(|oldest| layers.checkpoints.age.saturating_sub(oldest.elapsed()));
             layers = match left {
                 Some(_) if layers.is_large() => return true,
                 Some(Duration::ZERO) => return true,
@@ -171,25 +195,46 @@ fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
     if layer.is_empty() {
         return Ok(());
     }
-    wait_for_compactions(base);
+    // Loading does not look whether the database has failed; this does.
+    base.database().persist(PersistMode::Buffer).map_err(io_error)?;
+    wait_for_compactions(base)?;
     let mut table = base.records().start_ingestion().map_err(io_error)?;
+    let mut is_separated = false;
     for (key, value) in layer.range((Bound::Unbounded, Bound::Unbounded), Direction::Ascending) {
         match value {
-            Some(value) => table.write(key.clone(), value.clone()),
+            Some(value) => {
+                is_separated |= value.len() >= generation::SEPARATED_BYTES as usize;
+                table.write(key.clone(), value.clone())
+            }
             None => table.write_tombstone(key.clone()),
         }
         .map_err(io_error)?;
     }
-    table.finish().map_err(io_error)
+    table.finish().map_err(io_error)?;
+    if is_separated { base.persist_separated() } else { Ok(()) }
 }
 
-/// Waits while many tables wait to be compacted.
-fn wait_for_compactions(base: &Generation) {
+/// Waits while many tables wait to be compacted, and any is.
+///
+/// # Errors
+/// When there are so many that nothing compacts them any more.
+fn wait_for_compactions(base: &Generation) -> io::Result<()> {
     let mut left = TABLES_PATIENCE;
-    while base.records().l0_table_count() >= TABLES_WAITING && !left.is_zero() {
+    // Where none goes on, the next table begins one.
+    while base.records().l0_table_count() >= TABLES_WAITING
+        && base.database().active_compactions() > 0
+        && !left.is_zero()
+    {
         thread::sleep(TABLES_LOOK);
         left = left.saturating_sub(TABLES_LOOK);
     }
+    let tables = base.records().l0_table_count();
+    if tables >= TABLES {
+        return Err(io::Error::other(format!(
+            "{tables} tables of the state wait to be compacted, and nothing does it"
+        )));
+    }
+    Ok(())
 }
 
 impl FjallState {
