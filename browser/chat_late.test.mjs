@@ -1,12 +1,12 @@
 // What comes late, or not at all: answers while one does something else by then, servers that hang, and what a page says meanwhile.
 
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { PASSWORD, launch, open, register, signIn, watch } from './lib/browser.mjs';
 import { Cluster } from './lib/cluster.mjs';
-import { until } from './lib/wait.mjs';
+import { sleep, until } from './lib/wait.mjs';
 import { composer, goTo, knowsUser, send, settled } from './lib/chat.mjs';
 import { PICTURE, end, isUp, person as newPerson } from './lib/person.mjs';
 
@@ -164,12 +164,13 @@ test('a late answer takes nobody away from what they are writing', TIMEOUT, asyn
   await end(page);
 });
 
-test('a part of the page that a server leaves unanswered is told, and can be had again', TIMEOUT, async () => {
+test('a part of the page that a server leaves unanswered is told, and can be had again, over a slow network too', TIMEOUT, async () => {
   const { context } = await person('waiter');
   const page = await context.newPage();
   watch(page);
   let hangs = true;
-  await page.route('**/icon.svg', (route) => hangs || route.continue());
+  // Longer than the page waits the first time.
+  await page.route('**/icon.svg', (route) => hangs || sleep(6000).then(() => route.continue()).catch(() => {}));
   await page.goto(`${cluster.url()}#/settings`);
   await page.getByRole('heading', { name: 'This part of the page could not be fetched' }).waitFor();
   hangs = false;
@@ -220,31 +221,72 @@ test('a picture that a hanging server leaves unanswered comes from the next one;
   await end(page);
 });
 
+test('a file that is on its way comes from where it began, whatever server the page is at', TIMEOUT, async () => {
+  const { page } = await person('saver');
+  await goTo(page, 'c/saver');
+  await page.locator('input[type=file]').setInputFiles([{ name: 'large.bin', mimeType: 'application/octet-stream', buffer: Buffer.alloc(4e6, 7) }]);
+  await isUp(page);
+  await send(page, 'keep this');
+  await settled(page);
+  let fetched = 0;
+  const isFile = (one) => new URL(one.url()).pathname.startsWith('/attachments/');
+  page.on('request', (request) => {
+    if (isFile(request)) fetched += 1;
+  });
+  const network = await page.context().newCDPSession(page);
+  await network.send('Network.enable');
+  await network.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: 1e6, uploadThroughput: -1 });
+  const saved = page.waitForEvent('download');
+  await Promise.all([page.waitForResponse(isFile), page.getByRole('button', { name: /^Save large.bin/ }).click()]);
+  const moved = page.evaluate(async () => {
+    const { connection } = await import('/js/state/app.js');
+    const before = connection.server.value;
+    connection.lost(null);
+    return new Promise((resolve) => {
+      connection.server.subscribe((server) => server !== before && resolve());
+    });
+  });
+  const [download] = await Promise.all([saved, moved]);
+  assert.equal(statSync(await download.path()).size, 4e6);
+  assert.equal(fetched, 1);
+  await end(page);
+});
+
+/** Asks for the end of the account; returns the dialog. */
+async function remove(page) {
+  await goTo(page, 'settings');
+  await page.getByRole('button', { name: 'Delete the account …' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete the account' });
+  await dialog.getByLabel('Password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Delete for ever' }).click();
+  return dialog;
+}
+
+/** Waits until the page knows whether it was done. */
+function foundOut(page) {
+  return until('nothing is asked any more', () => page.evaluate(async () => {
+    const { connection } = await import('/js/state/app.js');
+    return connection.state.value === 'online' && connection.calls.size === 0;
+  }));
+}
+
 test('an account whose deletion is answered by nobody: said as it is, and nothing stays in the browser', TIMEOUT, async () => {
   const hooks = {};
   const page = await between(hooks);
   await register(page, 'leaver');
   await goTo(page, 'c/leaver');
   await composer(page).fill('half a thought of mine');
-  const remove = async () => {
-    await goTo(page, 'settings');
-    await page.getByRole('button', { name: 'Delete the account …' }).click();
-    const dialog = page.getByRole('dialog', { name: 'Delete the account' });
-    await dialog.getByLabel('Password').fill(PASSWORD);
-    await dialog.getByRole('button', { name: 'Delete for ever' }).click();
-    return dialog;
-  };
   const dies = ({ socket }) => {
     socket.close({ code: 1012, reason: 'died by the test' });
     return true;
   };
   // The server dies before it has heard of it: the account is there, and so is what was written.
   hooks.said = (frame, ends) => frame.call === 'delete_account' && dies(ends);
-  const dialog = await remove();
+  const dialog = await remove(page);
   await dialog.getByText('The connection broke off before the answer came.').waitFor();
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   hooks.said = null;
-  await until('it is back', () => page.evaluate(async () => (await import('/js/state/app.js')).connection.state.value === 'online'));
+  await foundOut(page);
   await page.evaluate(async () => {
     const { connection } = await import('/js/state/app.js');
     await connection.call('who_am_i');
@@ -257,14 +299,39 @@ test('an account whose deletion is answered by nobody: said as it is, and nothin
   // It dies when it has done it, before it says so.
   hooks.said = (frame, { socket, server }) => {
     if (frame.call !== 'delete_account') return false;
-    server.onMessage(() => dies({ socket }));
+    server.onMessage((text) => (JSON.parse(text).id === frame.id ? dies({ socket }) : socket.send(text)));
     server.onClose(() => dies({ socket }));
     return false;
   };
-  await remove();
+  await remove(page);
   await page.getByText('The account is deleted.').waitFor();
   assert.equal(await page.getByRole('dialog').count(), 0);
   assert.equal(await page.evaluate(() => JSON.stringify(localStorage).includes('half a thought')), false);
+  await end(page);
+});
+
+test('a deletion that was not done erases nothing when the session ends later', TIMEOUT, async () => {
+  const hooks = {};
+  const page = await between(hooks);
+  await register(page, 'stayer');
+  hooks.said = (frame, { socket }) => {
+    if (frame.call !== 'delete_account') return false;
+    socket.send(JSON.stringify({ id: frame.id, error: { code: 'unavailable', message: 'not at the moment' } }));
+    return true;
+  };
+  const dialog = await remove(page);
+  await dialog.getByText('not at the moment').waitFor();
+  await foundOut(page);
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await goTo(page, 'c/stayer');
+  await composer(page).fill('half a thought of mine');
+  const session = await page.evaluate(async () => (await import('/js/state/app.js')).me.value.session);
+  const elsewhere = await open(browser, cluster.url('server-2'));
+  await signIn(elsewhere, 'stayer');
+  await elsewhere.evaluate(async (session) => (await import('/js/state/app.js')).connection.call('end_session', { session }), session);
+  await page.getByText('This session has ended').waitFor();
+  assert.equal(await page.evaluate(() => JSON.stringify(localStorage).includes('half a thought')), true);
+  await end(elsewhere);
   await end(page);
 });
 

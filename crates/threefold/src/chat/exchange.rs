@@ -240,6 +240,13 @@ pub enum News {
     Left(Vec<String>),
     /// What earlier chats left came to nothing: it is kept until somebody says what is to become of it.
     Unsent(Vec<Unsent>),
+    /// Edits of this chat came to nothing: kept in the same way.
+    EditsFailed(Vec<Unsent>),
+    /// An edit of this chat is on disk.
+    EditTaken {
+        message: u64,
+        body: String,
+    },
     /// These failed in this chat, which shows it: once that has been seen, they need not be kept.
     KeptNoLonger(Vec<Failed>),
     /// What is written from now on is not kept: why.
@@ -253,7 +260,7 @@ pub enum News {
     },
 }
 
-/// What was written in an earlier chat and is not known to be sent.
+/// What was written in an earlier chat, or an edit of this one, and is not known to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
     /// Its place in the outbox.
@@ -276,7 +283,7 @@ impl Unsent {
     }
 }
 
-/// What an earlier chat was to do.
+/// What it was to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
     /// A message, with what it needs to be written again.

@@ -1,7 +1,7 @@
 //! What is kept of what somebody wrote: on disk, in a file beside the login, from when it is written until it is answered.
 //!
 //! Promises: what was written (a message with files: once those are uploaded) outlives a chat that is killed, and goes out first when the next one begins. What came to nothing after nobody looked any more is
-//! listed then ([`super::update`]), and stays on disk until what is written again in its place is there, or somebody has given it up; what this chat was refused, until it
+//! listed then ([`super::update`]), and stays on disk until what is written again in its place is there, or somebody has given it up; an edit of this chat, too; what else it was refused, until it
 //! was in sight. Where the file cannot be had, the chat goes on without it, and says so. What an earlier
 //! chat left is told until it is answered; left out: showing it among the messages of its conversation, whose name nobody here knows before a server answers.
 
@@ -84,7 +84,8 @@ fn beside(path: &Path, number: usize) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Tells what came to nothing of what earlier chats left, each once. Of this one's writes, their receipts tell.
+/// Tells what came to nothing of what earlier chats left, each once. Of this one's writes, their receipts tell; its edits stay, too, until they
+/// are given up.
 async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
     let mut failed = writer.failed();
     // What is there from before.
@@ -95,9 +96,16 @@ async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
         let (earlier, own): (Vec<Failed>, Vec<Failed>) = now.into_iter().partition(|one| one.number() <= before);
         let (shown, markers): (Vec<Failed>, Vec<Failed>) =
             earlier.into_iter().partition(|one| !is_marker(&one.operation));
-        let unsent: Vec<Unsent> = shown.iter().filter(|one| told.insert(one.number())).map(unsent).collect();
-        if !unsent.is_empty() {
-            drop(news.send(News::Unsent(unsent)).await);
+        let left = untold(&shown, &mut told);
+        if !left.is_empty() {
+            drop(news.send(News::Unsent(left)).await);
+        }
+        // A refused message stays on the screen; a refused edit stands nowhere there.
+        let (edits, own): (Vec<Failed>, Vec<Failed>) =
+            own.into_iter().partition(|one| matches!(one.operation, Operation::Edit(_)));
+        let edits = untold(&edits, &mut told);
+        if !edits.is_empty() {
+            drop(news.send(News::EditsFailed(edits)).await);
         }
         // Markers are set again anyway.
         let over = [own, markers].concat();
@@ -106,6 +114,11 @@ async fn tell_failed(writer: Writer, before: u64, news: mpsc::Sender<News>) {
             drop(news.send(News::KeptNoLonger(over)).await);
         }
     }
+}
+
+/// Those that were not told before.
+fn untold(failed: &[Failed], told: &mut BTreeSet<u64>) -> Vec<Unsent> {
+    failed.iter().filter(|one| told.insert(one.number())).map(unsent).collect()
 }
 
 /// Tells what waits from before, and again with each of them that is answered: they go out before all others, in order.
@@ -191,7 +204,7 @@ fn waits(left: &LeftBehind) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use threefold_client::{Client, Options, Session};
+    use threefold_client::{Client, Options, Session, fake::FakeCluster};
 
     use super::*;
 
@@ -231,6 +244,26 @@ mod tests {
         let copy = directory.path().join("copy");
         std::fs::copy(&path, &copy).unwrap();
         assert!(set_aside(&copy, DiskOutbox::left(&copy).unwrap().unwrap()).is_none() && !copy.exists());
+    }
+
+    #[tokio::test]
+    async fn a_refused_edit_of_this_chat_is_told_as_one_that_stays() {
+        let cluster = FakeCluster::in_memory(1);
+        let session = cluster.client().register("alice", "correct horse", "chat").await.unwrap();
+        let client = cluster.client().with_session(session.clone()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let outbox = DiskOutbox::open(directory.path().join("outbox"), &session).unwrap();
+        let before = outbox.accepted();
+        let writer = client.writer_with(outbox).unwrap();
+        let (news, mut told) = mpsc::channel(8);
+        tokio::spawn(tell_failed(writer.clone(), before, news));
+        writer.edit(999, "better words").await.unwrap().await.unwrap_err();
+        let Some(News::EditsFailed(edits)) = told.recv().await else { panic!("nothing is told") };
+        assert_eq!((edits.len(), edits[0].text.as_deref()), (1, Some("better words")));
+        // Once; what is shown elsewhere is struck when it has been seen.
+        writer.send("nobody", "hello").await.unwrap().await.unwrap_err();
+        let Some(News::KeptNoLonger(own)) = told.recv().await else { panic!("told again") };
+        assert_eq!((own.len(), own[0].text()), (1, Some("hello")));
     }
 
     #[tokio::test]

@@ -35,14 +35,27 @@ fn with_words(why: Failure, words: Option<String>) -> Failure {
     }
 }
 
+/// So many of each, in words.
+pub fn counted(messages: usize, edits: usize) -> String {
+    let words = |count: usize, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(one.to_owned()),
+        count => Some(format!("{count} {more}")),
+    };
+    let words = [words(messages, "a message", "messages"), words(edits, "an edit", "edits")];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
 /// What is not acknowledged.
 #[derive(Default)]
 struct Open<'a> {
     kept: usize,
+    kept_edits: usize,
     /// Not uploaded.
     lost: Vec<&'a Pending>,
     /// Perhaps sent, and on no disk.
     unkept: Vec<&'a Pending>,
+    unkept_edits: Vec<&'a str>,
     unknown: usize,
     refused: Vec<(&'a Pending, &'a str)>,
 }
@@ -50,6 +63,9 @@ struct Open<'a> {
 impl<'a> Open<'a> {
     fn of(model: &'a Model) -> Self {
         let mut open = Self { kept: model.left.len(), ..Self::default() };
+        for edit in &model.edits {
+            if edit.is_kept { open.kept_edits += 1 } else { open.unkept_edits.push(&edit.body) }
+        }
         for pending in &model.outbox {
             match &pending.state {
                 PendingState::Failed(why) => open.refused.push((pending, why)),
@@ -67,15 +83,16 @@ impl<'a> Open<'a> {
 
     /// What is not sent was refused.
     fn is_decided(&self) -> bool {
-        self.kept + self.unknown + self.lost.len() + self.unkept.len() == 0
+        let edits = self.kept_edits + self.unkept_edits.len();
+        self.kept + self.unknown + self.lost.len() + self.unkept.len() + edits == 0
     }
 
     /// `is_over`: no other chat can send it for this login.
     fn words(&self, is_over: bool) -> Option<String> {
         let words = [
-            kept_words(self.kept, is_over),
+            kept_words(self.kept, self.kept_edits, is_over),
             lost_words(&self.lost),
-            unkept_words(&self.unkept),
+            unkept_words(&self.unkept, &self.unkept_edits),
             unknown_words(self.unknown),
             refused_words(&self.refused),
         ];
@@ -84,15 +101,16 @@ impl<'a> Open<'a> {
     }
 }
 
-fn kept_words(kept: usize, is_over: bool) -> Option<String> {
-    let (were, are, them) = match kept {
+fn kept_words(kept: usize, edits: usize, is_over: bool) -> Option<String> {
+    let (were, are, them) = match kept + edits {
         0 => return None,
-        1 => ("a message was".to_owned(), "it is", "it"),
-        more => (format!("{more} messages were"), "they are", "them"),
+        1 => ("was", "it is", "it"),
+        _ => ("were", "they are", "them"),
     };
+    let what = counted(kept, edits);
     let next =
         if is_over { String::new() } else { format!(", and the next `threefold chat` of this login sends {them}") };
-    Some(format!("{were} not acknowledged: {are} kept{next}"))
+    Some(format!("{what} {were} not acknowledged: {are} kept{next}"))
 }
 
 /// What nobody has any more is said once again.
@@ -102,21 +120,28 @@ fn lost_words(lost: &[&Pending]) -> Option<String> {
         1 => ("a message was not sent, and is not kept".to_owned(), "its file was"),
         more => (format!("{more} messages were not sent, and are not kept"), "their files were"),
     };
-    Some(format!("{were}, for {files} not uploaded: {}", named(lost)))
+    Some(format!("{were}, for {files} not uploaded: {}", named(&typed(lost))))
 }
 
-fn unkept_words(unkept: &[&Pending]) -> Option<String> {
-    let were = match unkept.len() {
+fn unkept_words(unkept: &[&Pending], edits: &[&str]) -> Option<String> {
+    let (were, are) = match unkept.len() + edits.len() {
         0 => return None,
-        1 => "a message was perhaps not sent, and is not kept".to_owned(),
-        more => format!("{more} messages were perhaps not sent, and are not kept"),
+        1 => ("was", "is"),
+        _ => ("were", "are"),
     };
-    Some(format!("{were}: {}", named(unkept)))
+    let mut texts = typed(unkept);
+    texts.extend(edits.iter().map(|edit| (*edit).to_owned()));
+    let what = counted(unkept.len(), edits.len());
+    Some(format!("{what} {were} perhaps not sent, and {are} not kept: {}", named(&texts)))
 }
 
-fn named(all: &[&Pending]) -> String {
+fn typed(all: &[&Pending]) -> Vec<String> {
+    all.iter().map(|pending| pending.as_typed()).collect()
+}
+
+fn named(all: &[String]) -> String {
     let mut texts: Vec<String> =
-        all.iter().take(MOST_NAMED).map(|pending| cut(one_line(&pending.as_typed()).trim_end(), NAMED)).collect();
+        all.iter().take(MOST_NAMED).map(|text| cut(one_line(text).trim_end(), NAMED)).collect();
     if all.len() > MOST_NAMED {
         texts.push(format!("and {} more", all.len() - MOST_NAMED));
     }
@@ -135,7 +160,7 @@ fn refused_words(refused: &[(&Pending, &str)]) -> Option<String> {
     let texts: Vec<&Pending> = refused.iter().map(|(pending, _)| *pending).collect();
     match refused {
         [] => None,
-        [(_, why)] => Some(format!("a message was not sent ({why}): {}", named(&texts))),
-        [.., (_, why)] => Some(format!("{} messages were not sent ({why}): {}", refused.len(), named(&texts))),
+        [(_, why)] => Some(format!("a message was not sent ({why}): {}", named(&typed(&texts)))),
+        [.., (_, why)] => Some(format!("{} messages were not sent ({why}): {}", refused.len(), named(&typed(&texts)))),
     }
 }

@@ -124,6 +124,15 @@ impl PendingState {
     }
 }
 
+/// Another text for a message, on its way.
+#[derive(Clone, Debug)]
+pub struct PendingEdit {
+    pub message: u64,
+    pub body: String,
+    /// It is on disk, and goes out whatever becomes of this chat.
+    pub is_kept: bool,
+}
+
 /// What the line one types will be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Composing {
@@ -245,6 +254,8 @@ pub struct Model {
     pub overlay: Option<Overlay>,
     pub flash: Option<Flash>,
     pub outbox: Vec<Pending>,
+    /// Edits that are not acknowledged yet.
+    pub edits: Vec<PendingEdit>,
     /// What earlier chats left on disk, and goes out first.
     pub left: Vec<String>,
     /// Names in lower case.
@@ -271,7 +282,7 @@ pub struct Model {
     /// When it was rung last.
     pub rang_ms: u64,
     pub mouse: bool,
-    /// What earlier chats left and could not send.
+    /// What earlier chats left and could not send, and edits of this one that came to nothing.
     pub unsent: Vec<Unsent>,
     /// How many conversations the list begins after.
     pub list_from: usize,
@@ -318,6 +329,7 @@ impl Model {
             overlay: None,
             flash: None,
             outbox: Vec::new(),
+            edits: Vec::new(),
             left: Vec::new(),
             online: BTreeSet::new(),
             people: People::default(),
@@ -411,6 +423,9 @@ impl Model {
     }
 
     pub fn write(&mut self, what: Write, done: impl Into<String>) {
+        if let Write::Edit { message, body } = &what {
+            self.edits.push(PendingEdit { message: *message, body: body.clone(), is_kept: false });
+        }
         self.effects.push(Effect::Write { what, done: done.into() });
     }
 

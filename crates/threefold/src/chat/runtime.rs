@@ -15,6 +15,7 @@ use threefold_client::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
@@ -68,19 +69,21 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
     model.size = screen.terminal.size().map(|size| (size.width, size.height)).map_err(failed)?;
     let effects = update(&mut model, Event::Tick(now_ms()));
     let keys = Keys::read().map_err(failed)?;
-    let (writer, told) = (kept.writer, BTreeMap::new());
+    let (strikes, told) = (Strikes { writer: kept.writer, under_way: JoinSet::new() }, BTreeMap::new());
     let mut keeper =
-        Keeper { model, screen, keys, worker, subscription: None, writer, told, is_over: false, refused: None };
+        Keeper { model, screen, keys, worker, subscription: None, strikes, told, is_over: false, refused: None };
     keeper.carry_out(effects).map_err(failed)?;
     keeper.keep(beginning, &mut news, &mut signals).await.map_err(failed)?;
-    let Keeper { mut model, screen, keys, worker, refused, .. } = keeper;
+    let Keeper { mut model, screen, keys, worker, refused, mut strikes, .. } = keeper;
     drop(screen);
     drop(keys);
     // In time or not, what was told until then counts.
-    let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news)).await;
+    let _ = tokio::time::timeout(FAREWELL, settle(&mut model, &worker, &mut news, &mut strikes)).await;
     while let Ok(told) = news.try_recv() {
-        update(&mut model, Event::News(Box::new(told)));
+        strikes.take(update(&mut model, Event::News(Box::new(told))));
     }
+    // What stays on disk though another has its place would be sent twice.
+    let _ = tokio::time::timeout(FAREWELL, strikes.settle()).await;
     match refused {
         Some(refused) => Err(leaving::refused(&model, refused)),
         None => leaving::outcome(&model),
@@ -88,13 +91,49 @@ pub async fn run(context: &Context, args: &ChatArgs, theme: Theme) -> Result<(),
 }
 
 /// Waits for the answers to what is on its way, and takes them in.
-async fn settle(model: &mut Model, worker: &Worker, news: &mut mpsc::Receiver<News>) {
+async fn settle(model: &mut Model, worker: &Worker, news: &mut mpsc::Receiver<News>, strikes: &mut Strikes) {
     loop {
         tokio::select! {
             biased;
-            Some(told) = news.recv() => drop(update(model, Event::News(Box::new(told)))),
+            Some(told) = news.recv() => strikes.take(update(model, Event::News(Box::new(told)))),
             () = worker.settle() => return,
         }
+    }
+}
+
+/// Strikes from the disk what need not be kept any more.
+struct Strikes {
+    writer: Writer,
+    under_way: JoinSet<()>,
+}
+
+impl Strikes {
+    fn strike(&mut self, told: Vec<Failed>) {
+        while self.under_way.try_join_next().is_some() {}
+        if told.is_empty() {
+            return;
+        }
+        let writer = self.writer.clone();
+        self.under_way.spawn(async move { writer.told(&told).await });
+    }
+
+    fn forget(&mut self, number: u64) {
+        let failed = self.writer.failed().borrow().iter().filter(|one| one.number() == number).cloned().collect();
+        self.strike(failed);
+    }
+
+    /// Of effects that nobody carries out any more, those that are for the disk.
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Forget(number) = effect {
+                self.forget(number);
+            }
+        }
+    }
+
+    /// Until all of it is on disk. May be dropped while it waits.
+    async fn settle(&mut self) {
+        while self.under_way.join_next().await.is_some() {}
     }
 }
 
@@ -159,7 +198,7 @@ struct Keeper {
     worker: Worker,
     /// None as long as no server has answered.
     subscription: Option<Subscription>,
-    writer: Writer,
+    strikes: Strikes,
     /// What is kept until it has been seen, by its number.
     told: BTreeMap<u64, Failed>,
     is_over: bool,
@@ -257,8 +296,7 @@ impl Keeper {
             std::mem::take(&mut self.told).into_iter().partition(|(_, one)| !stays(one));
         self.told = kept;
         if !told.is_empty() {
-            let (writer, told) = (self.writer.clone(), told.into_values().collect::<Vec<_>>());
-            tokio::spawn(async move { writer.told(&told).await });
+            self.strikes.strike(told.into_values().collect());
         }
     }
 
@@ -266,12 +304,7 @@ impl Keeper {
         for effect in effects {
             match effect {
                 Effect::Quit => self.is_over = true,
-                Effect::Forget(number) => {
-                    let writer = self.writer.clone();
-                    let failed: Vec<Failed> =
-                        writer.failed().borrow().iter().filter(|one| one.number() == number).cloned().collect();
-                    tokio::spawn(async move { writer.told(&failed).await });
-                }
+                Effect::Forget(number) => self.strikes.forget(number),
                 Effect::Bell => {
                     let mut stdout = std::io::stdout();
                     stdout.write_all(b"\x07")?;
@@ -351,5 +384,34 @@ impl Signals {
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threefold_client::{DiskOutbox, LeftBehind, fake::FakeCluster};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_given_up_at_the_very_end_is_struck_from_the_disk() {
+        let cluster = FakeCluster::in_memory(1);
+        let session = cluster.client().register("alice", "correct horse", "chat").await.unwrap();
+        let client = cluster.client().with_session(session.clone()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("outbox");
+        let writer = client.writer_with(DiskOutbox::open(&path, &session).unwrap()).unwrap();
+        for text in ["one", "two"] {
+            writer.send("nobody", text).await.unwrap().await.unwrap_err();
+        }
+        let failed = writer.failed().wait_for(|failed| failed.len() == 2).await.unwrap().clone();
+        let mut strikes = Strikes { writer, under_way: JoinSet::new() };
+        strikes.take(vec![Effect::Bell, Effect::Forget(failed[0].number())]);
+        strikes.settle().await;
+        // As the next chat finds it.
+        let copy = directory.path().join("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        let left = DiskOutbox::left(&copy).unwrap().unwrap();
+        assert_eq!(left.writes.iter().map(LeftBehind::text).collect::<Vec<_>>(), [Some("two")]);
     }
 }

@@ -199,6 +199,9 @@ async fn write(
             }
             Job::Write { what, done } => {
                 let begun = begin(&writer, &what).await;
+                if let (true, Ok(_), Write::Edit { message, body }) = (is_on_disk, &begun, &what) {
+                    drop(news.send(News::EditTaken { message: *message, body: body.clone() }).await);
+                }
                 let writer = writer.clone();
                 tokio::spawn(async move {
                     let mut result = ended(begun).await;

@@ -94,21 +94,36 @@ fn opened(context: &Context, session: &Session, human: &str) -> Result<(), Failu
     Ok(context.output.result(&value, || format!("{human} {name}"))?)
 }
 
+/// None of the servers that are named is one that a login knows.
+fn are_all_unknown(named: &[String], known: &[String]) -> bool {
+    let known: Vec<String> = known.iter().map(|server| at(server)).collect();
+    !known.is_empty() && !named.iter().any(|server| known.contains(&at(server)))
+}
+
+/// Where a server is, by one name for this machine.
+fn at(server: &str) -> String {
+    let authority = server.split_once("://").map_or(server, |(_, authority)| authority).to_ascii_lowercase();
+    match authority.rsplit_once(':') {
+        Some(("localhost" | "[::1]", port)) => format!("127.0.0.1:{port}"),
+        _ => authority,
+    }
+}
+
 impl LoginArgs {
     /// A login of the same account takes the place of the one before; another account's is not lost by a slip. The same name is another account's where it is
-    /// to be registered, and in another cluster: where servers are named, and none of those that the login knows.
+    /// to be registered, and perhaps in another cluster: where servers are named, and none of those that the login knows.
     fn spare_another(&self, context: &Context, options: &ClientOptions, is_new: bool) -> Result<(), Failure> {
         let named = options.servers.as_deref().and_then(|servers| parse_servers(servers).ok());
         let is_elsewhere = |session: &Session| {
             let known = parse_servers(&session.servers.join(",")).unwrap_or_default();
-            let is_none = |named: &Vec<String>| !known.is_empty() && !named.iter().any(|server| known.contains(server));
-            named.as_ref().is_some_and(is_none)
+            named.as_ref().is_some_and(|named| are_all_unknown(named, &known))
         };
         let is_another =
             |session: &&Session| is_new || !session.name.eq_ignore_ascii_case(&self.name) || is_elsewhere(session);
         let another = context.session().ok().filter(is_another);
         let Some(session) = another.filter(|_| !self.force) else { return Ok(()) };
-        let place = if is_elsewhere(session) { " in another cluster" } else { "" };
+        // Perhaps of another cluster, perhaps the same ones by other names.
+        let place = if is_elsewhere(session) { ", which does not know the servers that are named" } else { "" };
         let (name, file) = (&session.name, context.file.path().display());
         Err(Failure::usage(format!(
             "{file} holds the login of {name}{place}: run `threefold logout` first, keep this one elsewhere with --session FILE, or say --force"
@@ -294,4 +309,22 @@ pub async fn sessions(args: SessionsArgs, options: ClientOptions) -> Result<(), 
 
 fn ended(context: &Context, session: u64) -> Result<(), Failure> {
     Ok(context.output.result(&Ended { ended: session }, || format!("ended session {session}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_several_names() {
+        let of = |servers: &str| parse_servers(servers).unwrap();
+        let known = of("127.0.0.1:7400,7401,chat.example:7400");
+        for named in ["localhost:7401", "[::1]:7400", "10.0.0.1:7400,LOCALHOST:7400", "https://Chat.example:7400"] {
+            assert!(!are_all_unknown(&of(named), &known), "{named}");
+        }
+        for named in ["localhost:7402", "[::2]:7400", "localhost.example:7400"] {
+            assert!(are_all_unknown(&of(named), &known), "{named}");
+        }
+        assert!(!are_all_unknown(&of("localhost:7400"), &[]), "a login that knows none says nothing");
+    }
 }

@@ -198,6 +198,22 @@ fn the_client_of_the_documentation_goes_on_at_another_server() {
     assert_eq!((heard[0].as_str(), heard[1].as_str(), heard[21].as_str()), ("bob: ", "ann: number 0", "ann: again"));
     assert_eq!(client.end(), (vec![], String::new()));
 
+    // The same in the middle: what was not answered is told, and what comes next has numbers of its own.
+    let restored = (
+        "    ann.send(\"bob\", line",
+        "    if line == \"behind it\\n\":\n        \
+         ann.waiting.append({\"write\": {\"operation\": {\"send\": {\"body\": \"perhaps\"}}}})\n        \
+         ann.cursor, ann.recovery_id = 5, \"ab\" * 16\n        ann.connect()\n    ann.send(\"bob\", line",
+    );
+    let mut client = client_of_the_documentation(servers, &[restored]).unwrap();
+    client.tell("before it");
+    let heard: Vec<String> = (0..23).map(|_| client.line()).collect();
+    assert_eq!(heard[22], "ann: before it");
+    client.tell("behind it");
+    let heard: Vec<String> = (0..24).map(|_| client.line()).collect();
+    assert_eq!((heard[0].as_str(), heard[23].as_str()), ("bob: ", "ann: behind it"));
+    assert_eq!(client.end(), (vec![], "not known whether it was sent: perhaps\n".to_owned()));
+
     // What is refused is told.
     let mut client = client_of_the_documentation(servers, &[("\"bob\"", "\"nobody\"")]).unwrap();
     client.tell("lost");

@@ -110,21 +110,39 @@ function letGo(path) {
   pictures.delete(path);
 }
 
-/** What was asked of a server that the page has left is asked of the next one: the first may hang. */
-let leaving;
+/** What a server that the page has left has not begun to answer is asked of the next one: the first may hang. What is on its way goes on. */
+const unanswered = new Set();
 effect(() => {
-  leaving?.abort();
-  if (connection.server.value) leaving = new AbortController();
+  if (connection.server.value) for (const one of unanswered) one.abort();
 });
 
 async function fetchOnce(path) {
+  const control = new AbortController();
+  const { signal } = control;
+  let timer = 0;
+  const patience = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => control.abort(), STALLED_MS);
+  };
+  const through = new TransformStream({
+    transform(chunk, to) {
+      patience();
+      to.enqueue(chunk);
+    },
+  });
   let response;
   let blob;
   try {
-    response = await fetch(address(connection.servers.current(), path, 'http'), { headers: { authorization: `Bearer ${connection.token}` }, signal: leaving?.signal });
-    blob = await response.blob();
+    unanswered.add(control);
+    response = await fetch(address(connection.servers.current(), path, 'http'), { headers: { authorization: `Bearer ${connection.token}` }, signal });
+    unanswered.delete(control);
+    patience();
+    blob = await new Response(response.body.pipeThrough(through), response).blob();
   } catch {
     throw unavailable('The connection broke off.');
+  } finally {
+    unanswered.delete(control);
+    clearTimeout(timer);
   }
   if (!response.ok) throw Object.assign(refusal(response.status, parsed(await blob.text())), { answered: true });
   return { url: URL.createObjectURL(blob), type: blob.type, path };

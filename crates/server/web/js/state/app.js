@@ -105,7 +105,6 @@ function identified(identity) {
 
 /** A connection has its session. */
 function ready(identity, resumed) {
-  deleting = false;
   batch(() => {
     if (identity.device !== undefined || identity.display_name !== undefined || identity.administrator !== undefined) identified(identity);
     outbox.begin();
@@ -173,6 +172,7 @@ export async function act(operation, { quiet = false, note } = {}) {
   }
 }
 
+const FIND_OUT_AGAIN_MS = 5000;
 /** Whether the end of the session is the account's. */
 let deleting = false;
 export async function deleteAccount(password) {
@@ -180,11 +180,22 @@ export async function deleteAccount(password) {
   try {
     await connection.call('delete_account', { password }, { once: true });
   } catch (error) {
-    // Whether it was done is not known: that the session ends, before it is shown again, will tell.
     deleting = error.code === 'unavailable';
+    if (deleting) findOut();
     throw error;
   }
   leave('The account is deleted.');
+}
+
+/** Whether it was done is not known until the session ends, or a server that is not behind says that the account is there. */
+function findOut() {
+  connection.call('who_am_i', { consistent: true }).then(
+    // A deleted account has no name.
+    ({ name }) => {
+      deleting = !name;
+    },
+    () => deleting && setTimeout(findOut, FIND_OUT_AGAIN_MS),
+  );
 }
 
 export async function signOut() {
@@ -204,7 +215,7 @@ function ended(error, token) {
     follow();
     return;
   }
-  if (deleting) {
+  if (deleting && error.code !== 'account_disabled') {
     leave('The account is deleted.');
     return;
   }
@@ -214,12 +225,12 @@ function ended(error, token) {
 
 /** By one's own will: this browser forgets everything. */
 export function leave(why) {
-  deleting = false;
   rest(why);
   forgetAll();
 }
 
 function rest(why) {
+  deleting = false;
   connection.stop();
   outbox.stop();
   batch(() => {

@@ -8,8 +8,10 @@ import { html, useEffect, useState } from '../preact.js';
 
 const fetched = new Map();
 let failures = 0;
-/** A server that has not answered by then hangs. */
+/** A server that has not answered by then hangs; or the network is slow, so the next time it has twice as long. */
 const PATIENCE_MS = 5000;
+const MOST_PATIENCE = 8;
+let patience = 1;
 
 /** The view's module; asked for once, and again after a failure. */
 export function fetchView(path) {
@@ -22,7 +24,13 @@ export function fetchView(path) {
 }
 
 async function ask(path) {
-  await fetch('/icon.svg', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
+  try {
+    await fetch('/icon.svg', { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS * patience) });
+  } catch (error) {
+    // One that refuses takes no time.
+    if (error.name === 'TimeoutError') patience = Math.min(MOST_PATIENCE, patience * 2);
+    throw error;
+  }
   const address = failures ? `${path}?again=${failures}` : path;
   try {
     return await import(address);

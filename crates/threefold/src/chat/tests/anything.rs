@@ -123,6 +123,10 @@ fn happened() -> impl Strategy<Value = News> {
             let what = Left::Message { to, reply_to: number % 3, attachments: vec![7; (number % 2) as usize] };
             News::Unsent(vec![Unsent { number, what, why: "no".to_owned(), text: Some("left\nthere".to_owned()) }])
         }),
+        (20..28_u64).prop_map(|number| {
+            let text = Some("edited\nthere".to_owned());
+            News::EditsFailed(vec![Unsent { number, what: Left::Edit, why: "no".to_owned(), text }])
+        }),
         (1..8_u64).prop_map(|local| News::Taken { local, number: Some(local) }),
         Just(News::Begun(Box::default())),
         Just(News::Reconnecting("away".to_owned())),

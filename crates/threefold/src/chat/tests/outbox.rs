@@ -180,6 +180,33 @@ fn a_message_is_kept_only_once_its_files_are_uploaded() {
 }
 
 #[test]
+fn an_edit_that_waits_counts_as_a_message_does() {
+    let mut model = scene(SIZE, Colours::None);
+    let end = |model: &Model| outcome(model).err().map(|failure| (failure.exit_code(), failure.message().to_owned()));
+    let edit = |body: &str| Write::Edit { message: 6, body: body.to_owned() };
+    model.write(edit("one"), "");
+    model.effects.clear();
+    assert!(shown(&model).contains("an edit waits"), "{}", shown(&model));
+    assert_eq!(end(&model), Some((3, "an edit was perhaps not sent, and is not kept: one".to_owned())));
+    assert_eq!(entered(&mut model, "/quit"), [], "asked first");
+    assert!(shown(&model).contains("an edit is not acknowledged yet. It is not kept"), "{}", shown(&model));
+    key(&mut model, KeyCode::Esc);
+    news(&mut model, News::EditTaken { message: 6, body: "one".to_owned() });
+    entered(&mut model, "a message");
+    news(&mut model, News::Taken { local: 1, number: Some(2) });
+    let (exit, message) = end(&model).unwrap();
+    assert!(
+        exit == 3 && message.starts_with("a message and an edit were not acknowledged: they are kept"),
+        "{message}"
+    );
+    entered(&mut model, "/quit");
+    assert!(shown(&model).contains("a message and an edit are not acknowledged yet. Quit"), "{}", shown(&model));
+    key(&mut model, KeyCode::Esc);
+    news(&mut model, News::Written { what: edit("one"), done: String::new(), result: Ok(()) });
+    assert!(end(&model).unwrap().1.starts_with("a message was not acknowledged: it is kept"));
+}
+
+#[test]
 fn a_session_that_ends_takes_no_words_away() {
     let mut model = scene(SIZE, Colours::None);
     entered(&mut model, "/attach plan.pdf see this");

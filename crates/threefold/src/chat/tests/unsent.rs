@@ -41,7 +41,7 @@ fn it_is_listed_until_it_is_sent_or_given_up() {
     );
     // Later: it is kept, and told where nothing else is to be said.
     key(&mut model, KeyCode::Esc);
-    assert!(shown(&model).contains("300 things that earlier chats wrote were not sent: /unsent"), "{}", shown(&model));
+    assert!(shown(&model).contains("300 things were not sent: /unsent"), "{}", shown(&model));
     entered(&mut model, "/unsent");
     assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(1)]);
     key(&mut model, KeyCode::Down);
@@ -133,6 +133,59 @@ fn what_it_answers_and_its_files_come_back_with_it() {
     news(&mut model, News::Taken { local: 2, number: Some(4) });
     news(&mut model, News::Sent { local: 2, result: Err(NotSent::Refused("no".to_owned())) });
     assert_eq!(sends(&entered(&mut model, "/retry")), expected("look here"));
+}
+
+#[test]
+fn who_presses_delete_for_a_selected_message_gives_nothing_else_up() {
+    let mut model = scene(SIZE, Colours::None);
+    with(&mut model, KeyModifiers::CONTROL, KeyCode::Up);
+    assert!(model.current().unwrap().selected.is_some() && model.is_idle());
+    news(&mut model, News::Unsent(vec![left(1, to_bob(), "/precious"), left(2, to_bob(), "")]));
+    assert!(model.overlay.is_none());
+    assert!(!key(&mut model, KeyCode::Delete).contains(&Effect::Forget(1)));
+    assert_eq!(model.unsent.len(), 2);
+    key(&mut model, KeyCode::Esc);
+    key(&mut model, KeyCode::Esc);
+    // And what was given up by a slip can be had again.
+    entered(&mut model, "/unsent");
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(1)]);
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(2)]);
+    key(&mut model, KeyCode::Up);
+    assert_eq!(model.editor.text(), "//precious");
+}
+
+#[test]
+fn what_is_written_after_a_text_was_cleared_takes_no_place() {
+    let mut model = scene(SIZE, Colours::None);
+    let what = Left::Message { to: to_bob(), reply_to: 40, attachments: Vec::new() };
+    news(&mut model, News::Unsent(vec![Unsent { what, ..left(1, None, "old") }]));
+    key(&mut model, KeyCode::Enter);
+    with(&mut model, KeyModifiers::CONTROL, KeyCode::Char('u'));
+    assert_eq!(key(&mut model, KeyCode::Enter), []);
+    let effects = entered(&mut model, "new");
+    assert_eq!(sends(&effects), [(To::Conversation(100), "new".to_owned(), 0, Vec::new())]);
+    assert_eq!(news(&mut model, News::Taken { local: 1, number: Some(2) }), []);
+    assert_eq!(model.unsent.len(), 1, "it was not sent");
+}
+
+#[test]
+fn a_refused_edit_of_this_chat_is_listed_until_it_is_given_up() {
+    let mut model = scene(SIZE, Colours::None);
+    let edit = |body: &str| Write::Edit { message: 6, body: body.to_owned() };
+    model.write(edit("better words"), "");
+    news(&mut model, News::EditTaken { message: 6, body: "better words".to_owned() });
+    let result = Err("too late".to_owned());
+    news(&mut model, News::Written { what: edit("better words"), done: String::new(), result });
+    let failed = Unsent { what: Left::Edit, why: "too late".to_owned(), ..left(7, None, "better words") };
+    news(&mut model, News::EditsFailed(vec![failed]));
+    assert!(model.edits.is_empty() && model.overlay.is_none(), "whoever writes on is not disturbed");
+    model.flash = None;
+    assert!(shown(&model).contains("something was not sent: /unsent"), "{}", shown(&model));
+    entered(&mut model, "/unsent");
+    assert!(shown(&model).contains("better words · too late"), "{}", shown(&model));
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(7)]);
+    key(&mut model, KeyCode::Up);
+    assert_eq!(model.editor.text(), "better words");
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub const COMMANDS: &[Command] = &[
     command("status", "", "show the cluster's servers"),
     command("retry", "", "send again what was not sent, or perhaps not"),
     command("discard", "", "give that up; ↑ has the texts"),
-    command("unsent", "", "list what an earlier chat could not send"),
+    command("unsent", "", "list refused edits, and what earlier chats left"),
     command("mouse", "on|off", "let the terminal have the mouse, to mark and copy"),
     command("help", "", "show keys and commands"),
     command("quit", "", "leave"),

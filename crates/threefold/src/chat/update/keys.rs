@@ -6,6 +6,7 @@ use super::{complete, mark, next_unread, open, overlays, people, scroll, sending
 use crate::chat::{
     conversation::Conversation,
     layout::Areas,
+    leaving::counted,
     model::{Composing, Effect, Model},
     overlay::{Answer, Overlay},
 };
@@ -83,23 +84,25 @@ fn interrupt(model: &mut Model) {
 
 /// Ends, unless something waits that would be lost.
 pub fn quit(model: &mut Model) {
-    match model.waiting() {
+    match model.waiting() + model.edits.len() {
         0 => quit_now(model),
         waiting => {
-            let messages = if waiting == 1 { "a message is".to_owned() } else { format!("{waiting} messages are") };
+            let are = if waiting == 1 { "is" } else { "are" };
+            let what = counted(model.waiting(), model.edits.len());
             let waits = || model.outbox.iter().filter(|one| !one.state.is_given_up());
             let lost = match waits().filter(|one| one.needs_upload()).count() {
                 0 => String::new(),
                 1 => " A file is not uploaded: what you wrote with it will not be kept.".to_owned(),
                 more => format!(" The files of {more} are not uploaded: those will not be kept."),
             };
-            let unkept = match waits().filter(|one| one.is_unkept()).count() {
+            let unkept_edits = model.edits.iter().filter(|edit| !edit.is_kept).count();
+            let unkept = match waits().filter(|one| one.is_unkept()).count() + unkept_edits {
                 0 => String::new(),
                 _ if waiting == 1 => " It is not kept: if it was not sent, it is lost.".to_owned(),
                 1 => " One is not kept: if it was not sent, it is lost.".to_owned(),
                 more => format!(" {more} are not kept: what was not sent of them is lost."),
             };
-            let text = format!("{messages} not acknowledged yet.{lost}{unkept} Quit all the same?");
+            let text = format!("{what} {are} not acknowledged yet.{lost}{unkept} Quit all the same?");
             model.overlay = Some(Overlay::Question { text, answer: Answer::Quit });
         }
     }

@@ -78,6 +78,13 @@ pub fn take(model: &mut Model, news: News) {
         // The loop that draws takes note of it.
         News::KeptNoLonger(_) => {}
         News::Unsent(unsent) => unsent::take(model, unsent),
+        News::EditsFailed(edits) => unsent::add(model, edits),
+        News::EditTaken { message, body } => {
+            let mut edits = model.edits.iter_mut();
+            if let Some(edit) = edits.find(|edit| !edit.is_kept && edit.message == message && edit.body == body) {
+                edit.is_kept = true;
+            }
+        }
         News::NotKept(why) => {
             model.complain(format!("unsent messages will be lost with this chat: {}", one_line(&why)));
         }
@@ -293,6 +300,11 @@ fn history(model: &mut Model, request: Request, handle: Handle, reply: Result<ch
 }
 
 fn written(model: &mut Model, what: Write, done: String, result: Result<(), String>) {
+    if let Write::Edit { message, body } = &what
+        && let Some(place) = model.edits.iter().position(|edit| edit.message == *message && edit.body == *body)
+    {
+        model.edits.remove(place);
+    }
     match result {
         Err(why) => {
             // Nobody asked for a marker.

@@ -22,6 +22,10 @@ pub fn submit(model: &mut Model) {
     let files = again.as_ref().map_or(0, Unsent::file_count);
     if text.trim().is_empty() && files == 0 {
         model.editor.take();
+        if let Composing::Again(_) = model.composing {
+            // Its text was cleared: what comes next is none of it.
+            model.composing = Composing::Message;
+        }
         return;
     }
     if let Composing::React(message) = model.composing {

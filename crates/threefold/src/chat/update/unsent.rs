@@ -1,4 +1,4 @@
-//! What earlier chats left and could not send: listed, taken up again, or given up.
+//! What earlier chats left and could not send, and edits of this one that came to nothing: listed, taken up again, or given up.
 //!
 //! Promise: it stays on disk, and is told of at each start, until what takes its place is there itself, or somebody has given it up. It goes to nobody but those it
 //! was written for.
@@ -18,13 +18,21 @@ const TITLE: &str = "Not sent";
 /// More of it.
 pub fn take(model: &mut Model, unsent: Vec<Unsent>) {
     model.unsent.extend(unsent);
-    if model.is_idle() || is_shown(model) {
+    // Among selected messages, Delete was meant for one of those.
+    let is_selecting = model.current().is_some_and(|current| current.selected.is_some());
+    if is_shown(model) || (model.is_idle() && !is_selecting) {
         show(model);
     }
 }
 
 fn is_shown(model: &Model) -> bool {
     matches!(&model.overlay, Some(Overlay::List(list)) if list.title == TITLE)
+}
+
+/// An edit that was written in this chat: whoever wrote it sees that it was refused, and is asked nothing while they write on.
+pub fn add(model: &mut Model, edits: Vec<Unsent>) {
+    model.unsent.extend(edits);
+    refresh(model);
 }
 
 /// Something of it has changed, or what the conversations are called.
@@ -47,7 +55,7 @@ pub fn show(model: &mut Model) {
     });
     let rows: Vec<Row> = rows.collect();
     let remark = match rows.is_empty() {
-        true => "everything that earlier chats wrote was sent",
+        true => "nothing was left unsent",
         false => "Enter: write it again · Delete: give it up · Esc: later",
     };
     let request = model.request();
@@ -89,6 +97,12 @@ fn detail(one: &Unsent) -> String {
 pub fn give_up_chosen(model: &mut Model) {
     let Some(Overlay::List(list)) = &model.overlay else { return };
     let Some(Choice::TakeUp(number)) = list.rows.get(list.index).map(|row| row.choice.clone()) else { return };
+    // A slip of a key takes no words away.
+    let text = model.unsent.iter().find(|one| one.number == number).and_then(|one| one.text.clone());
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        model.history.add(&as_typed(&text));
+        model.say("given up; ↑ has the text");
+    }
     forget(model, number);
     if model.unsent.is_empty() { model.overlay = None } else { show(model) }
 }

@@ -13,6 +13,7 @@ use ratatui::{
 
 use super::{
     layout::{Areas, PROMPT},
+    leaving::counted,
     model::{Composing, Link, Model, Unsent},
     text::{cut, one_line, width},
     transcript::{Transcript, window},
@@ -179,8 +180,8 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     }
     if !model.unsent.is_empty() && model.editor.is_empty() && matches!(model.composing, Composing::Message) {
         let count = match model.unsent.len() {
-            1 => "something that an earlier chat wrote was".to_owned(),
-            more => format!("{more} things that earlier chats wrote were"),
+            1 => "something was".to_owned(),
+            more => format!("{more} things were"),
         };
         return line(format!("{count} not sent: /unsent"), theme.warning());
     }
@@ -204,7 +205,7 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     if let Some(words) = typing(model) {
         return line(words, theme.faint());
     }
-    if model.waiting() + model.left.len() > 0 {
+    if model.waiting() + model.edits.len() + model.left.len() > 0 {
         return line(format!("sending{}", waiting(model)), theme.faint());
     }
     if !matches!(model.condition.state.as_str(), "" | "normal") {
@@ -238,10 +239,11 @@ fn typing(model: &Model) -> Option<String> {
 }
 
 fn waiting(model: &Model) -> String {
-    match model.waiting() + model.left.len() {
+    let (messages, edits) = (model.waiting() + model.left.len(), model.edits.len());
+    match messages + edits {
         0 => String::new(),
-        1 => " · a message waits".to_owned(),
-        more => format!(" · {more} messages wait"),
+        1 => format!(" · {} waits", counted(messages, edits)),
+        _ => format!(" · {} wait", counted(messages, edits)),
     }
 }
 
