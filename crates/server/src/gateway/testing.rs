@@ -1,7 +1,7 @@
 //! A server in memory for the gateways' tests: the real state machine, without consensus, disks or peers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -412,12 +412,12 @@ impl Drop for SoloPresent {
 pub(super) struct Foreign {
     listener: TcpListener,
     /// The last number of each one's address, in the order in which they come.
-    hosts: std::vec::IntoIter<u8>,
+    hosts: VecDeque<u8>,
 }
 
 impl Foreign {
     pub async fn listen(hosts: &[u8]) -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), hosts: hosts.to_vec().into_iter() }
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), hosts: hosts.iter().copied().collect() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -430,7 +430,7 @@ impl ClientListener for Foreign {
 
     async fn accept(&mut self) -> io::Result<(TcpStream, Ends)> {
         let (socket, ends) = ClientListener::accept(&mut self.listener).await?;
-        let host = self.hosts.next().expect("no more connections than hosts");
+        let host = self.hosts.pop_front().expect("no more connections than hosts");
         let remote = (IpAddr::from([192, 0, 2, host]), ends.remote.port()).into();
         Ok((socket, Ends { remote, ..ends }))
     }

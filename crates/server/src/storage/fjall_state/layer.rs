@@ -142,7 +142,7 @@ pub(super) struct Changes<'a> {
 
 impl Changes<'_> {
     /// What comes next of a run.
-    fn head<'b>(direction: Direction, run: &'b [Change]) -> Option<&'b Change> {
+    fn head(direction: Direction, run: &[Change]) -> Option<&Change> {
         match direction {
             Direction::Ascending => run.first(),
             Direction::Descending => run.last(),

@@ -295,7 +295,7 @@ fn what_was_taken_back_stays_in_no_quotes() {
     assert_eq!(shown(&model).matches(" secret").count(), 3, "{}", shown(&model));
     let deleted = MessagesDeleted { conversation: 200, messages: vec![91], ..MessagesDeleted::default() };
     event(&mut model, 600, Body::MessagesDeleted(deleted));
-    let hidden = MessagesHidden { conversation: 200, messages: vec![92], ..MessagesHidden::default() };
+    let hidden = MessagesHidden { conversation: 200, messages: vec![92] };
     event(&mut model, 601, Body::MessagesHidden(hidden));
     let edited = |message| {
         let body = "other words".to_owned();
