@@ -26,6 +26,8 @@ use super::{
 };
 use crate::raft::machine;
 
+/// Before the next look for a state that is behind the index, at least.
+const POSTPONED: Duration = Duration::from_millis(50);
 /// Messages read at once: a fraction of a millisecond.
 const CHUNK: usize = 128;
 /// Conversations looked at at once, in a pass through all.
@@ -111,10 +113,15 @@ impl Indexer {
             self.check_history(index)?;
             self.publish(index);
             let began = Instant::now();
-            self.pass(index, end, which)?;
+            let is_done = self.pass(index, end, which)?;
             self.publish(index);
-            self.shared.changed.wait();
-            self.shared.changed.sleep(self.shared.commit_pause.saturating_sub(began.elapsed()));
+            let mut pause = self.shared.commit_pause.saturating_sub(began.elapsed());
+            if is_done {
+                self.shared.changed.wait();
+            } else {
+                pause = pause.max(POSTPONED);
+            }
+            self.shared.changed.sleep(pause);
             self.check_wanted()?;
             (end, which) = self.shared.changed.take();
         }
@@ -154,31 +161,31 @@ impl Indexer {
         query(&*view)
     }
 
-    /// Takes in all that happened after the index's position and up to `end`, in conversations that may have changed.
-    fn pass(&self, index: &mut Index, end: Position, which: Which) -> Result<(), Ended> {
+    /// Takes in all that happened after the index's position and up to `end`, in conversations that may have changed. False: not yet.
+    fn pass(&self, index: &mut Index, end: Position, which: Which) -> Result<bool, Ended> {
         if let Some(unfinished) = index.progress().pass {
             // After a crash the state may be behind the index, until the log was applied again: what is not there yet cannot be read. It comes as
             // new, and so is told of.
             if unfinished.up_to > end.0 {
-                return Ok(());
+                return Ok(false);
             }
             // First the end of what was begun: afterwards one position tells again how far all of it is.
             self.all(index, Position(unfinished.up_to), Some(ConversationId(unfinished.conversation)))?;
         }
         let since = Position(index.progress().up_to);
         if end <= since {
-            return Ok(());
+            return Ok(true);
         }
         match which {
-            Which::Any => self.all(index, end, None),
+            Which::Any => self.all(index, end, None)?,
             Which::Some(conversations) => {
                 for conversation in conversations {
                     self.conversation(index, conversation, since, end)?;
                 }
                 index.commit(index.progress().complete_up_to(end))?;
-                Ok(())
             }
         }
+        Ok(true)
     }
 
     /// The same, in all conversations after `after`.

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use fjall::{PersistMode, Slice};
+use fjall::{AbstractTree as _, PersistMode, Slice};
 use threefold_core::store::{Changes, Direction, Read, StoreError, Visit};
 
 use self::{generation::Generation, install::FjallInstall, layer::Layer, layers::Layers};
@@ -58,13 +58,13 @@ impl Default for Checkpoints {
     }
 }
 
-/// With so many tables that no compaction has taken yet reading slows down, and the next checkpoint waits.
-const TABLES_WAITING: usize = 16;
+/// With so many tables above another that no compaction has taken yet reading slows down, and the next checkpoint waits while one goes on.
+const RUNS_WAITING: usize = 16;
 /// So long at most: then the disk is slower than the changes come, but what is in memory must go somewhere.
-const TABLES_PATIENCE: Duration = Duration::from_secs(10);
-const TABLES_LOOK: Duration = Duration::from_millis(5);
-/// With so many, compactions have failed: the database cannot count beyond 255.
-const TABLES: usize = 200;
+const RUNS_PATIENCE: Duration = Duration::from_secs(10);
+const RUNS_LOOK: Duration = Duration::from_millis(5);
+/// With so many it waits as long as one goes on: the database cannot count beyond 255.
+const RUNS: usize = 250;
 /// Commits wait when the active layer is this large: then the disk is slower than the changes come for seconds on end.
 const ACTIVE_BYTES: usize = 32 << 20;
 
@@ -214,27 +214,27 @@ fn write_layer(base: &Generation, layer: &Layer) -> io::Result<()> {
     if is_separated { base.persist_separated() } else { Ok(()) }
 }
 
-/// Waits while many tables wait to be compacted, and any is.
+/// Waits while many tables wait to be compacted, and any is. (Where none is, the next table begins it.)
 ///
 /// # Errors
 /// When there are so many that nothing compacts them any more.
 fn wait_for_compactions(base: &Generation) -> io::Result<()> {
-    let mut left = TABLES_PATIENCE;
-    // Where none goes on, the next table begins one.
-    while base.records().l0_table_count() >= TABLES_WAITING
-        && base.database().active_compactions() > 0
-        && !left.is_zero()
-    {
-        thread::sleep(TABLES_LOOK);
-        left = left.saturating_sub(TABLES_LOOK);
+    let (mut waited, mut idle) = (Duration::ZERO, Duration::ZERO);
+    loop {
+        let runs = base.records().tree.l0_run_count();
+        let is_compacting = base.database().active_compactions() > 0;
+        let may_go_on = runs < RUNS_WAITING || !is_compacting || waited >= RUNS_PATIENCE;
+        if runs < RUNS && may_go_on {
+            return Ok(());
+        }
+        idle = if is_compacting { Duration::ZERO } else { idle + RUNS_LOOK };
+        if idle >= RUNS_PATIENCE {
+            let words = format!("{runs} tables of the state wait to be compacted, and nothing does it");
+            return Err(io::Error::other(words));
+        }
+        thread::sleep(RUNS_LOOK);
+        waited += RUNS_LOOK;
     }
-    let tables = base.records().l0_table_count();
-    if tables >= TABLES {
-        return Err(io::Error::other(format!(
-            "{tables} tables of the state wait to be compacted, and nothing does it"
-        )));
-    }
-    Ok(())
 }
 
 impl FjallState {

@@ -126,7 +126,8 @@ fn a_state_whose_tables_cannot_be_compacted_takes_nothing_more() {
         if let Err(error) = state.commit(record(50)) {
             break error;
         }
-        thread::sleep(Duration::from_millis(1));
+        // A table each: slowly enough for a compaction to begin in between.
+        thread::sleep(Duration::from_millis(10));
     };
     assert!(error.to_string().contains("an earlier write to the database failed"), "{error}");
 }

@@ -176,11 +176,13 @@ const FIND_OUT_AGAIN_MS = 5000;
 /** Whether the end of the session is the account's. */
 let deleting = false;
 export async function deleteAccount(password) {
+  const { token } = connection;
   deleting = true;
   try {
     await connection.call('delete_account', { password }, { once: true });
   } catch (error) {
-    deleting = error.code === 'unavailable';
+    // The end of the session may have come before this.
+    deleting = error.code === 'unavailable' && connection.token === token;
     if (deleting) findOut();
     throw error;
   }

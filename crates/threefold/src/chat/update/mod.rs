@@ -40,8 +40,8 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
     reading::look_around(model);
     let mut effects = std::mem::take(&mut model.effects);
     if model.over.is_some() {
-        // Nobody would answer: the session is over.
-        effects.retain(Effect::is_of_the_terminal);
+        // Nobody would answer: the session is over. What is given up is struck from disk all the same.
+        effects.retain(|effect| effect.is_of_the_terminal() || matches!(effect, Effect::Forget(_)));
     }
     effects
 }
