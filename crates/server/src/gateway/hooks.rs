@@ -200,13 +200,14 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<(String, RequestN
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_text =
         header("content-type").is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/"));
+    // Of JSON too, which would otherwise be looked at only where it is not passed over.
+    let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("the text is not UTF-8"))?;
     let posted = if is_text {
-        let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("the text is not UTF-8"))?;
         // What `echo` and `curl` put behind a text is no part of it.
         Posted { text: text.trim_end_matches(['\r', '\n']).to_owned(), request: None }
     } else {
         let words = "a post is {\"text\": \"...\"}, or the text itself as text/plain";
-        serde_json::from_slice(body).map_err(|error| Refusal::invalid(format!("{words}: {error}")))?
+        serde_json::from_str(text).map_err(|error| Refusal::invalid(format!("{words}: {error}")))?
     };
     // Whatever bytes it is: a name that was passed over would make each retry a message of its own.
     let key = headers.get("idempotency-key").map(HeaderValue::as_bytes);
@@ -418,5 +419,6 @@ mod tests {
             assert!(matches!(read(&json, body.as_bytes()), Err(Refusal::Rejected(Rejection::Invalid(_)))), "{body}");
         }
         assert!(read(&with(&[("content-type", "text/plain")]), &[0xff]).is_err());
+        assert!(read(&json, b"{\"t\": \"\xc2\", \"text\": \"x\"}").is_err(), "no JSON, though the rest of it would do");
     }
 }
