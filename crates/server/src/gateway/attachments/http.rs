@@ -50,7 +50,7 @@ const JSON: &str = "application/json";
 /// Whatever is in a file: it loads nothing, and runs nowhere.
 pub(super) const POLICY: &str = "default-src 'none'; sandbox";
 /// An attachment never changes, but who may read it does: a browser may keep it, and asks each time before it shows it.
-pub(super) const KEPT_FOR_GOOD: &str = "private, no-cache";
+pub(super) const ASKED_EACH_TIME: &str = "private, no-cache";
 
 fn described(attached: &Attached) -> String {
     serde_json::json!({
@@ -153,7 +153,7 @@ async fn give<D: Door>(
     };
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH).is_some_and(|known| known == "*" || known.contains(&etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &*etag), (header::CACHE_CONTROL, KEPT_FOR_GOOD)])
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &*etag), (header::CACHE_CONTROL, ASKED_EACH_TIME)])
             .into_response());
     }
     let request = chat::DownloadAttachmentRequest {
@@ -193,7 +193,7 @@ async fn give<D: Door>(
         .header(header::CONTENT_DISPOSITION, kind::disposition(picture.is_some(), &attached.name))
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header(header::CONTENT_SECURITY_POLICY, POLICY)
-        .header(header::CACHE_CONTROL, KEPT_FOR_GOOD);
+        .header(header::CACHE_CONTROL, ASKED_EACH_TIME);
     let builder = match wanted {
         range::Wanted::Part { first, last } => {
             builder.header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", attached.bytes))

@@ -53,20 +53,16 @@ impl Run {
 
     /// What is in `range`.
     fn within(&self, (start, end): Range<'_>) -> &[Change] {
-        let place = |bound: Bound<&[u8]>, unbounded, keys_before: fn(&[u8], &[u8]) -> bool| match bound {
-            Bound::Unbounded => unbounded,
-            Bound::Included(bound) | Bound::Excluded(bound) => {
-                self.changes.partition_point(|(key, _)| keys_before(key, bound))
-            }
-        };
-        let start = match start {
-            Bound::Excluded(_) => place(start, 0, |key, bound| key <= bound),
-            _ => place(start, 0, |key, bound| key < bound),
-        };
-        let end = match end {
-            Bound::Included(_) => place(end, self.changes.len(), |key, bound| key <= bound),
-            _ => place(end, self.changes.len(), |key, bound| key < bound),
-        };
+        let start = self.changes.partition_point(|(key, _)| match start {
+            Bound::Unbounded => false,
+            Bound::Included(start) => **key < *start,
+            Bound::Excluded(start) => **key <= *start,
+        });
+        let end = self.changes.partition_point(|(key, _)| match end {
+            Bound::Unbounded => true,
+            Bound::Included(end) => **key <= *end,
+            Bound::Excluded(end) => **key < *end,
+        });
         self.changes.get(start..end).unwrap_or_default()
     }
 

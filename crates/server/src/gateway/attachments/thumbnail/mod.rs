@@ -234,7 +234,7 @@ pub(super) async fn answer<D: Door>(
         (header::CONTENT_DISPOSITION, "inline"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_SECURITY_POLICY, super::http::POLICY),
-        (header::CACHE_CONTROL, super::http::KEPT_FOR_GOOD),
+        (header::CACHE_CONTROL, super::http::ASKED_EACH_TIME),
     ];
     Ok((headers, Body::from(scaled.bytes.clone())).into_response())
 }
