@@ -1,6 +1,6 @@
 // Killing and starting servers, where `threefold up` runs them on this machine. The server that gave out this page says whether, and
-// hands over the address and the token of that `up`'s control endpoint; ordinary servers have nothing to hand over. It is asked as soon as
-// this is fetched, for no other server tells its page: by the time somebody looks it may be dead.
+// hands over the address and the token of that `up`'s control endpoint; ordinary servers have nothing to hand over. It is asked when
+// the page begins, for no other server tells its page: by the time somebody looks it may be dead.
 
 import { signal } from '../preact.js';
 
