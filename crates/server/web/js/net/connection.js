@@ -50,6 +50,8 @@ export class Connection {
     this.token = null;
     this.cursor = 0;
     this.recovery = '';
+    /** The largest file that the server takes, in bytes; 0: not known. */
+    this.largestFile = 0;
     this.socket = null;
     this.calls = new Map();
     this.lastId = 0;
@@ -253,6 +255,7 @@ export class Connection {
     } else if (frame.subscribed) {
       this.recovery = frame.subscribed.recovery_id || '';
       this.goal = frame.subscribed.position || 0;
+      this.largestFile = frame.subscribed.attachment_bytes || 0;
       this.servers.learn(frame.subscribed.servers);
       this.condition.value = { state: 'normal', detail: '' };
       this.handlers.frame(frame);
