@@ -68,6 +68,17 @@ test('a single module is the one that the page runs', TIMEOUT, async () => {
   await page.context().close();
 });
 
+test('the page connects once, with the socket that it has opened before all else', TIMEOUT, async () => {
+  const page = await open(browser, 'about:blank');
+  const sockets = [];
+  page.on('websocket', (socket) => sockets.push(socket.url()));
+  await page.goto(cluster.url());
+  await until('it is connected', () => page.evaluate(async () => (await import('/js/state/app.js')).connection.state.value === 'online'));
+  assert.deepEqual(sockets, [`ws://${cluster.address('server-1')}/ws`]);
+  assert.deepEqual(faults(page), []);
+  await page.context().close();
+});
+
 test('once the page is there, no view needs the server that gave it out', TIMEOUT, async () => {
   const page = await open(browser, cluster.url());
   await register(page, 'viewer');

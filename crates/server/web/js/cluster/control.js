@@ -4,6 +4,8 @@
 
 import { signal } from '../preact.js';
 
+/** Behind the first sight. */
+const FIRST_MS = 500;
 const AGAIN_MS = 4000;
 
 /** {address, token}; null: nothing can be done from here; undefined: that is not known. */
@@ -23,7 +25,7 @@ async function find() {
   setTimeout(find, AGAIN_MS);
 }
 
-find();
+setTimeout(find, FIRST_MS);
 
 /** `deed`: 'kill' or 'start'. Says why not, if not. */
 export async function order(server, deed) {

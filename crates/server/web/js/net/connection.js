@@ -4,6 +4,7 @@
 // It tells its owner, by the handlers, what comes; it keeps nothing but the cursor.
 
 import { signal } from '../preact.js';
+import { opened } from './early.js';
 import { Servers, address } from './servers.js';
 
 /** How long a server has to take a connection; twice as long after each round in vain, for the network may be slow. */
@@ -122,7 +123,7 @@ export class Connection {
     clearTimeout(this.timer);
     let socket;
     try {
-      socket = new WebSocket(address(this.servers.current(), '/ws'));
+      socket = opened(address(this.servers.current(), '/ws'));
     } catch {
       this.lost(null);
       return;
