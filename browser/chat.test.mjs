@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, test } from 'node:test';
-import { PASSWORD, accessible, faults, launch, open, register, shot, signIn } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { PASSWORD, accessible, faults, open, register, shot, signIn } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, act, composer, goTo, knowsRoom, knowsUser, menu, message, send, settled, texts } from './lib/chat.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
@@ -14,16 +14,10 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   ann = await open(browser, cluster.url('server-1'));
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+});
 
 test('an empty cluster says what to do', TIMEOUT, async () => {
   await ann.getByRole('heading', { name: 'Make an account' }).waitFor();

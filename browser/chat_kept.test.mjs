@@ -1,26 +1,20 @@
 // What the browser keeps while no server answers: through reloads, in several tabs, for one account and no other, and with a full disk.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { launch, open, register, signIn } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { open, register, signIn } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { composer, goTo, knowsUser, menu, message, send, settled, texts } from './lib/chat.mjs';
 import { PICTURE, end, isUp, person as newPerson, tab as newTab } from './lib/person.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
 let browser;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+stage((there) => {
+  ({ cluster, browser } = there);
+});
 
 const person = (name, heard) => newPerson(cluster, browser, name, heard);
 const tab = (context) => newTab(cluster, context);
@@ -342,7 +336,7 @@ test('what is unread stays so, and members are counted once, when news overtake 
         answer = resolve;
       });
     };
-    const chats = new Chats({ call, cursor: 0 }, { value: { account: 1 } });
+    const chats = new Chats({ call, cursor: 0 }, { value: { account: 1 } }, { heard() {} });
     const loaded = chats.load();
     chats.apply({ id: 20, body: { read_marker_moved: { conversation: 3, up_to: 10, unread: 0 } } });
     chats.apply({ id: 30, body: { message: { id: 30, number: 2, conversation: 3, author: 5, peer_name: 'bob', body: 'news' } } });

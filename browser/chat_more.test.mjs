@@ -1,11 +1,11 @@
 // A long conversation, a long absence, files that are dropped and pasted, and notifications.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { accessible, faults, launch, open, register } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { accessible, faults, open, register } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, composer, goTo, knowsRoom, knowsUser, message, send, texts } from './lib/chat.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 240_000 };
 const LINES = 1_200;
@@ -16,9 +16,8 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   ann = await open(browser, cluster.url('server-1'));
   bob = await open(browser, cluster.url('server-2'));
   await register(ann, 'ann');
@@ -29,12 +28,7 @@ before(async () => {
   await goTo(bob, 'c/ann');
   await composer(ann).waitFor();
   await composer(bob).waitFor();
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+});
 
 /** The numbers of the lines that are in the page. */
 async function numbers(page) {

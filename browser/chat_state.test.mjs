@@ -1,25 +1,19 @@
 // The stores of the page, one by one, with what servers would say made up: counts, presence, notifications.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { faults, launch, open } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { faults, open } from './lib/browser.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
 let browser;
 let page;
 
-before(async () => {
-  cluster = await Cluster.start({ servers: 1 });
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   page = await open(browser, cluster.url());
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+}, { servers: 1 });
 
 test('unread mentions: of edits, deletions and readings as well', TIMEOUT, async () => {
   const seen = await page.evaluate(async () => {
@@ -32,7 +26,7 @@ test('unread mentions: of edits, deletions and readings as well', TIMEOUT, async
       const { unread, count } = chats.get(3) ?? {};
       return { conversations: chats.loaded.value ? [{ conversation: 3, unread, messages: count, unread_mentions: left }] : [] };
     };
-    const chats = new Chats({ call, cursor: 0 }, { value: { account: 1 } });
+    const chats = new Chats({ call, cursor: 0 }, { value: { account: 1 } }, { heard() {} });
     await chats.load();
     const until = async (mentions) => {
       while (chats.get(3).mentions !== mentions) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -95,6 +89,29 @@ test('who is online is asked for the more seldom the more there are', TIMEOUT, a
   assert.deepEqual(asked, [1, 1, 1, 2, 3]);
 });
 
+test('who is online is asked for page by page, and not for ever', TIMEOUT, async () => {
+  const seen = await page.evaluate(async () => {
+    const { People } = await import('/js/state/people.js');
+    const seen = [];
+    for (const there of [450, 1_000_000]) {
+      const asked = [];
+      const call = async (_, { limit, after }) => {
+        asked.push(after);
+        const count = Math.min(limit, there - after);
+        return { accounts: Array.from({ length: count }, (_, place) => ({ account: after + place + 1, name: `N${after + place + 1}` })), more: after + count < there };
+      };
+      const people = new People({ call, token: 'a token', state: { value: 'online' } });
+      await people.look();
+      seen.push({ asked: asked.slice(0, 4), pages: asked.length, online: people.online.value.size, last: people.isOnline(`n${there}`) });
+    }
+    return seen;
+  });
+  assert.deepEqual(seen, [
+    { asked: [0, 200, 400], pages: 3, online: 450, last: true },
+    { asked: [0, 200, 400, 600], pages: 50, online: 10_000, last: false },
+  ]);
+});
+
 test('what is read at once elsewhere is not told', TIMEOUT, async () => {
   const told = await page.evaluate(async () => {
     const { notify, wanted } = await import('/js/state/notifications.js');
@@ -127,7 +144,7 @@ test('a window that is loaded anew asks anew for what its messages answer', TIME
       const messages = name === 'history' ? [{ id: 9, conversation: 3, reply_to: 5, body: 'an answer' }] : [{ id: 5, conversation: 3, body, deleted: !body }];
       return { messages };
     };
-    const timeline = new Timeline({ conversation: 3 }, 3, { connection: { call, cursor: 1 }, me: { value: { account: 1 } } });
+    const timeline = new Timeline({ conversation: 3 }, 3, { connection: { call, cursor: 1 }, me: { value: { account: 1 } }, people: { heard() {} } });
     const quoted = async () => {
       await timeline.load();
       while (timeline.quote(5) === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -151,7 +168,7 @@ test('a conversation has its newest message until it is known that there is none
       if (answer) return answer;
       throw new Error('no server has answered');
     };
-    const chats = new Chats({ call, cursor: 1 }, { value: { account: 1 } });
+    const chats = new Chats({ call, cursor: 1 }, { value: { account: 1 } }, { heard() {} });
     const seen = [];
     for (const given of [null, {}, { messages: [{ id: 4, body: 'before it' }] }]) {
       answer = given;

@@ -3,12 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { accessible, faults, launch, open, register } from './lib/browser.mjs';
-import { Cluster, program } from './lib/cluster.mjs';
+import { accessible, faults, open, register } from './lib/browser.mjs';
+import { program } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, composer, goTo, knowsUser, message, send, settled, texts } from './lib/chat.mjs';
+import { stage } from './lib/stage.mjs';
 
 /** Looks at a list that has not moved, until it is taken to rest. */
 const RESTS = 20;
@@ -18,9 +19,8 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   // Both pages come from servers that will be killed.
   ann = await open(browser, cluster.url('server-1'));
   bob = await open(browser, cluster.url('server-2'));
@@ -37,12 +37,7 @@ before(async () => {
       window.neverReloaded = true;
     });
   }
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+});
 
 /** Every text once, on both pages, in the order of each author. */
 async function complete(expected) {

@@ -1,11 +1,11 @@
 // What else happens to a page: several tabs of one person, sessions that end, answers that fail, and what one does in between.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { faults, launch, open, register, signIn, watch } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { faults, open, register, signIn, watch } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, composer, goTo, knowsRoom, knowsUser, menu, message, send, settled, texts } from './lib/chat.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
@@ -13,9 +13,8 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   ann = await open(browser, cluster.url('server-1'));
   bob = await open(browser, cluster.url('server-2'));
   await register(ann, 'ann');
@@ -26,12 +25,7 @@ before(async () => {
   await goTo(bob, 'c/ann');
   await composer(ann).waitFor();
   await composer(bob).waitFor();
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+});
 
 const mark = (page) =>
   page.evaluate(() => {

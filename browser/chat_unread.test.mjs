@@ -1,11 +1,11 @@
 // What is unread stays unread until it has been in sight: it stands below a line, and the page begins there.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { faults, launch, open, register } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { faults, open, register } from './lib/browser.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { composer, goTo, knowsRoom, message, send } from './lib/chat.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 /** The page takes a third of it to say that something was read. On a slow machine it may not come to it: then nothing is asked of it. */
@@ -15,19 +15,13 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   ann = await open(browser, cluster.url('server-1'));
   bob = await open(browser, cluster.url('server-2'));
   await register(ann, 'ann');
   await register(bob, 'bob');
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+});
 
 /** Ann writes so many messages, long enough to fill the screen soon. */
 function write(to, words, count) {

@@ -2,26 +2,20 @@
 // of the same person do.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { accessible, launch, open, signIn } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { accessible, open, signIn } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { act, composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
 import { PICTURE, end, isUp, person as newPerson, tab as newTab } from './lib/person.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 let cluster;
 let browser;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+stage((there) => {
+  ({ cluster, browser } = there);
+});
 
 const person = (name) => newPerson(cluster, browser, name);
 const tab = (context) => newTab(cluster, context);

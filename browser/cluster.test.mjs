@@ -2,24 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { after, before, test } from 'node:test';
-import { accessible, DESKTOP, faults, inside, launch, open, PHONE, register, shot, signIn } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { accessible, DESKTOP, faults, inside, open, PHONE, register, shot, signIn } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 240_000 };
 let cluster;
 let browser;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+stage((there) => {
+  ({ cluster, browser } = there);
+});
 
 const card = (page, name) => page.locator(`[data-server="${name}"]`);
 const standing = (page, name) => card(page, name).getAttribute('data-standing');

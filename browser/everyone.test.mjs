@@ -2,11 +2,11 @@
 // for axe to complain of.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { PASSWORD, accessible, faults, inside, launch, open, register } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { test } from 'node:test';
+import { PASSWORD, accessible, faults, inside, open, register } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { PNG, act, composer, goTo, menu, message, send, settled, texts } from './lib/chat.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 const NARROW = { width: 320, height: 640 };
@@ -16,9 +16,8 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start({ servers: 1 });
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   ann = await open(browser, cluster.url());
   bob = await open(browser, cluster.url());
   await register(ann, 'ann');
@@ -30,12 +29,7 @@ before(async () => {
     await outbox.write({ invite_to_room: { room: { room: 'secret' }, user: 'ann' } });
     await outbox.write({ send: { to: { user: 'ann' }, body: 'hello' } });
   });
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+}, { servers: 1 });
 
 /** Goes on with Tab until what is wanted has the focus. */
 async function tabTo(page, selector, key = 'Tab') {
@@ -286,7 +280,7 @@ test('what is slow has more time with each try, and is asked for in smaller page
       limits.push(limit);
       throw unavailable('too slow');
     } };
-    const timeline = new Timeline({ user: 'x' }, 0, { connection, me: { value: null } });
+    const timeline = new Timeline({ user: 'x' }, 0, { connection, me: { value: null }, people: {} });
     for (let count = 0; count < 5; count += 1) await timeline.load();
     return { opening, silences, limits };
   });

@@ -1,12 +1,13 @@
 // What the other tests of the page do not come by: each thing that people can do has a test in which they do it.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { PASSWORD, faults, launch, open, register, signIn } from './lib/browser.mjs';
-import { Cluster } from './lib/cluster.mjs';
+import { PASSWORD, faults, open, register, signIn } from './lib/browser.mjs';
 import { until } from './lib/wait.mjs';
 import { composer, goTo, menu, message, send, settled } from './lib/chat.mjs';
+import { end, isUp, person } from './lib/person.mjs';
+import { stage } from './lib/stage.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
 const MANY_ROOMS = 52;
@@ -16,19 +17,13 @@ let browser;
 let ann;
 let bob;
 
-before(async () => {
-  cluster = await Cluster.start({ servers: 1 });
-  browser = await launch();
+stage(async (there) => {
+  ({ cluster, browser } = there);
   ann = await open(browser, cluster.url());
   await register(ann, 'ann');
   bob = await open(browser, cluster.url());
   await register(bob, 'bob');
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+}, { servers: 1 });
 
 /** Has something done that is not what is tested. */
 const write = (page, ...operations) =>
@@ -110,6 +105,46 @@ test('rooms are found by a part of their name, and page by page', TIMEOUT, async
   await rooms.getByText('open to all').waitFor();
   await bob.getByLabel('Find a room').fill('nothing-like-it');
   await bob.getByText('No room is called so.').waitFor();
+});
+
+test('whom one has met is found by what they are called: to write to, by a search, and to be named', TIMEOUT, async () => {
+  const { page: carl } = await person(cluster, browser, 'c-1977');
+  await write(carl, { set_display_name: { display_name: 'Ángel Robertson' } }, { send: { to: { user: 'ann' }, body: 'we have not met' } });
+  await ann.getByRole('navigation', { name: 'Conversations' }).getByRole('link', { name: /^Ángel Robertson/ }).waitFor();
+  await end(carl);
+  await goTo(ann, 'new');
+  const people = ann.getByRole('list', { name: 'People' }).getByRole('link', { name: /Ángel Robertson/ });
+  await ann.getByLabel('With whom?').fill('@ángel');
+  await people.waitFor();
+  await ann.getByLabel('With whom?').fill('robert');
+  await people.waitFor();
+  await goTo(ann, 'search/ROBERTS');
+  await people.click();
+  await ann.getByRole('heading', { name: 'Ángel Robertson', level: 1 }).waitFor();
+  await composer(ann).pressSequentially('hello @rob');
+  await ann.getByRole('option', { name: 'Ángel Robertson @c-1977' }).waitFor();
+  await composer(ann).press('Enter');
+  await until('the name is there', async () => (await composer(ann).inputValue()) === 'hello @c-1977 ');
+  await composer(ann).fill('');
+});
+
+test('a file that is larger than the server takes is told before it is sent up', TIMEOUT, async () => {
+  const limit = (frame) => (frame.subscribed ? { subscribed: { ...frame.subscribed, attachment_bytes: 1_000 } } : frame);
+  const { page } = await person(cluster, browser, 'hoarder', limit);
+  await goTo(page, 'c/hoarder');
+  let sent = 0;
+  page.on('request', (request) => {
+    if (request.method() === 'POST') sent += 1;
+  });
+  const file = (name, bytes) => ({ name, mimeType: 'text/plain', buffer: Buffer.alloc(bytes, 'x') });
+  await page.locator('input[type=file]').setInputFiles([file('large.txt', 1_001)]);
+  await page.locator('.upload', { hasText: 'Too large: at most 1 kB.' }).waitFor();
+  assert.equal(sent, 0);
+  await page.getByRole('button', { name: 'Remove large.txt' }).click();
+  await page.locator('input[type=file]').setInputFiles([file('small.txt', 1_000)]);
+  await isUp(page);
+  assert.equal(sent, 1);
+  await end(page);
 });
 
 test('what was said is searched here and everywhere, older and older, and shown without its signs', TIMEOUT, async () => {

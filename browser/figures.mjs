@@ -1,10 +1,7 @@
 // What the page costs, measured: `node figures.mjs [messages]`. Its weight, the first usable view, opening a room of many messages (100,000
-// unless said otherwise), and a burst of 200 messages a second into the open room. Wall time, and the time of the page's own thread, which a
-// busy machine does not stretch.
+// unless said otherwise), scrolling through 10,000 of them, and a burst of 200 messages a second into the open room. Wall time, and the time of
+// the page's own thread, which a busy machine does not stretch.
 
-import { readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { launch, open, register } from './lib/browser.mjs';
 import { goTo } from './lib/chat.mjs';
@@ -37,20 +34,19 @@ async function main() {
   await until('all has arrived', () => page.evaluate(async (wanted) => (await import('/js/state/app.js')).chats.room('big').count >= wanted, MESSAGES));
   await firstView(page);
   await opening(page);
+  await scrolling(page);
   await burst(page, writers);
 }
 
 async function weight() {
-  const web = join(dirname(fileURLToPath(import.meta.url)), '../crates/server/web');
-  const files = readdirSync(web, { recursive: true, withFileTypes: true }).filter((file) => /\.(js|css|html|svg)$/.test(file.name));
-  const sources = files.reduce((sum, file) => sum + gzipSync(readFileSync(join(file.parentPath ?? file.path, file.name)), { level: 9 }).length, 0);
-  let sent = 0;
-  for (const file of files) {
-    const path = join(file.parentPath ?? file.path, file.name).slice(web.length).replace(/^\/index\.html$/, '/');
+  const page = await (await fetch(cluster.url())).text();
+  const paths = ['/', ...[...page.matchAll(/ (?:href|src)="(\/[^"]+)"/g)].map(([, path]) => path)];
+  let bytes = 0;
+  for (const path of paths) {
     const response = await fetch(new URL(path, cluster.url()));
-    sent += gzipSync(Buffer.from(await response.arrayBuffer()), { level: 9 }).length;
+    bytes += gzipSync(Buffer.from(await response.arrayBuffer()), { level: 9 }).length;
   }
-  console.log(`weight: ${files.length} files, ${sent} bytes as they are sent, gzipped (${sources} with their comments)`);
+  console.log(`weight: ${paths.length} files, ${bytes} bytes as they are sent, gzipped`);
 }
 
 /** By whoever loads the page again, by a browser that has a session and nothing of the page, and by one that has neither. */
@@ -72,6 +68,7 @@ async function firstView(page) {
   }
   console.log(`first usable view after the response: loaded again, the list ${rounded(again)} ms; a fresh profile with a session, the list ${rounded(session)} ms; ` +
     `without one, signing in ${rounded(stranger)} ms`);
+  await coldView(storageState);
 }
 
 function shownAfter(page, selector) {
@@ -83,6 +80,20 @@ function shownAfter(page, selector) {
     };
     look();
   }), selector);
+}
+
+/** The first page of a browser that was started for it. */
+async function coldView(storageState) {
+  const all = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const cold = await launch();
+    const context = await cold.newContext({ storageState });
+    const page = await context.newPage();
+    await page.goto(cluster.url(), { waitUntil: 'commit' });
+    all.push(await shownAfter(page, '.entry'));
+    await cold.close();
+  }
+  console.log(`in a browser that was just started, with a session, the list ${rounded(all)} ms`);
 }
 
 async function metrics(page) {
@@ -125,6 +136,47 @@ async function opening(page) {
     }
   }
   console.log(`opening the room: ${rounded(wall)} ms; the page's thread ${rounded(thread)} ms`);
+}
+
+/** From the newest message to older ones, as fast as a hand on a wheel, until so many were in the page. */
+async function scrolling(page) {
+  const busy = await metrics(page);
+  const before = await busy();
+  const seen = await page.evaluate(async (wanted) => {
+    const scroller = document.querySelector('.scroller');
+    const { timelineOf } = await import('/js/state/timelines.js');
+    const { chats } = await import('/js/state/app.js');
+    const { id } = chats.room('big');
+    const timeline = timelineOf(`k/${id}`, {}, id);
+    const newest = timeline.messages.at(-1).number;
+    const frames = [];
+    let [nodes, rows, waited] = [0, 0, 0];
+    const start = performance.now();
+    let last = start;
+    while (newest - timeline.messages[0].number < wanted && last - start < 240_000) {
+      if (scroller.scrollTop < 1) waited += 1;
+      scroller.scrollTop -= 250;
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      frames.push(now - last);
+      last = now;
+      if (frames.length % 20) continue;
+      nodes = Math.max(nodes, document.getElementsByTagName('*').length);
+      rows = Math.max(rows, document.querySelectorAll('article.message').length);
+    }
+    frames.sort((one, other) => one - other);
+    const part = (share) => frames[Math.floor(frames.length * share)];
+    return {
+      messages: newest - timeline.messages[0].number, seconds: (last - start) / 1000, frames: frames.length, median: part(0.5), late: part(0.99),
+      worst: frames.at(-1), long: frames.filter((frame) => frame > 50).length, waited, nodes, rows,
+    };
+  }, Math.min(10_000, MESSAGES - 500));
+  const thread = ((await busy()) - before) / 10 / seen.seconds;
+  console.log(`${seen.messages} messages scrolled through in ${rounded([seen.seconds])} s: ${rounded([seen.frames / seen.seconds])} frames a second, half below ` +
+    `${rounded([seen.median])} ms, 99 % below ${rounded([seen.late])} ms, the longest ${rounded([seen.worst])} ms, ${seen.long} of ${seen.frames} longer than 50 ms; ` +
+    `${seen.waited} frames at the edge of what was there; the page's thread ${rounded([thread])} % busy; at most ${seen.rows} messages and ${seen.nodes} elements in the page`);
+  await page.locator('.to-newest').click();
+  await until('at the end', () => page.locator('.scroller').evaluate((element) => element.scrollHeight - element.scrollTop - element.clientHeight < 48));
 }
 
 async function burst(page, writers) {

@@ -4,27 +4,21 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { accessible, faults, launch, open, register } from './lib/browser.mjs';
+import { faults, open, register } from './lib/browser.mjs';
 import { goTo } from './lib/chat.mjs';
-import { Cluster } from './lib/cluster.mjs';
 import { until } from './lib/wait.mjs';
+import { stage } from './lib/stage.mjs';
 
 const WEB = join(dirname(fileURLToPath(import.meta.url)), '../crates/server/web');
 const TIMEOUT = { timeout: 120_000 };
 let cluster;
 let browser;
 
-before(async () => {
-  cluster = await Cluster.start();
-  browser = await launch();
-}, TIMEOUT);
-
-after(async () => {
-  await browser?.close();
-  await cluster?.stop();
-}, TIMEOUT);
+stage((there) => {
+  ({ cluster, browser } = there);
+});
 
 /** Whether a page may open a WebSocket there. */
 const reaches = (page, address) =>
@@ -64,31 +58,37 @@ test('every module is sent in a form that browsers understand', TIMEOUT, async (
   await page.context().close();
 });
 
-test('a view that could not be fetched can be had again: it, or what it is made of', TIMEOUT, async () => {
-  // The server is away; it dies while it gives out the view; or while it gives out what the view needs.
-  for (const [place, missing] of [/icon\.svg/, /views\/settings\.js/, /views\/page\.js/].entries()) {
-    const page = await open(browser, 'about:blank');
-    let away = true;
-    await page.route(missing, (route) => (away ? route.abort('connectionrefused') : route.continue()));
-    await page.goto(cluster.url());
-    await register(page, `late-${place}`);
-    await page.evaluate(() => {
-      window.neverReloaded = true;
-    });
-    await goTo(page, 'settings');
-    await page.getByText('This part of the page could not be fetched').waitFor();
-    if (place === 0) await accessible(page, 'a view that is not there');
-    away = false;
-    const anew = page.getByRole('button', { name: 'Load the page again' });
-    const there = page.getByRole('heading', { name: 'Settings', level: 1 });
-    await page.getByRole('button', { name: 'Try again' }).click();
-    await there.or(anew).first().waitFor();
-    if (place === 2 && (await anew.count())) await anew.click();
-    await there.waitFor();
-    if (place < 2) assert.equal(await page.evaluate(() => window.neverReloaded), true);
-    assert.deepEqual(faults(page), []);
-    await page.context().close();
+test('a single module is the one that the page runs', TIMEOUT, async () => {
+  const page = await open(browser, cluster.url());
+  const seen = await page.evaluate(async () => {
+    const [{ phase }, whole] = await Promise.all([import('/js/state/app.js'), import('/js/main.js')]);
+    return [phase.value, phase === whole.$state$app.phase];
+  });
+  assert.deepEqual(seen, ['out', true]);
+  await page.context().close();
+});
+
+test('the page connects once, with the socket that it has opened before all else', TIMEOUT, async () => {
+  const page = await open(browser, 'about:blank');
+  const sockets = [];
+  page.on('websocket', (socket) => sockets.push(socket.url()));
+  await page.goto(cluster.url());
+  await until('it is connected', () => page.evaluate(async () => (await import('/js/state/app.js')).connection.state.value === 'online'));
+  assert.deepEqual(sockets, [`ws://${cluster.address('server-1')}/ws`]);
+  assert.deepEqual(faults(page), []);
+  await page.context().close();
+});
+
+test('once the page is there, no view needs the server that gave it out', TIMEOUT, async () => {
+  const page = await open(browser, cluster.url());
+  await register(page, 'viewer');
+  await page.route('**/*', (route) => route.abort('connectionrefused'));
+  for (const [view, title] of [['settings', 'Settings'], ['admin', 'Administration'], ['search', 'Search'], ['new', 'New conversation'], ['rooms', 'Rooms'], ['cluster', 'The cluster']]) {
+    await goTo(page, view);
+    await page.getByRole('heading', { name: title, level: 1 }).waitFor();
   }
+  assert.deepEqual(faults(page), []);
+  await page.context().close();
 });
 
 test('the policy refuses inline scripts, markup from texts, frames and other places', TIMEOUT, async () => {

@@ -1,9 +1,9 @@
 //! The page: its files, embedded in the program, as a browser is given them.
 //!
 //! Promises: every answer says what it is, how to tell whether it is still the newest, and what a page may do (nothing but load its
-//! own files and speak with the cluster's servers); files are packed once, at the first request, sources without comments
-//! and spaces (`source.rs`). A debug build reads them from `web/` at each request, so that who works on the page need not build. Left out:
-//! any template, any file that is not in `web/`, any that has no [`KINDS`].
+//! own files and speak with the cluster's servers); files are packed once, at the first request, all modules as one script (`bundle.rs`), sources
+//! without comments and spaces (`source.rs`). A debug build reads them from `web/` at each request, so that who works on the page need not
+//! build. Left out: any template, any file that is not in `web/`, any that has no [`KINDS`].
 
 use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 
@@ -14,9 +14,12 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use threefold_core::ContentHash;
 
+use self::bundle::Bundle;
 use super::{Gateway, door::Door};
 
+mod bundle;
 mod source;
 
 /// The files.
@@ -37,8 +40,10 @@ const KINDS: [(&str, &str, bool); 9] = [
     (".woff2", "font/woff2", false),
 ];
 
+/// A module, which is sent as a part of the whole script.
+const MODULE: &str = ".js";
 /// What is sent without comments and spaces.
-const SOURCES: [&str; 2] = [".js", ".css"];
+const SOURCES: [&str; 2] = [MODULE, ".css"];
 
 /// What a page may do. Texts of messages can become neither markup nor script, even if the page had a fault; no other site is asked for
 /// anything, or may show the page in a frame. `connect-src` follows, with the servers of the cluster.
@@ -62,31 +67,40 @@ struct Asset {
 }
 
 impl Asset {
-    fn new(path: &str, file: EmbeddedFile) -> Option<Self> {
+    fn new(path: &str, file: EmbeddedFile, bundle: Option<&Bundle>) -> Option<Self> {
         let (_, kind, shrinks) = *KINDS.iter().find(|(end, ..)| path.ends_with(end))?;
-        let hash = file.metadata.sha256_hash();
-        let hash = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let is_script = path.ends_with(MODULE);
         let plain = match std::str::from_utf8(&file.data) {
             Ok(source) if SOURCES.iter().any(|end| path.ends_with(end)) => {
-                Bytes::from(source::thinned(source, path.ends_with(".js")))
+                let bundled = bundle.filter(|_| is_script).and_then(|bundle| bundle.sent(path));
+                Bytes::from(source::thinned(bundled.as_deref().unwrap_or(source), is_script))
             }
             _ => Bytes::from_owner(file.data),
         };
+        let ContentHash(hash) = ContentHash::of(&plain);
+        let hash = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let gzip = shrinks.then(|| packed(&plain)).flatten();
         Some(Self { kind, hash, plain, gzip })
     }
 
     fn find(path: &str) -> Option<Self> {
         static PACKED: LazyLock<BTreeMap<String, Asset>> = LazyLock::new(|| {
-            let assets = Files::iter().filter_map(|path| Some((path.to_string(), Asset::read(&path)?)));
-            assets.collect()
+            let bundle = bundle();
+            let asset = |path: &str| Asset::new(path, Files::get(path)?, bundle.as_ref());
+            Files::iter().filter_map(|path| Some((path.to_string(), asset(&path)?))).collect()
         });
         if cfg!(debug_assertions) { Self::read(path) } else { PACKED.get(path).cloned() }
     }
 
     fn read(path: &str) -> Option<Self> {
-        Self::new(path, Files::get(path)?)
+        let file = Files::get(path)?;
+        let bundle = if path.ends_with(MODULE) { bundle() } else { None };
+        Self::new(path, file, bundle.as_ref())
     }
+}
+
+fn bundle() -> Option<Bundle> {
+    Bundle::of(&|path| String::from_utf8(Files::get(path)?.data.into_owned()).ok())
 }
 
 fn packed(plain: &[u8]) -> Option<Bytes> {
@@ -283,11 +297,23 @@ mod tests {
         assert!(!header(&odd, "content-security-policy").contains("evil"));
     }
 
-    /// What a page costs who comes for the first time over a slow line: all of it, views that are fetched later included.
+    /// What a page costs who comes for the first time over a slow line: all of it. Single modules are asked for by nobody but tests.
     #[test]
     fn the_whole_page_weighs_less_than_100_kilobytes() {
         let weight = |path: &str| Asset::read(path).map_or(0, |asset| asset.gzip.unwrap_or(asset.plain).len());
-        let bytes: usize = Files::iter().map(|path| weight(&path)).sum();
+        let sent = Files::iter().filter(|path| !path.ends_with(MODULE) || path == bundle::MAIN);
+        let bytes: usize = sent.map(|path| weight(&path)).sum();
         assert!((50_000..100_000).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[tokio::test]
+    async fn the_page_asks_for_one_script_which_all_modules_are_in() {
+        let page = String::from_utf8(body(get("/", &[])).await).unwrap();
+        assert_eq!(page.matches(".js\"").count(), 1, "{page}");
+        assert!(page.contains(&format!("<script type=\"module\" src=\"/{}\"></script>", bundle::MAIN)), "{page}");
+        let script = String::from_utf8(body(get("/js/main.js", &[])).await).unwrap();
+        assert!(script.contains("const $views$settings=(()=>{") && !script.contains("import{"));
+        let alone = String::from_utf8(body(get("/js/state/look.js", &[])).await).unwrap();
+        assert!(alone.starts_with("import{$state$look}from '/js/main.js';\nexport const{theme,"), "{alone}");
     }
 }

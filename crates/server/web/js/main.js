@@ -1,4 +1,4 @@
-// Begins the page.
+// Begins the page. What is not seen stands first: with it the connection is opened (net/early.js), before all else is made ready.
 
 import { html, render } from './preact.js';
 import { begin } from './state/app.js';

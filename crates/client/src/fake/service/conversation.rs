@@ -94,7 +94,8 @@ impl Conversation {
         };
         self.cursor = Some(subscribe.after);
         let servers = self.service.servers();
-        self.put(Frame::Subscribed(Subscribed { recovery_id: recovery_id.into(), position, servers })).await?;
+        let subscribed = Subscribed { recovery_id: recovery_id.into(), position, servers, ..Subscribed::default() };
+        self.put(Frame::Subscribed(subscribed)).await?;
         self.catch_up().await
     }
 

@@ -48,6 +48,11 @@ pub(in crate::gateway) struct Upload<D: Door> {
 }
 
 impl<D: Door> Gateway<D> {
+    /// The largest file that this server takes, in bytes.
+    pub(in crate::gateway) fn largest_attachment(&self) -> u64 {
+        self.shared.attachments.limits.attachment_bytes
+    }
+
     /// Begins an upload or goes on with it.
     pub(in crate::gateway) async fn begin_upload(
         &self,
@@ -56,7 +61,7 @@ impl<D: Door> Gateway<D> {
         deadline: Instant,
     ) -> Result<Begun<D>, Refusal> {
         let attachments = &self.shared.attachments;
-        let limit_bytes = attachments.limits.attachment_bytes;
+        let limit_bytes = self.largest_attachment();
         if begin.bytes > limit_bytes {
             return Err(Refusal::Rejected(Rejection::AttachmentTooLarge { limit_bytes }));
         }

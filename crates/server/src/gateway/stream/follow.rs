@@ -91,7 +91,12 @@ impl<D: Door> Conversation<D> {
 
     fn subscribed(&self, start: Position) -> chat::Subscribed {
         let door = self.gateway.door();
-        chat::Subscribed { recovery_id: door.recovery_id().into(), position: start.0, servers: door.client_addresses() }
+        chat::Subscribed {
+            recovery_id: door.recovery_id().into(),
+            position: start.0,
+            servers: door.client_addresses(),
+            attachment_bytes: self.gateway.largest_attachment(),
+        }
     }
 
     async fn pass_on(&self, followed: Followed, follower: &impl Follow, progress: &mut Progress) -> Result<(), Ending> {

@@ -158,6 +158,7 @@ async fn two_people_talk() {
     bob.say(json!({"subscribe": {}})).await;
     let subscribed = bob.hear_of("subscribed").await;
     assert_eq!(subscribed["recovery_id"].as_str().unwrap().len(), 32);
+    assert_eq!(subscribed["attachment_bytes"], json!(threefold_core::bounds::DEFAULT_ATTACHMENT_BYTES));
     ann.say(send(ann.instance, 1, "Bob", "hello, \"Bob\" \u{1f980}")).await;
     let result = ann.hear_of("result").await;
     assert_eq!(result["request"], json!({"instance": ann.instance, "number": 1}));

@@ -1,9 +1,11 @@
 // Killing and starting servers, where `threefold up` runs them on this machine. The server that gave out this page says whether, and
-// hands over the address and the token of that `up`'s control endpoint; ordinary servers have nothing to hand over. It is asked as soon as
-// this is fetched, for no other server tells its page: by the time somebody looks it may be dead.
+// hands over the address and the token of that `up`'s control endpoint; ordinary servers have nothing to hand over. It is asked when
+// the page begins, for no other server tells its page: by the time somebody looks it may be dead.
 
 import { signal } from '../preact.js';
 
+/** Behind the first sight. */
+const FIRST_MS = 500;
 const AGAIN_MS = 4000;
 
 /** {address, token}; null: nothing can be done from here; undefined: that is not known. */
@@ -23,7 +25,7 @@ async function find() {
   setTimeout(find, AGAIN_MS);
 }
 
-find();
+setTimeout(find, FIRST_MS);
 
 /** `deed`: 'kill' or 'start'. Says why not, if not. */
 export async function order(server, deed) {

@@ -14,20 +14,6 @@ import { events, OLD_MS, samples, seenAt, status, watch } from './watch.js';
 
 const TICK_MS = 500;
 
-await styled('/cluster.css');
-
-/** This view's own looks, fetched with it. */
-function styled(href) {
-  return new Promise((resolve, reject) => {
-    const link = document.createElement('link');
-    link.rel = 'stylesheet';
-    link.href = href;
-    link.onload = resolve;
-    link.onerror = reject;
-    document.head.append(link);
-  });
-}
-
 export function ClusterPage() {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {

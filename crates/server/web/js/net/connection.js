@@ -4,6 +4,7 @@
 // It tells its owner, by the handlers, what comes; it keeps nothing but the cursor.
 
 import { signal } from '../preact.js';
+import { opened } from './early.js';
 import { Servers, address } from './servers.js';
 
 /** How long a server has to take a connection; twice as long after each round in vain, for the network may be slow. */
@@ -50,6 +51,8 @@ export class Connection {
     this.token = null;
     this.cursor = 0;
     this.recovery = '';
+    /** The largest file that the server takes, in bytes; 0: not known. */
+    this.largestFile = 0;
     this.socket = null;
     this.calls = new Map();
     this.lastId = 0;
@@ -120,7 +123,7 @@ export class Connection {
     clearTimeout(this.timer);
     let socket;
     try {
-      socket = new WebSocket(address(this.servers.current(), '/ws'));
+      socket = opened(address(this.servers.current(), '/ws'));
     } catch {
       this.lost(null);
       return;
@@ -253,6 +256,7 @@ export class Connection {
     } else if (frame.subscribed) {
       this.recovery = frame.subscribed.recovery_id || '';
       this.goal = frame.subscribed.position || 0;
+      this.largestFile = frame.subscribed.attachment_bytes || 0;
       this.servers.learn(frame.subscribed.servers);
       this.condition.value = { state: 'normal', detail: '' };
       this.handlers.frame(frame);

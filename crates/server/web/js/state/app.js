@@ -22,8 +22,8 @@ export const farewell = signal('');
 
 export const connection = new Connection({ ready, frame, ended, awaits: () => outbox.lanes.some((lane) => lane.writes.length > 0) });
 export const outbox = new Outbox(connection, settled, forgetful, say);
-export const chats = new Chats(connection, me);
 export const people = new People(connection);
+export const chats = new Chats(connection, me, people);
 export const typing = new Typing(connection, me);
 
 const listeners = new Set();
@@ -132,7 +132,10 @@ function apply(event) {
   const body = event.body ?? {};
   batch(() => {
     chats.apply(event);
-    if (body.message) typing.ended(body.message);
+    if (body.message) {
+      typing.ended(body.message);
+      people.heard(body.message);
+    }
     for (const listener of listeners) listener(event);
   });
   if (body.message && connection.live) notify(body.message, me.value, chats);

@@ -11,9 +11,10 @@ const MOST = 5000;
 const RECOUNT_MS = 500;
 
 export class Chats {
-  constructor(connection, me) {
+  constructor(connection, me, people) {
     this.connection = connection;
     this.me = me;
+    this.people = people;
     this.version = signal(0);
     /** False until the list has been loaded. */
     this.loaded = signal(false);
@@ -70,6 +71,7 @@ export class Chats {
     if (this.held !== held) return;
     this.held = null;
     this.map = new Map(found.map((one) => [one.conversation, chatOf(one)]));
+    for (const { last } of found) if (last) this.people.heard(last);
     this.findFormer();
     this.replaying = true;
     for (const event of held) this.apply(event);

@@ -14,11 +14,12 @@ const AGAIN_MS = 2000;
 
 export class Timeline {
   /** `place`: {user}, {room} or {conversation}, as the servers want it. */
-  constructor(place, id, { connection, me }) {
+  constructor(place, id, { connection, me, people }) {
     this.place = place;
     this.id = id ?? 0;
     this.connection = connection;
     this.me = me;
+    this.people = people;
     this.version = signal(0);
     /** 'new', 'loading', 'ready', 'failed' */
     this.phase = 'new';
@@ -63,7 +64,9 @@ export class Timeline {
       if (error.code === 'unavailable') this.page = Math.max(LEAST, this.page >> 1);
       throw error;
     });
-    return { messages: reply.messages ?? [], older: Boolean(reply.older), newer: Boolean(reply.newer) };
+    const { messages = [] } = reply;
+    for (const message of messages) this.people.heard(message);
+    return { messages, older: Boolean(reply.older), newer: Boolean(reply.newer) };
   }
 
   /** The newest messages; or those around one. */

@@ -1,7 +1,7 @@
 // The windows of the conversations that were open lately, so that going back to one is instant.
 
 import { effect, untracked } from '../preact.js';
-import { anew, connection, me, onEvent, phase } from './app.js';
+import { anew, connection, me, onEvent, people, phase } from './app.js';
 import { Timeline } from './timeline.js';
 
 const KEPT = 8;
@@ -29,7 +29,7 @@ effect(() => {
 /** The window of a conversation: `key` names it for as long as it is open. */
 export function timelineOf(key, place, id) {
   let timeline = kept.get(key);
-  if (!timeline) timeline = new Timeline(place, id, { connection, me });
+  if (!timeline) timeline = new Timeline(place, id, { connection, me, people });
   else kept.delete(key);
   if (id) timeline.id = id;
   kept.set(key, timeline);

@@ -6,6 +6,7 @@ import { fullTime } from '../text/time.js';
 import { Dialog, ask, open } from '../ui/dialog.js';
 import { Icon } from '../ui/icon.js';
 import { menuItems, openPopup } from '../ui/popup.js';
+import { usePages } from '../ui/pages.js';
 import { say } from '../ui/toast.js';
 import { Page } from './page.js';
 import { PersonRow } from './person_row.js';
@@ -19,26 +20,14 @@ export function Admin() {
 
 function Accounts({ changes, changed }) {
   const [query, setQuery] = useState('');
-  const [page, setPage] = useState(null);
-  const load = async (after = '') => {
-    const reply = await connection.call('search_accounts', { pattern: query.trim(), limit: 50, after });
-    return { accounts: reply.accounts ?? [], more: Boolean(reply.more) };
+  const load = async (last) => {
+    const { accounts = [], more } = await connection.call('search_accounts', { pattern: query.trim(), limit: 50, after: last?.name });
+    return { list: accounts, more };
   };
-  useEffect(() => {
-    let here = true;
-    const timer = setTimeout(() => load().then((found) => here && setPage(found), (error) => say(error.message)), query ? 150 : 0);
-    return () => {
-      here = false;
-      clearTimeout(timer);
-    };
-  }, [query, changes]);
-  const more = async () => {
-    const next = await load(page.accounts.at(-1).name).catch((error) => say(error.message));
-    if (next) setPage((now) => (now === page ? { accounts: [...page.accounts, ...next.accounts], more: next.more } : now));
-  };
+  const [page, more] = usePages(load, query, [query, changes]);
   return html`<section class="card" aria-labelledby="accounts"><h2 id="accounts">Accounts</h2>
     <input class="input" type="search" placeholder="Find an account" aria-label="Find an account" value=${query} onInput=${(event) => setQuery(event.target.value)} />
-    <ul class="list" aria-label="Accounts">${page?.accounts.map((account) => html`<${PersonRow} key=${account.account} account=${account}>
+    <ul class="list" aria-label="Accounts">${page?.list.map((account) => html`<${PersonRow} key=${account.account} account=${account}>
       ${account.disabled && html`<span class="tag danger">disabled</span>`}${account.administrator && html`<span class="tag accent">administrator</span>`}
       <button class="icon-button" aria-label=${`What to do with ${account.name}`}
         onClick=${(event) => openPopup(event.currentTarget, account.name, (close) => html`<${Menu} account=${account} close=${close} changed=${changed} />`, { menu: true })}>

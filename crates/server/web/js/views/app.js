@@ -7,44 +7,23 @@ import { route } from '../state/route.js';
 import { close as closeDialog, DialogHost } from '../ui/dialog.js';
 import { close as closePopup, PopupHost } from '../ui/popup.js';
 import { Toasts } from '../ui/toast.js';
+import { ClusterPage } from '../cluster/page.js';
+import { Admin } from './admin.js';
 import { Banner } from './banner.js';
 import { Conversation } from './conversation.js';
-import { Later, fetchView } from './later.js';
+import { NewChat } from './new_chat.js';
+import { Rooms } from './rooms.js';
+import { Search } from './search.js';
+import { Settings } from './settings.js';
 import { Sidebar } from './sidebar.js';
 import { SignIn } from './sign_in.js';
 import { Welcome } from './welcome.js';
 
 const CHAT_VIEWS = new Set(['c', 'room', 'k']);
 
-/** Views whose code is not needed for the first sight. */
-const PAGES = {
-  __proto__: null,
-  settings: ['./settings.js', 'Settings'],
-  admin: ['./admin.js', 'Admin'],
-  search: ['./search.js', 'Search'],
-  new: ['./new_chat.js', 'NewChat'],
-  rooms: ['./rooms.js', 'Rooms'],
-  cluster: ['../cluster/page.js', 'ClusterPage'],
-};
-const FETCH_AFTER_MS = 1200;
-const FETCH_AGAIN_MS = 5000;
-
-/** The server that gave out this page may die: what it may be needed for is fetched while there is nothing else to do. */
-function useAll() {
-  useEffect(() => {
-    const all = async () => {
-      try {
-        for (const [path] of Object.values(PAGES)) await fetchView(path);
-      } catch {
-        setTimeout(all, FETCH_AGAIN_MS);
-      }
-    };
-    setTimeout(all, FETCH_AFTER_MS);
-  }, []);
-}
+const PAGES = { __proto__: null, settings: Settings, admin: Admin, search: Search, new: NewChat, rooms: Rooms, cluster: ClusterPage };
 
 export function App() {
-  useAll();
   const [fault, again] = useErrorBoundary((error) => console.error(error));
   useTitle();
   // Nothing of one account stays in sight of another.
@@ -56,7 +35,7 @@ export function App() {
   if (phase.value === 'starting') return null;
   const { view, name } = route.value;
   if (phase.value === 'out') {
-    if (view === 'cluster') return html`<div class="frame single"><${Banner} /><main class="main" id="main"><${Later} view=${PAGES.cluster} /></main></div>`;
+    if (view === 'cluster') return html`<div class="frame single"><${Banner} /><main class="main" id="main"><${ClusterPage} /></main></div>`;
     return html`<${SignIn} farewell=${farewell.value} /><${Toasts} />`;
   }
   const open = CHAT_VIEWS.has(view) || view in PAGES;
@@ -74,7 +53,7 @@ export function App() {
       ${!narrow.value && html`<${Sidebar} />`}
       <main class="main" id="main" tabindex="-1" key=${connection.token}>
         ${CHAT_VIEWS.has(view) && html`<${Conversation} key=${place} place=${place} view=${view} name=${name} message=${route.value.message} />`}
-        ${view in PAGES && html`<${Later} key=${view} view=${PAGES[view]} />`}
+        ${view in PAGES && html`<${PAGES[view]} key=${view} />`}
         ${!open && html`<${Welcome} />`}
         <${PopupHost} />
       </main>

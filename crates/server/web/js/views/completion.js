@@ -67,7 +67,9 @@ async function candidates({ chat, name, room }, beginning, members) {
     members.more = Boolean(reply.more);
   }
   const all = room ? (members.current ?? []) : [name, me.value.name];
-  const found = all.filter((one) => one.toLowerCase().startsWith(beginning));
+  const begins = (word) => word.toLowerCase().startsWith(beginning);
+  const called = (one) => people.display(one).split(/\s+/).some(begins);
+  const found = [...all.filter(begins), ...all.filter((one) => !begins(one) && called(one))];
   if (members.more && beginning && found.length < SHOWN) {
     for (const account of await people.search(`${beginning}*`, SHOWN)) if (!found.includes(account.name)) found.push(account.name);
   }

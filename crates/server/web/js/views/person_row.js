@@ -45,7 +45,7 @@ export function showPerson(anchor, name) {
 export const writeTo = (name) => go(`c/${encodeURIComponent(name)}`);
 
 function Person({ name, close }) {
-  const account = { name, display_name: people.displays.get(name.toLowerCase()), online: people.isOnline(name), ...useAccount(name) };
+  const account = { name, display_name: people.met.get(name.toLowerCase())?.display_name, online: people.isOnline(name), ...useAccount(name) };
   return html`<ul class="list" style=${{ padding: '0 .6rem' }}><${PersonRow} account=${account} /></ul>
     <button class="option" onClick=${() => {
       close();

@@ -1,42 +1,30 @@
 // Rooms: finding one, and making one.
 
-import { html, useEffect, useState } from '../preact.js';
+import { html, useState } from '../preact.js';
 import { chats, connection, outbox } from '../state/app.js';
 import { go, route } from '../state/route.js';
 import { Avatar } from '../ui/avatar.js';
 import { Icon } from '../ui/icon.js';
-import { say } from '../ui/toast.js';
+import { usePages } from '../ui/pages.js';
 import { Page } from './page.js';
 
 export function Rooms() {
   const [query, setQuery] = useState('');
-  const [page, setPage] = useState(null);
   // Asked anew when one has come into a room or left one, not with every message.
   const mine = chats.version.value >= 0 && chats.sorted().filter((chat) => chat.room).map((chat) => `${chat.id}${chat.name}`).sort().join();
-  const load = async (after) => {
+  const load = async (last) => {
     const pattern = query.trim().replace(/^#/, '');
-    const reply = await connection.call('list_rooms', { pattern, limit: 50, after, position: connection.cursor });
-    return { rooms: reply.rooms ?? [], more: Boolean(reply.more) };
+    const { rooms = [], more } = await connection.call('list_rooms', { pattern, limit: 50, after: last?.name, position: connection.cursor });
+    return { list: rooms, more };
   };
-  useEffect(() => {
-    let here = true;
-    const timer = setTimeout(() => load('').then((found) => here && setPage(found), () => {}), query ? 150 : 0);
-    return () => {
-      here = false;
-      clearTimeout(timer);
-    };
-  }, [query, mine]);
-  const more = async () => {
-    const next = await load(page.rooms.at(-1).name).catch((error) => say(error.message));
-    if (next) setPage((now) => (now === page ? { rooms: [...page.rooms, ...next.rooms], more: next.more } : now));
-  };
+  const [page, more] = usePages(load, query, [query, mine]);
   return html`<${Page} title="Rooms">
     <${MakeRoom} />
     <section class="card" aria-labelledby="all-rooms">
       <h2 id="all-rooms">Public rooms, and yours</h2>
       <input class="input" type="search" placeholder="Find a room" aria-label="Find a room" value=${query} onInput=${(event) => setQuery(event.target.value)} />
       <ul class="list" aria-label="Rooms">
-        ${page?.rooms.map((room) => html`<li key=${room.conversation}><a class="row grow" href=${`#/room/${encodeURIComponent(room.name)}`}>
+        ${page?.list.map((room) => html`<li key=${room.conversation}><a class="row grow" href=${`#/room/${encodeURIComponent(room.name)}`}>
           <${Avatar} name=${room.name} room=${true} />
           <span class="grow"><span class="row"><bdi class="cut strong">${room.name}</bdi>
             ${!room.public && html`<${Icon} name="lock" size=${14} />`}</span>
@@ -44,7 +32,7 @@ export function Rooms() {
             ${[`${room.members ?? 0} ${room.members === 1 ? 'member' : 'members'}`, room.topic].filter(Boolean).join(' · ')}</bdi></span></span>
         </a>${room.role ? html`<span class="tag accent">joined</span>` : html`<span class="tag">open to all</span>`}</li>`)}
       </ul>
-      ${page?.rooms.length === 0 && html`<p class="soft">${query ? 'No room is called so.' : 'There is no room yet.'}</p>`}
+      ${page?.list.length === 0 && html`<p class="soft">${query ? 'No room is called so.' : 'There is no room yet.'}</p>`}
       ${page?.more && html`<button class="button" onClick=${more}>Show more</button>`}
     </section>
   <//>`;

@@ -48,6 +48,11 @@ export function useUploads(place, kept) {
   const patch = (key, change) => set((all) => all.map((one) => (one.key === key ? { ...one, ...change } : one)));
 
   const begin = async (entry) => {
+    const { largestFile } = connection;
+    if (largestFile && entry.bytes > largestFile) {
+      patch(entry.key, { why: `Too large: at most ${size(largestFile)}.` });
+      return;
+    }
     patch(entry.key, { why: '', part: 0 });
     try {
       const file = await upload(entry.source, (part) => patch(entry.key, { part }), entry.stop.signal);
