@@ -18,6 +18,7 @@ mod outbox;
 mod pace;
 mod rooms;
 mod task;
+mod to;
 
 use std::{
     future::Future,
@@ -38,9 +39,10 @@ use outbox::{Outbox, Outcome, Reply};
 pub use rooms::RoomChanges;
 use threefold_core::{bounds, text};
 use threefold_proto::chat::{
-    Administer, DeleteMessages, EditMessage, MarkDelivered, MarkRead, MessageSent, React, Recipient, SendMessage,
-    SetDisplayName, administer, recipient, write::Operation,
+    Administer, DeleteMessages, EditMessage, MarkDelivered, MarkRead, MessageSent, React, SendMessage, SetDisplayName,
+    administer, write::Operation,
 };
+pub use to::To;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -50,50 +52,6 @@ use crate::{Client, Error};
 
 /// Writes accepted from callers and not yet looked at by the task: one window's worth.
 const QUEUE: usize = 64;
-
-/// Whom a message goes to, or which conversation is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum To {
-    /// A person, by name (any case): the direct conversation with them.
-    User(String),
-    /// A conversation, by id.
-    Conversation(u64),
-    /// A room, by name (any case), without `#`.
-    Room(String),
-}
-
-impl From<&str> for To {
-    /// A person's name, or a room's with `#` before it.
-    fn from(name: &str) -> Self {
-        match name.strip_prefix('#') {
-            Some(room) => Self::Room(room.to_owned()),
-            None => Self::User(name.to_owned()),
-        }
-    }
-}
-
-impl From<u64> for To {
-    fn from(conversation: u64) -> Self {
-        Self::Conversation(conversation)
-    }
-}
-
-impl To {
-    pub(crate) fn into_recipient(self) -> Result<Recipient, Error> {
-        let to = match self {
-            Self::User(name) | Self::Room(name) if name.is_empty() || name.chars().count() > bounds::NAME_CHARS => {
-                return Err(Error::Usage(format!(
-                    "{name:?} is no name: it has 1 to {} characters",
-                    bounds::NAME_CHARS
-                )));
-            }
-            Self::User(name) => recipient::To::User(name),
-            Self::Room(name) => recipient::To::Room(name),
-            Self::Conversation(id) => recipient::To::Conversation(id),
-        };
-        Ok(Recipient { to: Some(to) })
-    }
-}
 
 /// What the writer's stream is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
