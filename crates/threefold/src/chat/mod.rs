@@ -9,6 +9,7 @@
 //! screen shows what there is; what happened while nobody looked, it reads from the history.
 
 mod conversation;
+mod draft;
 mod editor;
 mod exchange;
 mod format;
