@@ -32,6 +32,7 @@ mod worker;
 use std::io::IsTerminal as _;
 
 use clap::Args;
+pub use kept::unsent_in;
 use model::Bell;
 use theme::{Colours, Theme};
 use threefold::tui::{terminal, text, theme};
