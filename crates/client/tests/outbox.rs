@@ -5,7 +5,7 @@
 
 use std::{path::Path, thread::sleep, time::Duration};
 
-use threefold_client::{Client, DiskOutbox, Error, Options, Session, chat::ErrorCode, fake::FakeCluster};
+use threefold_client::{Client, DiskOutbox, Error, Options, Session, Writer, chat::ErrorCode, fake::FakeCluster};
 use tokio::runtime::{Builder, Runtime};
 
 fn runtime() -> Runtime {
@@ -37,6 +37,24 @@ fn opened(path: &Path, session: &Session) -> DiskOutbox {
 
 fn client(options: &Options, session: &Session) -> Client {
     Client::new(options.clone()).unwrap().with_session(session.clone()).unwrap()
+}
+
+/// One that reaches no server, and waits so long for it.
+fn cut_off(path: &Path, session: &Session, timeout: Duration) -> Writer {
+    let mut nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
+    nowhere.timeout = timeout;
+    let nobody = Session { servers: Vec::new(), ..session.clone() };
+    client(&nowhere, &nobody).writer_with(opened(path, session)).unwrap()
+}
+
+/// Waits until the cluster has carried out so many messages, whether or not anybody was told.
+async fn carried_out(cluster: &FakeCluster, messages: usize) {
+    let done = async {
+        while cluster.with_state(|state| state.bodies().len()) < messages {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), done).await.unwrap();
 }
 
 fn numbers(count: u64) -> Vec<String> {
@@ -94,10 +112,7 @@ fn what_was_accepted_without_any_server_is_sent_by_the_next_program() {
     let path = directory.path().join("outbox");
     let program = runtime();
     program.block_on(async {
-        let mut nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
-        nowhere.timeout = Duration::from_millis(300);
-        let nobody = Session { servers: Vec::new(), ..session.clone() };
-        let writer = client(&nowhere, &nobody).writer_with(opened(&path, &session)).unwrap();
+        let writer = cut_off(&path, &session, Duration::from_millis(300));
         let first = writer.send("bob", "0").await.unwrap();
         drop(writer.send("bob", "1").await.unwrap());
         assert_eq!(*writer.waiting().borrow(), 2);
@@ -121,10 +136,7 @@ fn it_is_full_some_time_and_says_so_and_takes_nothing_then() {
     let path = directory.path().join("outbox");
     let program = runtime();
     program.block_on(async {
-        let mut nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
-        nowhere.timeout = Duration::from_millis(500);
-        let nobody = Session { servers: Vec::new(), ..session.clone() };
-        let writer = client(&nowhere, &nobody).writer_with(opened(&path, &session)).unwrap();
+        let writer = cut_off(&path, &session, Duration::from_millis(500));
         let patient = writer.with_timeout(Duration::from_secs(60));
         for number in 0..1_024 {
             drop(patient.send("bob", number.to_string()).await.unwrap());
@@ -163,9 +175,7 @@ fn it_is_of_one_session() {
 fn leave(path: &Path, session: &Session, messages: &[(&str, &str)]) {
     let program = runtime();
     program.block_on(async {
-        let nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
-        let nobody = Session { servers: Vec::new(), ..session.clone() };
-        let writer = client(&nowhere, &nobody).writer_with(opened(path, session)).unwrap();
+        let writer = cut_off(path, session, Duration::from_secs(60));
         for (to, body) in messages {
             drop(writer.send(*to, *body).await.unwrap());
         }
@@ -299,9 +309,7 @@ fn what_may_have_run_when_its_instance_was_forgotten_is_told_as_unknown() {
         writer.send("bob", "0").await.unwrap().await.unwrap();
         cluster.behave(0, |behaviour| behaviour.silent = true);
         let _unanswered = writer.send("bob", "1").await.unwrap();
-        while cluster.with_state(|state| state.bodies().len()) < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        carried_out(&cluster, 2).await;
     });
     program.shutdown_background();
     cluster.with_state(|state| state.evict_instances());
@@ -338,9 +346,7 @@ fn what_waits_under_an_instance_of_before_the_backup_is_sent_to_the_restored_clu
         (0..2).for_each(|server| cluster.behave(server, |behaviour| behaviour.unanswered = Some(4)));
         // Carried out in a history that is lost; the client never hears of it.
         let _unanswered = send("1").await;
-        while cluster.with_state(|state| state.bodies().len()) < 4 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        carried_out(&cluster, 4).await;
         backup
     });
     program.shutdown_background();
@@ -396,10 +402,7 @@ fn a_receipt_has_the_number_under_which_the_outbox_keeps_it_and_the_oldest_that_
     let path = directory.path().join("outbox");
     let program = runtime();
     program.block_on(async {
-        let mut nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
-        nowhere.timeout = Duration::from_secs(60);
-        let nobody = Session { servers: Vec::new(), ..session.clone() };
-        let writer = client(&nowhere, &nobody).writer_with(opened(&path, &session)).unwrap();
+        let writer = cut_off(&path, &session, Duration::from_secs(60));
         assert_eq!(*writer.oldest().borrow(), None);
         assert_eq!(writer.send("bob", "0").await.unwrap().number(), Some(1));
         assert_eq!(writer.edit(7, "1").await.unwrap().number(), Some(2));

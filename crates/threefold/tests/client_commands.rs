@@ -6,12 +6,14 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
+    pin::Pin,
     process::{Child, Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
-use threefold_client::fake::FakeCluster;
+use threefold_client::{Client, DiskOutbox, Options, Session, Writer, fake::FakeCluster};
 use tokio::runtime::Runtime;
 
 /// A cluster, and a directory for session files.
@@ -214,6 +216,49 @@ fn a_login_of_another_account_is_not_lost_by_a_slip() {
     assert_eq!(world.done("alice", &["whoami"]), "bob\n");
     world.done("alice", &["logout"]);
     world.done("alice", &["login", "alice"]);
+}
+
+#[test]
+fn who_logs_out_is_told_what_was_never_sent_and_leaves_no_words_behind() {
+    let world = World::with(&["alice"]);
+    let kept = world.path("alice.outbox");
+    // As a chat leaves it that was killed while no server could be reached.
+    let leave = |write: fn(Writer) -> Pin<Box<dyn Future<Output = ()>>>| {
+        let session: Session = serde_json::from_slice(&fs::read(world.path("alice")).unwrap()).unwrap();
+        let outbox = DiskOutbox::open(&kept, &session).unwrap();
+        let nowhere = Options::new(vec!["http://127.0.0.1:9".to_owned()]);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let nobody = Session { servers: Vec::new(), ..session };
+            let client = Client::new(nowhere).unwrap().with_session(nobody).unwrap();
+            write(client.writer_with(outbox).unwrap().with_timeout(Duration::from_secs(600))).await;
+        });
+        runtime.shutdown_timeout(Duration::from_secs(60));
+    };
+    leave(|writer| Box::pin(async move { drop(writer.send("bob", "private words").await.unwrap()) }));
+    assert_eq!(world.fails("alice", &["logout"]).0, 1);
+    let said = String::from_utf8(world.run("alice", &["logout"]).stderr).unwrap();
+    assert!(said.contains("keeps something that was never sent") && said.contains("--force"), "{said}");
+    assert_eq!(world.done("alice", &["whoami"]), "alice\n", "nothing has happened");
+    world.done("alice", &["logout", "--force"]);
+    assert!(!kept.exists());
+    // A message whose file was not uploaded counts.
+    world.done("alice", &["login", "alice"]);
+    leave(|writer| Box::pin(async move { writer.keep_draft(b"private words".to_vec()).await.map(drop).unwrap() }));
+    assert_eq!(world.fails("alice", &["logout"]).0, 1);
+    world.done("alice", &["logout", "--force"]);
+    assert!(!kept.exists());
+    // Where nobody wrote anything, nobody is asked.
+    world.done("alice", &["login", "alice"]);
+    leave(|writer| Box::pin(async move { drop(writer.mark_read(3, 0).await.unwrap()) }));
+    assert!(kept.exists());
+    world.done("alice", &["logout"]);
+    assert!(!kept.exists());
+    // With the account, all of it goes.
+    world.done("alice", &["login", "alice"]);
+    leave(|writer| Box::pin(async move { drop(writer.send("bob", "private words").await.unwrap()) }));
+    world.done("alice", &["delete-account", "--yes"]);
+    assert!(!kept.exists());
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub(crate) enum Change {
     Removed { key: u64 },
     /// It came to nothing, and will not be asked for again: the cluster may forget the answer from here on.
     Failed { key: u64, why: Why },
+    /// A program keeps this beside the writes, until it can be one.
+    Drafted { draft: u64, content: Vec<u8> },
+    /// It need not be kept any more.
+    Undrafted { draft: u64 },
 }
 
 /// Why a write came to nothing, as it is kept.

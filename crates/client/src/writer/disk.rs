@@ -66,6 +66,8 @@ pub struct Left {
     _lock: Option<File>,
     /// What is not known to be acknowledged, the oldest first.
     pub writes: Vec<LeftBehind>,
+    /// What was kept beside them ([`crate::Writer::keep_draft`]), in the order in which it was.
+    pub drafts: Vec<Vec<u8>>,
 }
 
 impl Left {
@@ -167,7 +169,8 @@ impl DiskOutbox {
             may_have_been_sent: request.is_some(),
         });
         let writes = writes.collect();
-        Ok(Some(Left { place, owner: content.owner, _lock: lock, writes }))
+        let drafts = content.drafts.into_values().collect();
+        Ok(Some(Left { place, owner: content.owner, _lock: lock, writes, drafts }))
     }
 
     /// How many writes it has accepted so far, in all runs of all programs: whoever sends a list, one write an entry, goes on behind
@@ -188,6 +191,11 @@ impl DiskOutbox {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.content.waiting.len()
+    }
+
+    /// What programs kept beside their writes and did not forget yet ([`crate::Writer::keep_draft`]), by its numbers.
+    pub fn drafts(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.content.drafts.iter().map(|(number, content)| (*number, &content[..]))
     }
 
     /// The latest instance that was used for any of its writes.

@@ -13,11 +13,13 @@
 mod bots;
 mod change;
 mod disk;
+mod drafts;
 mod fingerprint;
 mod outbox;
 mod pace;
 mod rooms;
 mod task;
+mod to;
 
 use std::{
     future::Future,
@@ -38,9 +40,10 @@ use outbox::{Outbox, Outcome, Reply};
 pub use rooms::RoomChanges;
 use threefold_core::{bounds, text};
 use threefold_proto::chat::{
-    Administer, DeleteMessages, EditMessage, MarkDelivered, MarkRead, MessageSent, React, Recipient, SendMessage,
-    SetDisplayName, administer, recipient, write::Operation,
+    Administer, DeleteMessages, EditMessage, MarkDelivered, MarkRead, MessageSent, React, SendMessage, SetDisplayName,
+    administer, write::Operation,
 };
+pub use to::To;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -50,50 +53,6 @@ use crate::{Client, Error};
 
 /// Writes accepted from callers and not yet looked at by the task: one window's worth.
 const QUEUE: usize = 64;
-
-/// Whom a message goes to, or which conversation is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum To {
-    /// A person, by name (any case): the direct conversation with them.
-    User(String),
-    /// A conversation, by id.
-    Conversation(u64),
-    /// A room, by name (any case), without `#`.
-    Room(String),
-}
-
-impl From<&str> for To {
-    /// A person's name, or a room's with `#` before it.
-    fn from(name: &str) -> Self {
-        match name.strip_prefix('#') {
-            Some(room) => Self::Room(room.to_owned()),
-            None => Self::User(name.to_owned()),
-        }
-    }
-}
-
-impl From<u64> for To {
-    fn from(conversation: u64) -> Self {
-        Self::Conversation(conversation)
-    }
-}
-
-impl To {
-    pub(crate) fn into_recipient(self) -> Result<Recipient, Error> {
-        let to = match self {
-            Self::User(name) | Self::Room(name) if name.is_empty() || name.chars().count() > bounds::NAME_CHARS => {
-                return Err(Error::Usage(format!(
-                    "{name:?} is no name: it has 1 to {} characters",
-                    bounds::NAME_CHARS
-                )));
-            }
-            Self::User(name) => recipient::To::User(name),
-            Self::Room(name) => recipient::To::Room(name),
-            Self::Conversation(id) => recipient::To::Conversation(id),
-        };
-        Ok(Recipient { to: Some(to) })
-    }
-}
 
 /// What the writer's stream is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,12 +95,21 @@ struct Submission {
     operation: Operation,
     deadline: Instant,
     reply: Reply,
+    /// The draft in whose place it stands.
+    draft: Option<u64>,
     /// Where it is said that it is on disk; none where it is not kept there.
     acceptance: Option<Acceptance>,
 }
 
-/// Somebody was told of these failed writes; is told in turn once that is on disk.
-type Heard = (Vec<u64>, oneshot::Sender<()>);
+/// What is written down beside the writes. Whoever says it is told in turn once it is on disk.
+enum Note {
+    /// Somebody was told of these failed writes.
+    Told(Vec<u64>, oneshot::Sender<()>),
+    /// A draft: the number it gets, none where there is no room; and that it is on disk.
+    Keep(Vec<u8>, oneshot::Sender<Option<u64>>, oneshot::Sender<()>),
+    /// Nobody needs this draft any more.
+    Forget(u64, oneshot::Sender<()>),
+}
 
 /// Says to a caller how far its write is.
 struct Acceptance {
@@ -161,7 +129,7 @@ pub struct Writer {
     waiting: watch::Receiver<usize>,
     oldest: watch::Receiver<Option<u64>>,
     failed: watch::Receiver<Vec<Failed>>,
-    heard: mpsc::Sender<Heard>,
+    notes: mpsc::Sender<Note>,
     /// Why nothing is sent any more.
     over: Arc<OnceLock<Error>>,
     /// What is accepted is on disk.
@@ -182,7 +150,7 @@ pub(crate) fn start(client: Client, disk: Option<DiskOutbox>) -> Result<Writer, 
     let (waiting_sender, waiting) = watch::channel(outbox.waiting());
     let (oldest_sender, oldest) = watch::channel(outbox.oldest());
     let (failed_sender, failed) = watch::channel(outbox.failed().to_vec());
-    let (heard, hearing) = mpsc::channel(1);
+    let (notes, noted) = mpsc::channel(1);
     let (counters, over) = (Arc::<Counters>::default(), Arc::<OnceLock<Error>>::default());
     let told = task::Told {
         state: state_sender,
@@ -191,9 +159,9 @@ pub(crate) fn start(client: Client, disk: Option<DiskOutbox>) -> Result<Writer, 
         over: Arc::clone(&over),
         counters: Arc::clone(&counters),
     };
-    tokio::spawn(task::Task::new(client.clone(), receiver, hearing, outbox, disk, told).run());
+    tokio::spawn(task::Task::new(client.clone(), (receiver, noted), outbox, disk, told).run());
     let timeout = client.pool.options.timeout;
-    Ok(Writer { submissions, counters, state, waiting, oldest, failed, heard, over, is_kept, timeout })
+    Ok(Writer { submissions, counters, state, waiting, oldest, failed, notes, over, is_kept, timeout })
 }
 
 impl Writer {
@@ -237,14 +205,24 @@ impl Writer {
         reply_to: u64,
         attachments: Vec<u64>,
     ) -> Result<Receipt<MessageSent>, Error> {
-        let body = body.into();
+        self.submit_message(None, to.into(), body.into(), reply_to, attachments).await
+    }
+
+    async fn submit_message(
+        &self,
+        draft: Option<u64>,
+        to: To,
+        body: String,
+        reply_to: u64,
+        attachments: Vec<u64>,
+    ) -> Result<Receipt<MessageSent>, Error> {
         let body = if attachments.is_empty() || !body.is_empty() { sendable(body)? } else { body };
-        let to = Some(to.into().into_recipient()?);
-        self.submit(Operation::Send(SendMessage { to, body, reply_to, attachments }), |outcome| match outcome {
+        let to = Some(to.into_recipient()?);
+        let sent = |outcome| match outcome {
             Outcome::Sent(sent) => Some(sent),
             _ => None,
-        })
-        .await
+        };
+        self.submit_for(draft, Operation::Send(SendMessage { to, body, reply_to, attachments }), sent).await
     }
 
     /// Gives one's own message another text.
@@ -380,19 +358,28 @@ impl Writer {
     pub async fn told(&self, failed: &[Failed]) {
         let (done, is_done) = oneshot::channel();
         let keys = failed.iter().map(|failed| failed.key).collect();
-        if self.heard.send((keys, done)).await.is_ok() {
+        if self.notes.send(Note::Told(keys, done)).await.is_ok() {
             // Where the disk failed, they are told again.
             let _ = is_done.await;
         }
     }
 
     async fn submit<T>(&self, operation: Operation, read: fn(Outcome) -> Option<T>) -> Result<Receipt<T>, Error> {
+        self.submit_for(None, operation, read).await
+    }
+
+    async fn submit_for<T>(
+        &self,
+        draft: Option<u64>,
+        operation: Operation,
+        read: fn(Outcome) -> Option<T>,
+    ) -> Result<Receipt<T>, Error> {
         let deadline = Instant::now() + self.timeout;
         let (reply, answer) = oneshot::channel();
         let (taken, mut is_taken) = oneshot::channel();
         let (saved, is_saved) = oneshot::channel();
         let acceptance = self.is_kept.then_some(Acceptance { taken, saved });
-        let sending = self.submissions.send(Submission { operation, deadline, reply, acceptance });
+        let sending = self.submissions.send(Submission { operation, deadline, reply, draft, acceptance });
         match tokio::time::timeout_at(deadline, sending).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(stopped()),

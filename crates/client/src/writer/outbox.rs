@@ -208,7 +208,8 @@ impl Outbox {
         }
     }
 
-    fn note(&mut self, change: impl FnOnce() -> Change) {
+    /// A change for the storage.
+    pub(super) fn note(&mut self, change: impl FnOnce() -> Change) {
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.push(change());
         }

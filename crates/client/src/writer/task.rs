@@ -19,7 +19,8 @@ use tokio::{
 };
 
 use super::{
-    Acceptance, Counters, DiskOutbox, Failed, Heard, LinkState, Submission,
+    Acceptance, Counters, DiskOutbox, Failed, LinkState, Note, Submission,
+    drafts::Drafts,
     outbox::{Answered, Outbox},
     pace::Pace,
 };
@@ -53,12 +54,13 @@ pub(super) struct Told {
 pub(super) struct Task {
     client: Client,
     submissions: mpsc::Receiver<Submission>,
-    hearing: mpsc::Receiver<Heard>,
+    notes: mpsc::Receiver<Note>,
     /// Some writer is left that may submit.
     open: bool,
     outbox: Outbox,
     /// Where the outbox is kept; none while it is being written, and where it ends with the process.
     disk: Option<DiskOutbox>,
+    drafts: Drafts,
     /// Since when something waits that may wait a while until it is on disk.
     unsaved: Option<Instant>,
     /// Who is told that what they said is on disk, once it is.
@@ -80,8 +82,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(
         client: Client,
-        submissions: mpsc::Receiver<Submission>,
-        hearing: mpsc::Receiver<Heard>,
+        (submissions, notes): (mpsc::Receiver<Submission>, mpsc::Receiver<Note>),
         outbox: Outbox,
         disk: Option<DiskOutbox>,
         told: Told,
@@ -90,9 +91,10 @@ impl Task {
             nonce: client.pool.servers.nonce(),
             client,
             submissions,
-            hearing,
+            notes,
             open: true,
             outbox,
+            drafts: disk.as_ref().map(Drafts::of).unwrap_or_default(),
             disk,
             unsaved: None,
             accepted: Vec::new(),
@@ -208,10 +210,7 @@ impl Task {
                 self.instance = None;
                 self.instance_opened(result);
             }
-            Some((keys, done)) = self.hearing.recv() => {
-                self.outbox.told(&keys);
-                self.accepted.push(done);
-            }
+            Some(note) = self.notes.recv() => self.take_note(note),
             () = sleep_until(self.unsaved.map(|since| since + REST)) => self.outbox.hurry(),
             () = sleep_until(deadline) => {
                 let why = self.hindrance.clone().unwrap_or_else(|| self.route.error());
@@ -221,7 +220,7 @@ impl Task {
     }
 
     fn accept(&mut self, submission: Submission) {
-        let Submission { operation, deadline, reply, acceptance } = submission;
+        let Submission { operation, deadline, reply, draft, acceptance } = submission;
         if let Some(error) = self.told.over.get() {
             // A caller who no longer waits does not want to know.
             drop(reply.send(Err(error.clone())));
@@ -235,6 +234,37 @@ impl Task {
             self.accepted.push(saved);
         }
         self.outbox.push(operation, deadline, reply);
+        // On disk with it, or not at all.
+        if let Some(change) = draft.and_then(|draft| self.drafts.forget(draft)) {
+            self.outbox.note(|| change);
+        }
+    }
+
+    fn take_note(&mut self, note: Note) {
+        match note {
+            Note::Told(keys, done) => {
+                self.outbox.told(&keys);
+                self.accepted.push(done);
+            }
+            // Without a disk nothing is kept: whoever waits finds nobody there.
+            Note::Keep(..) if self.disk.is_none() => {}
+            Note::Keep(content, taken, saved) => {
+                let kept = self.drafts.keep(content);
+                let number = kept.as_ref().map(|(number, _)| *number);
+                if let Some((_, change)) = kept {
+                    self.outbox.note(|| change);
+                }
+                // Who asked may have gone: a later run finds it.
+                let _ = taken.send(number);
+                self.accepted.push(saved);
+            }
+            Note::Forget(draft, done) => {
+                if let Some(change) = self.drafts.forget(draft) {
+                    self.outbox.note(|| change);
+                }
+                self.accepted.push(done);
+            }
+        }
     }
 
     /// Writes to disk what has to be there, if the outbox is kept, and says so.

@@ -7,7 +7,10 @@ use threefold_client::{
     chat::{self, Message, Role},
 };
 
-use super::model::{Handle, Local, Request};
+use super::{
+    model::{Handle, Local, Request},
+    text::as_typed,
+};
 
 /// What the outside tells.
 #[derive(Clone, Debug)]
@@ -54,8 +57,8 @@ pub enum Effect {
         files: Vec<PathBuf>,
         uploaded: Vec<u64>,
     },
-    /// What failed in the outbox under this number need not be kept any more.
-    Forget(u64),
+    /// What is kept on disk there need not be any more.
+    Forget(KeptAs),
     /// Another write, with what to say when it is done (empty: nothing).
     Write {
         what: Write,
@@ -191,6 +194,11 @@ pub enum News {
         local: Local,
         attachment: u64,
     },
+    /// It is on disk as this draft, until its files are uploaded.
+    Drafted {
+        local: Local,
+        draft: u64,
+    },
     /// It is on disk, under this number of the outbox.
     Taken {
         local: Local,
@@ -203,7 +211,7 @@ pub enum News {
     Written {
         what: Write,
         done: String,
-        result: Result<(), String>,
+        result: Result<(), NotSent>,
     },
     Found {
         request: Request,
@@ -242,10 +250,11 @@ pub enum News {
     Unsent(Vec<Unsent>),
     /// Edits of this chat came to nothing: kept in the same way.
     EditsFailed(Vec<Unsent>),
-    /// An edit of this chat is on disk.
+    /// An edit of this chat is on disk, under this number of the outbox.
     EditTaken {
         message: u64,
         body: String,
+        number: Option<u64>,
     },
     /// These failed in this chat, which shows it: once that has been seen, they need not be kept.
     KeptNoLonger(Vec<Failed>),
@@ -260,11 +269,19 @@ pub enum News {
     },
 }
 
+/// Where on disk something is kept until it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptAs {
+    /// A write of the outbox, by its number there.
+    Write(u64),
+    /// A draft of it: a message whose files are not uploaded.
+    Draft(u64),
+}
+
 /// What was written in an earlier chat, or an edit of this one, and is not known to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
-    /// Its place in the outbox.
-    pub number: u64,
+    pub kept_as: KeptAs,
     /// What was to be done with it.
     pub what: Left,
     /// Why it was not, or that nobody knows.
@@ -274,11 +291,20 @@ pub struct Unsent {
 }
 
 impl Unsent {
-    /// Files that are at the cluster for it.
+    /// Files that it has: at the cluster, or here.
     pub fn file_count(&self) -> usize {
         match &self.what {
-            Left::Message { attachments, .. } => attachments.len(),
+            Left::Message { attachments, files, .. } => attachments.len().max(files.len()),
             Left::Edit | Left::Other(_) => 0,
+        }
+    }
+
+    /// What one types to say it; empty where it says nothing.
+    pub fn as_typed(&self) -> String {
+        let text = self.text.as_deref().unwrap_or_default();
+        match &self.what {
+            Left::Message { files, .. } => typed_with(files, text),
+            Left::Edit | Left::Other(_) => as_typed(text),
         }
     }
 }
@@ -286,8 +312,8 @@ impl Unsent {
 /// What it was to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// A message, with what it needs to be written again.
-    Message { to: Option<To>, reply_to: u64, attachments: Vec<u64> },
+    /// A message, with what it needs to be written again: its files at the cluster, or, where they are not there yet, here.
+    Message { to: Option<To>, reply_to: u64, attachments: Vec<u64>, files: Vec<PathBuf> },
     /// Another text of a message.
     Edit,
     /// Something else, in words.
@@ -303,4 +329,20 @@ pub enum NotSent {
     FilesGone(String),
     /// It may be there, or still come.
     Unknown(String),
+}
+
+impl NotSent {
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Refused(why) | Self::FilesGone(why) | Self::Unknown(why) => why,
+        }
+    }
+}
+
+/// What one types to send files with a text.
+pub fn typed_with(files: &[PathBuf], text: &str) -> String {
+    match files {
+        [] => as_typed(text),
+        [file, ..] => format!("/attach \"{}\" {text}", file.display()),
+    }
 }

@@ -1,6 +1,7 @@
 //! What is kept of what somebody wrote: on disk, in a file beside the login, from when it is written until it is answered.
 //!
-//! Promises: what was written (a message with files: once those are uploaded) outlives a chat that is killed, and goes out first when the next one begins. What came to nothing after nobody looked any more is
+//! Promises: what was written outlives a chat that is killed, and goes out first when the next one begins; but a message whose files were not uploaded is listed then, its files by
+//! their paths ([`super::draft`]). What came to nothing after nobody looked any more is
 //! listed then ([`super::update`]), and stays on disk until what is written again in its place is there, or somebody has given it up; an edit of this chat, too; what else it was refused, until it
 //! was in sight. Where the file cannot be had, the chat goes on without it, and says so. What an earlier
 //! chat left is told until it is answered; left out: showing it among the messages of its conversation, whose name nobody here knows before a server answers.
@@ -16,7 +17,10 @@ use threefold_client::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::model::{self, News, Unsent};
+use super::{
+    draft,
+    model::{self, KeptAs, News, Unsent},
+};
 use crate::commands::{Failure, context::Context};
 
 /// Files of other logins beside each other, at most.
@@ -49,10 +53,17 @@ pub fn open(context: &Context) -> Result<Kept, Failure> {
         Ok(Some(left)) => news.extend(set_aside(&path, left)),
         Ok(None) | Err(_) => {}
     }
-    let opened = DiskOutbox::open(&path, session)
-        .and_then(|outbox| Ok((outbox.accepted(), context.client.writer_with(outbox)?)));
+    let opened = DiskOutbox::open(&path, session).and_then(|outbox| {
+        let drafts: Vec<Unsent> = outbox.drafts().map(|(number, content)| draft::unsent(number, content)).collect();
+        Ok((outbox.accepted(), drafts, context.client.writer_with(outbox)?))
+    });
     match opened {
-        Ok((before, writer)) => Ok(Kept { writer, is_on_disk: true, news, before, left: waiting }),
+        Ok((before, drafts, writer)) => {
+            if !drafts.is_empty() {
+                news.push(News::Unsent(drafts));
+            }
+            Ok(Kept { writer, is_on_disk: true, news, before, left: waiting })
+        }
         Err(error) => {
             news.push(News::NotKept(error.to_string()));
             Ok(Kept { writer: context.client.writer()?, is_on_disk: false, news, before: 0, left: Vec::new() })
@@ -60,9 +71,14 @@ pub fn open(context: &Context) -> Result<Kept, Failure> {
     }
 }
 
+/// How much somebody wrote that is in what a chat left, and is not known to be sent.
+pub fn unsent_in(left: &Left) -> usize {
+    left.writes.iter().filter(|one| !is_marker(&one.operation)).count() + left.drafts.len()
+}
+
 /// What another login left is kept under another name, and told; where there is nothing in it, it is gone.
 fn set_aside(path: &Path, left: Left) -> Option<News> {
-    let count = left.writes.iter().filter(|one| !is_marker(&one.operation)).count();
+    let count = unsent_in(&left);
     if count == 0 {
         // Where this fails, the file cannot be opened either, and that is told.
         drop(left.remove());
@@ -174,12 +190,13 @@ fn unsent(failed: &Failed) -> Unsent {
             to: to(message.to.as_ref()),
             reply_to: message.reply_to,
             attachments: message.attachments.clone(),
+            files: Vec::new(),
         },
         Operation::Edit(_) => model::Left::Edit,
         Operation::React(_) => model::Left::Other("a reaction"),
         _ => model::Left::Other("something else"),
     };
-    Unsent { number: failed.number(), what, why, text: failed.text().map(str::to_owned) }
+    Unsent { kept_as: KeptAs::Write(failed.number()), what, why, text: failed.text().map(str::to_owned) }
 }
 
 fn to(recipient: Option<&Recipient>) -> Option<To> {

@@ -1,7 +1,7 @@
 //! What is said at the end, when nobody sees the screen any more.
 
 use super::{
-    model::{Model, Pending, PendingState},
+    model::{Model, NotSent, Pending, PendingState},
     text::{cut, one_line},
 };
 use crate::commands::Failure;
@@ -51,25 +51,35 @@ pub fn counted(messages: usize, edits: usize) -> String {
 struct Open<'a> {
     kept: usize,
     kept_edits: usize,
-    /// Not uploaded.
+    /// Not uploaded, and to be listed by the next chat.
+    drafts: usize,
+    /// Not uploaded, and on no disk.
     lost: Vec<&'a Pending>,
     /// Perhaps sent, and on no disk.
     unkept: Vec<&'a Pending>,
     unkept_edits: Vec<&'a str>,
     unknown: usize,
+    unknown_edits: usize,
     refused: Vec<(&'a Pending, &'a str)>,
+    refused_edits: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Open<'a> {
     fn of(model: &'a Model) -> Self {
         let mut open = Self { kept: model.left.len(), ..Self::default() };
         for edit in &model.edits {
-            if edit.is_kept { open.kept_edits += 1 } else { open.unkept_edits.push(&edit.body) }
+            match &edit.failed {
+                Some(NotSent::Unknown(_)) => open.unknown_edits += 1,
+                Some(refused) => open.refused_edits.push((&edit.body, refused.why())),
+                None if edit.kept_as.is_some() => open.kept_edits += 1,
+                None => open.unkept_edits.push(&edit.body),
+            }
         }
         for pending in &model.outbox {
             match &pending.state {
                 PendingState::Failed(why) => open.refused.push((pending, why)),
                 PendingState::Unknown(_) => open.unknown += 1,
+                PendingState::Waiting | PendingState::Uploading(..) if pending.draft.is_some() => open.drafts += 1,
                 PendingState::Waiting | PendingState::Uploading(..) if pending.needs_upload() => {
                     open.lost.push(pending);
                 }
@@ -83,18 +93,19 @@ impl<'a> Open<'a> {
 
     /// What is not sent was refused.
     fn is_decided(&self) -> bool {
-        let edits = self.kept_edits + self.unkept_edits.len();
-        self.kept + self.unknown + self.lost.len() + self.unkept.len() + edits == 0
+        let edits = self.kept_edits + self.unkept_edits.len() + self.unknown_edits;
+        self.kept + self.unknown + self.drafts + self.lost.len() + self.unkept.len() + edits == 0
     }
 
     /// `is_over`: no other chat can send it for this login.
     fn words(&self, is_over: bool) -> Option<String> {
         let words = [
             kept_words(self.kept, self.kept_edits, is_over),
+            draft_words(self.drafts, is_over),
             lost_words(&self.lost),
             unkept_words(&self.unkept, &self.unkept_edits),
-            unknown_words(self.unknown),
-            refused_words(&self.refused),
+            unknown_words(self.unknown, self.unknown_edits),
+            refused_words(&self.refused, &self.refused_edits),
         ];
         let words: Vec<String> = words.into_iter().flatten().collect();
         (!words.is_empty()).then(|| words.join("; "))
@@ -111,6 +122,20 @@ fn kept_words(kept: usize, edits: usize, is_over: bool) -> Option<String> {
     let next =
         if is_over { String::new() } else { format!(", and the next `threefold chat` of this login sends {them}") };
     Some(format!("{what} {were} not acknowledged: {are} kept{next}"))
+}
+
+fn draft_words(drafts: usize, is_over: bool) -> Option<String> {
+    let (what, them) = match drafts {
+        0 => return None,
+        1 => ("a message was not sent, for its file was not uploaded: it is kept".to_owned(), "it"),
+        more => (format!("{more} messages were not sent, for their files were not uploaded: they are kept"), "them"),
+    };
+    let next = if is_over {
+        String::new()
+    } else {
+        format!(", and the next `threefold chat` of this login lists {them} (/unsent)")
+    };
+    Some(format!("{what}{next}"))
 }
 
 /// What nobody has any more is said once again.
@@ -148,19 +173,21 @@ fn named(all: &[String]) -> String {
     texts.join(", ")
 }
 
-fn unknown_words(unknown: usize) -> Option<String> {
-    match unknown {
-        0 => None,
-        1 => Some("a message was not acknowledged: see with `threefold messages` whether it was sent".to_owned()),
-        more => Some(format!("{more} messages were not acknowledged: see with `threefold messages` which were sent")),
-    }
+fn unknown_words(unknown: usize, edits: usize) -> Option<String> {
+    let (were, which) = match unknown + edits {
+        0 => return None,
+        1 => ("was", "whether it was"),
+        _ => ("were", "which were"),
+    };
+    Some(format!("{} {were} not acknowledged: see with `threefold messages` {which} sent", counted(unknown, edits)))
 }
 
-fn refused_words(refused: &[(&Pending, &str)]) -> Option<String> {
-    let texts: Vec<&Pending> = refused.iter().map(|(pending, _)| *pending).collect();
-    match refused {
-        [] => None,
-        [(_, why)] => Some(format!("a message was not sent ({why}): {}", named(&typed(&texts)))),
-        [.., (_, why)] => Some(format!("{} messages were not sent ({why}): {}", refused.len(), named(&typed(&texts)))),
-    }
+fn refused_words(refused: &[(&Pending, &str)], edits: &[(&str, &str)]) -> Option<String> {
+    let messages: Vec<&Pending> = refused.iter().map(|(pending, _)| *pending).collect();
+    let mut texts = typed(&messages);
+    texts.extend(edits.iter().map(|(body, _)| (*body).to_owned()));
+    // The newest reason stands for all.
+    let (_, why) = edits.last().copied().or_else(|| refused.last().map(|(_, why)| ("", *why)))?;
+    let were = if texts.len() == 1 { "was" } else { "were" };
+    Some(format!("{} {were} not sent ({why}): {}", counted(refused.len(), edits.len()), named(&texts)))
 }

@@ -9,6 +9,7 @@
 //! screen shows what there is; what happened while nobody looked, it reads from the history.
 
 mod conversation;
+mod draft;
 mod editor;
 mod exchange;
 mod format;
@@ -31,6 +32,7 @@ mod worker;
 use std::io::IsTerminal as _;
 
 use clap::Args;
+pub use kept::unsent_in;
 use model::Bell;
 use theme::{Colours, Theme};
 use threefold::tui::{terminal, text, theme};

@@ -11,14 +11,14 @@ use threefold_client::{
     chat::{self, Message},
 };
 
-pub use super::exchange::{Effect, Event, Left, News, NotSent, Unsent, Write};
+pub use super::exchange::{Effect, Event, KeptAs, Left, News, NotSent, Unsent, Write};
 use super::{
     conversation::Conversation,
     editor::{Editor, History},
+    exchange::typed_with,
     overlay::Overlay,
     people::People,
     request::Again,
-    text::as_typed,
     theme::Theme,
 };
 
@@ -52,8 +52,10 @@ pub struct Pending {
     pub state: PendingState,
     /// It is on disk under this number, and goes out whatever becomes of this chat.
     pub kept_as: Option<u64>,
-    /// What an earlier chat left under this number, and this takes the place of as soon as it is kept itself.
-    pub again: Option<u64>,
+    /// It is on disk as this draft, until its files are uploaded: the next chat lists it then.
+    pub draft: Option<u64>,
+    /// What is kept there already, and this takes the place of as soon as it is kept itself.
+    pub again: Option<KeptAs>,
     /// It was given up, and was in sight since.
     pub was_seen: bool,
     /// The event that seems to be this message: it came before the answer, and is shown in its place.
@@ -75,6 +77,7 @@ impl Pending {
             time_ms: 0,
             state: PendingState::Waiting,
             kept_as: None,
+            draft: None,
             again: None,
             was_seen: false,
             seen_as: None,
@@ -94,15 +97,12 @@ impl Pending {
 
     /// It may have been sent, or not, and ends with this chat.
     pub fn is_unkept(&self) -> bool {
-        self.kept_as.is_none() && self.seen_as.is_none() && !self.needs_upload()
+        self.kept_as.is_none() && self.draft.is_none() && self.seen_as.is_none() && !self.needs_upload()
     }
 
     /// What one types to say it.
     pub fn as_typed(&self) -> String {
-        match &self.files[..] {
-            [] => as_typed(&self.body),
-            [file, ..] => format!("/attach \"{}\" {}", file.display(), self.body),
-        }
+        typed_with(&self.files, &self.body)
     }
 }
 
@@ -124,13 +124,22 @@ impl PendingState {
     }
 }
 
-/// Another text for a message, on its way.
+/// Another text for a message, on its way, or refused.
 #[derive(Clone, Debug)]
 pub struct PendingEdit {
     pub message: u64,
     pub body: String,
-    /// It is on disk, and goes out whatever becomes of this chat.
-    pub is_kept: bool,
+    /// It is on disk under this number, and goes out whatever becomes of this chat; refused, it is there until it is given up.
+    pub kept_as: Option<u64>,
+    /// It came to nothing, or nobody knows.
+    pub failed: Option<NotSent>,
+}
+
+impl PendingEdit {
+    /// It is the one of these words, and waits.
+    pub fn is_waiting(&self, message: u64, body: &str) -> bool {
+        self.failed.is_none() && self.message == message && self.body == body
+    }
 }
 
 /// What the line one types will be.
@@ -141,8 +150,8 @@ pub enum Composing {
     Reply(u64),
     Edit(u64),
     React(u64),
-    /// The message that an earlier chat left under this number.
-    Again(u64),
+    /// The message that an earlier chat left there.
+    Again(KeptAs),
 }
 
 /// Somebody who types.
@@ -254,7 +263,7 @@ pub struct Model {
     pub overlay: Option<Overlay>,
     pub flash: Option<Flash>,
     pub outbox: Vec<Pending>,
-    /// Edits that are not acknowledged yet.
+    /// Edits that are not acknowledged.
     pub edits: Vec<PendingEdit>,
     /// What earlier chats left on disk, and goes out first.
     pub left: Vec<String>,
@@ -424,7 +433,7 @@ impl Model {
 
     pub fn write(&mut self, what: Write, done: impl Into<String>) {
         if let Write::Edit { message, body } = &what {
-            self.edits.push(PendingEdit { message: *message, body: body.clone(), is_kept: false });
+            self.edits.push(PendingEdit { message: *message, body: body.clone(), kept_as: None, failed: None });
         }
         self.effects.push(Effect::Write { what, done: done.into() });
     }
@@ -443,6 +452,11 @@ impl Model {
     /// Messages that wait for the cluster.
     pub fn waiting(&self) -> usize {
         self.outbox.iter().filter(|pending| !pending.state.is_given_up()).count()
+    }
+
+    /// Edits that do.
+    pub fn waiting_edits(&self) -> impl Iterator<Item = &PendingEdit> {
+        self.edits.iter().filter(|edit| edit.failed.is_none())
     }
 
     /// Unread messages anywhere.

@@ -4,7 +4,7 @@ use threefold_client::chat::FoundMessage;
 
 use super::{
     editor::Editor,
-    model::{Effect, Handle, Request},
+    model::{Effect, Handle, KeptAs, Request},
 };
 
 /// One of them.
@@ -81,8 +81,8 @@ pub enum Choice {
     Open(String),
     /// The number of a room one is invited to.
     Join(u64),
-    /// Takes up what was not sent, by its number in the outbox.
-    TakeUp(u64),
+    /// Takes up what was not sent.
+    TakeUp(KeptAs),
 }
 
 impl List {

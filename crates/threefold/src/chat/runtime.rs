@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     ChatArgs, kept, leaving,
-    model::{Effect, Event, Model, News, Zone},
+    model::{Effect, Event, KeptAs, Model, News, Zone},
     terminal::Screen,
     theme::Theme,
     update::{self, update},
@@ -117,7 +117,15 @@ impl Strikes {
         self.under_way.spawn(async move { writer.told(&told).await });
     }
 
-    fn forget(&mut self, number: u64) {
+    fn forget(&mut self, kept_as: KeptAs) {
+        let number = match kept_as {
+            KeptAs::Write(number) => number,
+            KeptAs::Draft(draft) => {
+                let writer = self.writer.clone();
+                self.under_way.spawn(async move { writer.forget_draft(draft).await });
+                return;
+            }
+        };
         let failed = self.writer.failed().borrow().iter().filter(|one| one.number() == number).cloned().collect();
         self.strike(failed);
     }
@@ -125,8 +133,8 @@ impl Strikes {
     /// Of effects that nobody carries out any more, those that are for the disk.
     fn take(&mut self, effects: Vec<Effect>) {
         for effect in effects {
-            if let Effect::Forget(number) = effect {
-                self.forget(number);
+            if let Effect::Forget(kept_as) = effect {
+                self.forget(kept_as);
             }
         }
     }
@@ -289,6 +297,7 @@ impl Keeper {
     /// Once the screen was drawn: what came to nothing, and was in sight or is told elsewhere, need not be kept any more.
     fn strike_what_was_seen(&mut self) {
         update::drawn(&mut self.model);
+        self.strikes.take(std::mem::take(&mut self.model.effects));
         let model = &self.model;
         let stays =
             |one: &Failed| matches!(one.operation, Operation::Send(_)) && update::is_unseen(model, one.number());
@@ -304,7 +313,7 @@ impl Keeper {
         for effect in effects {
             match effect {
                 Effect::Quit => self.is_over = true,
-                Effect::Forget(number) => self.strikes.forget(number),
+                Effect::Forget(kept_as) => self.strikes.forget(kept_as),
                 Effect::Bell => {
                     let mut stdout = std::io::stdout();
                     stdout.write_all(b"\x07")?;
@@ -406,7 +415,7 @@ mod tests {
         }
         let failed = writer.failed().wait_for(|failed| failed.len() == 2).await.unwrap().clone();
         let mut strikes = Strikes { writer, under_way: JoinSet::new() };
-        strikes.take(vec![Effect::Bell, Effect::Forget(failed[0].number())]);
+        strikes.take(vec![Effect::Bell, Effect::Forget(KeptAs::Write(failed[0].number()))]);
         strikes.settle().await;
         // As the next chat finds it.
         let copy = directory.path().join("copy");

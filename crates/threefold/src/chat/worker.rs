@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    draft,
     model::{Effect, Local, News, NotSent, Write},
     update::expanded,
 };
@@ -47,7 +48,7 @@ const PATHS: usize = 50;
 
 /// A write for the outbox.
 enum Job {
-    Send { local: Local, to: To, body: String, reply_to: u64, attachments: Vec<u64> },
+    Send { local: Local, to: To, body: String, reply_to: u64, attachments: Vec<u64>, draft: Option<u64> },
     Write { what: Write, done: String },
 }
 
@@ -56,6 +57,8 @@ pub struct Worker {
     client: Client,
     news: mpsc::Sender<News>,
     jobs: mpsc::Sender<Job>,
+    /// Where drafts are kept; none where they are not.
+    drafts: Option<Writer>,
     /// Writes that were asked for and not answered.
     open: Arc<AtomicU64>,
 }
@@ -64,11 +67,12 @@ impl Worker {
     /// On behalf of whom the client acts.
     /// `is_on_disk`: what this writer takes outlives the chat.
     pub fn start(client: Client, writer: &Writer, is_on_disk: bool, news: mpsc::Sender<News>) -> Self {
+        let drafts = is_on_disk.then(|| writer.clone());
         let writer = (writer.with_timeout(PATIENCE), is_on_disk);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let open = Arc::new(AtomicU64::new(0));
         tokio::spawn(write(client.clone(), writer, queue, news.clone(), Arc::clone(&open)));
-        Self { client, news, jobs, open }
+        Self { client, news, jobs, drafts, open }
     }
 
     /// Waits until everything asked for is answered, and told.
@@ -83,15 +87,24 @@ impl Worker {
         let (client, news) = (self.client.clone(), self.news.clone());
         match effect {
             Effect::Send { local, to, body, reply_to, files, uploaded } if files.len() <= uploaded.len() => {
-                self.enqueue(Job::Send { local, to, body, reply_to, attachments: uploaded });
+                self.enqueue(Job::Send { local, to, body, reply_to, attachments: uploaded, draft: None });
             }
             Effect::Send { local, to, body, reply_to, files, uploaded } => {
-                let jobs = self.jobs.clone();
+                let (jobs, drafts) = (self.jobs.clone(), self.drafts.clone());
                 self.open.fetch_add(1, Ordering::SeqCst);
                 let open = Arc::clone(&self.open);
                 tokio::spawn(async move {
+                    let draft = match (drafts, draft::encoded(&to, &body, reply_to, &files)) {
+                        (Some(drafts), Some(content)) => drafts.keep_draft(content).await.ok(),
+                        _ => None,
+                    };
+                    if let Some(draft) = draft {
+                        drop(news.send(News::Drafted { local, draft }).await);
+                    }
                     match upload(&client, &news, local, &files, uploaded).await {
-                        Ok(attachments) => drop(jobs.send(Job::Send { local, to, body, reply_to, attachments }).await),
+                        Ok(attachments) => {
+                            drop(jobs.send(Job::Send { local, to, body, reply_to, attachments, draft }).await);
+                        }
                         Err(failure) => {
                             let result = Err(NotSent::Refused(failure.message().to_owned()));
                             drop(news.send(News::Sent { local, result }).await);
@@ -116,7 +129,7 @@ impl Worker {
             let why = "too much is waiting to be sent".to_owned();
             let told = match refused.into_inner() {
                 Job::Send { local, .. } => News::Sent { local, result: Err(NotSent::Refused(why)) },
-                Job::Write { what, done } => News::Written { what, done, result: Err(why) },
+                Job::Write { what, done } => News::Written { what, done, result: Err(NotSent::Refused(why)) },
             };
             let news = self.news.clone();
             tokio::spawn(async move { drop(news.send(told).await) });
@@ -185,8 +198,11 @@ async fn write(
         }
         let (news, open) = (news.clone(), Arc::clone(&open));
         match job {
-            Job::Send { local, to, body, reply_to, attachments } => {
-                let receipt = writer.send_with(to, body, reply_to, attachments).await;
+            Job::Send { local, to, body, reply_to, attachments, draft } => {
+                let receipt = match draft {
+                    Some(draft) => writer.send_draft(draft, to, body, reply_to, attachments).await,
+                    None => writer.send_with(to, body, reply_to, attachments).await,
+                };
                 if is_on_disk && let Ok(receipt) = &receipt {
                     drop(news.send(News::Taken { local, number: receipt.number() }).await);
                 }
@@ -199,8 +215,9 @@ async fn write(
             }
             Job::Write { what, done } => {
                 let begun = begin(&writer, &what).await;
-                if let (true, Ok(_), Write::Edit { message, body }) = (is_on_disk, &begun, &what) {
-                    drop(news.send(News::EditTaken { message: *message, body: body.clone() }).await);
+                if let (true, Ok(begun), Write::Edit { message, body }) = (is_on_disk, &begun, &what) {
+                    let number = begun.number();
+                    drop(news.send(News::EditTaken { message: *message, body: body.clone(), number }).await);
                 }
                 let writer = writer.clone();
                 tokio::spawn(async move {
@@ -212,7 +229,7 @@ async fn write(
                         sleep(AGAIN).await;
                         result = ended(begin(&writer, &what).await).await;
                     }
-                    let result = result.map_err(words);
+                    let result = result.map_err(not_written);
                     drop(news.send(News::Written { what, done, result }).await);
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -240,10 +257,27 @@ fn not_sent(error: Error) -> NotSent {
     }
 }
 
+/// The same of another write, in words for who reads them on the screen.
+fn not_written(error: Error) -> NotSent {
+    let is_unknown = matches!(error, Error::OutcomeUnknown(_) | Error::Local(_));
+    let why = words(error);
+    if is_unknown { NotSent::Unknown(why) } else { NotSent::Refused(why) }
+}
+
 /// A write that is on its way.
 enum Begun {
     Done(Receipt<u64>),
     Room(Receipt<chat::RoomCreated>),
+}
+
+impl Begun {
+    /// Its number in an outbox on disk.
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Done(receipt) => receipt.number(),
+            Self::Room(receipt) => receipt.number(),
+        }
+    }
 }
 
 async fn ended(begun: Result<Begun, Error>) -> Result<(), Error> {

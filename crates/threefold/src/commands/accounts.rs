@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use threefold_client::{Session, parse_servers};
+use threefold_client::{DiskOutbox, Left, Session, parse_servers};
 
 use super::{
     ClientOptions, Failure,
@@ -13,6 +13,7 @@ use super::{
     output::{Unprinted, escape, table, time},
     password::Source,
 };
+use crate::chat::unsent_in;
 
 const PASSWORD_VARIABLE: &str = "THREEFOLD_PASSWORD";
 const NEW_PASSWORD_VARIABLE: &str = "THREEFOLD_NEW_PASSWORD";
@@ -31,6 +32,14 @@ pub struct LoginArgs {
     #[arg(long, env = "THREEFOLD_DEVICE", default_value = "command line")]
     device: String,
     /// Though the session file holds the login of another account: that one is forgotten here, not logged out
+    #[arg(long)]
+    force: bool,
+}
+
+/// Of `logout`.
+#[derive(Args, Debug)]
+pub struct LogoutArgs {
+    /// Though `threefold chat` keeps messages that were never sent: they are thrown away
     #[arg(long)]
     force: bool,
 }
@@ -154,15 +163,36 @@ struct LoggedOut<'a> {
     logged_out: &'a str,
 }
 
-/// Logs out.
-pub async fn logout(options: ClientOptions) -> Result<(), Failure> {
+/// What `chat` keeps beside this login; nobody has it open meanwhile. None where a chat that runs has it, and is the one to tell of it; and where there is nothing of this
+/// login.
+fn kept(context: &Context, session: &Session) -> Option<Left> {
+    DiskOutbox::left(context.file.outbox()).ok().flatten().filter(|left| left.is_of(session))
+}
+
+/// It can never be sent any more, and holds what somebody wrote.
+fn remove_kept(context: &Context, kept: Option<Left>) -> Result<(), Failure> {
+    let Some(kept) = kept else { return Ok(()) };
+    kept.remove().map_err(|error| Failure::file(&context.file.outbox(), &error))
+}
+
+/// Logs out, unless words would be lost with it that were never sent.
+pub async fn logout(args: LogoutArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let session = context.session()?;
+    let kept = kept(&context, session);
+    let unsent = kept.as_ref().map_or(0, unsent_in);
+    if unsent > 0 && !args.force {
+        let things = if unsent == 1 { "something that was".to_owned() } else { format!("{unsent} things that were") };
+        return Err(Failure::declined(format!(
+            "`threefold chat` keeps {things} never sent, or perhaps not: run it to send or to see them (/unsent), or say --force, which throws them away"
+        )));
+    }
     match context.client.log_out().await {
         // Over already: all the same.
         Err(error) if error.is_refusal(threefold_client::chat::ErrorCode::SessionInvalid) => {}
         result => result?,
     }
+    remove_kept(&context, kept)?;
     context.file.remove(session)?;
     Ok(context.output.result(&LoggedOut { logged_out: &session.name }, || format!("logged out {}", session.name))?)
 }
@@ -233,6 +263,7 @@ pub async fn delete_account(args: DeleteAccountArgs, options: ClientOptions) -> 
     let prompt = format!("Password of {}: ", session.name);
     let password = password(args.password_file.as_ref(), &prompt, false)?;
     context.client.delete_account(&password).await?;
+    remove_kept(&context, kept(&context, session))?;
     context.file.remove(session)?;
     let human = || format!("deleted the account {}", session.name);
     Ok(context.output.result(&Deleted { deleted: &session.name }, human)?)

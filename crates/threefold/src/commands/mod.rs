@@ -107,7 +107,7 @@ pub enum ClientCommand {
     /// Log in on this device
     Login(With<accounts::LoginArgs>),
     /// Log out on this device
-    Logout(With<Nothing>),
+    Logout(With<accounts::LogoutArgs>),
     /// Say who is logged in here
     Whoami(With<Nothing>),
     /// Delete the account for ever
@@ -170,8 +170,8 @@ impl ClientCommand {
     fn options(&self) -> &ClientOptions {
         match self {
             Self::Register(with) | Self::Login(with) => &with.options,
-            Self::Logout(with)
-            | Self::Whoami(with)
+            Self::Logout(with) => &with.options,
+            Self::Whoami(with)
             | Self::Conversations(with)
             | Self::Unread(with)
             | Self::Online(with)
@@ -298,7 +298,7 @@ async fn dispatch(command: ClientCommand) -> Result<(), Failure> {
     match command {
         ClientCommand::Register(with) => accounts::register(with.args, with.options).await,
         ClientCommand::Login(with) => accounts::login(with.args, with.options).await,
-        ClientCommand::Logout(with) => accounts::logout(with.options).await,
+        ClientCommand::Logout(with) => accounts::logout(with.args, with.options).await,
         ClientCommand::Whoami(with) => accounts::whoami(with.options).await,
         ClientCommand::DeleteAccount(with) => accounts::delete_account(with.args, with.options).await,
         ClientCommand::Passwd(with) => accounts::passwd(with.args, with.options).await,

@@ -10,6 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum TerminalSignal {
     /// Stop until you are told to go on (SIGTSTP).
     Stop,
+    /// It goes on (SIGCONT), whoever had stopped it: perhaps without a word before.
+    GoesOn,
     /// The terminal is gone (SIGHUP).
     HangUp,
     /// The terminal is gone, and whoever started the program wants it to go on without (`nohup`).
@@ -23,6 +25,7 @@ pub struct TerminalSignals(Option<Listening>);
 #[derive(Debug)]
 struct Listening {
     stop: Signal,
+    go_on: Signal,
     hang_up: Signal,
     on_hang_up: TerminalSignal,
 }
@@ -38,15 +41,20 @@ impl TerminalSignals {
         let stop = signal(SignalKind::from_raw(Number::TSTP.as_raw()))?;
         // Whoever reads keys may do so in the background, for the moment until it is noticed that this is where the program goes on: it is not stopped for that.
         drop(signal(SignalKind::from_raw(Number::TTIN.as_raw()))?);
-        Ok(Self(Some(Listening { stop, hang_up: signal(SignalKind::hangup())?, on_hang_up })))
+        let go_on = signal(SignalKind::from_raw(Number::CONT.as_raw()))?;
+        Ok(Self(Some(Listening { stop, go_on, hang_up: signal(SignalKind::hangup())?, on_hang_up })))
     }
 
     /// The next one; never, if it does not listen. May be dropped while it waits.
     pub async fn next(&mut self) -> TerminalSignal {
-        let Some(Listening { stop, hang_up, on_hang_up }) = &mut self.0 else { return std::future::pending().await };
+        let Some(Listening { stop, go_on, hang_up, on_hang_up }) = &mut self.0 else {
+            return std::future::pending().await;
+        };
         tokio::select! {
+            biased;
             _ = hang_up.recv() => *on_hang_up,
             _ = stop.recv() => TerminalSignal::Stop,
+            _ = go_on.recv() => TerminalSignal::GoesOn,
         }
     }
 }

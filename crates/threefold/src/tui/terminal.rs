@@ -22,7 +22,7 @@ use ratatui::{Terminal, backend::CrosstermBackend};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Signal, getpgrp, getsid, kill_current_process_group},
-    termios::tcgetpgrp,
+    termios::{LocalModes, tcgetattr, tcgetpgrp},
 };
 
 use super::text::one_line;
@@ -226,7 +226,7 @@ fn give_back() {
     }
     let mut stdout = io::stdout();
     let _ = stdout.write_all(farewell(TITLED.swap(false, Ordering::SeqCst)).as_bytes());
-    let _ = terminal::disable_raw_mode();
+    give_back_keys();
     let _ = stdout.flush();
 }
 
@@ -269,9 +269,23 @@ fn farewell(is_titled: bool) -> String {
     words
 }
 
+/// Whether keys are read one by one, as they are on a terminal that was taken: a shell that has had it meanwhile reads lines.
+#[must_use]
+pub fn reads_keys() -> bool {
+    tcgetattr(io::stdin()).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
+}
+
+/// Whether the terminal on standard input is another job's by now.
+fn is_another_s() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != getpgrp())
+}
+
 /// Keys do what they always do, on a terminal that takes no output and so cannot be told anything else.
 pub fn give_back_keys() {
-    let _ = terminal::disable_raw_mode();
+    // Whoever has it has seen to its keys; and one that touches them from the background is stopped.
+    if !is_another_s() {
+        let _ = terminal::disable_raw_mode();
+    }
 }
 
 /// A panic aborts the process, so nothing is dropped: its words come after the terminal was given back. Whoever draws may hold standard output, and wait

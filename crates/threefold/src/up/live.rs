@@ -90,6 +90,20 @@ impl Live {
         self.painter.take_again()
     }
 
+    /// It was stopped and goes on, by somebody who asked nobody: the terminal is taken again where it is not as it was left; in the background, whoever has it keeps it. A key
+    /// that is asked for there is refused without end, and that takes a whole processor.
+    pub(super) fn goes_on(&mut self) -> io::Result<()> {
+        if !terminal::is_in_foreground() {
+            return Err(io::Error::other("this runs in the background"));
+        }
+        if !terminal::reads_keys() {
+            self.painter.give_back()?;
+            self.painter.take_again()?;
+        }
+        self.redraw();
+        Ok(())
+    }
+
     /// Gives the terminal back, and says what was told on it, the oldest first; none where the terminal takes nothing.
     pub(super) fn leave(self) -> Option<Vec<String>> {
         let Self { painter, table, inputs, .. } = self;

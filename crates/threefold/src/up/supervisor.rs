@@ -164,6 +164,10 @@ impl Supervisor {
                         self.suspend();
                         continue;
                     }
+                    TerminalSignal::GoesOn => {
+                        self.on_terminal(Live::goes_on);
+                        continue;
+                    }
                 },
                 (place, status) = any_end(&mut self.slots) => {
                     self.died(place, status)?;

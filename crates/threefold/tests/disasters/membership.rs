@@ -169,12 +169,7 @@ fn the_operator_of_a_sole_survivor_lets_the_dead_go_and_others_in() {
     let operator = cluster.operator();
     let alice = cluster.person("alice");
     alice.done(&["send", "alice", "before"]);
-    for place in [1, 2] {
-        cluster.servers[place].child.as_mut().unwrap().kill().unwrap();
-    }
-    for place in [1, 2] {
-        cluster.servers[place].kill();
-    }
+    cluster.leave_alone(0);
     alice.done(&["send", "alice", "alone", "--timeout", "30"]);
     assert_eq!(voters(&operator.done(&["remove", "server-2"])), ["server-1"]);
     let removed = cluster.servers.remove(1);
@@ -187,13 +182,9 @@ fn the_operator_of_a_sole_survivor_lets_the_dead_go_and_others_in() {
     cluster.wait_until_whole();
     assert_eq!(voters(&operator.done(&["join", "server-4", &cluster.servers[2].peer])).len(), 3);
     drop(removed);
+    cluster.wait_until_whole();
     // And again the last one goes on alone.
-    for place in [0, 1] {
-        cluster.servers[place].child.as_mut().unwrap().kill().unwrap();
-    }
-    for place in [0, 1] {
-        cluster.servers[place].kill();
-    }
+    cluster.leave_alone(2);
     let last = alice.at(&cluster.servers[2].client);
     last.done(&["send", "alice", "alone again", "--timeout", "30"]);
     assert_eq!(last.history("alice").len(), 3);

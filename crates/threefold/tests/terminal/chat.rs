@@ -291,17 +291,27 @@ fn it_opens_where_no_server_answers_and_says_what_is_kept_and_what_is_not() {
         let bytes = std::fs::read(&kept).ok()?;
         bytes.windows(13).any(|part| part == b"written early").then_some(())
     });
+    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    until("the message with a file to be kept", || has(&std::fs::read(&kept).ok()?, "see this").then_some(()));
+    // Killed, it lists what was not uploaded; and so does the next one, when nobody has said what is to become of it.
+    assert!(Command::new("kill").args(["-KILL", &terminal.program()]).status().unwrap().success());
+    terminal.close();
+    let terminal = Terminal::open(&alice, (300, 30));
+    terminal.enter("threefold chat");
+    terminal.wait_for("Not sent");
+    let screen = terminal.wait_for("to bob");
+    assert!(screen.contains("see this · /"), "with its path: {screen}");
+    terminal.press(&["Escape"]);
+    terminal.wait_for("Kept from before");
     terminal.enter("/quit");
-    terminal.wait_for("will not be kept");
-    terminal.press(&["y"]);
-    terminal.wait_for("its file was not uploaded");
     is_given_back(&terminal);
     let screen = terminal.screen().replace('\n', "");
     assert!(screen.contains("a message was not acknowledged: it is kept, and the next"), "{screen}");
-    assert!(screen.contains("is not kept") && screen.contains("/attach"), "{screen}");
     // What is kept is told, also before anybody can be asked in which conversation it belongs.
     terminal.enter("clear");
     terminal.enter("threefold chat");
+    terminal.wait_for("Not sent");
+    terminal.press(&["Escape"]);
     terminal.wait_for("Kept from before");
     terminal.wait_for("… to bob: written early");
     cluster.start_all();
@@ -315,6 +325,16 @@ fn it_opens_where_no_server_answers_and_says_what_is_kept_and_what_is_not() {
     };
     until("it to arrive", || (bodies().len() == 2).then_some(()));
     assert_eq!(bodies(), ["before", "written early"]);
+    // What was not uploaded is, when somebody says so.
+    terminal.enter("/unsent");
+    terminal.wait_for("see this");
+    terminal.press(&["Enter"]);
+    terminal.wait_for("Enter sends it with its file");
+    terminal.press(&["Enter"]);
+    until("it to arrive", || (bodies().len() == 3).then_some(()));
+    let last = bob.history("alice").pop().unwrap();
+    assert_eq!((last["body"].as_str(), last["attachments"][0]["name"].as_str()), (Some("see this"), Some("plan.txt")));
+    terminal.wait_until("nothing left unsent", |screen| !screen.contains("/unsent"));
     terminal.enter("/quit");
     is_given_back(&terminal);
 }

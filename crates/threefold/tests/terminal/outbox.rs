@@ -5,7 +5,10 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Duration,
 };
+
+use threefold_client::{Client, DiskOutbox, Options, Session};
 
 use crate::harness::{Failed, Person, free_ports, shared, text};
 
@@ -241,6 +244,34 @@ fn as_long_as_lines_are_kept_the_command_is_to_be_run_again_whatever_else_failed
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("line 3 of the input") && said.contains("1 line came to nothing"), "{said}");
     assert_eq!(bodies(&owner, "#mixed-room"), Vec::<String>::new());
+}
+
+#[test]
+fn an_outbox_full_of_lines_that_come_to_nothing_makes_room_for_those_behind_them() {
+    const TAKEN: usize = 1_024;
+    let (sender, _owner) = thrown_out("crammed", "crammed-room");
+    // An earlier run took as many as there is room for, and no server had them.
+    let session = std::fs::read_to_string(&sender.person.session).unwrap();
+    let session: Session = serde_json::from_str(&session).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let nowhere = Options::new(vec![format!("http://127.0.0.1:{}", free_ports(1))]);
+        let nobody = Session { servers: Vec::new(), ..session.clone() };
+        let outbox = DiskOutbox::open(&sender.file, &session).unwrap();
+        let writer = Client::new(nowhere).unwrap().with_session(nobody).unwrap().writer_with(outbox).unwrap();
+        let writer = writer.with_timeout(Duration::from_secs(600));
+        for line in numbers(TAKEN) {
+            drop(writer.send("#crammed-room", line).await.unwrap());
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(60));
+    let output = sender.send("#crammed-room", &lines(TAKEN + 100));
+    let said = text(output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for number in 0..TAKEN + 100 {
+        let line = format!(": line {number}\n");
+        assert_eq!(said.matches(&line).count(), 1, "line {number}");
+    }
 }
 
 #[test]

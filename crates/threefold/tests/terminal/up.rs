@@ -49,6 +49,19 @@ fn ticks(process: &str) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// Waits until it has let go of its keys, and does nothing to speak of.
+fn reads_no_keys_and_rests(process: &str) {
+    wait("the table to be left", || {
+        let input = std::fs::read_link(format!("/proc/{process}/fd/0"));
+        input.is_ok_and(|input| input.to_string_lossy().starts_with("pipe:"))
+    });
+    wait("it to rest", || {
+        let before = ticks(process);
+        std::thread::sleep(Duration::from_millis(500));
+        ticks(process) - before < 15
+    });
+}
+
 fn wait_for_free_ports(port: u16) {
     wait("all servers to have ended", || {
         (port..port + 3).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
@@ -135,6 +148,33 @@ fn stopped_from_outside_it_gives_the_terminal_back_until_it_goes_on() {
 }
 
 #[test]
+fn stopped_by_force_it_takes_the_terminal_again_or_leaves_it_to_whoever_has_it() {
+    if !there_are_terminals() {
+        return;
+    }
+    let (_directory, _, terminal) = begun(&["NO_COLOR=1"], (120, 30), "");
+    terminal.wait_for("● normal");
+    let program = terminal.program();
+    signal("-STOP", &program);
+    terminal.wait_for("Stopped");
+    terminal.enter("fg");
+    terminal.wait_until("the table drawn anew", |screen| screen.contains("● normal") && !screen.contains("Stopped"));
+    // Keys are read one by one again, and not as lines.
+    terminal.press(&["l"]);
+    terminal.wait_for("died (signal 9)");
+    signal("-STOP", &program);
+    terminal.wait_for("Stopped");
+    terminal.enter("bg");
+    terminal.wait_for("threefold up");
+    // What is typed is for the shell; one that asks for it again and again takes a whole processor.
+    terminal.enter("echo $((40 + 2))");
+    terminal.wait_for("42");
+    reads_no_keys_and_rests(&program);
+    terminal.enter("kill %1");
+    terminal.wait_for("all servers have stopped");
+}
+
+#[test]
 fn a_terminal_that_goes_away_ends_it_in_order() {
     if !there_are_terminals() {
         return;
@@ -189,17 +229,8 @@ fn without_its_terminal_it_goes_on_and_rests_where_it_is_told_to() {
     let program = terminal.program();
     let ending = Ending(program.clone());
     terminal.close();
-    // It reads no keys any more.
-    wait("the table to be left", || {
-        let input = std::fs::read_link(format!("/proc/{program}/fd/0"));
-        input.is_ok_and(|input| input.to_string_lossy().starts_with("pipe:"))
-    });
     // One that asks a terminal that is gone again and again takes a whole processor.
-    wait("it to rest", || {
-        let before = ticks(&program);
-        std::thread::sleep(Duration::from_millis(500));
-        ticks(&program) - before < 15
-    });
+    reads_no_keys_and_rests(&program);
     let servers = format!("127.0.0.1:{port}");
     let mut status = Command::new(PROGRAM);
     status.args(["status", "--servers", &servers, "--session"]).arg(directory.path().join("nobody")).env_clear();

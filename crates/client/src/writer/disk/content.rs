@@ -24,6 +24,8 @@ mod kind {
     pub(super) const REMOVED: u8 = 5;
     pub(super) const FINGERPRINT: u8 = 6;
     pub(super) const FAILED: u8 = 7;
+    pub(super) const DRAFTED: u8 = 8;
+    pub(super) const UNDRAFTED: u8 = 9;
 }
 
 /// Why a write came to nothing; persisted like them.
@@ -65,6 +67,8 @@ pub(super) struct Content {
     /// The latest instance that gave a name to one of them.
     pub(super) instance: u64,
     pub(super) waiting: BTreeMap<u64, Stored>,
+    /// What is kept beside them, and what it says only the program knows.
+    pub(super) drafts: BTreeMap<u64, Vec<u8>>,
     /// Of all writes accepted so far; none where an earlier version did not write it down.
     pub(super) fingerprint: Option<Fingerprint>,
 }
@@ -90,6 +94,8 @@ impl Content {
                     stored.failed = Some(why.clone());
                 }
             }
+            Change::Drafted { draft, content } => drop(self.drafts.insert(*draft, content.clone())),
+            Change::Undrafted { draft } => drop(self.drafts.remove(draft)),
         }
     }
 
@@ -134,7 +140,8 @@ impl Content {
             Why::Refused(_, words) | Why::Unknown(words) | Why::Protocol(words) => 64 + words.len(),
         };
         let bytes = |stored: &Stored| 64 + stored.write.len() + stored.failed.as_ref().map_or(0, words);
-        self.waiting.values().map(|stored| bytes(stored) as u64).sum()
+        let drafts = self.drafts.values().map(|content| 64 + content.len());
+        self.waiting.values().map(bytes).chain(drafts).map(|bytes| bytes as u64).sum()
     }
 
     /// All of it, as changes.
@@ -148,13 +155,16 @@ impl Content {
             payload.extend(owner.token);
         }
         for (key, stored) in &self.waiting {
-            put_accepted(*key, &stored.write, &mut payload);
+            put_bytes(kind::ACCEPTED, *key, &stored.write, &mut payload);
             if let Some(request) = stored.request {
                 encode(&Change::Named { key: *key, request }, &mut payload);
             }
             if let Some(why) = &stored.failed {
                 put_failed(*key, why, &mut payload);
             }
+        }
+        for (draft, content) in &self.drafts {
+            put_bytes(kind::DRAFTED, *draft, content, &mut payload);
         }
         // It is of those before it, too.
         if let Some(fingerprint) = &self.fingerprint {
@@ -179,10 +189,8 @@ impl Content {
                     self.fingerprint = (self.accepted == 0).then(Fingerprint::new);
                 }
                 kind::ACCEPTED => {
-                    let (key, bytes) = (number(&mut payload)?, usize::try_from(number(&mut payload)?).ok()?);
-                    let (write, rest) = payload.split_at_checked(bytes)?;
-                    payload = rest;
-                    self.accept(key, write.to_vec());
+                    let (key, write) = numbered_bytes(&mut payload)?;
+                    self.accept(key, write);
                 }
                 kind::NAMED => {
                     let (key, instance, number) = (number(&mut payload)?, number(&mut payload)?, number(&mut payload)?);
@@ -204,6 +212,11 @@ impl Content {
                     };
                     self.apply(&Change::Failed { key, why });
                 }
+                kind::DRAFTED => {
+                    let (draft, content) = numbered_bytes(&mut payload)?;
+                    self.apply(&Change::Drafted { draft, content });
+                }
+                kind::UNDRAFTED => self.apply(&Change::Undrafted { draft: number(&mut payload)? }),
                 kind::FINGERPRINT => {
                     let (bytes, rest) = payload.split_first_chunk::<32>()?;
                     payload = rest;
@@ -222,11 +235,13 @@ pub(super) fn encode(change: &Change, payload: &mut Vec<u8>) {
         numbers.iter().for_each(|number| payload.extend(number.to_le_bytes()));
     };
     match change {
-        Change::Accepted { key, operation } => put_accepted(*key, &encoded(operation), payload),
+        Change::Accepted { key, operation } => put_bytes(kind::ACCEPTED, *key, &encoded(operation), payload),
         Change::Named { key, request } => put(kind::NAMED, &[*key, request.instance, request.number]),
         Change::Unnamed { key } => put(kind::UNNAMED, &[*key]),
         Change::Removed { key } => put(kind::REMOVED, &[*key]),
         Change::Failed { key, why } => put_failed(*key, why, payload),
+        Change::Drafted { draft, content } => put_bytes(kind::DRAFTED, *draft, content, payload),
+        Change::Undrafted { draft } => put(kind::UNDRAFTED, &[*draft]),
     }
 }
 
@@ -243,11 +258,19 @@ fn put_failed(key: u64, why: &Why, payload: &mut Vec<u8>) {
     payload.extend(words.as_bytes());
 }
 
-fn put_accepted(key: u64, write: &[u8], payload: &mut Vec<u8>) {
-    payload.push(kind::ACCEPTED);
-    payload.extend(key.to_le_bytes());
-    payload.extend((write.len() as u64).to_le_bytes());
-    payload.extend(write);
+fn put_bytes(kind: u8, number: u64, bytes: &[u8], payload: &mut Vec<u8>) {
+    payload.push(kind);
+    payload.extend(number.to_le_bytes());
+    payload.extend((bytes.len() as u64).to_le_bytes());
+    payload.extend(bytes);
+}
+
+/// What [`put_bytes`] has put, behind its kind.
+fn numbered_bytes(payload: &mut &[u8]) -> Option<(u64, Vec<u8>)> {
+    let (number, bytes) = (number(payload)?, usize::try_from(number(payload)?).ok()?);
+    let (found, rest) = payload.split_at_checked(bytes)?;
+    *payload = rest;
+    Some((number, found.to_vec()))
 }
 
 /// The next number of a payload.

@@ -72,7 +72,11 @@ pub enum DirectoryError {
     #[error("restoring {} from a backup was interrupted: run `threefold restore` again, or remove the directory", .0.display())]
     HalfRestored(PathBuf),
     /// A backup is restored into a directory of its own.
-    #[error("{} is not empty: a backup is restored into a new directory only", .0.display())]
+    #[error(
+        "{} is not empty: a backup is restored into a new directory only; name another one, or remove this one if nobody needs what is in it (an \
+         earlier restoration that was cut short may have left it)",
+        .0.display()
+    )]
     NotEmpty(PathBuf),
     /// Another server knew a later run of it than it knows itself.
     #[error(

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use threefold_client::chat::{ReactionChanged, SearchMessagesReply};
 
 use super::*;
-use crate::chat::model::{Left, NotSent, Unsent};
+use crate::chat::model::{KeptAs, Left, NotSent, Unsent};
 
 fn codes() -> impl Strategy<Value = KeyCode> {
     prop_oneof![
@@ -120,14 +120,26 @@ fn happened() -> impl Strategy<Value = News> {
         }),
         (1..8_u64, 100..400_u64).prop_map(|(number, conversation)| {
             let to = Some(threefold_client::To::Conversation(conversation / 100 * 100));
-            let what = Left::Message { to, reply_to: number % 3, attachments: vec![7; (number % 2) as usize] };
-            News::Unsent(vec![Unsent { number, what, why: "no".to_owned(), text: Some("left\nthere".to_owned()) }])
+            let what = Left::Message {
+                to,
+                reply_to: number % 3,
+                attachments: vec![7; (number % 2) as usize],
+                files: vec![std::path::PathBuf::from("/tmp/a"); usize::from(number > 4)],
+            };
+            let kept_as = if number > 4 { KeptAs::Draft(number) } else { KeptAs::Write(number) };
+            News::Unsent(vec![Unsent { kept_as, what, why: "no".to_owned(), text: Some("left\nthere".to_owned()) }])
         }),
         (20..28_u64).prop_map(|number| {
             let text = Some("edited\nthere".to_owned());
-            News::EditsFailed(vec![Unsent { number, what: Left::Edit, why: "no".to_owned(), text }])
+            News::EditsFailed(vec![Unsent {
+                kept_as: KeptAs::Write(number),
+                what: Left::Edit,
+                why: "no".to_owned(),
+                text,
+            }])
         }),
         (1..8_u64).prop_map(|local| News::Taken { local, number: Some(local) }),
+        (1..8_u64).prop_map(|local| News::Drafted { local, draft: local }),
         Just(News::Begun(Box::default())),
         Just(News::Reconnecting("away".to_owned())),
         Just(News::Connected("there".to_owned())),

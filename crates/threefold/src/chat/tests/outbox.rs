@@ -7,7 +7,7 @@ use threefold_client::chat::MessageSent;
 use super::*;
 use crate::chat::{
     leaving::outcome,
-    model::{NotSent, PendingState},
+    model::{KeptAs, NotSent, PendingState},
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -180,6 +180,81 @@ fn a_message_is_kept_only_once_its_files_are_uploaded() {
 }
 
 #[test]
+fn a_message_whose_file_is_not_uploaded_is_a_draft_on_disk_until_then() {
+    let mut model = scene(SIZE, Colours::None);
+    let end = |model: &Model| outcome(model).err().map(|failure| (failure.exit_code(), failure.message().to_owned()));
+    entered(&mut model, "/attach plan.pdf see this");
+    news(&mut model, News::Drafted { local: 1, draft: 4 });
+    entered(&mut model, "/quit");
+    assert!(shown(&model).contains("the next chat lists what you wrote with it"), "{}", shown(&model));
+    key(&mut model, KeyCode::Esc);
+    let kept = "a message was not sent, for its file was not uploaded: it is kept, and the next `threefold chat` of this login lists it (/unsent)";
+    assert_eq!(end(&model), Some((3, kept.to_owned())));
+    news(&mut model, News::Uploaded { local: 1, attachment: 77 });
+    assert_eq!(end(&model), Some((3, kept.to_owned())), "no message has taken its place");
+    news(&mut model, News::Taken { local: 1, number: Some(9) });
+    assert!(end(&model).unwrap().1.starts_with("a message was not acknowledged: it is kept"));
+    news(&mut model, News::Sent { local: 1, result: Ok(MessageSent { conversation: 200, id: 50, time_ms: NOON }) });
+    assert_eq!(end(&model), None);
+}
+
+#[test]
+fn a_draft_that_was_refused_is_on_disk_until_it_was_seen_or_written_again_or_given_up() {
+    let begun = || {
+        let mut model = scene(SIZE, Colours::None);
+        entered(&mut model, "/attach plan.pdf see this");
+        news(&mut model, News::Drafted { local: 1, draft: 4 });
+        news(&mut model, News::Sent { local: 1, result: Err(NotSent::Refused("no such file".to_owned())) });
+        model
+    };
+    let is_struck = |effects: &[Effect], draft: u64| effects.contains(&Effect::Forget(KeptAs::Draft(draft)));
+    let mut model = begun();
+    update(&mut model, Event::Terminal(Input::FocusLost));
+    super::drawn(&model);
+    crate::chat::update::drawn(&mut model);
+    assert!(!is_struck(&std::mem::take(&mut model.effects), 4), "nobody looks");
+    update(&mut model, Event::Terminal(Input::FocusGained));
+    crate::chat::update::drawn(&mut model);
+    assert!(is_struck(&std::mem::take(&mut model.effects), 4));
+    assert!(outcome(&model).unwrap_err().message().contains("(no such file): /attach"));
+    let mut model = begun();
+    assert!(!is_struck(&entered(&mut model, "/retry"), 4));
+    assert!(is_struck(&news(&mut model, News::Drafted { local: 2, draft: 5 }), 4), "the other one is on disk");
+    news(&mut model, News::Sent { local: 2, result: Err(NotSent::Refused("no such file".to_owned())) });
+    assert!(is_struck(&entered(&mut model, "/discard"), 5));
+    // Given up before it was on disk.
+    entered(&mut model, "/attach plan.pdf see this");
+    news(&mut model, News::Sent { local: 3, result: refused() });
+    entered(&mut model, "/discard");
+    assert!(is_struck(&news(&mut model, News::Drafted { local: 3, draft: 6 }), 6));
+}
+
+#[test]
+fn an_edit_that_is_refused_at_the_very_end_is_named() {
+    let mut model = scene(SIZE, Colours::None);
+    let edit = |body: &str| Write::Edit { message: 6, body: body.to_owned() };
+    let written = |model: &mut Model, body: &str, why| {
+        news(model, News::Written { what: edit(body), done: String::new(), result: Err(why) });
+    };
+    let end = |model: &Model| outcome(model).err().map(|failure| (failure.exit_code(), failure.message().to_owned()));
+    model.write(edit("better words"), "");
+    written(&mut model, "better words", NotSent::Refused("too late".to_owned()));
+    let one = "an edit was not sent (too late): better words";
+    assert_eq!(end(&model), Some((1, one.to_owned())));
+    entered(&mut model, "hello");
+    news(&mut model, News::Sent { local: 1, result: refused() });
+    assert_eq!(end(&model).unwrap().1, "a message and an edit were not sent (too late): hello, better words");
+    assert!(!shown(&model).contains("an edit waits"), "{}", shown(&model));
+    model.write(edit("other words"), "");
+    written(&mut model, "other words", NotSent::Unknown("no answer came".to_owned()));
+    let (exit, words) = end(&model).unwrap();
+    assert!(
+        exit == 3 && words.starts_with("an edit was not acknowledged: see with `threefold messages` whether"),
+        "{words}"
+    );
+}
+
+#[test]
 fn an_edit_that_waits_counts_as_a_message_does() {
     let mut model = scene(SIZE, Colours::None);
     let end = |model: &Model| outcome(model).err().map(|failure| (failure.exit_code(), failure.message().to_owned()));
@@ -191,7 +266,7 @@ fn an_edit_that_waits_counts_as_a_message_does() {
     assert_eq!(entered(&mut model, "/quit"), [], "asked first");
     assert!(shown(&model).contains("an edit is not acknowledged yet. It is not kept"), "{}", shown(&model));
     key(&mut model, KeyCode::Esc);
-    news(&mut model, News::EditTaken { message: 6, body: "one".to_owned() });
+    news(&mut model, News::EditTaken { message: 6, body: "one".to_owned(), number: Some(1) });
     entered(&mut model, "a message");
     news(&mut model, News::Taken { local: 1, number: Some(2) });
     let (exit, message) = end(&model).unwrap();

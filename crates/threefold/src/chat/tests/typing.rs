@@ -1,7 +1,10 @@
 //! What one types goes where one meant it, whatever comes meanwhile; and no word does what it does not say.
 
 use super::*;
-use crate::chat::{model::Composing, overlay::Overlay};
+use crate::chat::{
+    model::{Composing, NotSent},
+    overlay::Overlay,
+};
 
 const SIZE: (u16, u16) = (80, 24);
 
@@ -187,7 +190,10 @@ fn a_room_that_is_begun_with_is_the_first_to_be_read() {
     let what = Write::JoinRoom(To::Room("tea".to_owned()));
     assert!(effects.contains(&Effect::Write { what: what.clone(), done: "joined #tea".to_owned() }), "{effects:?}");
     assert!(model.open.is_none());
-    news(&mut model, News::Written { what, done: String::new(), result: Err("there is no such room".to_owned()) });
+    news(
+        &mut model,
+        News::Written { what, done: String::new(), result: Err(NotSent::Refused("there is no such room".to_owned())) },
+    );
     assert_eq!(model.current().unwrap().title(), "bob");
     assert!(shown(&model).contains("there is no such room"));
 }

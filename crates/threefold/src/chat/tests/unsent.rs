@@ -1,13 +1,14 @@
 //! What earlier chats left and could not send: it goes to nobody else, and is lost nowhere.
 
 use super::*;
-use crate::chat::model::{Left, NotSent, Unsent};
+use crate::chat::leaving::outcome;
+use crate::chat::model::{KeptAs, Left, NotSent, Unsent};
 
 const SIZE: (u16, u16) = (80, 24);
 
 fn left(number: u64, to: Option<To>, text: &str) -> Unsent {
-    let what = Left::Message { to, reply_to: 0, attachments: Vec::new() };
-    Unsent { number, what, why: "you are muted".to_owned(), text: Some(text.to_owned()) }
+    let what = Left::Message { to, reply_to: 0, attachments: Vec::new(), files: Vec::new() };
+    Unsent { kept_as: KeptAs::Write(number), what, why: "you are muted".to_owned(), text: Some(text.to_owned()) }
 }
 
 fn to_bob() -> Option<To> {
@@ -43,9 +44,9 @@ fn it_is_listed_until_it_is_sent_or_given_up() {
     key(&mut model, KeyCode::Esc);
     assert!(shown(&model).contains("300 things were not sent: /unsent"), "{}", shown(&model));
     entered(&mut model, "/unsent");
-    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(1)]);
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(KeptAs::Write(1))]);
     key(&mut model, KeyCode::Down);
-    let is_struck = |effects: &[Effect]| effects.contains(&Effect::Forget(3));
+    let is_struck = |effects: &[Effect]| effects.contains(&Effect::Forget(KeptAs::Write(3)));
     assert!(!is_struck(&key(&mut model, KeyCode::Enter)), "nothing has taken its place");
     assert_eq!((model.editor.text(), model.unsent.len()), ("//left 3", 299));
     assert_eq!(model.current().unwrap().title(), "bob");
@@ -54,7 +55,7 @@ fn it_is_listed_until_it_is_sent_or_given_up() {
     assert!(model.overlay.is_none() && model.unsent.len() == 300);
     // Put away, it is still there.
     key(&mut model, KeyCode::Esc);
-    assert!(model.editor.is_empty() && model.unsent.iter().any(|one| one.number == 3));
+    assert!(model.editor.is_empty() && model.unsent.iter().any(|one| one.kept_as == KeptAs::Write(3)));
     entered(&mut model, "/unsent");
     key(&mut model, KeyCode::Down);
     key(&mut model, KeyCode::Enter);
@@ -78,7 +79,7 @@ fn where_the_disk_takes_nothing_any_more_it_is_struck_once_the_other_is_sent() {
     key(&mut model, KeyCode::Enter);
     key(&mut model, KeyCode::Enter);
     let effects = news(&mut model, News::Sent { local: 1, result: sent(50) });
-    assert!(effects.contains(&Effect::Forget(1)) && model.unsent.is_empty());
+    assert!(effects.contains(&Effect::Forget(KeptAs::Write(1))) && model.unsent.is_empty());
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn what_is_for_a_room_that_one_is_not_in_is_not_written_to_anybody_else() {
 fn what_it_answers_and_its_files_come_back_with_it() {
     let mut model = scene(SIZE, Colours::None);
     let with_files = |number, text: &str| {
-        let what = Left::Message { to: to_bob(), reply_to: 40, attachments: vec![77, 78] };
+        let what = Left::Message { to: to_bob(), reply_to: 40, attachments: vec![77, 78], files: Vec::new() };
         Unsent { what, ..left(number, None, text) }
     };
     news(&mut model, News::Unsent(vec![with_files(1, ""), with_files(2, "look")]));
@@ -142,14 +143,14 @@ fn who_presses_delete_for_a_selected_message_gives_nothing_else_up() {
     assert!(model.current().unwrap().selected.is_some() && model.is_idle());
     news(&mut model, News::Unsent(vec![left(1, to_bob(), "/precious"), left(2, to_bob(), "")]));
     assert!(model.overlay.is_none());
-    assert!(!key(&mut model, KeyCode::Delete).contains(&Effect::Forget(1)));
+    assert!(!key(&mut model, KeyCode::Delete).contains(&Effect::Forget(KeptAs::Write(1))));
     assert_eq!(model.unsent.len(), 2);
     key(&mut model, KeyCode::Esc);
     key(&mut model, KeyCode::Esc);
     // And what was given up by a slip can be had again.
     entered(&mut model, "/unsent");
-    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(1)]);
-    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(2)]);
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(KeptAs::Write(1))]);
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(KeptAs::Write(2))]);
     key(&mut model, KeyCode::Up);
     assert_eq!(model.editor.text(), "//precious");
 }
@@ -157,7 +158,7 @@ fn who_presses_delete_for_a_selected_message_gives_nothing_else_up() {
 #[test]
 fn what_is_written_after_a_text_was_cleared_takes_no_place() {
     let mut model = scene(SIZE, Colours::None);
-    let what = Left::Message { to: to_bob(), reply_to: 40, attachments: Vec::new() };
+    let what = Left::Message { to: to_bob(), reply_to: 40, attachments: Vec::new(), files: Vec::new() };
     news(&mut model, News::Unsent(vec![Unsent { what, ..left(1, None, "old") }]));
     key(&mut model, KeyCode::Enter);
     with(&mut model, KeyModifiers::CONTROL, KeyCode::Char('u'));
@@ -173,17 +174,19 @@ fn a_refused_edit_of_this_chat_is_listed_until_it_is_given_up() {
     let mut model = scene(SIZE, Colours::None);
     let edit = |body: &str| Write::Edit { message: 6, body: body.to_owned() };
     model.write(edit("better words"), "");
-    news(&mut model, News::EditTaken { message: 6, body: "better words".to_owned() });
-    let result = Err("too late".to_owned());
+    news(&mut model, News::EditTaken { message: 6, body: "better words".to_owned(), number: Some(7) });
+    let result = Err(NotSent::Refused("too late".to_owned()));
     news(&mut model, News::Written { what: edit("better words"), done: String::new(), result });
     let failed = Unsent { what: Left::Edit, why: "too late".to_owned(), ..left(7, None, "better words") };
     news(&mut model, News::EditsFailed(vec![failed]));
-    assert!(model.edits.is_empty() && model.overlay.is_none(), "whoever writes on is not disturbed");
+    assert!(model.waiting_edits().count() == 0 && model.overlay.is_none(), "whoever writes on is not disturbed");
     model.flash = None;
     assert!(shown(&model).contains("something was not sent: /unsent"), "{}", shown(&model));
     entered(&mut model, "/unsent");
     assert!(shown(&model).contains("better words · too late"), "{}", shown(&model));
-    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(7)]);
+    assert!(outcome(&model).is_err());
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(KeptAs::Write(7))]);
+    assert!(outcome(&model).is_ok(), "it was given up");
     key(&mut model, KeyCode::Up);
     assert_eq!(model.editor.text(), "better words");
 }
@@ -202,5 +205,35 @@ fn what_cannot_be_written_again_is_not_struck() {
     entered(&mut model, "/unsent");
     key(&mut model, KeyCode::Down);
     assert_eq!(key(&mut model, KeyCode::Enter), []);
-    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(2)]);
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(KeptAs::Write(2))]);
+}
+
+#[test]
+fn what_waited_for_its_upload_is_listed_with_its_path_and_uploaded_only_if_somebody_says_so() {
+    let mut model = scene(SIZE, Colours::None);
+    let path = std::path::PathBuf::from("/home/plan.pdf");
+    let draft = |number, text| Unsent {
+        kept_as: KeptAs::Draft(number),
+        what: Left::Message { to: to_bob(), reply_to: 40, attachments: Vec::new(), files: vec![path.clone()] },
+        ..left(number, None, text)
+    };
+    let effects = news(&mut model, News::Unsent(vec![draft(1, "see this"), draft(2, "")]));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Send { .. })));
+    let screen = shown(&model);
+    assert!(screen.contains("to bob") && screen.contains("see this · /home/plan.pdf · you are muted"), "{screen}");
+    key(&mut model, KeyCode::Enter);
+    assert!(shown(&model).contains("Enter sends it with its file · Esc"), "{}", shown(&model));
+    let effects = entered(&mut model, "!");
+    let is_sent = |effect: &Effect| {
+        matches!(effect, Effect::Send { to: To::Conversation(100), body, reply_to: 40, files, uploaded, .. }
+        if body == "see this!" && *files == [path.clone()] && uploaded.is_empty())
+    };
+    assert!(effects.iter().any(is_sent), "{effects:?}");
+    assert_eq!(model.unsent.len(), 2, "nothing has taken its place on disk");
+    assert_eq!(news(&mut model, News::Drafted { local: 1, draft: 5 }), [Effect::Forget(KeptAs::Draft(1))]);
+    // Given up, it can be had again as it was typed.
+    entered(&mut model, "/unsent");
+    assert_eq!(key(&mut model, KeyCode::Delete), [Effect::Forget(KeptAs::Draft(2))]);
+    key(&mut model, KeyCode::Up);
+    assert_eq!(model.editor.text(), "/attach \"/home/plan.pdf\" ");
 }

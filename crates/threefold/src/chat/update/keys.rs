@@ -84,25 +84,30 @@ fn interrupt(model: &mut Model) {
 
 /// Ends, unless something waits that would be lost.
 pub fn quit(model: &mut Model) {
-    match model.waiting() + model.edits.len() {
+    match model.waiting() + model.waiting_edits().count() {
         0 => quit_now(model),
         waiting => {
             let are = if waiting == 1 { "is" } else { "are" };
-            let what = counted(model.waiting(), model.edits.len());
+            let what = counted(model.waiting(), model.waiting_edits().count());
             let waits = || model.outbox.iter().filter(|one| !one.state.is_given_up());
-            let lost = match waits().filter(|one| one.needs_upload()).count() {
+            let drafts = match waits().filter(|one| one.draft.is_some()).count() {
+                0 => String::new(),
+                1 => " A file is not uploaded: the next chat lists what you wrote with it (/unsent).".to_owned(),
+                more => format!(" The files of {more} are not uploaded: the next chat lists those (/unsent)."),
+            };
+            let lost = match waits().filter(|one| one.needs_upload() && one.draft.is_none()).count() {
                 0 => String::new(),
                 1 => " A file is not uploaded: what you wrote with it will not be kept.".to_owned(),
                 more => format!(" The files of {more} are not uploaded: those will not be kept."),
             };
-            let unkept_edits = model.edits.iter().filter(|edit| !edit.is_kept).count();
+            let unkept_edits = model.waiting_edits().filter(|edit| edit.kept_as.is_none()).count();
             let unkept = match waits().filter(|one| one.is_unkept()).count() + unkept_edits {
                 0 => String::new(),
                 _ if waiting == 1 => " It is not kept: if it was not sent, it is lost.".to_owned(),
                 1 => " One is not kept: if it was not sent, it is lost.".to_owned(),
                 more => format!(" {more} are not kept: what was not sent of them is lost."),
             };
-            let text = format!("{what} {are} not acknowledged yet.{lost}{unkept} Quit all the same?");
+            let text = format!("{what} {are} not acknowledged yet.{drafts}{lost}{unkept} Quit all the same?");
             model.overlay = Some(Overlay::Question { text, answer: Answer::Quit });
         }
     }

@@ -8,7 +8,7 @@ use threefold_client::{
 use super::{events, go_to, mark, open, outbox, overlays, reading, unsent};
 use crate::chat::{
     conversation::{Conversation, Kind},
-    model::{Composing, Effect, Handle, Link, Model, News, Request, Typist, Write},
+    model::{Composing, Effect, Handle, Link, Model, News, NotSent, Request, Typist, Write},
     request::Again,
     text::one_line,
 };
@@ -57,6 +57,7 @@ pub fn take(model: &mut Model, news: News) {
         }
         News::Uploading { local, done, total } => outbox::uploading(model, local, done, total),
         News::Uploaded { local, attachment } => outbox::uploaded(model, local, attachment),
+        News::Drafted { local, draft } => outbox::drafted(model, local, draft),
         News::Taken { local, number } => outbox::taken(model, local, number),
         News::Sent { local, result } => outbox::sent(model, local, result),
         News::Written { what, done, result } => written(model, what, done, result),
@@ -79,10 +80,10 @@ pub fn take(model: &mut Model, news: News) {
         News::KeptNoLonger(_) => {}
         News::Unsent(unsent) => unsent::take(model, unsent),
         News::EditsFailed(edits) => unsent::add(model, edits),
-        News::EditTaken { message, body } => {
+        News::EditTaken { message, body, number } => {
             let mut edits = model.edits.iter_mut();
-            if let Some(edit) = edits.find(|edit| !edit.is_kept && edit.message == message && edit.body == body) {
-                edit.is_kept = true;
+            if let Some(edit) = edits.find(|edit| edit.kept_as.is_none() && edit.is_waiting(message, &body)) {
+                edit.kept_as = number;
             }
         }
         News::NotKept(why) => {
@@ -299,17 +300,21 @@ fn history(model: &mut Model, request: Request, handle: Handle, reply: Result<ch
     }
 }
 
-fn written(model: &mut Model, what: Write, done: String, result: Result<(), String>) {
+fn written(model: &mut Model, what: Write, done: String, result: Result<(), NotSent>) {
     if let Write::Edit { message, body } = &what
-        && let Some(place) = model.edits.iter().position(|edit| edit.message == *message && edit.body == *body)
+        && let Some(place) = model.edits.iter().position(|edit| edit.is_waiting(*message, body))
     {
-        model.edits.remove(place);
+        match &result {
+            Ok(()) => drop(model.edits.remove(place)),
+            // Told again at the end: perhaps nobody has seen it by then.
+            Err(why) => model.edits[place].failed = Some(why.clone()),
+        }
     }
     match result {
         Err(why) => {
             // Nobody asked for a marker.
             if !what.is_marker() {
-                model.complain(why);
+                model.complain(why.why());
             }
             if let (Write::JoinRoom(to), Some(wanted)) = (&what, &model.arriving)
                 && to == wanted

@@ -11,7 +11,7 @@ use super::{sending, unsent};
 use crate::chat::{
     conversation::Item,
     layout::Areas,
-    model::{Handle, Local, Model, NotSent, Pending, PendingState},
+    model::{Effect, Handle, KeptAs, Local, Model, NotSent, Pending, PendingState},
     text::one_line,
     transcript::{PENDING, Transcript},
 };
@@ -29,10 +29,23 @@ pub fn uploaded(model: &mut Model, local: Local, attachment: u64) {
     }
 }
 
-/// It is on disk; what it was written again for need not be any more.
+/// It is on disk until its files are uploaded; what it was written again for need not be any more.
+pub fn drafted(model: &mut Model, local: Local, draft: u64) {
+    let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) else {
+        // Given up meanwhile.
+        model.effect(Effect::Forget(KeptAs::Draft(draft)));
+        return;
+    };
+    pending.draft = Some(draft);
+    if let Some(again) = pending.again.take() {
+        unsent::forget(model, again);
+    }
+}
+
+/// It is on disk, in the place of its draft; what it was written again for need not be any more.
 pub fn taken(model: &mut Model, local: Local, number: Option<u64>) {
     let Some(pending) = model.outbox.iter_mut().find(|pending| pending.local == local) else { return };
-    pending.kept_as = number;
+    (pending.kept_as, pending.draft) = (number, None);
     if let Some(again) = pending.again.take() {
         unsent::forget(model, again);
     }
@@ -49,7 +62,19 @@ pub fn drawn(model: &mut Model) {
     let Some(transcript) = Transcript::new(model, handle, area.width) else { return };
     let in_sight: BTreeSet<u64> = transcript.visible(usize::from(area.height)).iter().map(|row| row.key).collect();
     let seen = |pending: &&mut Pending| is_new(pending) && in_sight.contains(&(PENDING + pending.local));
-    model.outbox.iter_mut().filter(seen).for_each(|pending| pending.was_seen = true);
+    let mut drafts = Vec::new();
+    for pending in model.outbox.iter_mut().filter(seen) {
+        pending.was_seen = true;
+        drafts.extend(pending.draft.take());
+    }
+    forget_drafts(model, drafts);
+}
+
+/// Nobody needs them on disk any more.
+fn forget_drafts(model: &mut Model, drafts: impl IntoIterator<Item = u64>) {
+    for draft in drafts {
+        model.effect(Effect::Forget(KeptAs::Draft(draft)));
+    }
 }
 
 /// Whether a message that failed under this number of the outbox is to stay on disk: nobody has seen yet that it failed. As long as the number of another one is not
@@ -97,6 +122,7 @@ fn refused(model: &mut Model, place: usize, why: String) {
 
 fn acknowledged(model: &mut Model, place: usize, sent: &chat::MessageSent) {
     let pending = model.outbox.remove(place);
+    forget_drafts(model, pending.draft);
     // Another one was taken for it.
     for other in model.outbox.iter_mut().filter(|other| other.seen_as == Some(sent.id)) {
         other.seen_as = pending.seen_as.filter(|id| *id != sent.id);
@@ -160,7 +186,9 @@ pub fn retry(model: &mut Model) {
     if given_up.is_empty() {
         model.say("nothing here has failed");
     }
-    for pending in given_up {
+    for mut pending in given_up {
+        // On disk until what takes its place is.
+        pending.again = pending.again.or(pending.draft.map(KeptAs::Draft));
         sending::send_again(model, pending);
     }
 }
@@ -171,6 +199,7 @@ pub fn discard(model: &mut Model) {
     for pending in &given_up {
         model.history.add(&pending.as_typed());
     }
+    forget_drafts(model, given_up.iter().filter_map(|pending| pending.draft));
     match &given_up[..] {
         [] => model.say("nothing here has failed"),
         [one] => model.say(format!("discarded (↑ has it): {}", one_line(&one.as_typed()))),

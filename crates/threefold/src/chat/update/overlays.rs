@@ -146,7 +146,7 @@ fn choose(model: &mut Model) {
                 model.overlay = None;
                 model.write(Write::JoinRoom(To::Conversation(conversation)), "joined");
             }
-            Some(Choice::TakeUp(number)) => unsent::take_up(model, number),
+            Some(Choice::TakeUp(kept_as)) => unsent::take_up(model, kept_as),
             Some(Choice::Nothing) | None => model.overlay = None,
         },
         Some(Overlay::Search(search)) => {

@@ -16,7 +16,7 @@ pub fn submit(model: &mut Model) {
     model.completion = None;
     let text = model.editor.text().trim_end().to_owned();
     let again = match model.composing {
-        Composing::Again(number) => model.unsent.iter().find(|one| one.number == number).cloned(),
+        Composing::Again(kept_as) => model.unsent.iter().find(|one| one.kept_as == kept_as).cloned(),
         _ => None,
     };
     let files = again.as_ref().map_or(0, Unsent::file_count);
@@ -98,8 +98,9 @@ fn opened(model: &mut Model) -> Option<Handle> {
 fn send_left(model: &mut Model, body: String, left: Option<Unsent>) -> bool {
     let Some(handle) = opened(model) else { return false };
     let mut message = Pending::new(handle, body, 0, Vec::new());
-    if let Some(Unsent { number, what: Left::Message { reply_to, attachments, .. }, .. }) = left {
-        (message.again, message.reply_to, message.uploaded) = (Some(number), reply_to, attachments);
+    if let Some(Unsent { kept_as, what: Left::Message { reply_to, attachments, files, .. }, .. }) = left {
+        (message.again, message.reply_to) = (Some(kept_as), reply_to);
+        (message.uploaded, message.files) = (attachments, files);
     }
     send_again(model, message);
     true
@@ -117,7 +118,8 @@ pub fn send_again(model: &mut Model, message: Pending) {
     let to = current.to();
     model.next_local += 1;
     let state = PendingState::Waiting;
-    let pending = Pending { local, time_ms, after, state, kept_as: None, was_seen: false, seen_as: None, ..message };
+    let (kept_as, draft, was_seen, seen_as) = (None, None, false, None);
+    let pending = Pending { local, time_ms, after, state, kept_as, draft, was_seen, seen_as, ..message };
     let Pending { body, reply_to, files, uploaded, .. } = pending.clone();
     model.outbox.push(pending);
     model.effect(Effect::Send { local, to, body, reply_to, files, uploaded });

@@ -8,7 +8,7 @@ use threefold_client::To;
 use super::{go_to, open};
 use crate::chat::{
     conversation::Conversation,
-    model::{Composing, Effect, Handle, Left, Model, Unsent},
+    model::{Composing, Effect, Handle, KeptAs, Left, Model, Unsent},
     overlay::{Choice, List, Overlay, Row},
     text::{as_typed, one_line},
 };
@@ -51,7 +51,7 @@ pub fn show(model: &mut Model) {
     let rows = model.unsent.iter().map(|one| Row {
         label: one_line(&what(model, one)),
         detail: one_line(&detail(one)),
-        choice: Choice::TakeUp(one.number),
+        choice: Choice::TakeUp(one.kept_as),
     });
     let rows: Vec<Row> = rows.collect();
     let remark = match rows.is_empty() {
@@ -83,10 +83,14 @@ fn what(model: &Model, one: &Unsent) -> String {
 }
 
 fn detail(one: &Unsent) -> String {
-    let files = match one.file_count() {
-        0 => None,
-        1 => Some("a file".to_owned()),
-        more => Some(format!("{more} files")),
+    let files = match (&one.what, one.file_count()) {
+        (Left::Message { files, .. }, _) if !files.is_empty() => {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            Some(files.join(", "))
+        }
+        (_, 0) => None,
+        (_, 1) => Some("a file".to_owned()),
+        (_, more) => Some(format!("{more} files")),
     };
     let text = one.text.clone().filter(|text| !text.is_empty());
     let parts: Vec<String> = [text, files, Some(one.why.clone())].into_iter().flatten().collect();
@@ -96,14 +100,14 @@ fn detail(one: &Unsent) -> String {
 /// Gives up the one that is chosen, if this list is what is shown.
 pub fn give_up_chosen(model: &mut Model) {
     let Some(Overlay::List(list)) = &model.overlay else { return };
-    let Some(Choice::TakeUp(number)) = list.rows.get(list.index).map(|row| row.choice.clone()) else { return };
+    let Some(Choice::TakeUp(kept_as)) = list.rows.get(list.index).map(|row| row.choice.clone()) else { return };
     // A slip of a key takes no words away.
-    let text = model.unsent.iter().find(|one| one.number == number).and_then(|one| one.text.clone());
-    if let Some(text) = text.filter(|text| !text.is_empty()) {
-        model.history.add(&as_typed(&text));
+    let typed = model.unsent.iter().find(|one| one.kept_as == kept_as).map(Unsent::as_typed);
+    if let Some(typed) = typed.filter(|typed| !typed.is_empty()) {
+        model.history.add(&typed);
         model.say("given up; ↑ has the text");
     }
-    forget(model, number);
+    forget(model, kept_as);
     if model.unsent.is_empty() { model.overlay = None } else { show(model) }
 }
 
@@ -118,13 +122,13 @@ enum Place {
 }
 
 /// Puts it where it is written, in its conversation; there it is sent like anything else, or not.
-pub fn take_up(model: &mut Model, number: u64) {
-    let Some(one) = model.unsent.iter().find(|one| one.number == number).cloned() else { return };
-    if model.outbox.iter().any(|pending| pending.again == Some(number)) {
+pub fn take_up(model: &mut Model, kept_as: KeptAs) {
+    let Some(one) = model.unsent.iter().find(|one| one.kept_as == kept_as).cloned() else { return };
+    if model.outbox.iter().any(|pending| pending.again == Some(kept_as)) {
         model.say("it is being sent again");
         return;
     }
-    let typed = as_typed(one.text.as_deref().unwrap_or_default());
+    let typed = one.as_typed();
     let to = match &one.what {
         Left::Message { to, .. } => to,
         Left::Edit => {
@@ -147,8 +151,9 @@ pub fn take_up(model: &mut Model, number: u64) {
             model.complain("you are not in that conversation any more: ↑ has the text");
         }
         Place::Open if model.is_idle() => {
-            model.editor.set(&typed);
-            model.composing = Composing::Again(number);
+            // Its files are remembered.
+            model.editor.set(&as_typed(one.text.as_deref().unwrap_or_default()));
+            model.composing = Composing::Again(kept_as);
         }
         Place::Open => {
             model.history.add(&typed);
@@ -181,12 +186,18 @@ fn show_place(model: &mut Model, to: &To) -> Place {
 }
 
 /// It need not be kept any more.
-pub fn forget(model: &mut Model, number: u64) {
-    let Some(place) = model.unsent.iter().position(|one| one.number == number) else { return };
-    model.unsent.remove(place);
-    if model.composing == Composing::Again(number) {
+pub fn forget(model: &mut Model, kept_as: KeptAs) {
+    // A draft of this chat is not listed here.
+    let is_draft = matches!(kept_as, KeptAs::Draft(_));
+    match model.unsent.iter().position(|one| one.kept_as == kept_as) {
+        Some(place) => drop(model.unsent.remove(place)),
+        None if is_draft => {}
+        None => return,
+    }
+    model.edits.retain(|edit| edit.failed.is_none() || edit.kept_as.map(KeptAs::Write) != Some(kept_as));
+    if model.composing == Composing::Again(kept_as) {
         model.composing = Composing::Message;
     }
-    model.effect(Effect::Forget(number));
+    model.effect(Effect::Forget(kept_as));
     refresh(model);
 }

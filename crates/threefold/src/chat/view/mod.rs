@@ -14,7 +14,7 @@ use ratatui::{
 use super::{
     layout::{Areas, PROMPT},
     leaving::counted,
-    model::{Composing, Link, Model, Unsent},
+    model::{Composing, KeptAs, Link, Model, Unsent},
     text::{cut, one_line, width},
     transcript::{Transcript, window},
     update::COMMANDS,
@@ -175,7 +175,7 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
                 theme.accent(),
             );
         }
-        Composing::Again(number) => return line(again(model, number), theme.accent()),
+        Composing::Again(kept_as) => return line(again(model, kept_as), theme.accent()),
         Composing::Message => {}
     }
     if !model.unsent.is_empty() && model.editor.is_empty() && matches!(model.composing, Composing::Message) {
@@ -205,7 +205,7 @@ fn status(model: &Model, cells: usize) -> Line<'static> {
     if let Some(words) = typing(model) {
         return line(words, theme.faint());
     }
-    if model.waiting() + model.edits.len() + model.left.len() > 0 {
+    if model.waiting() + model.waiting_edits().count() + model.left.len() > 0 {
         return line(format!("sending{}", waiting(model)), theme.faint());
     }
     if !matches!(model.condition.state.as_str(), "" | "normal") {
@@ -239,7 +239,7 @@ fn typing(model: &Model) -> Option<String> {
 }
 
 fn waiting(model: &Model) -> String {
-    let (messages, edits) = (model.waiting() + model.left.len(), model.edits.len());
+    let (messages, edits) = (model.waiting() + model.left.len(), model.waiting_edits().count());
     match messages + edits {
         0 => String::new(),
         1 => format!(" · {} waits", counted(messages, edits)),
@@ -254,8 +254,8 @@ fn quoted(model: &Model, id: u64) -> String {
 }
 
 /// What of an earlier chat's is written again.
-fn again(model: &Model, number: u64) -> String {
-    let files = model.unsent.iter().find(|one| one.number == number).map_or(0, Unsent::file_count);
+fn again(model: &Model, kept_as: KeptAs) -> String {
+    let files = model.unsent.iter().find(|one| one.kept_as == kept_as).map_or(0, Unsent::file_count);
     let files = match files {
         0 => String::new(),
         1 => " with its file".to_owned(),

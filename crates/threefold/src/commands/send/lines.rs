@@ -5,9 +5,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use threefold_client::{Error, LinkState, MESSAGE_BYTES, Receipt, Writer, chat::MessageSent};
+use threefold_client::{Error, Failed, LinkState, MESSAGE_BYTES, Receipt, Writer, chat::MessageSent};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines, Stdin},
+    sync::watch,
     time::timeout,
 };
 
@@ -75,7 +76,7 @@ impl<'a> Lined<'a> {
                     match line {
                         Ok(Some(line)) => {
                             self.read += 1;
-                            more = line.is_empty() || self.take(line).await;
+                            more = line.is_empty() || self.take(line, &mut failed).await;
                         }
                         Ok(None) => {
                             more = false;
@@ -109,7 +110,7 @@ impl<'a> Lined<'a> {
     }
 
     /// A line of the input. Whether those after it may be sent: an outbox counts lines, so what it did not take, none behind it may overtake.
-    async fn take(&mut self, line: String) -> bool {
+    async fn take(&mut self, line: String, failed: &mut watch::Receiver<Vec<Failed>>) -> bool {
         let bytes = line.len();
         if let Some(kept) = &mut self.kept {
             // What no outbox takes was not taken before either.
@@ -127,7 +128,18 @@ impl<'a> Lined<'a> {
                 return goes_on;
             }
         }
-        match self.writer.send(self.to, line).await {
+        let (writer, to) = (self.writer.clone(), self.to);
+        let sending = async move { writer.send(to, line).await };
+        tokio::pin!(sending);
+        let taken = loop {
+            tokio::select! {
+                biased;
+                // What failed takes the places of those to be sent, until it is told.
+                Ok(()) = failed.changed() => self.tell_failed().await,
+                taken = &mut sending => break taken,
+            }
+        };
+        match taken {
             Ok(receipt) => {
                 self.waiting.push_back(receipt);
                 true

@@ -3,7 +3,7 @@
 mod abuse;
 mod conversation;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::mpsc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -24,6 +24,19 @@ async fn open(gateway: &Gateway<Solo>) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(super::serve(listener, gateway.clone(), std::future::pending()));
     address
+}
+
+/// As long as this is there, a paused clock stands still until a test moves it: by itself it would jump to the next timer whenever nothing can go on, also where bytes are
+/// only on their way through the kernel. Were it forgotten, the test would fail after a while instead of waiting for ever.
+struct Still {
+    _held: mpsc::Sender<()>,
+}
+
+fn stand_still() -> Still {
+    let (held, forgotten) = mpsc::channel();
+    // The clock does not move by itself while such a task runs.
+    tokio::task::spawn_blocking(move || forgotten.recv_timeout(3 * PATIENCE));
+    Still { _held: held }
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
