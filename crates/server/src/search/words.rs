@@ -36,25 +36,23 @@ pub(super) struct Word {
 /// The words of a text in their order.
 pub(super) fn words(text: &str) -> Vec<Word> {
     let mut found = Vec::new();
-    let mut open: Option<Open> = None;
-    for (place, c) in text.chars().enumerate() {
+    let mut open: Option<Open<'_>> = None;
+    for (place, (from, c)) in text.char_indices().enumerate() {
+        let to = from + c.len_utf8();
         let kind = match class(c) {
             // A mark belongs to what it stands on, and says nothing by itself.
             Class::Mark => {
-                open.iter_mut().for_each(|open| open.end = place + 1);
+                open.iter_mut().for_each(|open| open.extend(place, to));
                 continue;
             }
             Class::Other => None,
             Class::Word(kind) => Some(kind),
         };
         match (&mut open, kind) {
-            (Some(word), Some(kind)) if word.kind == kind && kind != Kind::Sign => {
-                word.raw.push(c);
-                word.end = place + 1;
-            }
+            (Some(word), Some(kind)) if word.kind == kind && kind != Kind::Sign => word.extend(place, to),
             (_, kind) => {
                 found.extend(open.take().and_then(Open::close));
-                open = kind.map(|kind| Open { kind, start: place, end: place + 1, raw: c.to_string() });
+                open = kind.map(|kind| Open { kind, at: place..place + 1, text, from, to });
             }
         }
     }
@@ -64,9 +62,9 @@ pub(super) fn words(text: &str) -> Vec<Word> {
 
 /// The terms under which a word is indexed. Of a run: each two neighbours, and the last one alone, so that every part of
 /// it can be found by the pairs in it, and each character by the terms that begin with it.
-pub(super) fn terms(word: &Word) -> Vec<String> {
+pub(super) fn terms(word: Word) -> Vec<String> {
     match word.kind {
-        Kind::Letters | Kind::Sign => vec![word.folded.clone()],
+        Kind::Letters | Kind::Sign => vec![word.folded],
         Kind::Run => {
             let chars: Vec<char> = word.folded.chars().collect();
             (0..chars.len()).map(|place| chars.iter().skip(place).take(2).collect()).collect()
@@ -75,21 +73,32 @@ pub(super) fn terms(word: &Word) -> Vec<String> {
 }
 
 /// A word that has not ended.
-struct Open {
+struct Open<'a> {
     kind: Kind,
-    start: usize,
-    end: usize,
-    raw: String,
+    at: Range<usize>,
+    text: &'a str,
+    /// Its bytes in the text, with the marks in it.
+    from: usize,
+    to: usize,
 }
 
-impl Open {
+impl Open<'_> {
+    /// Takes in one character more.
+    fn extend(&mut self, place: usize, to: usize) {
+        self.at.end = place + 1;
+        self.to = to;
+    }
+
     fn close(self) -> Option<Word> {
-        let Self { kind, start, end, raw } = self;
-        let folded = match kind {
-            Kind::Letters => fold(&raw),
-            Kind::Run | Kind::Sign => raw,
+        let Self { kind, at, text, from, to } = self;
+        let marked = text.get(from..to)?;
+        let folded = if marked.is_ascii() {
+            marked.get(..WORD_CHARS).unwrap_or(marked).to_ascii_lowercase()
+        } else {
+            let raw: String = marked.chars().filter(|c| !is_mark(*c)).collect();
+            if kind == Kind::Letters { fold(&raw) } else { raw }
         };
-        (!folded.is_empty()).then_some(Word { folded, kind, at: start..end })
+        (!folded.is_empty()).then_some(Word { folded, kind, at })
     }
 }
 
@@ -208,7 +217,7 @@ impl Tokenizer for Terms {
     type TokenStream<'a> = TermStream;
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> TermStream {
-        let terms: Vec<String> = words(text).iter().flat_map(terms).collect();
+        let terms: Vec<String> = words(text).into_iter().flat_map(terms).collect();
         TermStream { terms: terms.into_iter(), token: Token::default() }
     }
 }
@@ -263,7 +272,8 @@ mod tests {
 
     #[test]
     fn scripts_without_spaces_are_runs() {
-        let of = |text: &str| words(text).iter().map(|word| (word.kind, terms(word).join(" "))).collect::<Vec<_>>();
+        let of =
+            |text: &str| words(text).into_iter().map(|word| (word.kind, terms(word).join(" "))).collect::<Vec<_>>();
         assert_eq!(of("東京都。猫"), [(Kind::Run, "東京 京都 都".to_owned()), (Kind::Run, "猫".to_owned())]);
         assert_eq!(of("Rustで書く"), [(Kind::Letters, "rust".to_owned()), (Kind::Run, "で書 書く く".to_owned())]);
         assert_eq!(of("ภาษาไทย").len(), 1);
