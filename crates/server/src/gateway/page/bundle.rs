@@ -2,9 +2,9 @@
 //! pack better than each for itself.
 //!
 //! Promises: each module is a function of its own, so that its names stay its own; it runs once, after those that it imports, and keeps its lines. The
-//! address of a single module still gives what that very module exports: for tests, and for who works on the page. Modules that are not
-//! understood are all sent as they are. Left out: what would take a parser, such as exports that change, imports in a circle, and waiting at
-//! the top level of a module.
+//! address of a single module still gives what that very module exports: for tests, and for who works on the page. Where a module is not
+//! understood, or imports what another does not export, all are sent as they are (and a test fails). Left out: what would take a parser, such as exports that
+//! change, several names in one `export const`, and a line of a template that begins as an import or an export does.
 
 /// The module that begins the page: in its place all are sent.
 pub(super) const MAIN: &str = "js/main.js";
@@ -16,7 +16,8 @@ pub(super) struct Bundle {
 
 struct Module {
     path: String,
-    imports: Vec<String>,
+    /// What it imports, and of which modules.
+    imports: Vec<(String, Vec<String>)>,
     /// By its own names, and as others know them.
     exports: Vec<(String, String)>,
     /// Its lines, with imports taken from the modules before it.
@@ -40,8 +41,13 @@ impl Bundle {
             return None;
         }
         let module = Module::parse(path, &read(path)?)?;
-        for import in &module.imports {
+        for (import, names) in &module.imports {
             self.add(import, read, &[around, &[path]].concat())?;
+            // A script would only find out when it is used.
+            let exports = &self.module(import)?.exports;
+            if !names.iter().all(|name| exports.iter().any(|(_, known)| known == name)) {
+                return None;
+            }
         }
         self.modules.push(module);
         Some(())
@@ -66,21 +72,27 @@ impl Bundle {
 impl Module {
     fn parse(path: &str, source: &str) -> Option<Self> {
         let mut module = Self { path: path.to_owned(), imports: Vec::new(), exports: Vec::new(), body: String::new() };
+        let is_nameable = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '/';
+        if !path.strip_suffix(".js")?.chars().all(is_nameable) {
+            return None;
+        }
         // What bundlers make names its exports at its end.
         let listed = source.trim_end().strip_suffix("};").and_then(|source| source.rsplit_once("export{"));
         let (source, list) = listed.unwrap_or((source, ""));
         for line in source.lines() {
             if let Some(import) = line.strip_prefix("import ") {
                 let (names, from) = import.strip_suffix("';")?.split_once(" from '")?;
-                let names = names.strip_prefix('{')?.strip_suffix('}')?.replace(" as ", ": ");
+                let names = names.strip_prefix('{')?.strip_suffix('}')?;
                 let from = resolved(path, from)?;
-                module.body += &format!("const {{{names}}} = {};", name(&from));
-                module.imports.push(from);
+                module.body += &format!("const {{{}}} = {};", names.replace(" as ", ": "), name(&from));
+                let known =
+                    names.split(',').map(|name| name.trim().split(" as ").next().unwrap_or_default().to_owned());
+                module.imports.push((from, known.collect()));
             } else if let Some(statement) = line.strip_prefix("export ") {
-                let own = declared(statement)?;
+                let own = declared(statement).filter(|_| !statement.contains(" = await "))?;
                 module.exports.push((own.clone(), own));
                 module.body += statement;
-            } else if line.starts_with("await ") {
+            } else if line.starts_with("await ") || line.trim_start().starts_with("import {") {
                 return None;
             } else {
                 module.body += line;
@@ -134,8 +146,9 @@ fn resolved(module: &str, address: &str) -> Option<String> {
 fn declared(statement: &str) -> Option<String> {
     let kinds = ["const ", "class ", "function ", "async function "];
     let rest = kinds.iter().find_map(|kind| statement.strip_prefix(kind))?;
-    let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
-    rest.get(..end).filter(|name| !name.is_empty()).map(str::to_owned)
+    let end = rest.find([' ', '(', '{'])?;
+    let name = rest.get(..end).filter(|name| !name.is_empty())?;
+    name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_').then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -177,10 +190,18 @@ mod tests {
             "export default 1;",
             "export { a };",
             "await a();",
+            "export const a = await one();",
+            "  import { one } from './made.js';",
+            "import { a } from './made.js';",
+            "import { a } from './made-up.js';",
             "import { a } from './main.js';",
             "import { a } from '../../made.js';",
         ] {
-            assert!(bundle(&[("js/main.js", main), ("js/made.js", MADE)]).is_none(), "{main}");
+            assert!(
+                bundle(&[("js/main.js", main), ("js/made.js", MADE), ("js/made-up.js", "export const a = 1;")])
+                    .is_none(),
+                "{main}"
+            );
         }
         let circle = [("js/main.js", "import { a } from './a.js';"), ("js/a.js", "import { b } from './b.js';")];
         let circle = [circle[0], circle[1], ("js/b.js", "import { a } from './a.js';")];

@@ -1,6 +1,6 @@
 //! A source as it is sent: without what is only for who works on it. Comments, indentation and spaces are an eighth of the page's weight.
 //!
-//! Promises: a script's lines keep their numbers, so that a fault says where it is; every word and sign stays, in its order, but for the
+//! Promises: a script's lines keep their number and order, so that a fault says where it is (within the whole script, where modules are put together); every word and sign stays, in its order, but for the
 //! last `;` of a style's block; strings, regular expressions and templates stay as they are, but for the indentation in html`...`, where
 //! it means no more than any space; a source that is not understood is sent as it is. Left out: what would take a parser, such as shorter
 //! names.

@@ -134,6 +134,7 @@ export class Connection {
     socket.onopen = () => this.greet();
     socket.onmessage = (event) => this.hear(event.data);
     socket.onclose = (event) => this.lost(event);
+    if (socket.readyState === WebSocket.OPEN) this.greet();
   }
 
   greet() {

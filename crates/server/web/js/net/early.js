@@ -15,5 +15,5 @@ try {
 export function opened(at) {
   const taken = at === own ? socket : null;
   if (taken) socket = null;
-  return taken ?? new WebSocket(at);
+  return taken && taken.readyState <= WebSocket.OPEN ? taken : new WebSocket(at);
 }

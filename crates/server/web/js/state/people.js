@@ -3,12 +3,15 @@
 import { signal } from '../preact.js';
 
 const PAUSE_MS = 15000;
-/** The answer names everybody: the more there are, the more seldom it is asked for, also where connections come and go. */
+/** The answers name everybody: the more there are, the more seldom they are asked for, also where connections come and go. */
 const LEAST_MS = 5000;
-const LEAST_MS_EACH = 20;
+const LEAST_MS_EACH = 100;
 /** So many are told at once (a bound of the servers), and of so many it is known. */
 const PAGE = 200;
-const MOST = 10000;
+const MOST = 2000;
+/** So many display names are known; and so many of those that match are asked for. */
+const MOST_MET = 10000;
+const MOST_CALLED = 8;
 
 export class People {
   constructor(connection) {
@@ -18,6 +21,7 @@ export class People {
     /** Those who are shown by another name than their own: by their names, in small letters. */
     this.met = new Map();
     this.lastLook = 0;
+    this.looking = false;
     setInterval(() => document.visibilityState === 'visible' && this.look(), PAUSE_MS);
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible' && Date.now() - this.lastLook > PAUSE_MS) this.look();
@@ -31,13 +35,14 @@ export class People {
   }
 
   async look() {
-    if (this.connection.state.value !== 'online' || !this.connection.token) return;
+    if (this.looking || this.connection.state.value !== 'online' || !this.connection.token) return;
     if (Date.now() - this.lastLook < Math.max(LEAST_MS, LEAST_MS_EACH * this.online.value.size)) return;
     this.lastLook = Date.now();
+    this.looking = true;
     try {
       const names = [];
       for (let after = 0; names.length < MOST; ) {
-        const { accounts = [], more } = await this.connection.call('list_online', { limit: PAGE, after }, { once: true, patience: 8000 });
+        const { accounts = [], more } = await this.connection.call('list_online', { limit: PAGE, after }, { once: after === 0, patience: 8000 });
         names.push(...accounts.map((account) => this.learn(account).name.toLowerCase()));
         if (!more || accounts.length === 0) break;
         after = accounts.at(-1).account;
@@ -46,6 +51,8 @@ export class People {
       if (names.length !== now.size || names.some((name) => !now.has(name))) this.online.value = new Set(names);
     } catch {
       // The next look will tell.
+    } finally {
+      this.looking = false;
     }
   }
 
@@ -53,7 +60,7 @@ export class People {
     const name = account.name.toLowerCase();
     this.met.delete(name);
     if (account.display_name) this.met.set(name, account);
-    if (this.met.size > MOST) this.met.delete(this.met.keys().next().value);
+    if (this.met.size > MOST_MET) this.met.delete(this.met.keys().next().value);
     return account;
   }
 
@@ -70,13 +77,25 @@ export class People {
     return this.met.get((name ?? '').toLowerCase())?.display_name || name;
   }
 
-  /** Accounts by a part of their names; and of those this page has met by a part of what they are called, for servers look only through names. */
+  /** Accounts by a part of their names. */
   async search(pattern, limit = 20) {
     const { accounts = [] } = await this.connection.call('search_accounts', { pattern, limit });
-    const found = accounts.map((account) => this.learn(account));
-    const part = pattern.replaceAll('*', '').toLowerCase();
-    const called = (account) => account.display_name.toLowerCase().includes(part) && !found.some((one) => one.account === account.account);
-    const met = part ? [...this.met.values()].filter(called) : [];
-    return [...found, ...met.map((account) => ({ ...account, online: this.isOnline(account.name) }))].slice(0, limit);
+    return accounts.map((account) => this.learn(account));
+  }
+
+  /** The same, and a few of those that this page has met by a part of what they are called, for servers look only through names. What those are now,
+   * and whether they still are, is asked for. */
+  async find(part, limit) {
+    const wanted = part.toLowerCase();
+    const met = [...this.met].filter(([name, { display_name: display }]) => wanted && !name.includes(wanted) && display.toLowerCase().includes(wanted));
+    const called = met.slice(-MOST_CALLED).map(async ([name]) => {
+      const [first] = await this.search(`${name}*`, 1);
+      if (first?.name.toLowerCase() === name) return first;
+      this.met.delete(name);
+      return null;
+    });
+    const [found, ...others] = await Promise.all([this.search(part, limit), ...called]);
+    const known = others.filter(Boolean);
+    return [...found.slice(0, Math.max(limit - known.length, Math.ceil(limit / 2))), ...known].slice(0, limit);
   }
 }

@@ -16,7 +16,7 @@ export function NewChat() {
   useEffect(() => {
     let here = true;
     const timer = setTimeout(() => {
-      people.search(query.trim().replace(/^@/, ''), 50).then(
+      people.find(query.trim().replace(/^@/, ''), 50).then(
         (accounts) => here && (setFound(accounts), setFault('')),
         (error) => here && setFault(error.message),
       );

@@ -65,7 +65,7 @@ export function Search() {
 async function find(words, only) {
   const part = words.replace(/^[@#]/, '');
   const quiet = (promise) => promise.catch(() => []);
-  const accounts = only ? [] : quiet(people.search(part.slice(0, 60), 8));
+  const accounts = only ? [] : quiet(people.find(part.slice(0, 60), 8));
   const rooms = only ? [] : quiet(connection.call('list_rooms', { pattern: part.slice(0, 60), limit: 8 }).then((reply) => reply.rooms ?? []));
   const [found, there, said] = await Promise.all([accounts, rooms, messages(words, only, 0).catch((error) => ({ found: [], more: 0, fault: error.code === 'search_invalid' ? '' : error.message }))]);
   return { people: found, rooms: there, found: said.found, more: said.more, fault: said.fault ?? '', done: true };
