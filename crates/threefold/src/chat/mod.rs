@@ -66,5 +66,5 @@ pub async fn chat(args: ChatArgs, options: ClientOptions) -> Result<(), Failure>
     let context = Context::logged_in(&options)?;
     let theme = args.colours.map_or_else(Theme::detected, Theme::new);
     runtime::run(&context, &args, theme).await?;
-    context.remember()
+    context.remember().await
 }

@@ -214,7 +214,7 @@ struct Who<'a> {
 pub async fn whoami(options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let who = context.client.who_am_i().await?;
-    context.remember()?;
+    context.remember().await?;
     let value = Who {
         name: &who.name,
         account: who.account,
@@ -246,7 +246,7 @@ pub async fn display_name(args: DisplayNameArgs, options: ClientOptions) -> Resu
     let name = &context.session()?.name;
     let human = || format!("you are shown as {}", both_names(name, &args.display_name));
     context.output.result(&Named { display_name: &args.display_name }, human)?;
-    context.remember()
+    context.remember().await
 }
 
 #[derive(Serialize)]

@@ -123,7 +123,7 @@ pub async fn administer(args: AdminArgs, options: ClientOptions) -> Result<(), F
     context.client.writer()?.administer(&name, action).await?.await?;
     let done = word(done);
     context.output.result(&Done { name: &name, done }, || format!("{}: {done}", escape(&name)))?;
-    context.remember()
+    context.remember().await
 }
 
 async fn log(args: &LogArgs, options: &ClientOptions) -> Result<(), Failure> {
@@ -148,7 +148,7 @@ async fn log(args: &LogArgs, options: &ClientOptions) -> Result<(), Failure> {
         Some(last) if page.more => context.output.more(More::before(last.position))?,
         Some(_) => {}
     }
-    context.remember()
+    context.remember().await
 }
 
 fn word(what: Administered) -> &'static str {

@@ -2,7 +2,9 @@
 
 use std::{fs, time::Duration};
 
+use futures::future::join_all;
 use threefold_client::{Client, Options, Session, parse_servers};
+use tokio::sync::OnceCell;
 
 use super::{
     ClientOptions, Failure,
@@ -16,6 +18,9 @@ const USUAL_SERVERS: &str = "127.0.0.1:7400,7401,7402";
 /// An election is over before this.
 const PASSING: Duration = Duration::from_millis(300);
 
+/// A server that is there says in this what cluster it is of.
+const A_SERVER_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Where a leader can be asked, it answers in this; else what the server has is shown.
 const A_LEADER_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -26,6 +31,10 @@ pub struct Context {
     pub file: SessionFile,
     /// As it was in the file.
     session: Option<Session>,
+    /// Servers were named for this command.
+    is_directed: bool,
+    /// See [`Context::is_elsewhere`].
+    elsewhere: OnceCell<bool>,
 }
 
 impl Context {
@@ -41,7 +50,8 @@ impl Context {
             library.certificate_authority = Some(fs::read(path).map_err(|error| Failure::file(path, &error))?);
         }
         let output = Output::new(options.json);
-        Ok(Self { client: Client::new(library)?, output, file, session })
+        let (is_directed, elsewhere) = (options.servers.is_some(), OnceCell::new());
+        Ok(Self { client: Client::new(library)?, output, file, session, is_directed, elsewhere })
     }
 
     /// For commands on behalf of whoever is logged in here.
@@ -84,13 +94,47 @@ impl Context {
     }
 
     /// Remembers how far this command has seen, so that the next one sees no less, and the servers it learned.
-    pub fn remember(&self) -> Result<(), Failure> {
+    pub async fn remember(&self) -> Result<(), Failure> {
         let (Some(before), Some(now)) = (&self.session, self.client.session()) else { return Ok(()) };
-        if now.position <= before.position && now.servers == before.servers {
+        if now.position <= before.position && now.servers == before.servers || self.is_elsewhere().await {
             return Ok(());
         }
         self.file.update(before, |present| merge(present, &now))?;
         Ok(())
+    }
+
+    /// Whether the servers that were named for this command are another cluster than that of the login, which is alive: a backup of it that somebody looks
+    /// into has the same sessions. How far one has seen there means nothing here, and the next command is to go where the login is. Says so.
+    ///
+    /// Servers that nobody answers at are where the cluster was: it has moved, and the login moves along.
+    pub async fn is_elsewhere(&self) -> bool {
+        *self.elsewhere.get_or_init(|| self.look_whether_elsewhere()).await
+    }
+
+    async fn look_whether_elsewhere(&self) -> bool {
+        let Some(session) = self.session.as_ref().filter(|session| self.is_directed && !session.servers.is_empty())
+        else {
+            return false;
+        };
+        let is_shared = || self.client.servers().iter().any(|server| session.servers.contains(server));
+        if is_shared() {
+            return false;
+        }
+        // By what other names those that were named are known.
+        let Ok(Ok(here)) = tokio::time::timeout(A_SERVER_ANSWERS, self.client.status()).await else { return false };
+        if is_shared() {
+            return false;
+        }
+        let there = session.servers.iter().map(|server| self.client.status_of(server));
+        let there = tokio::time::timeout(A_SERVER_ANSWERS, join_all(there)).await.unwrap_or_default();
+        let is_other = there.into_iter().flatten().any(|there| there.recovery_id != here.recovery_id);
+        if is_other && !self.output.is_json() {
+            let (path, servers) = (self.file.path().display(), session.servers.join(", "));
+            eprintln!(
+                "threefold: this was another cluster than the one at {servers}, which {path} is of: nothing of it is remembered there"
+            );
+        }
+        is_other
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn conversations(options: ClientOptions) -> Result<(), Failure> {
         ""
     })?;
     context.output.remark(&table(&rows))?;
-    context.remember()
+    context.remember().await
 }
 
 /// Lists conversations with unread messages.
@@ -62,7 +62,7 @@ pub async fn unread(options: ClientOptions) -> Result<(), Failure> {
     }
     context.output.remark(if rows.is_empty() { "nothing unread" } else { "" })?;
     context.output.remark(&table(&rows))?;
-    context.remember()
+    context.remember().await
 }
 
 /// Page after page to the end.

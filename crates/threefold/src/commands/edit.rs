@@ -28,5 +28,5 @@ pub async fn edit(args: EditArgs, options: ClientOptions) -> Result<(), Failure>
     let _telling = context.tell_when_frozen();
     let position = writer.edit(args.id, body(args.text).await?).await?.await?;
     context.output.result(&Edited { edited: args.id, position }, || format!("edited {}", args.id))?;
-    context.remember()
+    context.remember().await
 }

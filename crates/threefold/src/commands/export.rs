@@ -98,7 +98,7 @@ pub async fn export(args: ExportArgs, options: ClientOptions) -> Result<(), Fail
         Export { context: &context, files: args.files.as_deref(), sink: &mut stdout, messages: 0, saved: 0 }
             .run()
             .await?;
-        return context.remember();
+        return context.remember().await;
     };
     if fs::try_exists(path).await.unwrap_or(false) {
         return Err(Failure::usage(format!("{} is there already: name another file", path.display())));
@@ -126,7 +126,7 @@ pub async fn export(args: ExportArgs, options: ClientOptions) -> Result<(), Fail
         format!("exported {conversations}, {messages}{files} to {}", escape(&shown))
     };
     context.output.result(&done, human)?;
-    context.remember()
+    context.remember().await
 }
 
 /// Parts that other exports may have left behind, at most.

@@ -163,7 +163,7 @@ pub async fn download(args: DownloadArgs, options: ClientOptions) -> Result<(), 
     if found.attachments.is_empty() {
         context.output.remark(&format!("nothing is attached to {}", args.message))?;
     }
-    context.remember()
+    context.remember().await
 }
 
 /// Saves one file of a message, which is named by its conversation and its id, in a directory. Says where.

@@ -95,7 +95,7 @@ pub async fn messages(args: MessagesArgs, options: ClientOptions) -> Result<(), 
     if messages.is_empty() {
         context.output.remark(&format!("no messages {}", place(&args.name)))?;
     }
-    context.remember()
+    context.remember().await
 }
 
 async fn page(context: &Context, args: &MessagesArgs, page: Page, left: u32) -> Result<HistoryReply, Failure> {
@@ -207,7 +207,7 @@ pub async fn read(args: ReadArgs, options: ClientOptions) -> Result<(), Failure>
         None => format!("all messages {} are marked as read", place(&args.name)),
     };
     context.output.result(&MarkedRead { peer: &args.name, up_to, position }, human)?;
-    context.remember()
+    context.remember().await
 }
 
 #[derive(Serialize)]
@@ -237,6 +237,6 @@ pub async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Fail
             }
         }
     }
-    context.remember()?;
+    context.remember().await?;
     failure.map_or(unprinted.end(), Err)
 }

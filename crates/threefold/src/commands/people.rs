@@ -88,7 +88,7 @@ pub async fn users(args: UsersArgs, options: ClientOptions) -> Result<(), Failur
         Some(last) if page.more => context.output.more(More::after(&last.name))?,
         Some(_) => {}
     }
-    context.remember()
+    context.remember().await
 }
 
 /// Lists who is online.
@@ -99,5 +99,5 @@ pub async fn online(options: ClientOptions) -> Result<(), Failure> {
     if accounts.is_empty() {
         context.output.remark("nobody is online")?;
     }
-    context.remember()
+    context.remember().await
 }

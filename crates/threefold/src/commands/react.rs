@@ -48,7 +48,7 @@ pub async fn react(args: ReactArgs, options: ClientOptions) -> Result<(), Failur
     let context = Context::logged_in(&options)?;
     let Some(emoji) = &args.emoji else {
         list(&context, args.id).await?;
-        return context.remember();
+        return context.remember().await;
     };
     let writer = context.client.writer()?;
     let _telling = context.tell_when_frozen();
@@ -59,7 +59,7 @@ pub async fn react(args: ReactArgs, options: ClientOptions) -> Result<(), Failur
         true => format!("took {} back from {}", escape(emoji), args.id),
     };
     context.output.result(&value, human)?;
-    context.remember()
+    context.remember().await
 }
 
 async fn list(context: &Context, message: u64) -> Result<(), Failure> {

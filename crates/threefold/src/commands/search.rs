@@ -88,7 +88,7 @@ pub async fn search(args: SearchArgs, options: ClientOptions) -> Result<(), Fail
         let words = || "the server is still indexing: newer messages may be missing".to_owned();
         context.output.result(&Remark::Incomplete { indexed_up_to: reply.indexed_up_to }, words)?;
     }
-    context.remember()
+    context.remember().await
 }
 
 /// A message with what was found in it in bold; of a long one a part.

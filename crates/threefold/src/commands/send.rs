@@ -70,7 +70,7 @@ pub async fn send(args: SendArgs, options: ClientOptions) -> Result<(), Failure>
         let sent = writer.send_with(to, body, args.reply_to.unwrap_or(0), attachments).await?.await?;
         print(context.output, to, &sent)
     };
-    context.remember()?;
+    context.remember().await?;
     result
 }
 

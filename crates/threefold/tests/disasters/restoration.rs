@@ -60,6 +60,35 @@ fn a_living_cluster_is_not_restored_over_and_its_servers_come_back_to_a_restored
 }
 
 #[test]
+fn who_looks_into_a_backup_beside_the_living_cluster_stays_with_that_and_who_finds_it_gone_moves() {
+    let mut living = Cluster::start(&[]);
+    let ann = living.person("ann");
+    let kept = sent(&ann, "kept");
+    let path = living.directory.join("x.backup");
+    living.operator().done(&["backup", word(&path)]);
+    let since = sent(&ann, "since");
+    let mut copy = Cluster::prepare(&[]);
+    restore(&copy, &path);
+    lead(&mut copy);
+    let there = ann.at(&copy.servers[0].client);
+    let ids = |person: &Person| {
+        let messages = person.json(&["messages", "ann"]);
+        messages.iter().filter_map(|message| message["id"].as_u64()).collect::<Vec<_>>()
+    };
+    let login = || fs::read_to_string(&ann.session).unwrap();
+    ids(&ann);
+    let before = login();
+    assert_eq!(ids(&there), [kept]);
+    there.json(&["follow", "--once"]);
+    assert_eq!(login(), before);
+    assert_eq!(ids(&ann), [kept, since], "read without waiting for what happened in the copy");
+
+    living.kill_all();
+    assert_eq!(ids(&there), [kept]);
+    assert!(login().contains(&copy.servers[0].client), "{}", login());
+}
+
+#[test]
 fn whoever_was_at_the_later_backup_goes_on_at_the_earlier_one() {
     let mut first = Cluster::start(&[]);
     let ann = first.person("ann");

@@ -110,7 +110,7 @@ async fn create(args: NameArgs, options: ClientOptions) -> Result<(), Failure> {
     let token = Token::generate()?;
     context.client.writer()?.create_bot(&args.name, &token).await?.await?;
     show_token(&context, &args.name, &token)?;
-    context.remember()
+    context.remember().await
 }
 
 async fn token(args: TokenArgs, options: ClientOptions) -> Result<(), Failure> {
@@ -121,7 +121,7 @@ async fn token(args: TokenArgs, options: ClientOptions) -> Result<(), Failure> {
         Some(token) => show_token(&context, &args.name, token)?,
         None => done(&context, &args.name, "token revoked")?,
     }
-    context.remember()
+    context.remember().await
 }
 
 async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure> {
@@ -129,7 +129,7 @@ async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure>
     args.confirmation.of("Deleting a bot", &args.name)?;
     context.client.writer()?.delete_bot(&args.name).await?.await?;
     done(&context, &args.name, "deleted")?;
-    context.remember()
+    context.remember().await
 }
 
 async fn list(options: ClientOptions) -> Result<(), Failure> {
@@ -156,7 +156,7 @@ async fn list(options: ClientOptions) -> Result<(), Failure> {
     if bots.is_empty() {
         context.output.remark("you have no bots: make one with `threefold bot create NAME`")?;
     }
-    context.remember()
+    context.remember().await
 }
 
 /// The token alone for people too, so that `$(threefold bot create echo)` is it; what it is for stands on standard error.

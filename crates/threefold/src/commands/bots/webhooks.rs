@@ -120,7 +120,7 @@ async fn create(args: CreateArgs, options: ClientOptions) -> Result<(), Failure>
     }
     let value = Made { name: &args.name, webhook: made.webhook, token: &token, urls: &urls };
     context.output.result(&value, || urls.first().cloned().unwrap_or_default())?;
-    context.remember()
+    context.remember().await
 }
 
 async fn list(args: RoomArgs, options: ClientOptions) -> Result<(), Failure> {
@@ -139,7 +139,7 @@ async fn list(args: RoomArgs, options: ClientOptions) -> Result<(), Failure> {
     if webhooks.is_empty() {
         context.output.remark("the room has no webhooks: make one with `threefold webhook create ROOM NAME`")?;
     }
-    context.remember()
+    context.remember().await
 }
 
 async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure> {
@@ -152,5 +152,5 @@ async fn delete(args: DeleteArgs, options: ClientOptions) -> Result<(), Failure>
     };
     context.client.writer()?.delete_webhook(*webhook).await?.await?;
     context.output.result(&Deleted { name, webhook: *webhook }, || format!("{}: deleted", escape(name)))?;
-    context.remember()
+    context.remember().await
 }

@@ -207,7 +207,7 @@ struct Batch {
 impl Follower {
     async fn run(mut self) -> Result<(), Failure> {
         let result = self.print().await;
-        self.save()?;
+        self.save().await?;
         let mut interruption = Interruption::watch()?;
         tokio::select! {
             biased;
@@ -229,7 +229,7 @@ impl Follower {
                 biased;
                 () = self.interruption.comes() => return Ok(()),
                 () = until(save_at) => {
-                    self.save()?;
+                    self.save().await?;
                     save_at = None;
                     continue;
                 }
@@ -391,8 +391,8 @@ impl Follower {
         forgotten.err().unwrap_or(replaced)
     }
 
-    fn save(&mut self) -> Result<(), Failure> {
-        if !std::mem::take(&mut self.unsaved) {
+    async fn save(&mut self) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.unsaved) || self.context.is_elsewhere().await {
             return Ok(());
         }
         let now = self.context.client.session();

@@ -7,6 +7,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -39,10 +40,11 @@ struct Numbered {
 }
 
 impl Sink {
-    /// Opens a file to append to, cuts off a torn last line, and tells the id in the last complete one.
+    /// Opens a file to append to, cuts off a torn last line, and tells the id in the last complete one. A new one is its owner's alone to read.
     pub async fn file(path: &Path) -> Result<(Self, Option<u64>), Failure> {
         let failed = |error: io::Error| Failure::file(path, &error);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(Failure::usage(format!("{} is not a regular file", path.display())));
         }
@@ -135,9 +137,17 @@ fn last_line(file: &mut File) -> io::Result<Last> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_new_file_is_its_owners_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events");
+        Sink::file(&path).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     async fn recover(content: &str) -> (String, Result<Option<u64>, u8>) {
         let directory = tempfile::tempdir().unwrap();

@@ -50,7 +50,7 @@ where
     let _telling = context.tell_when_frozen();
     let position = change(context.client.writer()?).await?.await?;
     context.output.result(&Done { position, ..done }, human)?;
-    context.remember()
+    context.remember().await
 }
 
 /// Makes a room.
@@ -61,7 +61,7 @@ pub async fn create(args: CreateArgs, options: ClientOptions) -> Result<(), Fail
     let created = context.client.writer()?.create_room(name, args.topic, !args.private).await?.await?;
     let value = Created { conversation: created.conversation, id: created.id, room: name };
     context.output.result(&value, || format!("made {}", room_name(name)))?;
-    context.remember()
+    context.remember().await
 }
 
 /// Becomes a member.

@@ -84,7 +84,7 @@ pub async fn rooms(args: RoomsArgs, options: ClientOptions) -> Result<(), Failur
         Some(last) if page.more => context.output.more(More::after(&last.name))?,
         Some(_) => {}
     }
-    context.remember()
+    context.remember().await
 }
 
 /// Shows a room.
@@ -94,7 +94,7 @@ pub async fn show(args: WhichArgs, options: ClientOptions) -> Result<(), Failure
     let shown = Shown::of(&room);
     let human = || table(&[[shown.row(), vec![format!("since {}", time(room.created_at_ms))]].concat()]);
     context.output.result(&shown, human)?;
-    context.remember()
+    context.remember().await
 }
 
 #[derive(Serialize)]
@@ -134,7 +134,7 @@ pub async fn members(args: MembersArgs, options: ClientOptions) -> Result<(), Fa
     if let Some(last) = page.members.last().filter(|_| page.more) {
         context.output.more(More::after(last.account))?;
     }
-    context.remember()
+    context.remember().await
 }
 
 #[derive(Serialize)]
@@ -170,5 +170,5 @@ pub async fn invitations(options: ClientOptions) -> Result<(), Failure> {
     }
     context.output.remark(if rows.is_empty() { "no invitations" } else { "" })?;
     context.output.remark(&table(&rows))?;
-    context.remember()
+    context.remember().await
 }
