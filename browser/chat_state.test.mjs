@@ -78,9 +78,9 @@ test('who is online is asked for the more seldom the more there are', TIMEOUT, a
     };
     await look();
     await look();
-    people.lastLook -= 15_000;
+    people.lastLook -= 75_000;
     await look();
-    people.lastLook -= 10_000;
+    people.lastLook -= 50_000;
     await look();
     people.clear();
     await look();
