@@ -254,6 +254,22 @@ fn who_logs_out_is_told_what_was_never_sent_and_leaves_no_words_behind() {
     assert!(kept.exists());
     world.done("alice", &["logout"]);
     assert!(!kept.exists());
+    // Where the session has ended elsewhere no chat can send them: they stay, for the next login's to set aside.
+    world.done("alice", &["login", "alice"]);
+    leave(|writer| Box::pin(async move { drop(writer.send("bob", "private words").await.unwrap()) }));
+    world.done("phone", &["login", "alice"]);
+    world.done("phone", &["sessions", "--end-others"]);
+    world.done("alice", &["logout"]);
+    assert!(kept.exists());
+    // What a chat has open may hold anything.
+    fs::remove_file(&kept).unwrap();
+    world.done("alice", &["login", "alice"]);
+    let session: Session = serde_json::from_slice(&fs::read(world.path("alice")).unwrap()).unwrap();
+    let open = DiskOutbox::open(&kept, &session).unwrap();
+    let said = String::from_utf8(world.run("alice", &["logout"]).stderr).unwrap();
+    assert!(said.contains("quit that chat first"), "{said}");
+    drop(open);
+    fs::remove_file(&kept).unwrap();
     // With the account, all of it goes.
     world.done("alice", &["login", "alice"]);
     leave(|writer| Box::pin(async move { drop(writer.send("bob", "private words").await.unwrap()) }));

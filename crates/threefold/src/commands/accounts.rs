@@ -163,10 +163,9 @@ struct LoggedOut<'a> {
     logged_out: &'a str,
 }
 
-/// What `chat` keeps beside this login; nobody has it open meanwhile. None where a chat that runs has it, and is the one to tell of it; and where there is nothing of this
-/// login.
-fn kept(context: &Context, session: &Session) -> Option<Left> {
-    DiskOutbox::left(context.file.outbox()).ok().flatten().filter(|left| left.is_of(session))
+/// What `chat` keeps beside this login; nobody has it open meanwhile.
+fn kept(context: &Context, session: &Session) -> Result<Option<Left>, threefold_client::Error> {
+    Ok(DiskOutbox::left(context.file.outbox())?.filter(|left| left.is_of(session)))
 }
 
 /// It can never be sent any more, and holds what somebody wrote.
@@ -179,9 +178,20 @@ fn remove_kept(context: &Context, kept: Option<Left>) -> Result<(), Failure> {
 pub async fn logout(args: LogoutArgs, options: ClientOptions) -> Result<(), Failure> {
     let context = Context::logged_in(&options)?;
     let session = context.session()?;
-    let kept = kept(&context, session);
+    let mut kept = match kept(&context, session) {
+        // A chat that runs has it open, or it is damaged: it stays where it is.
+        Err(error) if !args.force => {
+            return Err(Failure::declined(format!(
+                "nobody can say whether `threefold chat` keeps something that was never sent: {error}; quit that chat first, or say --force"
+            )));
+        }
+        kept => kept.unwrap_or_default(),
+    };
     let unsent = kept.as_ref().map_or(0, unsent_in);
-    if unsent > 0 && !args.force {
+    if unsent > 0 && !args.force && is_over(&context).await {
+        // No chat of this login can send it any more: the next login's sets it aside.
+        kept = None;
+    } else if unsent > 0 && !args.force {
         let things = if unsent == 1 { "something that was".to_owned() } else { format!("{unsent} things that were") };
         return Err(Failure::declined(format!(
             "`threefold chat` keeps {things} never sent, or perhaps not: run it to send or to see them (/unsent), or say --force, which throws them away"
@@ -192,9 +202,15 @@ pub async fn logout(args: LogoutArgs, options: ClientOptions) -> Result<(), Fail
         Err(error) if error.is_refusal(threefold_client::chat::ErrorCode::SessionInvalid) => {}
         result => result?,
     }
-    remove_kept(&context, kept)?;
     context.file.remove(session)?;
+    remove_kept(&context, kept)?;
     Ok(context.output.result(&LoggedOut { logged_out: &session.name }, || format!("logged out {}", session.name))?)
+}
+
+/// Whether the session has ended, somewhere else or by its age.
+async fn is_over(context: &Context) -> bool {
+    let said = context.client.who_am_i().await;
+    said.is_err_and(|error| error.is_refusal(threefold_client::chat::ErrorCode::SessionInvalid))
 }
 
 #[derive(Serialize)]
@@ -263,8 +279,13 @@ pub async fn delete_account(args: DeleteAccountArgs, options: ClientOptions) -> 
     let prompt = format!("Password of {}: ", session.name);
     let password = password(args.password_file.as_ref(), &prompt, false)?;
     context.client.delete_account(&password).await?;
-    remove_kept(&context, kept(&context, session))?;
     context.file.remove(session)?;
+    let kept = kept(&context, session).unwrap_or_default();
+    let unsent = kept.as_ref().map_or(0, unsent_in);
+    if unsent > 0 && !context.output.is_json() {
+        eprintln!("threefold: thrown away with it: {unsent} that `threefold chat` kept and never sent");
+    }
+    remove_kept(&context, kept)?;
     let human = || format!("deleted the account {}", session.name);
     Ok(context.output.result(&Deleted { deleted: &session.name }, human)?)
 }

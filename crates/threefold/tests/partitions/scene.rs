@@ -136,6 +136,8 @@ impl Scene {
         eprintln!("{what}: acknowledged again after {} ms, {excused:?} of them a busy machine's", took.as_millis());
         // Where the system does not tell how busy it is, nobody can judge.
         let Some(excused) = excused else { return };
+        // A cluster that is busy for itself is no excuse for ever.
+        let excused = excused.min(3 * PROMPT);
         assert!(took <= PROMPT + excused, "{what}: {took:?}, {excused:?} excused\n{}", self.said());
     }
 

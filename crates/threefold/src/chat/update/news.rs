@@ -305,7 +305,11 @@ fn written(model: &mut Model, what: Write, done: String, result: Result<(), NotS
         && let Some(place) = model.edits.iter().position(|edit| edit.is_waiting(*message, body))
     {
         match &result {
-            Ok(()) => drop(model.edits.remove(place)),
+            Ok(()) => {
+                model.edits.remove(place);
+                // What was refused of it before was said anew.
+                model.edits.retain(|edit| edit.message != *message || edit.failed.is_none());
+            }
             // Told again at the end: perhaps nobody has seen it by then.
             Err(why) => model.edits[place].failed = Some(why.clone()),
         }
