@@ -168,6 +168,7 @@ pub struct Typist {
 pub struct Flash {
     pub text: String,
     pub is_error: bool,
+    pub since_ms: u64,
     pub until_ms: u64,
 }
 
@@ -309,6 +310,8 @@ pub struct Model {
 
 /// How long a word stands.
 const FLASH_MS: u64 = 6_000;
+/// Whoever types on after so long has seen it.
+const FLASH_SEEN_MS: u64 = 2_000;
 
 impl Model {
     pub fn new(account: u64, name: &str, theme: Theme, zone: Zone, now_ms: u64) -> Self {
@@ -407,12 +410,23 @@ impl Model {
 
     /// Says something for a while.
     pub fn say(&mut self, text: impl Into<String>) {
-        self.flash = Some(Flash { text: text.into(), is_error: false, until_ms: self.now_ms + FLASH_MS });
+        self.flash_for(text.into(), false, FLASH_MS);
     }
 
     /// Says for a while what went wrong.
     pub fn complain(&mut self, text: impl Into<String>) {
-        self.flash = Some(Flash { text: text.into(), is_error: true, until_ms: self.now_ms + 2 * FLASH_MS });
+        self.flash_for(text.into(), true, 2 * FLASH_MS);
+    }
+
+    fn flash_for(&mut self, text: String, is_error: bool, shown_ms: u64) {
+        let since_ms = self.now_ms;
+        self.flash = Some(Flash { text, is_error, since_ms, until_ms: since_ms + shown_ms });
+    }
+
+    /// Somebody goes on: what was said long enough to be read gives the row back, which explains what is typed now.
+    pub fn goes_on(&mut self) {
+        let now_ms = self.now_ms;
+        self.flash.take_if(|flash| flash.since_ms + FLASH_SEEN_MS <= now_ms);
     }
 
     /// A number for the next question.

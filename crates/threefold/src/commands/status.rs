@@ -131,7 +131,9 @@ fn human(status: &ClusterStatus) -> String {
     let detail = if status.detail.is_empty() { String::new() } else { format!(": {}", escape(&status.detail)) };
     let pace = status.servers.iter().find_map(pace).unwrap_or_default();
     let versions = versions(&status.servers);
-    format!("{}\n\nThe cluster is {}{detail}.{versions}{pace}", table(&rows), escape(&status.state))
+    // A server that is none of it any more tells its own state.
+    let whose = if status.state == "removed" { "The server that answers" } else { "The cluster" };
+    format!("{}\n\n{whose} is {}{detail}.{versions}{pace}", table(&rows), escape(&status.state))
 }
 
 /// The furthest that the log is known to be committed.

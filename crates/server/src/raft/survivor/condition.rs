@@ -88,7 +88,10 @@ impl View<'_> {
     #[must_use]
     pub fn judge(&self) -> Condition {
         if self.newest.voters.all().is_empty() {
-            return condition(Word::Frozen, "this server is not part of a cluster yet: it waits to be admitted");
+            return condition(
+                Word::Frozen,
+                "this server is not part of a cluster yet: it waits to be admitted, or, where it is to found one, for the others to answer (its log says for whom)",
+            );
         }
         if !self.is_led {
             return condition(Word::Frozen, self.why_nobody_leads());

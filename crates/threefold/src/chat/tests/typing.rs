@@ -31,6 +31,32 @@ fn the_list_takes_no_word_away() {
 }
 
 #[test]
+fn a_word_typed_where_an_emoji_was_asked_for_is_no_reaction_and_stays() {
+    let mut model = scene(SIZE, Colours::None);
+    for words in ["hello", "two words"] {
+        model.composing = Composing::React(7);
+        assert!(entered(&mut model, words).is_empty());
+        assert!(model.flash.as_ref().is_some_and(|flash| flash.text.contains("no emoji")));
+        assert_eq!(model.editor.text(), words);
+        key(&mut model, KeyCode::Esc);
+        model.editor.take();
+    }
+}
+
+#[test]
+fn what_was_said_gives_way_to_what_is_typed_once_it_was_seen() {
+    let mut model = empty(SIZE, Colours::None);
+    update(&mut model, Event::Tick(NOON));
+    entered(&mut model, "/nothing");
+    assert!(model.flash.is_some());
+    typed(&mut model, "/jo");
+    assert!(model.flash.is_some(), "just said");
+    update(&mut model, Event::Tick(NOON + 2_000));
+    typed(&mut model, "in");
+    assert!(model.flash.is_none());
+}
+
+#[test]
 fn a_room_that_was_joined_is_not_shown_in_the_middle_of_a_word() {
     for is_writing in [true, false] {
         let mut model = scene(SIZE, Colours::None);

@@ -101,7 +101,13 @@ pub fn run(model: &mut Model, line: &str) {
         "reply" | "r" => with_target(model, |_| true, |model, message| reply(model, message.id, rest)),
         "edit" | "e" => with_own(model, |model, message| edit(model, &message, rest)),
         "react" if !rest.is_empty() => {
-            with_target(model, |_| true, |model, message| sending::react(model, message.id, rest));
+            with_target(
+                model,
+                |_| true,
+                |model, message| {
+                    sending::react(model, message.id, rest);
+                },
+            );
         }
         "delete" | "rm" => delete(model, rest == "everyone" || rest == "all"),
         "attach" | "send" if !rest.is_empty() => attach(model, rest),

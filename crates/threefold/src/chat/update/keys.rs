@@ -23,7 +23,10 @@ pub fn press(model: &mut Model, key: KeyEvent) {
         KeyCode::Char('z') if control => model.effect(Effect::Suspend),
         _ if model.over.is_some() => model.effect(Effect::Quit),
         _ if model.overlay.is_some() => overlays::press(model, key),
-        _ => write(model, key),
+        _ => {
+            model.goes_on();
+            write(model, key);
+        }
     }
 }
 

@@ -29,8 +29,9 @@ pub fn submit(model: &mut Model) {
         return;
     }
     if let Composing::React(message) = model.composing {
-        model.editor.take();
-        react(model, message, &text);
+        if react(model, message, &text) {
+            model.editor.take();
+        }
         return;
     }
     // Two of them: a message that begins with one.
@@ -79,6 +80,11 @@ pub fn submit(model: &mut Model) {
     }
 }
 
+/// Whether that was rather meant as a message, or as the name of an emoji.
+fn is_word(text: &str) -> bool {
+    text.contains(char::is_whitespace) || text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+}
+
 /// Sends a message to the open conversation. False where there is none.
 pub fn send(model: &mut Model, body: String, reply_to: u64, files: Vec<PathBuf>) -> bool {
     let Some(handle) = opened(model) else { return false };
@@ -125,14 +131,20 @@ pub fn send_again(model: &mut Model, message: Pending) {
     model.effect(Effect::Send { local, to, body, reply_to, files, uploaded });
 }
 
-/// Reacts to a message, or takes it back.
-pub fn react(model: &mut Model, message: u64, text: &str) {
+/// Reacts to a message, or takes it back. False: that is no reaction.
+pub fn react(model: &mut Model, message: u64, text: &str) -> bool {
+    let called = super::complete::emoji_called(text);
+    if called.is_none() && is_word(text) {
+        model.complain("that is no emoji: paste one, or type the name of one (heart, tada, +1)");
+        return false;
+    }
     model.composing = Composing::Message;
-    let emoji = super::complete::emoji_called(text).unwrap_or(text).to_owned();
+    let emoji = called.unwrap_or(text).to_owned();
     let Some((_, known)) = model.message(message) else {
         model.complain("that message is not here any more");
-        return;
+        return true;
     };
     let add = !known.reactions.iter().any(|reaction| reaction.own && reaction.emoji == emoji);
     model.write(Write::React { message, emoji, add }, "");
+    true
 }
