@@ -125,9 +125,10 @@ impl Context {
         if is_shared() {
             return false;
         }
-        let there = session.servers.iter().map(|server| self.client.status_of(server));
-        let there = tokio::time::timeout(A_SERVER_ANSWERS, join_all(there)).await.unwrap_or_default();
-        let is_other = there.into_iter().flatten().any(|there| there.recovery_id != here.recovery_id);
+        // Each by itself: one that cannot be reached says nothing of the others.
+        let asked = |server| tokio::time::timeout(A_SERVER_ANSWERS, self.client.status_of(server));
+        let there = join_all(session.servers.iter().map(|server| asked(server))).await;
+        let is_other = there.into_iter().flatten().flatten().any(|there| there.recovery_id != here.recovery_id);
         if is_other && !self.output.is_json() {
             let (path, servers) = (self.file.path().display(), session.servers.join(", "));
             eprintln!(
