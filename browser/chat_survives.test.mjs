@@ -98,6 +98,15 @@ test('the server one is connected to dies: the place where one reads does not mo
     const row = [...log.querySelectorAll('[data-id]')].find((one) => one.getBoundingClientRect().bottom > top);
     return { id: row.dataset.id, at: Math.round(row.getBoundingClientRect().top - top) };
   });
+  /** What lies around that place, for who has to find out why it moved. */
+  const around = () => bob.evaluate(() => {
+    const log = document.querySelector('[role=log]');
+    const top = log.getBoundingClientRect().top;
+    const rows = [...log.querySelectorAll('.filled > *')].map((one) => ({ one, box: one.getBoundingClientRect() }));
+    const near = rows.filter(({ box }) => Math.abs(box.top - top) < 300);
+    const said = near.map(({ one, box }) => `${Math.round(box.top - top)} +${Math.round(box.height)} ${one.dataset.id ?? one.className} ${one.innerText.replaceAll('\n', ' ')}`);
+    return [`${rows.length} rows, ${Math.round(log.scrollTop)} of ${log.scrollHeight}`, ...said].join('\n');
+  });
   // Scrolling may load older messages, which come above: where one reads is where one is when they are there.
   let before;
   let rests = 0;
@@ -107,6 +116,7 @@ test('the server one is connected to dies: the place where one reads does not mo
     before = now;
     return rests >= RESTS;
   });
+  const there = await around();
   const address = await bob.evaluate(async () => (await import('/js/state/app.js')).connection.server.value);
   const name = cluster.names.find((one) => cluster.address(one) === address);
   await cluster.kill(name);
@@ -119,7 +129,7 @@ test('the server one is connected to dies: the place where one reads does not mo
     return now && now !== address;
   });
   await message(bob, 'while bob was between servers').waitFor({ state: 'attached' });
-  assert.deepEqual(await place(), before);
+  assert.deepEqual(await place(), before, `before:\n${there}\nafter:\n${await around()}`);
   await bob.getByRole('button', { name: '1 new' }).click();
   await message(bob, 'while bob was between servers').waitFor();
   // Files find their way, too.
