@@ -40,6 +40,8 @@ export class Timeline {
     /** Grows with each message that comes at the end; tells the view to follow. */
     this.arrivals = 0;
     this.due = false;
+    /** What is looked at, said by the view that shows it: the first message in sight; 0: the end. */
+    this.sight = null;
   }
 
   changed(now = true) {

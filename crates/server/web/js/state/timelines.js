@@ -20,8 +20,7 @@ effect(() => {
   if (anew.value === 0) return;
   untracked(() => {
     for (const timeline of kept.values()) {
-      const middle = timeline.messages[Math.floor(timeline.messages.length / 2)];
-      timeline.load(timeline.pinned && middle ? middle.id : 0);
+      timeline.load(timeline.sight?.() ?? 0);
     }
   });
 });

@@ -18,6 +18,8 @@ export class MessageList extends Component {
     super(props);
     this.scroller = createRef();
     this.atBottom = true;
+    /** Where it was scrolled to, as far as it was told. */
+    this.top = 0;
     this.placed = false;
     this.target = 0;
     this.state = { away: false, missed: 0 };
@@ -28,7 +30,10 @@ export class MessageList extends Component {
 
   componentDidMount() {
     // The composer grows, a keyboard opens, a picture comes: who was at the end stays there.
-    this.observer = new ResizeObserver(() => this.atBottom && this.placed && this.follow());
+    this.observer = new ResizeObserver(() => {
+      this.leaves();
+      if (this.atBottom && this.placed) this.follow();
+    });
     this.observer.observe(this.scroller.current);
     this.observer.observe(this.scroller.current.firstElementChild);
     this.place();
@@ -37,19 +42,29 @@ export class MessageList extends Component {
   componentWillUnmount() {
     this.observer.disconnect();
     this.props.timeline.pinned = false;
+    this.props.timeline.sight = null;
   }
 
-  getSnapshotBeforeUpdate(before) {
-    const scroller = this.scroller.current;
-    if (!scroller) return null;
-    // The first message in sight is what stays where it is.
-    const top = scroller.getBoundingClientRect().top;
-    const rows = scroller.querySelectorAll('[data-id]');
-    for (const row of rows) {
+  getSnapshotBeforeUpdate() {
+    if (!this.scroller.current) return null;
+    this.leaves();
+    return this.inSight();
+  }
+
+  /** The first message in sight, which is what stays where it is. */
+  inSight() {
+    const top = this.scroller.current.getBoundingClientRect().top;
+    for (const row of this.scroller.current.querySelectorAll('[data-id]')) {
       const box = row.getBoundingClientRect();
-      if (box.bottom > top) return { id: row.dataset.id, offset: box.top - top, first: before.timeline.messages[0]?.id };
+      if (box.bottom > top) return { id: row.dataset.id, offset: box.top - top };
     }
     return null;
+  }
+
+  /** Whoever has just scrolled up is at the end no more, though the browser tells of it only before the next frame. */
+  leaves() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller.current;
+    if (scrollTop < this.top - 1 && scrollHeight - scrollTop - clientHeight >= BOTTOM_PX) this.atBottom = false;
   }
 
   componentDidUpdate(before, _, anchor) {
@@ -85,6 +100,10 @@ export class MessageList extends Component {
     const scroller = this.scroller.current;
     if (timeline.phase !== 'ready' || !scroller) return;
     this.placed = true;
+    timeline.sight = () => {
+      this.leaves();
+      return this.atBottom ? 0 : Number(this.inSight()?.id ?? 0);
+    };
     this.arrivals = timeline.arrivals;
     this.target = target;
     const row = target && scroller.querySelector(`[data-id="${target}"]`);
@@ -134,6 +153,7 @@ export class MessageList extends Component {
     const scroller = this.scroller.current;
     const { timeline, onBottom } = this.props;
     if (!scroller) return;
+    this.top = scroller.scrollTop;
     const rest = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
     this.atBottom = rest < BOTTOM_PX && !timeline.newer;
     timeline.pinned = !this.atBottom;
