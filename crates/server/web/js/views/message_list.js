@@ -102,7 +102,9 @@ export class MessageList extends Component {
     this.placed = true;
     timeline.sight = () => {
       this.leaves();
-      return this.atBottom ? 0 : Number(this.inSight()?.id ?? 0);
+      const seen = Number(this.inSight()?.id ?? 0);
+      // What is on its way has no place yet, and lies at the end.
+      return this.atBottom || !timeline.has(seen) ? 0 : seen;
     };
     this.arrivals = timeline.arrivals;
     this.target = target;
