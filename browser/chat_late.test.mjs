@@ -97,6 +97,42 @@ test('a conversation that was not begun keeps its composer when no server tells 
   await end(page);
 });
 
+test('who scrolls up just when something comes is not taken back to the end', TIMEOUT, async () => {
+  const { page: ann } = await person('scroller');
+  await goTo(ann, 'c/scroller');
+  for (let count = 0; count < 100; count += 1) await send(ann, `line ${count}`);
+  await settled(ann);
+  const seen = await ann.evaluate(async () => {
+    const { anew } = await import('/js/state/app.js');
+    const log = document.querySelector('[role=log]');
+    const frames = async (count) => {
+      for (let frame = 0; frame < count; frame += 1) await new Promise(requestAnimationFrame);
+    };
+    await frames(3);
+    const end = log.scrollTop;
+    log.scrollTop = 300;
+    // The list is drawn anew before the browser tells it of the scrolling.
+    anew.value += 1;
+    await frames(10);
+    return { end, now: log.scrollTop };
+  });
+  assert.ok(seen.end > 600, JSON.stringify(seen));
+  assert.equal(seen.now, 300);
+  // All that is shown is asked for anew, as after a long absence: around what one looks at, which stays where it is.
+  const place = () => ann.evaluate(() => {
+    const log = document.querySelector('[role=log]');
+    const top = log.getBoundingClientRect().top;
+    const row = [...log.querySelectorAll('[data-id]')].find((one) => one.getBoundingClientRect().bottom > top);
+    return { id: row.dataset.id, at: Math.round(row.getBoundingClientRect().top - top) };
+  });
+  const there = await place();
+  await ann.evaluate(async () => {
+    (await import('/js/state/app.js')).anew.value += 1;
+  });
+  await until('a smaller window', async () => (await ann.locator('[role=log] [data-id]').count()) < 100);
+  assert.deepEqual(await place(), there);
+});
+
 test('a late answer takes nobody away from what they are writing', TIMEOUT, async () => {
   const { page, cut } = await person('mover');
   const make = (name) => page.evaluate(async (name) => {
@@ -331,40 +367,4 @@ test('a server that has lost its disk says of nobody that they are not there', T
   await page.getByRole('heading', { name: 'Sign in' }).waitFor();
   assert.equal(await page.getByText('Nobody has an account here yet').count(), 0);
   await end(page);
-});
-
-test('who scrolls up just when something comes is not taken back to the end', TIMEOUT, async () => {
-  const { page: ann } = await person('scroller');
-  await goTo(ann, 'c/scroller');
-  for (let count = 0; count < 100; count += 1) await send(ann, `line ${count}`);
-  await settled(ann);
-  const seen = await ann.evaluate(async () => {
-    const { anew } = await import('/js/state/app.js');
-    const log = document.querySelector('[role=log]');
-    const frames = async (count) => {
-      for (let frame = 0; frame < count; frame += 1) await new Promise(requestAnimationFrame);
-    };
-    await frames(3);
-    const end = log.scrollTop;
-    log.scrollTop = 300;
-    // The list is drawn anew before the browser tells it of the scrolling.
-    anew.value += 1;
-    await frames(10);
-    return { end, now: log.scrollTop };
-  });
-  assert.ok(seen.end > 600, JSON.stringify(seen));
-  assert.equal(seen.now, 300);
-  // All that is shown is asked for anew, as after a long absence: around what one looks at, which stays where it is.
-  const place = () => ann.evaluate(() => {
-    const log = document.querySelector('[role=log]');
-    const top = log.getBoundingClientRect().top;
-    const row = [...log.querySelectorAll('[data-id]')].find((one) => one.getBoundingClientRect().bottom > top);
-    return { id: row.dataset.id, at: Math.round(row.getBoundingClientRect().top - top) };
-  });
-  const there = await place();
-  await ann.evaluate(async () => {
-    (await import('/js/state/app.js')).anew.value += 1;
-  });
-  await until('a smaller window', async () => (await ann.locator('[role=log] [data-id]').count()) < 100);
-  assert.deepEqual(await place(), there);
 });
