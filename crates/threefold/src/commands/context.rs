@@ -126,9 +126,10 @@ impl Context {
             return false;
         }
         // Each by itself: one that cannot be reached says nothing of the others.
-        let asked = |server| tokio::time::timeout(A_SERVER_ANSWERS, self.client.status_of(server));
-        let there = join_all(session.servers.iter().map(|server| asked(server))).await;
-        let is_other = there.into_iter().flatten().flatten().any(|there| there.recovery_id != here.recovery_id);
+        let there = join_all(
+            session.servers.iter().map(|server| tokio::time::timeout(A_SERVER_ANSWERS, self.client.status_of(server))),
+        );
+        let is_other = there.await.into_iter().flatten().flatten().any(|there| there.recovery_id != here.recovery_id);
         if is_other && !self.output.is_json() {
             let (path, servers) = (self.file.path().display(), session.servers.join(", "));
             eprintln!(

@@ -19,9 +19,7 @@ effect(() => {
 effect(() => {
   if (anew.value === 0) return;
   untracked(() => {
-    for (const timeline of kept.values()) {
-      timeline.load(timeline.sight?.() ?? 0);
-    }
+    for (const timeline of kept.values()) timeline.load(timeline.sight?.() ?? 0);
   });
 });
 
